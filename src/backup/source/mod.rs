@@ -1,0 +1,137 @@
+//! Where the bytes of a backup come from. One seam, [`BackupSource`]; nothing after it knows which
+//! source stands behind it.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId, TimeLine, WalSegmentSize};
+
+/// What a source knows of the cluster before the first file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// The cluster's system identifier.
+    pub system_id: SystemId,
+    /// The server's major version.
+    pub version: PgVersion,
+    /// The server's full version number, as `server_version_num` has it (150018).
+    pub version_num: u32,
+    /// Size of a WAL segment.
+    pub wal_segment_size: WalSegmentSize,
+    /// Size of a data page in bytes.
+    pub page_size: u32,
+    /// Whether pages carry checksums.
+    pub page_checksums: bool,
+    /// Whether the server is in recovery (a standby).
+    pub in_recovery: bool,
+}
+
+/// Where a backup began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupStart {
+    /// The redo position that recovery starts at.
+    pub lsn: Lsn,
+    /// The timeline of that position.
+    pub timeline: TimeLine,
+    /// The tablespaces outside the data directory.
+    pub tablespaces: Vec<Tablespace>,
+    /// The size of what will come in bytes, where the source can estimate it.
+    pub size_estimate: Option<u64>,
+}
+
+/// A tablespace outside the data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tablespace {
+    /// Its object identifier, also the name of its link in `pg_tblspc`.
+    pub oid: Oid,
+    /// Its directory on the server, as the link has it.
+    pub location: Vec<u8>,
+}
+
+/// Where a backup ended, and what came with the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupStop {
+    /// The position up to which recovery must go before the copy is consistent.
+    pub lsn: Lsn,
+    /// The timeline of that position.
+    pub timeline: TimeLine,
+    /// PostgreSQL's own backup_manifest, byte for byte.
+    pub backup_manifest: Bytes,
+    /// What the server said of damaged pages, one text a complaint; empty when it found none.
+    pub checksum_complaints: Vec<String>,
+}
+
+/// What kind of thing an entry of the data directory is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A file of `size` bytes; exactly so many bytes follow before its end.
+    File {
+        /// Size in bytes.
+        size: u64,
+    },
+    /// A directory; no bytes follow.
+    Directory,
+    /// A symbolic link; no bytes follow.
+    Link {
+        /// Where it points.
+        target: Vec<u8>,
+    },
+}
+
+/// One entry of the data directory. Files of a tablespace are named through its link:
+/// `pg_tblspc/16401/PG_15_202209061/5/16402`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileHeader {
+    /// The path from the data directory.
+    pub path: DataPath,
+    /// File, directory or link.
+    pub kind: FileKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Modification time, seconds since 1970.
+    pub modified: i64,
+    /// Numeric owner on the server.
+    pub uid: u32,
+    /// Numeric group on the server.
+    pub gid: u32,
+}
+
+/// What a source yields after the start. For every entry exactly one `Begin`, the bytes of a file in
+/// order, exactly one `End`, also for empty files, directories and links; at the very end one `Stop`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceEvent {
+    /// An entry begins.
+    Begin(FileHeader),
+    /// Bytes of the file that began last; never empty.
+    Bytes(Bytes),
+    /// The entry is complete.
+    End,
+    /// The backup is complete.
+    Stop(BackupStop),
+}
+
+/// A source of backups. The calls are made in this order: `facts`, `start`, then `next` until `Stop`.
+#[async_trait]
+pub trait BackupSource: Send {
+    /// What the cluster is.
+    fn facts(&self) -> &ClusterFacts;
+
+    /// Begins the backup: returns after the server's checkpoint.
+    async fn start(&mut self, options: &SourceOptions) -> Result<BackupStart, super::Error>;
+
+    /// The next event. After `Stop`, or an error, the source is done.
+    async fn next(&mut self) -> Result<SourceEvent, super::Error>;
+
+    /// Ends the server's side of a backup that is given up; called at most once, instead of more `next`.
+    async fn cancel(&mut self);
+}
+
+/// How a source is asked to take the backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// The label given to the server; it ends up in `backup_label`.
+    pub label: String,
+    /// Ask for an immediate checkpoint instead of waiting for the next.
+    pub start_fast: bool,
+    /// Limit of what the server sends, in kB/s (32..=1048576).
+    pub max_rate_kb: Option<u32>,
+}

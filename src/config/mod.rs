@@ -1,0 +1,5 @@
+//! The configuration: one option table, read from argv, environment and INI files into one typed [`Config`].
+
+mod typed;
+
+pub use typed::*;

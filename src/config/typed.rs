@@ -1,0 +1,348 @@
+//! The validated configuration as commands see it. Only `command` reads it; engines take small
+//! option structs made from it.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use crate::types::{BackupLabel, BackupType, CompressType, Compression, StanzaName, TimeLine};
+
+/// Every command word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum CommandName {
+    Annotate,
+    ArchiveGet,
+    ArchivePush,
+    Backup,
+    Check,
+    Completion,
+    Help,
+    Info,
+    Man,
+    RepoGet,
+    RepoLs,
+    Restore,
+    StanzaCreate,
+    StanzaDelete,
+    StanzaUpgrade,
+    Start,
+    Stop,
+    Version,
+}
+
+/// The whole configuration of one run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What to do.
+    pub command: CommandName,
+    /// The words after the command (the file of archive-push, the path of repo-get, ...).
+    pub arguments: Vec<String>,
+    /// The stanza, where one was given.
+    pub stanza: Option<StanzaName>,
+    /// The repository chosen by `--repo`, else `None`.
+    pub repo: Option<u16>,
+    /// The configured repositories by number; never empty.
+    pub repos: BTreeMap<u16, RepoConfig>,
+    /// The configured clusters by number (`pg1-…`).
+    pub pgs: BTreeMap<u16, PgConfig>,
+    /// How many worker threads to use.
+    pub process_max: usize,
+    /// Where lock and stop files are.
+    pub lock_path: PathBuf,
+    /// Where the asynchronous archive commands keep their queue.
+    pub spool_path: PathBuf,
+    /// How long to wait for a server's answer.
+    pub db_timeout: Duration,
+    /// `--dry-run`.
+    pub dry_run: bool,
+    /// `--force`.
+    pub force: bool,
+    /// `--delta`.
+    pub delta: bool,
+    /// `--set`: a label, or `None` for the newest.
+    pub set: Option<BackupLabel>,
+    /// `--output`.
+    pub output: OutputFormat,
+    /// Logging.
+    pub log: LogConfig,
+    /// archive-push, archive-get and the archive check of backup.
+    pub archive: ArchiveConfig,
+    /// backup.
+    pub backup: BackupConfig,
+    /// restore.
+    pub restore: RestoreConfig,
+    /// info.
+    pub info: InfoConfig,
+    /// repo-ls and repo-get.
+    pub repo_access: RepoAccessConfig,
+    /// `--annotation key=value`, in the order given; an empty value removes the key.
+    pub annotations: Vec<(String, String)>,
+    /// Options that a later call of this program (a restore_command) must repeat to see the same
+    /// configuration: the non-default command-line values, never a secret.
+    pub carried_options: Vec<String>,
+}
+
+/// `--output`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum OutputFormat {
+    Text,
+    Json,
+}
+
+/// One `repoN-…`.
+#[derive(Clone, Debug)]
+pub struct RepoConfig {
+    /// N.
+    pub key: u16,
+    /// The root of the repository.
+    pub path: PathBuf,
+    /// Where it is kept.
+    pub kind: RepoKind,
+    /// Raw bytes after which a new bundle is begun (`repoN-bundle-size`).
+    pub bundle_size: u64,
+}
+
+/// `repoN-type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum RepoKind {
+    Posix,
+    S3,
+    Azure,
+    Gcs,
+    Sftp,
+}
+
+/// One `pgN-…`: where the cluster is, and how to connect to it.
+#[derive(Clone, Debug)]
+pub struct PgConfig {
+    /// N.
+    pub key: u16,
+    /// The data directory, as far as this host sees it.
+    pub path: Option<PathBuf>,
+    /// Host name or address; `None` for the unix socket.
+    pub host: Option<String>,
+    /// TCP port, or the number in the socket's name.
+    pub port: u16,
+    /// Directory of the unix socket.
+    pub socket_path: Option<PathBuf>,
+    /// The role; `None` for the name of the operating system's user.
+    pub user: Option<String>,
+    /// The database of the SQL side channel.
+    pub database: String,
+    /// A secret: never shown.
+    pub password: Option<Secret>,
+    /// The pass file; `None` for libpq's default.
+    pub pass_file: Option<PathBuf>,
+    /// `pgN-sslmode`; `None` for PGSSLMODE or `prefer`.
+    pub ssl_mode: Option<String>,
+    /// `pgN-sslrootcert`.
+    pub ssl_root_cert: Option<PathBuf>,
+    /// `pgN-sslcert`.
+    pub ssl_cert: Option<PathBuf>,
+    /// `pgN-sslkey`.
+    pub ssl_key: Option<PathBuf>,
+}
+
+/// A value that is never printed: `Debug` shows `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, to hand to whoever needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Logging.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Level on standard output.
+    pub console: LogLevel,
+    /// Level in the log file.
+    pub file: LogLevel,
+    /// Level on standard error.
+    pub stderr: LogLevel,
+    /// Directory of the log files.
+    pub path: PathBuf,
+    /// Whether console lines carry a time stamp.
+    pub timestamp: bool,
+    /// `--log-format`.
+    pub format: LogFormat,
+}
+
+/// A log level, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Detail,
+    Debug,
+    Trace,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// archive-push, archive-get and the archive check.
+#[derive(Clone, Debug)]
+pub struct ArchiveConfig {
+    /// Whether backup and check wait for WAL in the archive (`archive-check`).
+    pub check: bool,
+    /// How long they wait (`archive-timeout`).
+    pub timeout: Duration,
+    /// Whether archive-push checks the segment's header (`archive-header-check`).
+    pub header_check: bool,
+    /// Whether check verifies `archive_mode` (`archive-mode-check`).
+    pub mode_check: bool,
+}
+
+/// backup.
+#[derive(Clone, Debug)]
+pub struct BackupConfig {
+    /// `--type`.
+    pub kind: BackupType,
+    /// `--start-fast`.
+    pub start_fast: bool,
+    /// Whether pages are checked; `None`: when the cluster has checksums (`checksum-page`).
+    pub checksum_page: Option<bool>,
+    /// `compress-type` and `compress-level`, also used by archive-push.
+    pub compression: Compression,
+    /// `--max-rate` in kB/s, ours.
+    pub max_rate_kb: Option<u32>,
+    /// `expire-auto`.
+    pub expire_auto: bool,
+}
+
+/// restore.
+#[derive(Clone, Debug)]
+pub struct RestoreConfig {
+    /// `--type` with `--target`, or one of our `--target-…` shorthands.
+    pub target: RestoreTarget,
+    /// `--target-exclusive`.
+    pub target_exclusive: bool,
+    /// `--target-action`.
+    pub target_action: TargetAction,
+    /// `--target-timeline`.
+    pub target_timeline: TargetTimeline,
+    /// Tablespace oid or name, and its new directory.
+    pub tablespace_map: BTreeMap<String, PathBuf>,
+    /// The directory for all tablespaces without a mapping of their own.
+    pub tablespace_map_all: Option<PathBuf>,
+    /// Link (path in the data directory) and where it shall point.
+    pub link_map: BTreeMap<String, PathBuf>,
+    /// `link-all`.
+    pub link_all: bool,
+    /// Settings written after ours, in the order given.
+    pub recovery_options: Vec<(String, String)>,
+    /// `archive-mode=off`.
+    pub archive_mode_off: bool,
+    /// `db-include`.
+    pub db_include: Vec<String>,
+    /// `db-exclude`.
+    pub db_exclude: Vec<String>,
+}
+
+/// Where recovery is to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreTarget {
+    /// `default`: the end of the archived WAL.
+    Latest,
+    /// `immediate`: as soon as the copy is consistent.
+    Immediate,
+    /// `time`: the text as given (it goes to PostgreSQL as it is).
+    Time(String),
+    /// `lsn`.
+    Lsn(crate::types::Lsn),
+    /// `xid`: the text as given.
+    Xid(String),
+    /// `name`: a restore point.
+    Name(String),
+    /// `standby`: write standby.signal.
+    Standby,
+    /// `preserve`: keep the recovery settings of the backup.
+    Preserve,
+    /// `none`: no recovery settings at all.
+    None,
+}
+
+/// `--target-action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TargetAction {
+    Pause,
+    Promote,
+    Shutdown,
+}
+
+/// `--target-timeline`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetTimeline {
+    /// Not given: PostgreSQL's default, `latest`.
+    Default,
+    /// The newest timeline in the archive.
+    Latest,
+    /// The timeline of the backup.
+    Current,
+    /// A timeline by number.
+    Number(TimeLine),
+}
+
+/// info.
+#[derive(Clone, Debug)]
+pub struct InfoConfig {
+    /// `--type`: only backups of this type.
+    pub kind: Option<BackupType>,
+    /// `--detail-level=progress`.
+    pub progress_only: bool,
+}
+
+/// repo-ls and repo-get.
+#[derive(Clone, Debug)]
+pub struct RepoAccessConfig {
+    /// `--recurse`.
+    pub recurse: bool,
+    /// `--filter`, a regular expression.
+    pub filter: Option<String>,
+    /// `--sort`.
+    pub sort: SortOrder,
+    /// `--ignore-missing`.
+    pub ignore_missing: bool,
+    /// `--raw`.
+    pub raw: bool,
+}
+
+/// `--sort`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SortOrder {
+    None,
+    Asc,
+    Desc,
+}
+
+impl BackupConfig {
+    /// The compression that is used where nothing is configured.
+    pub const DEFAULT_COMPRESSION: Compression =
+        Compression { kind: CompressType::Zst, level: CompressType::Zst.default_level() };
+}

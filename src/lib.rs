@@ -1,0 +1,17 @@
+//! pgstrata: physical backup, WAL archiving and point-in-time recovery for PostgreSQL.
+//!
+//! The layers, top to bottom; an arrow only ever points down (`tests/structure.rs` holds it):
+//! `cli -> command -> {backup, restore, wal} -> {repo, postgres, codec} -> storage -> types`.
+
+pub mod backup;
+pub mod cli;
+pub mod codec;
+pub mod command;
+pub mod config;
+pub mod postgres;
+pub mod repo;
+pub mod restore;
+pub mod storage;
+pub mod types;
+pub mod ui;
+pub mod wal;

@@ -1,0 +1,116 @@
+//! What can go wrong with a storage, by meaning, so that callers need not know the backend.
+
+use std::fmt;
+
+use crate::types::{ErrorCode, Failure};
+
+/// What a failed operation means to its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// There is no such object: proven absence, not a failed look.
+    NotFound,
+    /// The object exists already and was left as it is.
+    AlreadyExists,
+    /// The store refused: permissions or credentials.
+    Denied,
+    /// The object is shorter than the caller, or the store itself, said.
+    Truncated,
+    /// The store has no room.
+    Full,
+    /// Worth another try: the store was busy, or the connection broke.
+    Transient,
+    /// None of the others.
+    Other,
+}
+
+/// A failed storage operation: what was tried, on which object, and why it failed.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    code: ErrorCode,
+    /// The operation as a verb phrase, such as "write" or "list".
+    operation: &'static str,
+    /// The object as `location/path`.
+    object: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` in `operation` on `object`.
+    pub fn new(kind: ErrorKind, operation: &'static str, object: impl Into<String>) -> Self {
+        let code = match kind {
+            ErrorKind::NotFound => ErrorCode::FileMissing,
+            ErrorKind::AlreadyExists => ErrorCode::FileExists,
+            ErrorKind::Denied => ErrorCode::Access,
+            ErrorKind::Truncated => ErrorCode::FileRead,
+            ErrorKind::Full => ErrorCode::FileWrite,
+            ErrorKind::Transient | ErrorKind::Other => ErrorCode::Service,
+        };
+        Self { kind, code, operation, object: object.into(), source: None }
+    }
+
+    /// The same error with what caused it.
+    pub fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same error under a code that says more than its kind does.
+    pub fn with_code(mut self, code: ErrorCode) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether the object was proven not to be there.
+    pub fn is_not_found(&self) -> bool {
+        self.kind == ErrorKind::NotFound
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unable to {} '{}': ", self.operation, self.object)?;
+        match (self.kind, &self.source) {
+            (ErrorKind::NotFound, _) => f.write_str("it does not exist"),
+            (ErrorKind::AlreadyExists, _) => f.write_str("it exists already"),
+            (ErrorKind::Truncated, None) => f.write_str("it is shorter than it must be"),
+            (_, Some(source)) => source.fmt(f),
+            (kind, None) => write!(f, "{kind:?}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl Failure for Error {
+    fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self.kind {
+            ErrorKind::Denied => {
+                "check the owner and mode of the path, or the credentials of the repository"
+            }
+            ErrorKind::Full => "free or add space; nothing that was stored before is harmed",
+            ErrorKind::Transient => "the operation may succeed when it is tried again",
+            ErrorKind::Truncated => {
+                "the object is damaged; run verify, and use another backup or repository"
+            }
+            ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Other => return None,
+        };
+        Some(text.to_owned())
+    }
+}

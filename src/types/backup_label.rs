@@ -1,0 +1,152 @@
+//! Backup labels: the time of a backup, its type, and the full it depends on, in one sortable name.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::Invalid;
+
+/// How much of the cluster a backup holds by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackupType {
+    /// Everything.
+    Full,
+    /// What changed since the last full.
+    Diff,
+    /// What changed since the last backup of any type.
+    Incr,
+}
+
+impl fmt::Display for BackupType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Diff => "diff",
+            Self::Incr => "incr",
+        })
+    }
+}
+
+/// The name of a backup: `YYYYMMDD-HHMMSSF` for a full, `<full>_YYYYMMDD-HHMMSSD` (or `I`) for a
+/// differential or incremental of it. Times are of the host's time zone at the start of the backup.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BackupLabel {
+    text: String,
+    kind: BackupType,
+}
+
+const STAMP_LEN: usize = 15;
+const FULL_LEN: usize = STAMP_LEN + 1;
+
+impl BackupLabel {
+    /// A full backup's label from a time stamp of the form `YYYYMMDD-HHMMSS`.
+    pub fn full(stamp: &str) -> Result<Self, Invalid> {
+        format!("{stamp}F").parse()
+    }
+
+    /// The label of a differential or incremental of `full` from its own time stamp.
+    pub fn dependent(full: &BackupLabel, kind: BackupType, stamp: &str) -> Result<Self, Invalid> {
+        let letter = if kind == BackupType::Diff { 'D' } else { 'I' };
+        format!("{}_{stamp}{letter}", full.full_label()).parse()
+    }
+
+    /// The label as text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The type that the last letter names.
+    pub fn kind(&self) -> BackupType {
+        self.kind
+    }
+
+    /// The text of the full backup that this one is, or depends on.
+    pub fn full_label(&self) -> &str {
+        &self.text[..FULL_LEN]
+    }
+
+    /// The time stamp of this backup itself, `YYYYMMDD-HHMMSS`: labels sort by it in the order they were made.
+    pub fn stamp(&self) -> &str {
+        let end = self.text.len() - 1;
+        &self.text[end - STAMP_LEN..end]
+    }
+}
+
+impl PartialOrd for BackupLabel {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for BackupLabel {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.stamp(), &self.text).cmp(&(other.stamp(), &other.text))
+    }
+}
+
+impl fmt::Display for BackupLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn is_stamp(text: &str) -> bool {
+    text.len() == STAMP_LEN
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(i, b)| if i == 8 { b == b'-' } else { b.is_ascii_digit() })
+}
+
+impl FromStr for BackupLabel {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let full = |part: &str| part.strip_suffix('F').is_some_and(is_stamp);
+        let kind = match text.split_once('_') {
+            None if full(text) => Some(BackupType::Full),
+            Some((prior, own)) if full(prior) => {
+                match (own.strip_suffix('D'), own.strip_suffix('I')) {
+                    (Some(stamp), _) if is_stamp(stamp) => Some(BackupType::Diff),
+                    (_, Some(stamp)) if is_stamp(stamp) => Some(BackupType::Incr),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        match kind {
+            Some(kind) => Ok(Self { text: text.to_owned(), kind }),
+            None => Err(Invalid::new(
+                "backup label",
+                text,
+                "it looks like 20261121-092452F or 20261121-092452F_20261121-103000D",
+            )),
+        }
+    }
+}
+
+super::digest::serde_as_text!(BackupLabel);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_sort_by_their_own_time() {
+        let full: BackupLabel = "20261121-092452F".parse().unwrap();
+        let diff = BackupLabel::dependent(&full, BackupType::Diff, "20261123-000000").unwrap();
+        let next: BackupLabel = "20261122-000000F".parse().unwrap();
+        assert!(full < next && next < diff);
+        assert_eq!(diff.full_label(), full.as_str());
+        assert_eq!(diff.kind(), BackupType::Diff);
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_label() {
+        for text in ["", "latest", "20261121-092452", "20261121-092452D", "20261121-092452F_x", "é"]
+        {
+            assert!(text.parse::<BackupLabel>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! How stored bytes are compressed.
+
+use serde::{Deserialize, Serialize};
+
+/// A compression method; also the extension of a stored WAL segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CompressType {
+    /// Stored as it is.
+    None,
+    /// Zstandard, level -7..=22.
+    Zst,
+    /// LZ4 frame format (one level).
+    Lz4,
+    /// gzip, level 0..=9.
+    Gz,
+}
+
+impl CompressType {
+    /// The level used where none is configured.
+    pub const fn default_level(self) -> i32 {
+        match self {
+            Self::None | Self::Lz4 => 1,
+            Self::Zst => 3,
+            Self::Gz => 6,
+        }
+    }
+
+    /// The extension of a stored file, without a dot; empty for `None`.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Zst => "zst",
+            Self::Lz4 => "lz4",
+            Self::Gz => "gz",
+        }
+    }
+}
+
+/// A method and the level to use it at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Compression {
+    /// The method.
+    #[serde(rename = "type")]
+    pub kind: CompressType,
+    /// Its level.
+    pub level: i32,
+}

@@ -1,0 +1,121 @@
+//! What every error of this crate can answer: its exit code and what to do about it.
+
+/// Error codes, which are also the exit codes of the program. The numbers are those that the
+/// field's tools already use, so schedulers and runbooks keep their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum ErrorCode {
+    Assert = 25,
+    Checksum = 26,
+    Config = 27,
+    FileInvalid = 28,
+    Format = 29,
+    CommandRequired = 30,
+    OptionInvalid = 31,
+    OptionInvalidValue = 32,
+    OptionRequired = 37,
+    PgRunning = 38,
+    Protocol = 39,
+    PathNotEmpty = 40,
+    FileOpen = 41,
+    FileRead = 42,
+    ParamRequired = 43,
+    ArchiveMismatch = 44,
+    ArchiveDuplicate = 45,
+    VersionNotSupported = 46,
+    PathCreate = 47,
+    CommandInvalid = 48,
+    HostConnect = 49,
+    LockAcquire = 50,
+    BackupMismatch = 51,
+    FileSync = 52,
+    PathOpen = 53,
+    PathSync = 54,
+    FileMissing = 55,
+    DbConnect = 56,
+    DbQuery = 57,
+    DbMismatch = 58,
+    FileRemove = 60,
+    PathRemove = 61,
+    Stop = 62,
+    Term = 63,
+    FileWrite = 64,
+    FeatureNotSupported = 67,
+    ArchiveCommandInvalid = 68,
+    LinkExpected = 69,
+    LinkDestination = 70,
+    HostInvalid = 72,
+    PathMissing = 73,
+    FileMove = 74,
+    BackupSetInvalid = 75,
+    TablespaceMap = 76,
+    LinkMap = 78,
+    FileClose = 79,
+    DbMissing = 80,
+    DbInvalid = 81,
+    ArchiveTimeout = 82,
+    FileMode = 83,
+    ArchiveDisabled = 87,
+    FileOwner = 88,
+    UserMissing = 89,
+    FileExists = 93,
+    Memory = 94,
+    Crypto = 95,
+    ParamInvalid = 96,
+    PathClose = 97,
+    FileInfo = 98,
+    JsonFormat = 99,
+    Kernel = 100,
+    Service = 101,
+    Execute = 102,
+    RepoInvalid = 103,
+    Command = 104,
+    Access = 105,
+    Clock = 106,
+    Runtime = 122,
+    Unhandled = 124,
+    Unknown = 125,
+}
+
+impl ErrorCode {
+    /// The number that the process exits with.
+    pub const fn exit_code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// An error that knows the exit code it means and, where there is something to do about it, says so.
+pub trait Failure: std::error::Error {
+    /// The code under which the error is reported; also the exit code.
+    fn code(&self) -> ErrorCode;
+
+    /// What the reader can do, one sentence a line, without the word HINT.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A text that is not a valid form of one of the types of this module.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is not a valid {what}: {reason}")]
+pub struct Invalid {
+    /// The kind of thing that was expected, such as "backup label".
+    pub what: &'static str,
+    /// The text as found, control characters escaped.
+    pub text: String,
+    /// Why it is not one.
+    pub reason: &'static str,
+}
+
+impl Invalid {
+    pub(crate) fn new(what: &'static str, text: &str, reason: &'static str) -> Self {
+        Self { what, text: text.escape_debug().to_string(), reason }
+    }
+}
+
+impl Failure for Invalid {
+    fn code(&self) -> ErrorCode {
+        ErrorCode::Format
+    }
+}

@@ -1,0 +1,32 @@
+//! Newtypes for every identity the program handles, and the error discipline all modules share.
+//!
+//! Nothing here does I/O. A bare `u64` or `String` never stands for a position, a name or a
+//! digest above this layer, so two of them cannot be mixed up.
+
+mod archive_file;
+mod archive_id;
+mod backup_label;
+mod compress_type;
+mod data_path;
+mod digest;
+mod failure;
+mod lsn;
+mod pg_version;
+mod stanza;
+mod system_id;
+mod timeline;
+mod wal_segment;
+
+pub use archive_file::ArchiveFile;
+pub use archive_id::{ArchiveId, HistoryId};
+pub use backup_label::{BackupLabel, BackupType};
+pub use compress_type::{CompressType, Compression};
+pub use data_path::DataPath;
+pub use digest::{BlockDigest, Sha256};
+pub use failure::{ErrorCode, Failure, Invalid};
+pub use lsn::Lsn;
+pub use pg_version::PgVersion;
+pub use stanza::StanzaName;
+pub use system_id::{Oid, SystemId};
+pub use timeline::TimeLine;
+pub use wal_segment::{WalSegment, WalSegmentSize};
