@@ -106,9 +106,12 @@ impl Packer {
         }
     }
 
-    /// Whether there is nothing to take.
-    pub fn is_empty(&self) -> bool {
-        self.batch.begun.is_empty() && self.raw.is_empty()
+    /// Checks that every entry has ended. Says whether [`Packer::take`] is due.
+    pub fn finish(&self) -> Result<bool, Error> {
+        match &self.current {
+            Some(file) => Err(Error::source(&file.path, "the backup ends before it does")),
+            None => Ok(!self.batch.begun.is_empty() || !self.raw.is_empty()),
+        }
     }
 
     /// Hands the batch on and goes on with an empty `buffer`.
