@@ -4,6 +4,7 @@
 mod base_backup;
 mod connect;
 mod error;
+mod format;
 mod protocol;
 mod tar;
 
@@ -12,5 +13,13 @@ pub use connect::{
     ChannelBindingMode, ConnectOptions, ConnectSettings, Endpoint, Password, SslMode, SslOptions,
 };
 pub use error::{Error, Result, ServerError};
+pub use format::{
+    backup_label::BackupLabelFile,
+    backup_manifest::{BackupManifest, ManifestFile, WalRange},
+    control_file::{ClusterState, ControlFile},
+    page::{check_pages, is_checked_file, page_checksum},
+    timeline_history::{HistoryEntry, TimelineHistory},
+    wal_header::WalHeader,
+};
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
 pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};
