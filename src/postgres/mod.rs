@@ -6,6 +6,7 @@ mod connect;
 mod error;
 mod format;
 mod protocol;
+mod sql;
 mod tar;
 
 pub use base_backup::{BackupEvent, BackupOptions, BackupStarted, BaseBackup, TablespaceRow};
@@ -22,4 +23,5 @@ pub use format::{
     wal_header::WalHeader,
 };
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
+pub use sql::{ArchiverFacts, Database, ServerFacts, SqlClient, TablespaceInfo};
 pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};
