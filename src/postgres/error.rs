@@ -113,6 +113,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn format(file: &'static str, reason: impl Into<String>) -> Self {
+        Self::Format { file, reason: reason.into() }
+    }
+
     pub(crate) fn server(doing: impl Into<String>, said: ServerError) -> Self {
         Self::Server { doing: doing.into(), source: Box::new(said) }
     }

@@ -4,7 +4,9 @@
 mod base_backup;
 mod connect;
 mod error;
+mod format;
 mod protocol;
+mod sql;
 mod tar;
 
 pub use base_backup::{BackupEvent, BackupOptions, BackupStarted, BaseBackup, TablespaceRow};
@@ -12,7 +14,16 @@ pub use connect::{
     ChannelBindingMode, ConnectOptions, ConnectSettings, Endpoint, Password, SslMode, SslOptions,
 };
 pub use error::{Error, Result, ServerError};
+pub use format::{
+    backup_label::BackupLabelFile,
+    backup_manifest::{BackupManifest, ManifestFile, WalRange},
+    control_file::{ClusterState, ControlFile},
+    page::{check_pages, is_checked_file, page_checksum},
+    timeline_history::{HistoryEntry, TimelineHistory},
+    wal_header::WalHeader,
+};
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
+pub use sql::{ArchiverFacts, Database, ServerFacts, SqlClient, TablespaceInfo};
 pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};
 
 /// The size of a segment of a relation (`RELSEG_SIZE` pages): larger relations go on in further files.
