@@ -1,1 +1,4 @@
-//! Integration tests against real PostgreSQL servers.
+//! Tests against real PostgreSQL servers, a file a subject. `support` starts and stops the servers.
+
+mod harness;
+mod support;
