@@ -21,16 +21,17 @@ mod version;
 mod wait;
 
 pub(crate) use background::Background;
-pub(crate) use cluster::{Cluster, StartError};
-pub(crate) use host::{TestDir, as_server_user, give_to_server_user};
+pub(crate) use cluster::Cluster;
+pub(crate) use host::{TestDir, as_server_user, give_to_server_user, program};
 pub(crate) use load::WriteLoad;
-pub(crate) use outcome::Outcome;
+pub(crate) use outcome::{Outcome, run};
 pub(crate) use repository::Damage;
 pub(crate) use restored::Restored;
-pub(crate) use site::{Site, SiteBuilder};
+pub(crate) use site::{Site, SiteBuilder, write_file};
 pub(crate) use tls::TlsFiles;
+pub(crate) use tools::pg_amcheck;
 pub(crate) use version::{Version, for_each_version, on_one_version};
-pub(crate) use wait::{wait_for, wait_until};
+pub(crate) use wait::wait_until;
 
 /// The exit codes that tests name, as the command-line contract numbers them.
 pub(crate) mod exit {

@@ -70,11 +70,6 @@ impl Restored {
         Ok(self.cluster)
     }
 
-    /// The cluster as it is, for a test that starts it its own way.
-    pub(crate) fn into_cluster(self) -> Cluster {
-        self.cluster
-    }
-
     /// The contents of postgresql.auto.conf.
     #[track_caller]
     pub(crate) fn auto_conf(&self) -> String {

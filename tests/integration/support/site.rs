@@ -28,8 +28,10 @@ pub(crate) struct Site {
     pub(crate) primary: Cluster,
     pub(crate) dir: TestDir,
     pub(crate) version: Version,
-    archiving: bool,
 }
+
+/// A change to a data directory before its first start.
+type Preparation = Box<dyn FnOnce(&Cluster, &TestDir)>;
 
 /// What a site is to be like.
 pub(crate) struct SiteBuilder {
@@ -41,7 +43,7 @@ pub(crate) struct SiteBuilder {
     tcp: bool,
     settings: Vec<(String, String)>,
     options: Vec<(String, String)>,
-    prepare: Vec<Box<dyn FnOnce(&Cluster, &TestDir)>>,
+    prepare: Vec<Preparation>,
 }
 
 impl Site {
@@ -175,11 +177,6 @@ impl Site {
         all.into_iter().filter(starts).collect()
     }
 
-    /// The archive_command of this site.
-    pub(crate) fn archive_command(&self) -> String {
-        archive_command(&self.config_file())
-    }
-
     /// A second, unrelated cluster of the same version, stopped, with archiving off.
     pub(crate) fn foreign_cluster(&self, name: &str) -> Cluster {
         let data_dir = self.dir.make(name);
@@ -187,11 +184,6 @@ impl Site {
         let cluster = Cluster::on(self.version, &data_dir);
         append_settings(&data_dir, &base_settings(16));
         cluster
-    }
-
-    /// Whether the site was built with archiving on.
-    pub(crate) fn archives(&self) -> bool {
-        self.archiving
     }
 }
 
@@ -245,8 +237,9 @@ impl SiteBuilder {
     /// Makes and starts it all; creates the stanza where the site archives.
     #[track_caller]
     pub(crate) fn build(self) -> Site {
+        let archiving = self.archiving;
         let site = self.build_without_stanza();
-        if site.archives() {
+        if archiving {
             site.run(&["stanza-create"]).ok();
         }
         site
@@ -272,7 +265,7 @@ impl SiteBuilder {
         }
         give_to_server_user(&data_dir);
         primary.start();
-        Site { primary, dir, version: self.version, archiving: self.archiving }
+        Site { primary, dir, version: self.version }
     }
 
     fn make_data_dir(&self, dir: &TestDir) -> PathBuf {

@@ -9,12 +9,9 @@ use std::{
 
 use super::{give_to_server_user, outcome::must_succeed};
 
-/// Where the files are.
+/// Where the server finds its files. The authority that signed is `ca.crt` beside them; `other.crt` is one
+/// that signed nothing.
 pub(crate) struct TlsFiles {
-    /// The authority that signed the server's certificate.
-    pub(crate) authority: PathBuf,
-    /// An authority that signed nothing.
-    pub(crate) other_authority: PathBuf,
     pub(crate) server_certificate: PathBuf,
     pub(crate) server_key: PathBuf,
 }
@@ -46,12 +43,7 @@ impl TlsFiles {
         let key = at("server.key");
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("own file");
         give_to_server_user(directory);
-        Self {
-            authority: at("ca.crt"),
-            other_authority: at("other.crt"),
-            server_certificate: at("server.crt"),
-            server_key: key,
-        }
+        Self { server_certificate: at("server.crt"), server_key: key }
     }
 }
 
