@@ -1,19 +1,61 @@
 //! What can go wrong while a backup is taken.
 
-use crate::types::{ErrorCode, Failure};
+use crate::{
+    codec, postgres, repo,
+    types::{DataPath, ErrorCode, Failure, Invalid},
+};
 
 /// A failed backup.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server broke the protocol, or ended the backup.
-    #[error("the source broke its contract: {0}")]
+    /// The server, or the connection to it, failed.
+    #[error(transparent)]
+    Postgres(#[from] postgres::Error),
+    /// The repository failed.
+    #[error(transparent)]
+    Repo(#[from] repo::Error),
+    /// A frame could not be made.
+    #[error(transparent)]
+    Codec(#[from] codec::Error),
+    /// A name was not valid.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The source did not keep to the order of events.
+    #[error("the source of the backup is inconsistent: {0}")]
     Source(String),
+    /// A worker thread could not be started.
+    #[error("unable to start a worker thread: {0}")]
+    Thread(std::io::Error),
+    /// A worker thread ended before its work was done.
+    #[error("a worker thread ended unexpectedly")]
+    WorkerLost,
+}
+
+impl Error {
+    pub(super) fn source(path: &DataPath, what: &str) -> Self {
+        Self::Source(format!("'{path}': {what}"))
+    }
 }
 
 impl Failure for Error {
     fn code(&self) -> ErrorCode {
         match self {
+            Self::Postgres(error) => error.code(),
+            Self::Repo(error) => error.code(),
+            Self::Codec(error) => error.code(),
+            Self::Invalid(error) => error.code(),
             Self::Source(_) => ErrorCode::Protocol,
+            Self::Thread(_) => ErrorCode::Kernel,
+            Self::WorkerLost => ErrorCode::Assert,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Postgres(error) => error.hint(),
+            Self::Repo(error) => error.hint(),
+            Self::Codec(error) => error.hint(),
+            _ => None,
         }
     }
 }

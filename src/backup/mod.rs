@@ -1,7 +1,33 @@
-//! The backup engine: a source's files are cut into blocks, packed into frames and bundles, and
-//! described by a manifest.
+//! The backup engine: a source's files are cut into blocks, packed into frames, compressed by worker
+//! threads, and written in order into bundles with a block map for each file and a file list.
+//!
+//! ```text
+//! source -> packer -> workers (check, digest, compress) -> writer -> bundles, maps, file list
+//! ```
+//!
+//! Every queue between the stages is bounded: memory does not grow with the database.
 
 mod error;
+pub mod frame;
+mod packer;
+mod pipeline;
 pub mod source;
+#[cfg(test)]
+mod tests;
+mod workers;
+mod writer;
 
 pub use error::Error;
+pub use frame::BLOCK_SIZE;
+pub use pipeline::{Options, Taken, Target, take};
+
+use crate::types::DataPath;
+
+/// The text form of a link's target: an absolute or relative path whose odd bytes are written `%XX`.
+pub fn link_target_text(target: &[u8]) -> Result<String, Error> {
+    let (slash, relative) = match target.strip_prefix(b"/") {
+        Some(rest) => ("/", rest),
+        None => ("", target),
+    };
+    Ok(format!("{slash}{}", DataPath::new(relative)?))
+}

@@ -1,1 +1,20 @@
-//! repo
+//! What is in a repository: its paths, formats and locks. Formats live here and nowhere else;
+//! `docs/repository-format.md` specifies them to the byte.
+
+mod error;
+
+pub mod annotation;
+pub mod backup_list;
+pub mod block_map;
+pub mod bundle;
+pub mod file_list;
+pub mod layout;
+pub mod lock;
+pub mod manifest;
+pub mod metadata;
+pub mod object_header;
+pub mod object_writer;
+pub mod stanza;
+mod varint;
+
+pub use error::Error;

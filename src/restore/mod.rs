@@ -1,1 +1,5 @@
-//! restore
+//! restore engine.
+
+mod error;
+
+pub use error::Error;

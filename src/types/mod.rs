@@ -12,6 +12,7 @@ mod digest;
 mod failure;
 mod lsn;
 mod pg_version;
+pub mod progress;
 mod stanza;
 mod system_id;
 mod timeline;

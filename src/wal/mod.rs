@@ -1,1 +1,5 @@
-//! wal
+//! wal engine.
+
+mod error;
+
+pub use error::Error;

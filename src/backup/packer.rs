@@ -1,0 +1,135 @@
+//! Packs the bytes of files into frames: a file of a frame's size or more has frames of its own,
+//! smaller ones share.
+
+use bytes::Bytes;
+
+use super::{
+    Error,
+    frame::{BLOCK_SIZE, Batch, Piece},
+    source::{FileHeader, FileKind},
+};
+use crate::{postgres::page, repo::block_map::FRAME_RAW_MAX, types::DataPath};
+
+/// A batch without a frame is handed on when this many entries have gathered.
+const BEGUN_MAX: usize = 4096;
+
+/// The file whose bytes are arriving.
+#[derive(Debug)]
+struct Current {
+    path: DataPath,
+    size: u64,
+    received: u64,
+    /// The relation's segment number, where the file's pages carry checksums.
+    segment: Option<u32>,
+}
+
+/// Cuts files into pieces and gathers the pieces in frames.
+#[derive(Debug)]
+pub struct Packer {
+    page_size: u32,
+    check_pages: bool,
+    raw: Vec<u8>,
+    batch: Batch,
+    current: Option<Current>,
+    /// Bytes of the current piece that may still come before it must end.
+    room: usize,
+}
+
+/// A finished batch and the raw bytes of its frame, empty where it has none.
+pub type Packed = (Batch, Vec<u8>);
+
+impl Packer {
+    /// A packer that fills `buffer` first; `check_pages` marks the pieces whose pages have checksums.
+    pub fn new(page_size: u32, check_pages: bool, buffer: Vec<u8>) -> Self {
+        Self {
+            page_size,
+            check_pages,
+            raw: buffer,
+            batch: Batch::default(),
+            current: None,
+            room: 0,
+        }
+    }
+
+    /// Begins an entry. Says whether [`Packer::take`] must be called before bytes are added.
+    pub fn begin(&mut self, header: FileHeader) -> Result<bool, Error> {
+        if self.current.is_some() {
+            return Err(Error::source(&header.path, "it begins before the entry before it ended"));
+        }
+        let size = match header.kind {
+            FileKind::File { size } => size,
+            FileKind::Directory | FileKind::Link { .. } => 0,
+        };
+        let segment =
+            if self.check_pages { page::checked_segment(header.path.as_bytes()) } else { None };
+        self.current = Some(Current { path: header.path.clone(), size, received: 0, segment });
+        self.room = 0;
+        // The frame so far goes out without this entry, so that its frames are its own.
+        let flush = size >= FRAME_RAW_MAX as u64 && !self.raw.is_empty();
+        self.batch.begun.push(header);
+        Ok(flush || self.batch.begun.len() >= BEGUN_MAX)
+    }
+
+    /// Adds bytes of the current file. What is left in `data` waits for [`Packer::take`].
+    pub fn add(&mut self, data: &mut Bytes) -> Result<(), Error> {
+        let Some(file) = &mut self.current else {
+            return Err(Error::Source("bytes outside of any entry".to_owned()));
+        };
+        if file.received + data.len() as u64 > file.size {
+            return Err(Error::source(&file.path, "it is longer than was announced"));
+        }
+        while !data.is_empty() {
+            if self.room == 0 {
+                let Some(piece) = next_piece(file, self.raw.len(), self.page_size) else {
+                    return Ok(());
+                };
+                self.room = piece.len as usize;
+                self.batch.pieces.push(piece);
+            }
+            let part = data.split_to(self.room.min(data.len()));
+            self.raw.extend_from_slice(&part);
+            self.room -= part.len();
+            file.received += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Ends the current entry. Says whether [`Packer::take`] is due.
+    pub fn end(&mut self) -> Result<bool, Error> {
+        let file = self
+            .current
+            .take()
+            .ok_or_else(|| Error::Source("an entry ends that did not begin".to_owned()))?;
+        match file.received == file.size {
+            true => Ok(file.size >= FRAME_RAW_MAX as u64),
+            false => Err(Error::source(&file.path, "it is shorter than was announced")),
+        }
+    }
+
+    /// Checks that every entry has ended. Says whether [`Packer::take`] is due.
+    pub fn finish(&self) -> Result<bool, Error> {
+        match &self.current {
+            Some(file) => Err(Error::source(&file.path, "the backup ends before it does")),
+            None => Ok(!self.batch.begun.is_empty() || !self.raw.is_empty()),
+        }
+    }
+
+    /// Hands the batch on and goes on with an empty `buffer`.
+    pub fn take(&mut self, buffer: Vec<u8>) -> Packed {
+        debug_assert!(self.room == 0);
+        (std::mem::take(&mut self.batch), std::mem::replace(&mut self.raw, buffer))
+    }
+}
+
+/// The next piece of `file` in a frame that holds `used` bytes; `None` where the frame must go first.
+fn next_piece(file: &Current, used: usize, page_size: u32) -> Option<Piece> {
+    let space = FRAME_RAW_MAX - used;
+    let left = file.size - file.received;
+    let blocks = space - space % BLOCK_SIZE as usize;
+    let len = if left <= space as u64 { left as usize } else { blocks };
+    let pages_per_segment = u64::from(page::SEGMENT_BYTES / page_size);
+    let first_page = file.segment.map(|segment| {
+        (u64::from(segment) * pages_per_segment + file.received / u64::from(page_size)) as u32
+    });
+    (len > 0).then_some(Piece { raw_offset: used as u32, len: len as u32, first_page })
+}

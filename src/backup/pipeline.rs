@@ -1,0 +1,172 @@
+//! Runs the stages of a backup side by side.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+
+use super::{
+    Error,
+    frame::{Batch, StoredFrame},
+    packer::Packer,
+    source::{BackupSource, BackupStart, BackupStop, SourceEvent},
+    workers::{WorkerOptions, Workers},
+    writer::{Writer, WriterOptions, Written},
+};
+use crate::{
+    codec::{self, BlockHasher},
+    repo::{block_map::FRAME_RAW_MAX, layout::BackupPaths},
+    storage::Storage,
+    types::{Compression, progress::ProgressSink},
+};
+
+/// Where a backup is written.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The repository.
+    pub storage: Arc<dyn Storage>,
+    /// The backup's paths in it.
+    pub paths: BackupPaths,
+}
+
+/// How a backup is written.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many worker threads there are.
+    pub threads: usize,
+    /// How frames are compressed.
+    pub compression: Compression,
+    /// The stored size at which a bundle is full, in bytes.
+    pub bundle_size: u64,
+    /// The key of the block digests.
+    pub digest_key: [u8; 32],
+    /// Whether pages with checksums are checked.
+    pub check_pages: bool,
+}
+
+/// A backup whose data is durable but which is not published yet.
+#[derive(Debug)]
+pub struct Taken {
+    /// Where it ended.
+    pub stop: BackupStop,
+    /// What was written.
+    pub written: Written,
+}
+
+type Frame = oneshot::Receiver<codec::Result<StoredFrame>>;
+type Queue = mpsc::Sender<(Batch, Option<Frame>)>;
+
+/// Takes everything that `source`, already started, yields, and writes it to `target`.
+pub async fn take(
+    source: &mut dyn BackupSource,
+    start: &BackupStart,
+    target: Target,
+    options: &Options,
+    progress: &dyn ProgressSink,
+) -> Result<Taken, Error> {
+    let page_size = source.facts().page_size;
+    let hasher = BlockHasher::new(options.digest_key);
+    let workers = Workers::start(
+        &WorkerOptions {
+            threads: options.threads,
+            compression: options.compression,
+            hasher: hasher.clone(),
+            page_size,
+            start_lsn: start.lsn,
+        },
+        FRAME_RAW_MAX,
+    )?;
+    let writer = Writer::create(WriterOptions {
+        storage: target.storage,
+        paths: target.paths,
+        bundle_size: options.bundle_size,
+        compress: options.compression.kind,
+        hasher,
+        page_size,
+    })
+    .await?;
+    let (queue, waiting) = mpsc::channel(4 * options.threads + 4);
+    // A set, so that the writer is aborted when this future is dropped.
+    let mut writing = JoinSet::new();
+    writing.spawn(write_all(writer, waiting));
+    progress.start(start.size_estimate);
+    let packer = Packer::new(page_size, options.check_pages, workers.buffer().await?);
+    let stop = Producer { workers: &workers, queue, packer, progress }.run(source).await;
+    // The writer's error is the cause when both stages failed.
+    let written = writing.join_next().await.ok_or(Error::WorkerLost)?;
+    let written = written.map_err(|_| Error::WorkerLost)?;
+    let (written, stop) = (written?, stop?);
+    progress.finish();
+    Ok(Taken { stop, written: written.finish().await? })
+}
+
+async fn write_all(
+    mut writer: Writer,
+    mut waiting: mpsc::Receiver<(Batch, Option<Frame>)>,
+) -> Result<Writer, Error> {
+    while let Some((batch, frame)) = waiting.recv().await {
+        let frame = match frame {
+            Some(frame) => Some(frame.await.map_err(|_| Error::WorkerLost)??),
+            None => None,
+        };
+        writer.write(batch, frame).await?;
+    }
+    Ok(writer)
+}
+
+/// The stages up to the workers: reads the source, packs, gives frames out.
+struct Producer<'a> {
+    workers: &'a Workers,
+    queue: Queue,
+    packer: Packer,
+    progress: &'a dyn ProgressSink,
+}
+
+impl Producer<'_> {
+    async fn run(mut self, source: &mut dyn BackupSource) -> Result<BackupStop, Error> {
+        loop {
+            match source.next().await? {
+                SourceEvent::Begin(header) => {
+                    if self.packer.begin(header)? {
+                        self.hand_on().await?;
+                    }
+                }
+                SourceEvent::Bytes(data) => self.add(data).await?,
+                SourceEvent::End => {
+                    if self.packer.end()? {
+                        self.hand_on().await?;
+                    }
+                }
+                SourceEvent::Stop(stop) => {
+                    if self.packer.finish()? {
+                        self.hand_on().await?;
+                    }
+                    return Ok(stop);
+                }
+            }
+        }
+    }
+
+    async fn add(&mut self, mut data: Bytes) -> Result<(), Error> {
+        self.progress.advance(data.len() as u64);
+        loop {
+            self.packer.add(&mut data)?;
+            if data.is_empty() {
+                return Ok(());
+            }
+            self.hand_on().await?;
+        }
+    }
+
+    async fn hand_on(&mut self) -> Result<(), Error> {
+        let (batch, raw) = self.packer.take(self.workers.buffer().await?);
+        let frame = match raw.is_empty() {
+            true => None,
+            false => Some(self.workers.give(raw, batch.pieces.clone()).await?),
+        };
+        self.queue.send((batch, frame)).await.map_err(|_| Error::WorkerLost)
+    }
+}

@@ -1,0 +1,103 @@
+//! Streams the raw bytes out of frames that follow each other, in little memory however long they are.
+
+use std::io::{self, BufRead, Read};
+
+use lz4_flex::frame::FrameDecoder;
+
+use super::{Error, Result};
+use crate::types::CompressType;
+
+/// Reads the raw bytes of one or more frames. It yields exactly as many bytes as the caller
+/// expects, then the end; anything more, less or else is an error.
+pub struct FrameReader<R: BufRead> {
+    kind: CompressType,
+    engine: Engine<R>,
+    /// Raw bytes that the frames must hold.
+    expected: u64,
+    /// Raw bytes that came out so far.
+    found: u64,
+}
+
+enum Engine<R: BufRead> {
+    None(R),
+    Zst(zstd::stream::read::Decoder<'static, R>),
+    Lz4(Box<FrameDecoder<R>>),
+    Gz(Box<flate2::bufread::MultiGzDecoder<R>>),
+}
+
+/// No frame of ours needs a longer window, however high its level: frames are cut at 4 MiB.
+const ZST_WINDOW_LOG_MAX: u32 = 23;
+
+impl<R: BufRead> FrameReader<R> {
+    /// A reader of frames that together hold `raw_size` bytes.
+    pub fn new(kind: CompressType, stored: R, raw_size: u64) -> Result<Self> {
+        let engine = match kind {
+            CompressType::None => Engine::None(stored),
+            CompressType::Zst => Engine::Zst(zst_decoder(stored)?),
+            CompressType::Lz4 => Engine::Lz4(Box::new(FrameDecoder::new(stored))),
+            CompressType::Gz => Engine::Gz(Box::new(flate2::bufread::MultiGzDecoder::new(stored))),
+        };
+        Ok(Self { kind, engine, expected: raw_size, found: 0 })
+    }
+
+    /// Fills `buffer` from its start and says with how many bytes; 0 only at the proven end, when
+    /// all expected bytes came out and none follow. An error of the stored source is `Damaged`
+    /// with its text: the caller that owns the source knows it better.
+    pub fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.step(&mut buffer[filled..])? {
+                0 => break,
+                n => filled += n,
+            }
+        }
+        self.found += filled as u64;
+        let length = Error::Length { kind: self.kind, expected: self.expected, found: self.found };
+        match filled {
+            _ if self.found > self.expected => Err(length),
+            0 if self.found < self.expected && !buffer.is_empty() => Err(length),
+            n => Ok(n),
+        }
+    }
+
+    fn step(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let kind = self.kind;
+        let read = match &mut self.engine {
+            Engine::None(stored) => stored.read(buffer),
+            Engine::Zst(decoder) => decoder.read(buffer),
+            Engine::Lz4(decoder) => lz4_step(decoder, buffer),
+            Engine::Gz(decoder) => gz_step(decoder, buffer),
+        };
+        read.map_err(|error| Error::Damaged { kind, reason: error.to_string() })
+    }
+}
+
+fn zst_decoder<R: BufRead>(stored: R) -> Result<zstd::stream::read::Decoder<'static, R>> {
+    let damaged = |e: io::Error| Error::Damaged { kind: CompressType::Zst, reason: e.to_string() };
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(stored).map_err(damaged)?;
+    decoder.window_log_max(ZST_WINDOW_LOG_MAX).map_err(damaged)?;
+    Ok(decoder)
+}
+
+/// The decoder says 0 at the end of every frame: go on while there are bytes.
+fn lz4_step<R: BufRead>(decoder: &mut FrameDecoder<R>, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let n = decoder.read(buffer)?;
+        if n > 0 || decoder.get_mut().fill_buf()?.is_empty() {
+            return Ok(n);
+        }
+    }
+}
+
+/// The decoder takes an empty source for an empty file and stops at the first byte that begins no
+/// member: both are looked at here.
+fn gz_step<R: BufRead>(
+    decoder: &mut flate2::bufread::MultiGzDecoder<R>,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    let n = decoder.read(buffer)?;
+    if n == 0 && !buffer.is_empty() && !decoder.get_mut().fill_buf()?.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes follow the last member"));
+    }
+    Ok(n)
+}

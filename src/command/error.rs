@@ -1,0 +1,108 @@
+//! Every error a command can end with.
+
+use crate::{
+    backup, codec, postgres, repo, restore, storage,
+    types::{ErrorCode, Failure, Invalid},
+    wal,
+};
+
+/// A failed command.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The backup engine failed.
+    #[error(transparent)]
+    Backup(#[from] backup::Error),
+    /// The restore engine failed.
+    #[error(transparent)]
+    Restore(#[from] restore::Error),
+    /// A WAL file could not be pushed or fetched.
+    #[error(transparent)]
+    Wal(#[from] wal::Error),
+    /// The server, or the connection to it, failed.
+    #[error(transparent)]
+    Postgres(#[from] postgres::Error),
+    /// The repository failed.
+    #[error(transparent)]
+    Repo(#[from] repo::Error),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// A transform failed.
+    #[error(transparent)]
+    Codec(#[from] codec::Error),
+    /// A name is not valid.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Output could not be written.
+    #[error("unable to write the output: {0}")]
+    Output(#[from] std::io::Error),
+    /// A signal ended the command.
+    #[error("terminated on signal {0}")]
+    Terminated(&'static str),
+    /// An option that the command needs is missing.
+    #[error("{command} command requires option: {option}")]
+    OptionRequired {
+        /// The command.
+        command: &'static str,
+        /// The option without dashes.
+        option: String,
+    },
+    /// Something that belongs to a newer release of this program, or does not exist here.
+    #[error("{0} is not supported")]
+    NotSupported(String),
+    /// A word after the command is missing or too many.
+    #[error("{what}")]
+    Parameter {
+        /// What is wrong.
+        what: String,
+        /// Missing or invalid.
+        code: ErrorCode,
+    },
+    /// A check of the cluster or repository found something wrong.
+    #[error("{what}")]
+    Check {
+        /// What is wrong.
+        what: String,
+        /// The code it is reported under.
+        code: ErrorCode,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The command word is handled before commands run.
+    #[error("the command is not run here")]
+    NotACommand,
+}
+
+impl Failure for Error {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Backup(error) => error.code(),
+            Self::Restore(error) => error.code(),
+            Self::Wal(error) => error.code(),
+            Self::Postgres(error) => error.code(),
+            Self::Repo(error) => error.code(),
+            Self::Storage(error) => error.code(),
+            Self::Codec(error) => error.code(),
+            Self::Invalid(error) => error.code(),
+            Self::Output(_) => ErrorCode::FileWrite,
+            Self::Terminated(_) => ErrorCode::Term,
+            Self::OptionRequired { .. } => ErrorCode::OptionRequired,
+            Self::NotSupported(_) => ErrorCode::FeatureNotSupported,
+            Self::Parameter { code, .. } | Self::Check { code, .. } => *code,
+            Self::NotACommand => ErrorCode::Assert,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Backup(error) => error.hint(),
+            Self::Restore(error) => error.hint(),
+            Self::Wal(error) => error.hint(),
+            Self::Postgres(error) => error.hint(),
+            Self::Repo(error) => error.hint(),
+            Self::Storage(error) => error.hint(),
+            Self::Check { hint, .. } => Some(hint.clone()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Which backups exist: those with a manifest.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::{Error, layout, manifest::Manifest};
+use crate::{
+    storage::{EntryKind, Storage},
+    types::{BackupLabel, StanzaName},
+};
+
+/// How many manifests are read at a time.
+const READING_MAX: usize = 16;
+
+/// A backup of a listing: its label, and its manifest or why that could not be read.
+pub type Listed = (BackupLabel, Result<Manifest, Error>);
+
+/// The labels of all backup directories, oldest first, also of those that have no manifest.
+pub async fn directories(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+) -> Result<Vec<BackupLabel>, Error> {
+    let entries = storage.list(&layout::backup_directory(stanza)?, false).await?;
+    let mut labels: Vec<BackupLabel> = entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Directory)
+        .filter_map(|entry| entry.path.file_name().parse().ok())
+        .collect();
+    labels.sort();
+    Ok(labels)
+}
+
+/// Every backup that exists, oldest first. A manifest that cannot be read is listed with its error.
+pub async fn list(storage: &Arc<dyn Storage>, stanza: &StanzaName) -> Result<Vec<Listed>, Error> {
+    let mut waiting = directories(&**storage, stanza).await?.into_iter();
+    let mut reading = JoinSet::new();
+    let mut backups = Vec::new();
+    loop {
+        while reading.len() < READING_MAX
+            && let Some(label) = waiting.next()
+        {
+            let (storage, stanza) = (Arc::clone(storage), stanza.clone());
+            reading.spawn(async move {
+                let manifest = Manifest::read(&*storage, &stanza, &label).await;
+                (label, manifest)
+            });
+        }
+        match reading.join_next().await {
+            None => break,
+            Some(Ok((_, Err(Error::BackupMissing { .. })))) => {}
+            Some(Ok(listed)) => backups.push(listed),
+            Some(Err(error)) => return Err(Error::format("backup list", error.to_string())),
+        }
+    }
+    backups.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(backups)
+}
+
+/// Every backup that exists, oldest first; an unreadable manifest is an error.
+pub async fn manifests(
+    storage: &Arc<dyn Storage>,
+    stanza: &StanzaName,
+) -> Result<Vec<Manifest>, Error> {
+    list(storage, stanza).await?.into_iter().map(|(_, manifest)| manifest).collect()
+}

@@ -1,0 +1,288 @@
+//! The block map of a file: where each of its blocks is stored, and the digest each must have.
+//!
+//! A file is cut into blocks of the manifest's block size; only the last may be shorter. A *frame* is
+//! a stretch of compressed bytes in a bundle, a *run* says which consecutive blocks of the file lie
+//! one after the other in a frame. Blocks that an earlier backup holds are runs in its frames, so a
+//! reader needs no other map than this one.
+//!
+//! Encoding, all integers LEB128 (`varint`): frame count; for each frame: reference, bundle, offset,
+//! stored length, raw length; run count; for each run: frame index, raw offset in the frame, block
+//! count; then the block digests, [`BlockDigest::LEN`] bytes each, in file order.
+
+use super::{Error, varint};
+use crate::types::BlockDigest;
+
+/// The greatest raw length of a frame, in bytes.
+pub const FRAME_RAW_MAX: usize = 1 << 20;
+
+/// Where a frame is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FrameRef {
+    /// 0 for the backup that the map belongs to, n for the n-th of its manifest's references.
+    pub reference: u32,
+    /// The number of the bundle in that backup.
+    pub bundle: u32,
+    /// The offset of the frame in the bundle object, in bytes.
+    pub offset: u64,
+    /// The length of the frame as stored, in bytes.
+    pub stored_len: u32,
+    /// The length of the frame when decompressed, at most [`FRAME_RAW_MAX`].
+    pub raw_len: u32,
+}
+
+impl FrameRef {
+    /// The offset of the first byte behind the frame.
+    pub fn end(&self) -> u64 {
+        self.offset + u64::from(self.stored_len)
+    }
+}
+
+/// Consecutive blocks of a file that lie one after the other in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Index into [`BlockMap::frames`].
+    pub frame: u32,
+    /// Where the first block begins in the raw frame, in bytes.
+    pub raw_offset: u32,
+    /// How many blocks follow one another.
+    pub blocks: u32,
+}
+
+/// The block map of one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlockMap {
+    /// The frames that hold the file's blocks, in the order of their first use.
+    pub frames: Vec<FrameRef>,
+    /// The runs, in file order; their block counts add up to the number of digests.
+    pub runs: Vec<Run>,
+    /// A digest for each block.
+    pub digests: Vec<BlockDigest>,
+}
+
+/// Blocks that a run stores, with what a reader needs to place and verify them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent<'a> {
+    /// Where the blocks are stored.
+    pub frame: FrameRef,
+    /// Where the first block begins in the raw frame.
+    pub raw_offset: usize,
+    /// Where the first block belongs in the file, in bytes.
+    pub file_offset: u64,
+    /// The bytes of all blocks together.
+    pub len: usize,
+    /// The digest of each block.
+    pub digests: &'a [BlockDigest],
+}
+
+impl BlockMap {
+    /// Appends consecutive blocks; joins them to the last run or frame where they continue it.
+    pub fn push(
+        &mut self,
+        frame: FrameRef,
+        raw_offset: u32,
+        digests: &[BlockDigest],
+        block_size: u32,
+    ) {
+        let blocks = digests.len() as u32;
+        self.digests.extend_from_slice(digests);
+        if self.frames.last() != Some(&frame) {
+            self.frames.push(frame);
+        } else if let Some(run) = self.runs.last_mut()
+            && run.raw_offset + run.blocks * block_size == raw_offset
+        {
+            run.blocks += blocks;
+            return;
+        }
+        self.runs.push(Run { frame: self.frames.len() as u32 - 1, raw_offset, blocks });
+    }
+
+    /// The extents in file order. `file_size` is that of the file list; the map must have been decoded for it.
+    pub fn extents(&self, file_size: u64, block_size: u32) -> impl Iterator<Item = Extent<'_>> {
+        let mut block = 0;
+        self.runs.iter().map(move |run| {
+            let first = block;
+            block += run.blocks as usize;
+            let file_offset = first as u64 * u64::from(block_size);
+            let end = (block as u64 * u64::from(block_size)).min(file_size);
+            Extent {
+                frame: self.frames[run.frame as usize],
+                raw_offset: run.raw_offset as usize,
+                file_offset,
+                len: (end - file_offset) as usize,
+                digests: &self.digests[first..block],
+            }
+        })
+    }
+
+    /// The bytes of the map.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 * (1 + self.frames.len() + self.digests.len()));
+        varint::put(&mut out, self.frames.len() as u64);
+        for frame in &self.frames {
+            varint::put(&mut out, frame.reference.into());
+            varint::put(&mut out, frame.bundle.into());
+            varint::put(&mut out, frame.offset);
+            varint::put(&mut out, frame.stored_len.into());
+            varint::put(&mut out, frame.raw_len.into());
+        }
+        varint::put(&mut out, self.runs.len() as u64);
+        for run in &self.runs {
+            varint::put(&mut out, run.frame.into());
+            varint::put(&mut out, run.raw_offset.into());
+            varint::put(&mut out, run.blocks.into());
+        }
+        self.digests.iter().for_each(|digest| out.extend_from_slice(&digest.0));
+        out
+    }
+
+    /// Reads the map of a file of `file_size` bytes from `object`, and checks it whole: counts, bounds,
+    /// references up to `references`, and that every block lies inside its frame.
+    pub fn decode(
+        bytes: &[u8],
+        object: &str,
+        file_size: u64,
+        block_size: u32,
+        references: usize,
+    ) -> Result<Self, Error> {
+        let invalid = |what| Error::format(object, what);
+        let blocks = file_size.div_ceil(block_size.into());
+        let mut rest = bytes;
+        let frames =
+            take_frames(&mut rest, references).ok_or_else(|| invalid("bad frame in block map"))?;
+        let runs = take_runs(&mut rest).ok_or_else(|| invalid("bad run in block map"))?;
+        if blocks.checked_mul(BlockDigest::LEN as u64) != Some(rest.len() as u64) {
+            return Err(invalid(
+                "the block map has another number of digests than the file has blocks",
+            ));
+        }
+        let digests =
+            rest.as_chunks::<{ BlockDigest::LEN }>().0.iter().map(|d| BlockDigest(*d)).collect();
+        let map = Self { frames, runs, digests };
+        match map.runs_are_sound(file_size, block_size) {
+            true => Ok(map),
+            false => Err(invalid("the runs of the block map do not cover the file")),
+        }
+    }
+
+    fn runs_are_sound(&self, file_size: u64, block_size: u32) -> bool {
+        let block_size = u64::from(block_size);
+        let mut block = 0u64;
+        for run in &self.runs {
+            let Some(frame) = self.frames.get(run.frame as usize) else { return false };
+            let start = block * block_size;
+            block += u64::from(run.blocks);
+            let end = (block * block_size).min(file_size);
+            if run.blocks == 0
+                || end <= start
+                || u64::from(run.raw_offset) + (end - start) > u64::from(frame.raw_len)
+            {
+                return false;
+            }
+        }
+        block == self.digests.len() as u64
+    }
+}
+
+fn take_u32(rest: &mut &[u8]) -> Option<u32> {
+    varint::take(rest)?.try_into().ok()
+}
+
+/// Takes a count that the remaining bytes can hold at `bytes_each_min`, so that it bounds an allocation.
+fn take_count(rest: &mut &[u8], bytes_each_min: usize) -> Option<usize> {
+    let count = usize::try_from(varint::take(rest)?).ok()?;
+    (count <= rest.len() / bytes_each_min).then_some(count)
+}
+
+fn take_frames(rest: &mut &[u8], references: usize) -> Option<Vec<FrameRef>> {
+    let count = take_count(rest, 5)?;
+    let mut frames = Vec::with_capacity(count);
+    for _ in 0..count {
+        let frame = FrameRef {
+            reference: take_u32(rest)?,
+            bundle: take_u32(rest)?,
+            offset: varint::take(rest)?,
+            stored_len: take_u32(rest)?,
+            raw_len: take_u32(rest)?,
+        };
+        let sound = frame.reference as usize <= references
+            && frame.raw_len as usize <= FRAME_RAW_MAX
+            && frame.stored_len as usize <= 2 * FRAME_RAW_MAX
+            && frame.offset.checked_add(frame.stored_len.into()).is_some();
+        frames.push(sound.then_some(frame)?);
+    }
+    Some(frames)
+}
+
+fn take_runs(rest: &mut &[u8]) -> Option<Vec<Run>> {
+    let count = take_count(rest, 3)?;
+    (0..count)
+        .map(|_| {
+            Some(Run {
+                frame: take_u32(rest)?,
+                raw_offset: take_u32(rest)?,
+                blocks: take_u32(rest)?,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BLOCK: u32 = 8192;
+
+    fn frame(offset: u64) -> FrameRef {
+        FrameRef { reference: 0, bundle: 1, offset, stored_len: 100, raw_len: 1 << 20 }
+    }
+
+    fn digests(count: usize) -> Vec<BlockDigest> {
+        (0..count).map(|i| BlockDigest([i as u8; BlockDigest::LEN])).collect()
+    }
+
+    #[test]
+    fn a_map_survives_a_round_trip() {
+        let mut map = BlockMap::default();
+        map.push(frame(16), 0, &digests(128), BLOCK);
+        map.push(frame(116), 0, &digests(3), BLOCK);
+        let size = 130 * u64::from(BLOCK) + 5;
+        let decoded = BlockMap::decode(&map.encode(), "m", size, BLOCK, 0).unwrap();
+        assert_eq!(decoded, map);
+        let last = decoded.extents(size, BLOCK).last().unwrap();
+        assert_eq!((last.file_offset, last.len), (128 * u64::from(BLOCK), 2 * BLOCK as usize + 5));
+    }
+
+    #[test]
+    fn blocks_that_continue_a_run_extend_it() {
+        let mut map = BlockMap::default();
+        map.push(frame(16), 0, &digests(2), BLOCK);
+        map.push(frame(16), 2 * BLOCK, &digests(2), BLOCK);
+        map.push(frame(16), 9 * BLOCK, &digests(1), BLOCK);
+        assert_eq!(map.frames.len(), 1);
+        assert_eq!(map.runs.len(), 2);
+    }
+
+    #[test]
+    fn unsound_maps_are_refused() {
+        let mut map = BlockMap::default();
+        map.push(FrameRef { reference: 1, ..frame(0) }, 0, &digests(1), BLOCK);
+        assert!(BlockMap::decode(&map.encode(), "m", 8192, BLOCK, 0).is_err(), "unknown reference");
+        assert!(BlockMap::decode(&map.encode(), "m", 8192, BLOCK, 1).is_ok());
+        assert!(BlockMap::decode(&map.encode(), "m", 9000, BLOCK, 1).is_err(), "too few blocks");
+        map.runs[0].raw_offset = (1 << 20) - 1;
+        assert!(BlockMap::decode(&map.encode(), "m", 8192, BLOCK, 1).is_err(), "behind the frame");
+        map.runs[0] = Run { frame: 7, raw_offset: 0, blocks: 1 };
+        assert!(BlockMap::decode(&map.encode(), "m", 8192, BLOCK, 1).is_err(), "unknown frame");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>, size in 0u64..1 << 40) {
+            if let Ok(map) = BlockMap::decode(&bytes, "m", size, BLOCK, 3) {
+                map.extents(size, BLOCK).for_each(drop);
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What can be wrong with a repository.
+
+use crate::{
+    storage,
+    types::{ErrorCode, Failure, Invalid},
+};
+
+/// A failed operation on a repository.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// A name in the repository, or made for it, is not valid.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The bytes are not of the format they should be of.
+    #[error("'{object}' is not valid: {what}")]
+    Format {
+        /// The object.
+        object: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A newer version of the program wrote the object.
+    #[error(
+        "'{object}' has format version {found}, but this program reads versions up to {newest}"
+    )]
+    Version {
+        /// The object.
+        object: String,
+        /// The version found.
+        found: u16,
+        /// The newest version that can be read.
+        newest: u16,
+    },
+    /// The bytes are not those that were stored.
+    #[error("'{object}' is damaged: its {what} does not match what was recorded")]
+    Damaged {
+        /// The object.
+        object: String,
+        /// What does not match, such as "SHA-256".
+        what: &'static str,
+    },
+    /// The stanza has no history in this repository.
+    #[error("stanza '{stanza}' does not exist in repository '{location}'")]
+    StanzaMissing {
+        /// The stanza.
+        stanza: String,
+        /// The repository.
+        location: String,
+    },
+    /// The stanza belongs to another cluster.
+    #[error("{found} is not the cluster of stanza '{stanza}', which is {expected}")]
+    StanzaMismatch {
+        /// The stanza.
+        stanza: String,
+        /// The cluster that the stanza belongs to.
+        expected: String,
+        /// The cluster at hand.
+        found: String,
+        /// The code, which depends on who asks.
+        code: ErrorCode,
+    },
+    /// There is no such backup.
+    #[error("backup '{label}' does not exist in repository '{location}'")]
+    BackupMissing {
+        /// The label.
+        label: String,
+        /// The repository.
+        location: String,
+    },
+    /// A file of this host that a lock needs could not be used.
+    #[error("unable to {operation} '{path}': {source}")]
+    LockFile {
+        /// What was tried.
+        operation: &'static str,
+        /// The file.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Another process holds the lock.
+    #[error("unable to acquire lock on file '{path}': another process holds it{holder}")]
+    Locked {
+        /// The lock file.
+        path: String,
+        /// Who holds it, where that is known.
+        holder: String,
+    },
+    /// The stanza was stopped.
+    #[error("stop file exists for {whom}")]
+    Stopped {
+        /// "all stanzas" or the stanza.
+        whom: String,
+    },
+    /// The archive holds two different files under one name.
+    #[error("{what}")]
+    Duplicate {
+        /// What was found.
+        what: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn format(object: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Format { object: object.into(), what: what.into() }
+    }
+
+    /// Whether an object was proven not to be there.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Storage(error) => error.is_not_found(),
+            Self::StanzaMissing { .. } | Self::BackupMissing { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+impl Failure for Error {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Storage(error) => error.code(),
+            Self::Invalid(error) => error.code(),
+            Self::Format { .. } => ErrorCode::Format,
+            Self::Version { .. } => ErrorCode::RepoInvalid,
+            Self::Damaged { .. } => ErrorCode::Checksum,
+            Self::StanzaMissing { .. } => ErrorCode::FileMissing,
+            Self::StanzaMismatch { code, .. } => *code,
+            Self::BackupMissing { .. } => ErrorCode::BackupSetInvalid,
+            Self::LockFile { .. } | Self::Locked { .. } => ErrorCode::LockAcquire,
+            Self::Stopped { .. } => ErrorCode::Stop,
+            Self::Duplicate { .. } => ErrorCode::ArchiveDuplicate,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Storage(error) => return error.hint(),
+            Self::Invalid(_) => return None,
+            Self::Format { .. } | Self::Damaged { .. } => {
+                "the object was changed after it was written; use another backup or repository"
+            }
+            Self::Version { .. } => "use the version of the program that wrote it, or a newer one",
+            Self::StanzaMissing { .. } => {
+                "has stanza-create been run, and is the repository path the right one?"
+            }
+            Self::StanzaMismatch { .. } => {
+                "after a PostgreSQL upgrade run stanza-upgrade; otherwise check that the stanza and \
+                 the connection name the same cluster"
+            }
+            Self::BackupMissing { .. } => "info lists the backups that exist",
+            Self::LockFile { .. } => "check the owner and mode of lock-path",
+            Self::Locked { .. } => {
+                "another backup, restore or expire of this stanza is running on this host"
+            }
+            Self::Stopped { .. } => "run the start command to allow it again",
+            Self::Duplicate { .. } => {
+                "two servers archived into one stanza, or a restored copy archives into production; \
+                 keep the right file and remove the other by hand"
+            }
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,219 @@
+//! The file list of a backup: a line of JSON for every entry of the data directory in the order they
+//! were stored, then a line for every object of the backup. One zstd stream, so a million files take
+//! a few tens of MiB, and it is written and read without holding its text in memory.
+
+use std::io::{BufRead, BufReader, Read};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Error,
+    layout::BackupPaths,
+    manifest::{Manifest, ObjectRecord},
+    metadata,
+    object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
+    object_writer::ObjectWriter,
+};
+use crate::{
+    storage::{Storage, Upload},
+    types::{BlockDigest, CompressType, DataPath},
+};
+
+/// The longest line that is read, in bytes.
+const LINE_MAX: u64 = 64 << 10;
+const LEVEL: i32 = 3;
+const FLUSH_AT: usize = 256 << 10;
+
+/// An entry of the data directory. Files of a tablespace are named through its link in `pg_tblspc`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// The path from the data directory.
+    pub path: DataPath,
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: EntryKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Modification time, seconds since 1970.
+    pub mtime: i64,
+    /// Numeric owner on the server.
+    pub uid: u32,
+    /// Numeric group on the server.
+    pub gid: u32,
+}
+
+/// File, directory or link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum EntryKind {
+    /// A file.
+    File {
+        /// Its size in bytes.
+        size: u64,
+        /// Where its block map is; an empty file has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        map: Option<MapRef>,
+    },
+    /// A directory.
+    Dir,
+    /// A symbolic link.
+    Link {
+        /// Where it points; bytes that are not UTF-8 are written `%XX`.
+        target: String,
+    },
+}
+
+/// Where the block map of a file is, and the digest that proves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapRef {
+    /// The number of the map bundle.
+    pub bundle: u32,
+    /// The offset of the map in it, in bytes.
+    pub offset: u64,
+    /// The length of the map in bytes.
+    pub len: u32,
+    /// The keyed digest of the map's bytes, as hexadecimal digits.
+    #[serde(with = "hex_digest")]
+    pub digest: BlockDigest,
+}
+
+/// A bundle of this backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleRecord {
+    /// Whether it holds frames or block maps.
+    pub bundle: BundleKind,
+    /// Its number.
+    pub number: u32,
+    /// What its bytes must be.
+    #[serde(flatten)]
+    pub record: ObjectRecord,
+}
+
+/// What a bundle holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BundleKind {
+    /// Frames of file data.
+    Data,
+    /// Block maps.
+    Map,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Bundle(BundleRecord),
+    File(FileEntry),
+}
+
+/// The whole list; its memory grows with the number of files.
+#[derive(Debug, Default)]
+pub struct FileList {
+    /// The entries of the data directory, in the order they were stored.
+    pub files: Vec<FileEntry>,
+    /// The bundles of this backup.
+    pub bundles: Vec<BundleRecord>,
+}
+
+/// Writes a file list as its entries become known.
+pub struct FileListWriter {
+    object: ObjectWriter,
+    encoder: zstd::stream::write::Encoder<'static, Vec<u8>>,
+    name: String,
+}
+
+impl FileListWriter {
+    /// Starts the file list of a backup.
+    pub async fn create(storage: &dyn Storage, paths: &BackupPaths) -> Result<Self, Error> {
+        let path = paths.file_list()?;
+        let name = metadata::object_name(storage, &path);
+        let upload: Box<dyn Upload> = storage.put_stream(&path).await?;
+        let header = ObjectHeader::new(ObjectKind::FileList, CompressType::Zst);
+        let object = ObjectWriter::new(upload, header).await?;
+        let encoder = zstd::stream::write::Encoder::new(Vec::new(), LEVEL)
+            .map_err(|error| Error::format(&name, error.to_string()))?;
+        Ok(Self { object, encoder, name })
+    }
+
+    /// Appends an entry of the data directory.
+    pub async fn file(&mut self, entry: &FileEntry) -> Result<(), Error> {
+        self.line(entry).await
+    }
+
+    /// Appends a bundle.
+    pub async fn bundle(&mut self, record: &BundleRecord) -> Result<(), Error> {
+        self.line(record).await
+    }
+
+    async fn line<T: Serialize>(&mut self, value: &T) -> Result<(), Error> {
+        let failed = |error: std::io::Error| Error::format(&self.name, error.to_string());
+        serde_json::to_writer(&mut self.encoder, value).map_err(|e| failed(e.into()))?;
+        std::io::Write::write_all(&mut self.encoder, b"\n").map_err(failed)?;
+        if self.encoder.get_ref().len() >= FLUSH_AT {
+            let ready = std::mem::take(self.encoder.get_mut());
+            self.object.write(ready.into()).await?;
+        }
+        Ok(())
+    }
+
+    /// Completes the list and makes it durable.
+    pub async fn finish(mut self) -> Result<ObjectRecord, Error> {
+        let rest = self.encoder.finish().map_err(|e| Error::format(&self.name, e.to_string()))?;
+        self.object.write(rest.into()).await?;
+        self.object.finish().await
+    }
+}
+
+impl FileList {
+    /// Reads the file list of a backup and holds it against the SHA-256 in the manifest.
+    pub async fn read(storage: &dyn Storage, manifest: &Manifest) -> Result<Self, Error> {
+        let path = BackupPaths::new(&manifest.stanza, &manifest.label)?.file_list()?;
+        let object = metadata::object_name(storage, &path);
+        let data = metadata::read_verified(storage, &path, manifest.file_list).await?;
+        Self::decode(data, &object)
+    }
+
+    pub(crate) fn decode(data: Bytes, object: &str) -> Result<Self, Error> {
+        let header = ObjectHeader::decode(&data, ObjectKind::FileList, object)?;
+        if header.compress != CompressType::Zst {
+            return Err(Error::format(object, "a file list is compressed with zst"));
+        }
+        let failed = |error: std::io::Error| Error::format(object, error.to_string());
+        let decoder = zstd::stream::read::Decoder::new(&data[HEADER_LEN..]).map_err(failed)?;
+        let mut lines = BufReader::new(decoder);
+        let mut list = Self::default();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            lines.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).map_err(failed)?;
+            if line.is_empty() {
+                return Ok(list);
+            }
+            if line.pop() != Some(b'\n') {
+                return Err(Error::format(object, "a line is cut off or too long"));
+            }
+            match metadata::from_json(&line, object)? {
+                Line::File(entry) => list.files.push(entry),
+                Line::Bundle(record) => list.bundles.push(record),
+            }
+        }
+    }
+}
+
+mod hex_digest {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    use crate::types::BlockDigest;
+
+    pub(super) fn serialize<S: Serializer>(digest: &BlockDigest, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&hex::encode(digest.0))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BlockDigest, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        let mut bytes = [0; BlockDigest::LEN];
+        hex::decode_to_slice(text.as_bytes(), &mut bytes).map_err(D::Error::custom)?;
+        Ok(BlockDigest(bytes))
+    }
+}

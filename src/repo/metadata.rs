@@ -1,0 +1,116 @@
+//! Small objects that carry their own proof: header, body, and the SHA-256 of both at the end.
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Error,
+    manifest::ObjectRecord,
+    object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
+};
+use crate::{
+    codec::Sha256Hasher,
+    storage::{self, ErrorKind, ObjectPath, Storage},
+    types::{CompressType, Sha256},
+};
+
+const TRAILER_LEN: usize = 32;
+
+/// Creates the object; the record says what its bytes are.
+pub async fn write(
+    storage: &dyn Storage,
+    path: &ObjectPath,
+    kind: ObjectKind,
+    body: &[u8],
+) -> Result<ObjectRecord, Error> {
+    let data = frame(kind, body);
+    let record = ObjectRecord { size: data.len() as u64, sha256: Sha256Hasher::digest(&data) };
+    storage.put(path, data).await?;
+    Ok(record)
+}
+
+/// Reads the object, at most `size_max` bytes of it, and returns the body once it is proven.
+pub async fn read(
+    storage: &dyn Storage,
+    path: &ObjectPath,
+    kind: ObjectKind,
+    size_max: usize,
+) -> Result<Bytes, Error> {
+    let object = object_name(storage, path);
+    unframe(kind, read_whole(storage, path, size_max).await?, &object)
+}
+
+/// Reads a whole object and holds it against what was recorded of it; returns it with its header.
+pub async fn read_verified(
+    storage: &dyn Storage,
+    path: &ObjectPath,
+    record: ObjectRecord,
+) -> Result<Bytes, Error> {
+    let object = object_name(storage, path);
+    let size =
+        usize::try_from(record.size).map_err(|_| Error::format(&object, "it is too large"))?;
+    let data = read_whole(storage, path, size).await?;
+    match data.len() == size && Sha256Hasher::digest(&data) == record.sha256 {
+        true => Ok(data),
+        false => Err(Error::Damaged { object, what: "SHA-256" }),
+    }
+}
+
+/// An object as a person would name it in an error.
+pub fn object_name(storage: &dyn Storage, path: &ObjectPath) -> String {
+    format!("{}/{path}", storage.location())
+}
+
+async fn read_whole(
+    storage: &dyn Storage,
+    path: &ObjectPath,
+    size_max: usize,
+) -> Result<Bytes, Error> {
+    let mut download = storage.get(path).await?;
+    let object = || object_name(storage, path);
+    if download.size() > size_max as u64 {
+        return Err(Error::format(object(), "it is larger than such an object can be"));
+    }
+    let mut data = Vec::with_capacity(download.size() as usize);
+    while let Some(chunk) = download.next().await? {
+        if data.len() + chunk.len() > size_max {
+            return Err(Error::format(object(), "it is larger than such an object can be"));
+        }
+        data.extend_from_slice(&chunk);
+    }
+    match data.len() as u64 == download.size() {
+        true => Ok(data.into()),
+        false => Err(storage::Error::new(ErrorKind::Truncated, "read", object()).into()),
+    }
+}
+
+fn frame(kind: ObjectKind, body: &[u8]) -> Bytes {
+    let header = ObjectHeader::new(kind, CompressType::None);
+    let mut data = Vec::with_capacity(HEADER_LEN + body.len() + TRAILER_LEN);
+    data.extend_from_slice(&header.encode());
+    data.extend_from_slice(body);
+    let digest = Sha256Hasher::digest(&data);
+    data.extend_from_slice(&digest.0);
+    data.into()
+}
+
+fn unframe(kind: ObjectKind, data: Bytes, object: &str) -> Result<Bytes, Error> {
+    ObjectHeader::decode(&data, kind, object)?;
+    let end = data.len().checked_sub(TRAILER_LEN).filter(|&end| end >= HEADER_LEN);
+    let end = end.ok_or_else(|| Error::format(object, "it is too short"))?;
+    let proven: Sha256 = Sha256Hasher::digest(&data[..end]);
+    match proven.0 == data[end..] {
+        true => Ok(data.slice(HEADER_LEN..end)),
+        false => Err(Error::Damaged { object: object.to_owned(), what: "SHA-256" }),
+    }
+}
+
+/// The JSON form of a value that goes into `object`.
+pub fn to_json<T: Serialize>(value: &T, object: &str) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|error| Error::format(object, error.to_string()))
+}
+
+/// The value whose JSON form `object` holds.
+pub fn from_json<T: DeserializeOwned>(body: &[u8], object: &str) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::format(object, error.to_string()))
+}
