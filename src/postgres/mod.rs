@@ -18,19 +18,10 @@ pub use format::{
     backup_label::BackupLabelFile,
     backup_manifest::{BackupManifest, ManifestFile, WalRange},
     control_file::{ClusterState, ControlFile},
-    page::{check_pages, is_checked_file, page_checksum},
+    page::{RELATION_SEGMENT_BYTES, check_pages, is_checked_file, page_checksum},
     timeline_history::{HistoryEntry, TimelineHistory},
     wal_header::WalHeader,
 };
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
 pub use sql::{ArchiverFacts, Database, ServerFacts, SqlClient, TablespaceInfo};
 pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};
-
-/// The size of a segment of a relation (`RELSEG_SIZE` pages): larger relations go on in further files.
-pub const RELATION_SEGMENT_BYTES: u32 = 1 << 30;
-pub fn is_checked_file(_p: &crate::types::DataPath) -> Option<u32> {
-    None
-}
-pub fn check_pages(_b: &[u8], _s: u32, _f: u32, _l: crate::types::Lsn) -> Vec<u32> {
-    vec![]
-}
