@@ -28,9 +28,3 @@ pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};
 
 /// The size of a segment of a relation (`RELSEG_SIZE` pages): larger relations go on in further files.
 pub const RELATION_SEGMENT_BYTES: u32 = 1 << 30;
-pub fn is_checked_file(_p: &crate::types::DataPath) -> Option<u32> {
-    None
-}
-pub fn check_pages(_b: &[u8], _s: u32, _f: u32, _l: crate::types::Lsn) -> Vec<u32> {
-    vec![]
-}
