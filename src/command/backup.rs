@@ -3,23 +3,24 @@
 mod archive_wait;
 mod cluster;
 mod label;
+mod lock_progress;
 mod publish;
 mod recheck;
 
 use rand::RngExt;
 
-use self::{cluster::Cluster, publish::Job};
+use self::{cluster::Cluster, lock_progress::LockProgress, publish::Job};
 use super::{Result, context, signal};
 use crate::{
     backup::{self, source::SourceOptions},
     config::Config,
     repo::lock::{self, Lock, LockKind},
     types::BackupType,
-    ui::progress::BackupProgress,
+    ui::Ui,
 };
 
 /// Takes a backup and publishes it.
-pub async fn run(config: &Config) -> Result<u8> {
+pub async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let (repo, repo_config) = context::repo(config)?;
@@ -37,7 +38,7 @@ pub async fn run(config: &Config) -> Result<u8> {
         digest_key: rand::rng().random(),
         check_pages: cluster.check_pages(config),
     };
-    let progress = BackupProgress::new(lock, &config.log);
+    let progress = LockProgress::new(lock, ui.progress("backup"));
     match signal::or_terminated(take(&job, &mut cluster, &options, &progress)).await {
         Ok(()) => Ok(0),
         Err(error) => {
@@ -53,7 +54,7 @@ async fn take(
     job: &Job<'_>,
     cluster: &mut Cluster,
     options: &backup::Options,
-    progress: &BackupProgress,
+    progress: &LockProgress,
 ) -> Result<()> {
     let settings = &job.config.backup;
     let start = cluster

@@ -23,7 +23,7 @@ use crate::{
         stanza::StanzaEntry,
     },
     types::{BackupLabel, Sha256, StanzaName},
-    ui::size,
+    ui,
 };
 
 /// A backup in the making.
@@ -142,9 +142,9 @@ fn report(manifest: &Manifest) {
     tracing::info!(
         "{} backup size = {}, file total = {}, stored = {}",
         manifest.kind(),
-        size::text(totals.size),
+        ui::size(totals.size),
         totals.files,
-        size::text(totals.repo_size_delta)
+        ui::size(totals.repo_size_delta)
     );
     if !manifest.page_errors.is_empty() {
         tracing::warn!(
