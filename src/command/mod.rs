@@ -3,7 +3,10 @@
 
 mod context;
 mod error;
+mod info;
 mod signal;
+#[cfg(test)]
+mod testing;
 
 use std::io::Write;
 
