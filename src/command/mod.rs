@@ -8,6 +8,8 @@ mod context;
 mod error;
 mod info;
 mod signal;
+#[cfg(test)]
+mod testing;
 
 use std::io::Write;
 
