@@ -140,6 +140,8 @@ fn help_texts() {
     assert_eq!(text(&["-h"]), text(&["help"]));
     insta::assert_snapshot!("help_backup", text(&["help", "backup"]));
     assert_eq!(text(&["backup", "--help", "--stanza=db"]), text(&["help", "backup"]));
+    assert_eq!(text(&["archive-push", "x", "-h"]), text(&["help", "archive-push"]));
+    assert_eq!(text(&["help", "backup", "--help"]), text(&["help", "backup"]));
     insta::assert_snapshot!("help_archive_push", text(&["help", "archive-push"]));
     insta::assert_snapshot!("help_backup_option", text(&["help", "backup", "repo1-bundle-size"]));
     insta::assert_snapshot!("help_accepted_option", text(&["help", "backup", "archive-copy"]));

@@ -6,10 +6,14 @@
 
 mod line;
 mod sink;
+mod zone;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    fmt::Debug,
+    sync::{Arc, OnceLock},
+};
 
-use jiff::{Zoned, tz::TimeZone};
+use jiff::{Timestamp, Zoned, tz::TimeZone};
 use line::{Message, Origin};
 use sink::Sink;
 use tracing::{
@@ -33,7 +37,7 @@ struct LogLayer {
     sinks: Vec<Sink>,
     format: LogFormat,
     origin: Origin,
-    zone: TimeZone,
+    zone: OnceLock<TimeZone>,
 }
 
 /// Sends the events of this process to the places of the configuration, from now to its end.
@@ -45,7 +49,7 @@ pub(super) fn install(config: &Config, terminal: &Arc<Terminal>) {
             command: config.command.word(),
             stanza: config.stanza.as_ref().map(ToString::to_string),
         },
-        zone: TimeZone::system(),
+        zone: OnceLock::new(),
     };
     // It fails only where a log is installed already, and then that one stays.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
@@ -78,7 +82,7 @@ impl LogLayer {
     }
 
     fn write(&self, level: LogLevel, message: &Message) {
-        let now = Zoned::now().with_time_zone(self.zone.clone());
+        let now = Timestamp::now().to_zoned(self.zone.get_or_init(zone::local).clone());
         let mut problems = Vec::new();
         for sink in self.sinks.iter().filter(|sink| sink.level >= level) {
             problems.extend(sink.write(&self.line(&now, level, message, sink)));

@@ -11,7 +11,7 @@ fn written(level: LogLevel, format: LogFormat, work: impl FnOnce()) -> String {
         sinks: vec![Sink::memory(level, text.clone())],
         format,
         origin: Origin { command: "backup", stanza: None },
-        zone: TimeZone::UTC,
+        zone: TimeZone::UTC.into(),
     };
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), work);
     let text = text.lock().unwrap();
