@@ -12,6 +12,8 @@ pub mod frame;
 mod packer;
 mod pipeline;
 pub mod source;
+#[cfg(test)]
+mod tests;
 mod workers;
 mod writer;
 

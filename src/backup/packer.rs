@@ -8,7 +8,11 @@ use super::{
     frame::{BLOCK_SIZE, Batch, Piece},
     source::{FileHeader, FileKind},
 };
-use crate::{postgres::page, repo::block_map::FRAME_RAW_MAX, types::DataPath};
+use crate::{
+    postgres::{self, RELATION_SEGMENT_BYTES},
+    repo::block_map::FRAME_RAW_MAX,
+    types::DataPath,
+};
 
 /// A batch without a frame is handed on when this many entries have gathered.
 const BEGUN_MAX: usize = 4096;
@@ -60,8 +64,7 @@ impl Packer {
             FileKind::File { size } => size,
             FileKind::Directory | FileKind::Link { .. } => 0,
         };
-        let segment =
-            if self.check_pages { page::checked_segment(header.path.as_bytes()) } else { None };
+        let segment = if self.check_pages { postgres::is_checked_file(&header.path) } else { None };
         self.current = Some(Current { path: header.path.clone(), size, received: 0, segment });
         self.room = 0;
         // The frame so far goes out without this entry, so that its frames are its own.
@@ -106,9 +109,12 @@ impl Packer {
         }
     }
 
-    /// Whether there is nothing to take.
-    pub fn is_empty(&self) -> bool {
-        self.batch.begun.is_empty() && self.raw.is_empty()
+    /// Checks that every entry has ended. Says whether [`Packer::take`] is due.
+    pub fn finish(&self) -> Result<bool, Error> {
+        match &self.current {
+            Some(file) => Err(Error::source(&file.path, "the backup ends before it does")),
+            None => Ok(!self.batch.begun.is_empty() || !self.raw.is_empty()),
+        }
     }
 
     /// Hands the batch on and goes on with an empty `buffer`.
@@ -124,7 +130,7 @@ fn next_piece(file: &Current, used: usize, page_size: u32) -> Option<Piece> {
     let left = file.size - file.received;
     let blocks = space - space % BLOCK_SIZE as usize;
     let len = if left <= space as u64 { left as usize } else { blocks };
-    let pages_per_segment = u64::from(page::SEGMENT_BYTES / page_size);
+    let pages_per_segment = u64::from(RELATION_SEGMENT_BYTES / page_size);
     let first_page = file.segment.map(|segment| {
         (u64::from(segment) * pages_per_segment + file.received / u64::from(page_size)) as u32
     });

@@ -141,7 +141,7 @@ impl Producer<'_> {
                     }
                 }
                 SourceEvent::Stop(stop) => {
-                    if !self.packer.is_empty() {
+                    if self.packer.finish()? {
                         self.hand_on().await?;
                     }
                     return Ok(stop);

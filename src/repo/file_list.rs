@@ -174,7 +174,7 @@ impl FileList {
         Self::decode(data, &object)
     }
 
-    fn decode(data: Bytes, object: &str) -> Result<Self, Error> {
+    pub(crate) fn decode(data: Bytes, object: &str) -> Result<Self, Error> {
         let header = ObjectHeader::decode(&data, ObjectKind::FileList, object)?;
         if header.compress != CompressType::Zst {
             return Err(Error::format(object, "a file list is compressed with zst"));

@@ -4,6 +4,7 @@
 mod error;
 
 pub mod annotation;
+pub mod archive;
 pub mod backup_list;
 pub mod block_map;
 pub mod bundle;

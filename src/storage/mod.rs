@@ -3,8 +3,12 @@
 //! Nothing is ever overwritten: an object is created once, whole, and later perhaps deleted.
 //! Formats are not known here; bytes in, bytes out.
 
+pub mod conformance;
+pub mod crash_safe;
 mod error;
+pub mod fault;
 mod object_path;
+mod posix;
 
 use std::{fmt::Debug, ops::Range};
 
@@ -13,6 +17,7 @@ use bytes::Bytes;
 
 pub use error::{Error, ErrorKind};
 pub use object_path::ObjectPath;
+pub use posix::PosixStorage;
 
 /// The result of a storage operation.
 pub type Result<T> = std::result::Result<T, Error>;

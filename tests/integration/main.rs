@@ -1,1 +1,24 @@
-//! Integration tests against real PostgreSQL servers.
+//! Tests against real PostgreSQL servers, a file a subject. `support` starts and stops the servers.
+
+// A test says what is wrong by panicking.
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::unwrap_used)]
+
+mod support;
+
+mod archive;
+mod backup;
+mod check;
+mod command_line;
+mod connection;
+mod damage;
+mod harness;
+mod info;
+mod interruption;
+mod layout;
+mod page_checksum;
+mod recovery;
+mod refusal;
+mod standby;
+mod stanza;
+mod tablespace;
+mod timeline;

@@ -1,0 +1,285 @@
+//! The one way this program makes a file that must survive a power failure: a temporary name in
+//! the same directory, write, fsync of the file, rename, fsync of the directory.
+//!
+//! Everything works on directory handles, so a directory that is renamed or replaced in between
+//! cannot lead a file astray.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{
+    fs::{self, AtFlags, Mode, OFlags, RenameFlags},
+    io::Errno,
+};
+
+/// What every temporary name starts with; listings hide them.
+pub const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// Mode of the directories that are made.
+const DIRECTORY_MODE: u32 = 0o750;
+
+/// A directory this old is on disk together with its entry in its parent: the kernel writes its
+/// metadata back within seconds (ext4 5 s, XFS 30 s).
+const SETTLED_AFTER: Duration = Duration::from_secs(120);
+
+/// What publishing does where the name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Fails with `AlreadyExists` and leaves what is there.
+    Keep,
+    /// Takes its place in one step.
+    Replace,
+}
+
+/// A file under a temporary name. Dropped before it is published, it is removed.
+#[derive(Debug)]
+pub struct PendingFile {
+    directory: OwnedFd,
+    temporary: String,
+    file: File,
+    published: bool,
+    /// Bytes written, and up to where writing them back was begun.
+    written: u64,
+    pushed: u64,
+}
+
+/// How much is written before the kernel is told to begin with the disk.
+const WRITEBACK_STEP: u64 = 8 << 20;
+
+impl PendingFile {
+    /// Makes an empty file with exactly the permission bits of `mode`, whatever the umask.
+    pub fn create(directory: OwnedFd, mode: u32) -> io::Result<Self> {
+        let temporary = format!("{TEMPORARY_PREFIX}{:016x}", rand::random::<u64>());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let mode = Mode::from_raw_mode(mode);
+        let file = fs::openat(&directory, &temporary, flags | OFlags::CLOEXEC, mode)?;
+        let file = File::from(file);
+        let pending = Self { directory, temporary, file, published: false, written: 0, pushed: 0 };
+        fs::fchmod(&pending.file, mode)?;
+        Ok(pending)
+    }
+
+    /// Appends bytes. From time to time the kernel is asked to write back what it has, without
+    /// waiting for it, so that the fsync at the end finds little left to do.
+    pub fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.written += bytes.len() as u64;
+        let length = self.written - self.pushed;
+        if length >= WRITEBACK_STEP {
+            // Advice only: where it is not taken, the fsync does all the work.
+            let _ = fs::fadvise(
+                &self.file,
+                self.pushed,
+                std::num::NonZeroU64::new(length),
+                fs::Advice::DontNeed,
+            );
+            self.pushed = self.written;
+        }
+        Ok(())
+    }
+
+    /// Makes the file durable and gives it its name.
+    pub fn publish(mut self, name: impl AsRef<OsStr>, existing: Existing) -> io::Result<()> {
+        self.file.sync_all()?;
+        let name = name.as_ref();
+        match existing {
+            Existing::Replace => {
+                fs::renameat(&self.directory, &self.temporary, &self.directory, name)?;
+                self.published = true;
+            }
+            Existing::Keep => self.rename_unless_taken(name)?,
+        }
+        sync_directory(&self.directory)
+    }
+
+    fn rename_unless_taken(&mut self, name: &OsStr) -> io::Result<()> {
+        let (dir, temporary) = (&self.directory, &self.temporary);
+        match fs::renameat_with(dir, temporary, dir, name, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                self.published = true;
+                Ok(())
+            }
+            // The file system or the kernel cannot: a second link, then the first goes (on drop).
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+                Ok(fs::linkat(dir, temporary, dir, name, AtFlags::empty())?)
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Drop for PendingFile {
+    fn drop(&mut self) {
+        if !self.published {
+            // Nothing can be done about a failure; such files are hidden, and removed by expire.
+            let _ = fs::unlinkat(&self.directory, &self.temporary, AtFlags::empty());
+        }
+    }
+}
+
+/// Makes the entries of a directory durable.
+pub fn sync_directory(directory: impl AsFd) -> io::Result<()> {
+    match fs::fsync(directory) {
+        // Some network file systems do not know fsync of a directory; PostgreSQL lets it pass too.
+        Ok(()) | Err(Errno::INVAL | Errno::BADF) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Opens a directory by its path; symbolic links in the path are followed.
+pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(fs::open(path, flags, Mode::empty())?)
+}
+
+/// Opens a directory below another one; a symbolic link is not followed.
+pub fn open_child(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match fs::openat(parent.as_fd(), name, flags, Mode::empty()) {
+        Err(errno @ (Errno::NOTDIR | Errno::LOOP)) => {
+            Err(link_error(parent.as_fd(), name).unwrap_or_else(|| errno.into()))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The error that tells a symbolic link from a file where a directory must be: a link must never
+/// look like plain absence.
+pub fn link_error(parent: BorrowedFd<'_>, name: &str) -> Option<io::Error> {
+    let stat = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let is_link = fs::FileType::from_raw_mode(stat.st_mode) == fs::FileType::Symlink;
+    is_link.then(|| {
+        let reason = format!("'{name}' is a symbolic link, and links are not followed here");
+        io::Error::new(io::ErrorKind::PermissionDenied, reason)
+    })
+}
+
+/// Opens a directory by its path and makes, durably, what is missing of it.
+pub fn ensure_directory(path: &Path) -> io::Result<OwnedFd> {
+    match (open_directory(path), path.parent(), path.file_name()) {
+        (Err(error), Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            let parent = ensure_directory(parent)?;
+            make_directory(&parent, name)?;
+            open_directory(path)
+        }
+        (opened, ..) => opened,
+    }
+}
+
+/// Opens a directory below another one and makes it, durably, where it is missing.
+pub fn ensure_child(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
+    match open_child(parent, name) {
+        Ok(child) => {
+            // Another process may have made it a moment ago and not have come to its fsync.
+            if !is_settled(&child) {
+                sync_directory(parent)?;
+            }
+            Ok(child)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_directory(parent, OsStr::new(name))?;
+            open_child(parent, name)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn make_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(DIRECTORY_MODE);
+    match fs::mkdirat(parent, name, mode) {
+        Ok(()) => fs::chmodat(parent, name, mode, AtFlags::empty())?,
+        Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    sync_directory(parent)
+}
+
+/// Whether the directory has been there for so long that its own entry is surely on disk.
+fn is_settled(directory: &OwnedFd) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mask = fs::StatxFlags::BTIME;
+    let Ok(stat) = fs::statx(directory, c"", AtFlags::EMPTY_PATH, mask) else { return false };
+    let born = u64::try_from(stat.stx_btime.tv_sec).unwrap_or_default();
+    stat.stx_mask & mask.bits() != 0
+        && now.as_secs().checked_sub(born).is_some_and(|age| age >= SETTLED_AFTER.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn names(path: &Path) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(path)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn pending(path: &Path, bytes: &[u8]) -> PendingFile {
+        let mut file = PendingFile::create(open_directory(path).unwrap(), 0o640).unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_has_its_name_only_when_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = pending(dir.path(), b"one");
+        assert!(names(dir.path())[0].starts_with(TEMPORARY_PREFIX));
+        file.publish("x", Existing::Keep).unwrap();
+        assert_eq!(names(dir.path()), ["x"]);
+        let mode = std::fs::metadata(dir.path().join("x")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o640);
+    }
+
+    #[test]
+    fn what_exists_is_kept_or_replaced_as_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        pending(dir.path(), b"one").publish("x", Existing::Keep).unwrap();
+        let refused = pending(dir.path(), b"two").publish("x", Existing::Keep).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(dir.path().join("x")).unwrap(), b"one");
+        assert_eq!(names(dir.path()), ["x"]);
+        pending(dir.path(), b"two").publish("x", Existing::Replace).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("x")).unwrap(), b"two");
+        assert_eq!(names(dir.path()), ["x"]);
+    }
+
+    #[test]
+    fn a_dropped_file_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(pending(dir.path(), b"one"));
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn directories_are_made_with_their_parents_and_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/c");
+        ensure_directory(&path).unwrap();
+        let again = ensure_directory(&path).unwrap();
+        ensure_child(&again, "d").unwrap();
+        ensure_child(&again, "d").unwrap();
+        let mode = std::fs::metadata(path.join("d")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o750);
+    }
+
+    #[test]
+    fn a_linked_directory_is_not_taken_for_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/tmp", dir.path().join("link")).unwrap();
+        let error = open_child(open_directory(dir.path()).unwrap(), "link").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+}

@@ -1,0 +1,105 @@
+//! A directory tree as a store.
+//!
+//! Objects are files of mode 0640 in directories of mode 0750. An object is written under a
+//! temporary name (see `crash_safe`) and gets its own by a rename that never replaces. Symbolic
+//! links below the root are errors, not followed, so that no object lies elsewhere than it seems.
+//! Where `put` says `AlreadyExists`, what exists was made durable before it said so.
+
+mod download;
+mod failure;
+mod tree;
+mod upload;
+
+use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use self::{download::PosixDownload, tree::Tree, upload::PosixUpload};
+use super::{Download, Entry, Error, ErrorKind, ObjectPath, Result, Storage, Upload};
+
+/// A store in a directory of this host, or of a network file system that renames atomically.
+#[derive(Clone, Debug)]
+pub struct PosixStorage {
+    tree: Arc<Tree>,
+}
+
+impl PosixStorage {
+    /// A store below `root`, which is made by the first write where it is missing.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { tree: Arc::new(Tree::new(root.into())) }
+    }
+
+    /// Removes what interrupted writers left, where it was last written to longer ago than
+    /// `older_than`; says how many files went. Running writers touch theirs all the time.
+    pub async fn remove_stale_temporaries(&self, older_than: Duration) -> Result<u64> {
+        self.run(move |tree| tree.remove_stale_temporaries(older_than)).await
+    }
+
+    /// Runs a piece of file work where it may block.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let tree = Arc::clone(&self.tree);
+        blocking(move || work(&tree)).await
+    }
+}
+
+/// Runs blocking work on a thread of its own; a panic in it becomes an error.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let stopped = |e| Error::new(ErrorKind::Other, "run", "the file thread").caused_by(e);
+    tokio::task::spawn_blocking(work).await.map_err(stopped)?
+}
+
+#[async_trait]
+impl Storage for PosixStorage {
+    fn location(&self) -> String {
+        self.tree.location()
+    }
+
+    async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()> {
+        let path = path.clone();
+        self.run(move |tree| tree.put(&path, &[data])).await
+    }
+
+    async fn put_stream(&self, path: &ObjectPath) -> Result<Box<dyn Upload>> {
+        Ok(Box::new(PosixUpload::new(Arc::clone(&self.tree), path.clone())))
+    }
+
+    async fn get(&self, path: &ObjectPath) -> Result<Box<dyn Download>> {
+        let path = path.clone();
+        let open = move |tree: &Tree| PosixDownload::open(tree, &path);
+        Ok(Box::new(self.run(open).await?))
+    }
+
+    async fn get_range(&self, path: &ObjectPath, range: Range<u64>) -> Result<Bytes> {
+        let path = path.clone();
+        self.run(move |tree| tree.read_range(&path, range)).await
+    }
+
+    async fn stat(&self, path: &ObjectPath) -> Result<Entry> {
+        let path = path.clone();
+        self.run(move |tree| tree.stat(&path)).await
+    }
+
+    async fn list(&self, directory: &ObjectPath, recurse: bool) -> Result<Vec<Entry>> {
+        let directory = directory.clone();
+        self.run(move |tree| tree.list(&directory, recurse)).await
+    }
+
+    async fn list_prefix(&self, directory: &ObjectPath, prefix: &str) -> Result<Vec<Entry>> {
+        let (directory, prefix) = (directory.clone(), prefix.to_owned());
+        self.run(move |tree| tree.list_prefix(&directory, &prefix)).await
+    }
+
+    async fn delete(&self, paths: &[ObjectPath]) -> Result<()> {
+        let paths = paths.to_vec();
+        self.run(move |tree| tree.delete(&paths)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! What the operating system's errors mean.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use crate::{
+    storage::{Error, ErrorKind},
+    types::ErrorCode,
+};
+
+/// The error of `operation` on `object`.
+pub(super) fn failure(operation: &'static str, object: String, error: io::Error) -> Error {
+    let kind = kind_of(&error);
+    let failed = Error::new(kind, operation, object).caused_by(error);
+    match kind {
+        ErrorKind::Other | ErrorKind::Transient => failed.with_code(code_of(operation)),
+        _ => failed,
+    }
+}
+
+fn kind_of(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::NotFound => ErrorKind::NotFound,
+        io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+        io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+        io::ErrorKind::UnexpectedEof => ErrorKind::Truncated,
+        _ => match Errno::from_io_error(error) {
+            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::LOOP) => ErrorKind::Denied,
+            Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => ErrorKind::Full,
+            Some(Errno::AGAIN | Errno::INTR | Errno::MFILE | Errno::NFILE | Errno::TIMEDOUT) => {
+                ErrorKind::Transient
+            }
+            _ => ErrorKind::Other,
+        },
+    }
+}
+
+fn code_of(operation: &str) -> ErrorCode {
+    match operation {
+        "write" => ErrorCode::FileWrite,
+        "list" => ErrorCode::PathOpen,
+        "remove" => ErrorCode::FileRemove,
+        "look at" => ErrorCode::FileInfo,
+        _ => ErrorCode::FileRead,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Failure;
+
+    #[test]
+    fn the_cause_decides_the_meaning() {
+        let kind = |errno: Errno| failure("write", "x".into(), errno.into()).kind();
+        assert_eq!(kind(Errno::NOENT), ErrorKind::NotFound);
+        assert_eq!(kind(Errno::EXIST), ErrorKind::AlreadyExists);
+        assert_eq!(kind(Errno::ACCESS), ErrorKind::Denied);
+        assert_eq!(kind(Errno::PERM), ErrorKind::Denied);
+        assert_eq!(kind(Errno::ROFS), ErrorKind::Denied);
+        assert_eq!(kind(Errno::NOSPC), ErrorKind::Full);
+        assert_eq!(kind(Errno::DQUOT), ErrorKind::Full);
+        assert_eq!(kind(Errno::IO), ErrorKind::Other);
+        assert_eq!(failure("write", "x".into(), Errno::IO.into()).code(), ErrorCode::FileWrite);
+        assert_eq!(failure("read", "x".into(), Errno::IO.into()).code(), ErrorCode::FileRead);
+    }
+}

@@ -1,0 +1,228 @@
+//! archive-push and archive-get: what is taken, what is refused, and what PostgreSQL is told.
+
+use std::{fs, path::PathBuf};
+
+use crate::support::{
+    Damage, Outcome, Site, exit, for_each_version, give_to_server_user, on_one_version,
+};
+
+/// A whole segment that the site has archived, as it still stands in `pg_wal`.
+fn archived_segment(site: &Site) -> (String, Vec<u8>) {
+    site.primary.sql("create table if not exists filler (body text)");
+    site.primary.sql("insert into filler select md5(g::text) from generate_series(1, 1000) g");
+    let name = site.primary.archive_wal();
+    let path = site.primary.data_dir.join("pg_wal").join(&name);
+    (name, fs::read(path).expect("not recycled yet"))
+}
+
+/// Writes bytes under a WAL file's name and pushes them.
+fn push(site: &Site, name: &str, bytes: &[u8]) -> Outcome {
+    let path = wal_file(site, name);
+    fs::write(&path, bytes).expect("writable");
+    give_to_server_user(&path);
+    site.run(&["archive-push", &path.display().to_string()])
+}
+
+fn wal_file(site: &Site, name: &str) -> PathBuf {
+    site.dir.make("wal-in").join(name)
+}
+
+/// Fetches a WAL file; the outcome and, where there is one, the file.
+fn get(site: &Site, name: &str, extra: &[&str]) -> (Outcome, Option<Vec<u8>>) {
+    let target = site.dir.make("wal-out").join("RECOVERYXLOG");
+    let _ = fs::remove_file(&target);
+    let mut arguments = extra.to_vec();
+    let text = target.display().to_string();
+    arguments.extend(["archive-get", name, &text]);
+    let outcome = site.run(&arguments);
+    (outcome, fs::read(&target).ok())
+}
+
+/// The name of the segment after this one.
+fn next(name: &str) -> String {
+    let (rest, last) = name.split_at(16);
+    format!("{rest}{:08X}", u32::from_str_radix(last, 16).expect("hex") + 1)
+}
+
+for_each_version! {
+    fn pushed_segment_comes_back_byte_for_byte(version) {
+        let site = Site::new(version);
+        let (name, bytes) = archived_segment(&site);
+        let (outcome, delivered) = get(&site, &name, &[]);
+        outcome.ok();
+        assert!(delivered.expect("delivered") == bytes);
+    }
+
+    fn same_bytes_again_are_fine_and_other_bytes_are_not(version) {
+        let site = Site::new(version);
+        let (name, mut bytes) = archived_segment(&site);
+        push(&site, &name, &bytes).ok();
+        assert_eq!(site.archived(&name).len(), 1);
+        let stored = fs::read(&site.archived(&name)[0]).expect("object");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        push(&site, &name, &bytes).code(exit::ARCHIVE_DUPLICATE).says(&name);
+        assert_eq!(site.archived(&name).len(), 1);
+        assert!(fs::read(&site.archived(&name)[0]).expect("object") == stored);
+    }
+
+    fn segments_that_are_not_what_they_claim_are_refused(version) {
+        let site = Site::new(version);
+        let (name, bytes) = archived_segment(&site);
+        let fresh = next(&next(&next(&name)));
+        let mut wrong_magic = bytes.clone();
+        wrong_magic[0] ^= 0xff;
+        let cases: [(&str, &[u8]); 5] = [
+            ("truncated", &bytes[..bytes.len() - 8192]),
+            ("empty", &[]),
+            ("zeroed", &vec![0; bytes.len()]),
+            ("recycled, so its page address is that of another segment", &bytes),
+            ("of another format", &wrong_magic),
+        ];
+        for (what, bytes) in cases {
+            let outcome = push(&site, &fresh, bytes);
+            assert_ne!(outcome.code, 0, "{what}: {outcome}");
+            assert!(outcome.has(&fresh), "{what} is not named: {outcome}");
+            assert!(site.archived(&fresh).is_empty(), "{what} was taken");
+        }
+        let other_timeline = format!("00000009{}", &name[8..]);
+        push(&site, &other_timeline, &bytes).failed();
+        assert!(site.archived(&other_timeline).is_empty());
+    }
+
+    fn absent_segment_is_exit_code_one(version) {
+        let site = Site::new(version);
+        for name in ["0000000100000000000000F0", "00000002.history", "0000000100000000000000F0.partial"] {
+            let (outcome, delivered) = get(&site, name, &[]);
+            outcome.code(1);
+            assert!(delivered.is_none(), "{name} was written");
+        }
+    }
+
+    fn damaged_segment_stops_recovery_instead_of_ending_it(version) {
+        let site = Site::new(version);
+        site.primary.sql("create table t (row int)");
+        site.full_backup(&[]);
+        let mut segments = Vec::new();
+        for row in 1..=3 {
+            site.primary.sql(&format!("insert into t values ({row})"));
+            segments.push(site.primary.archive_wal());
+        }
+        let object = site.archived(&segments[1])[0].clone();
+        Damage::FlipAt(500).during(&object, || {
+            let restored = site.restore("r", &[]);
+            let log = match restored.try_start() {
+                Err(error) => error.log,
+                Ok(cluster) => {
+                    cluster.wait_until_down(90);
+                    cluster.log()
+                }
+            };
+            assert!(!log.contains("selected new timeline"), "promoted over damaged WAL:\n{log}");
+        });
+        // With the object as it was, the very same directory recovers to the end.
+        let restored = crate::support::Restored::new(version, &site.dir.path().join("r"));
+        assert_eq!(restored.start_primary().value("select count(*) from t"), "3");
+    }
+}
+
+on_one_version! {
+    fn damaged_segment_is_never_delivered(version) {
+        let site = Site::new(version);
+        let (name, bytes) = archived_segment(&site);
+        let object = site.archived(&name)[0].clone();
+        let damages = Damage::ALL.iter().filter(|damage| **damage != Damage::Gone);
+        for damage in damages {
+            damage.during(&object, || {
+                let (outcome, delivered) = get(&site, &name, &[]);
+                assert!(outcome.code > 125 || outcome.code < 0, "{damage:?}: {outcome}");
+                assert!(outcome.has(&name), "{damage:?}: {outcome}");
+                assert!(delivered.is_none(), "{damage:?}: delivered all the same");
+            });
+        }
+        let (outcome, delivered) = get(&site, &name, &[]);
+        outcome.ok();
+        assert!(delivered.expect("delivered") == bytes);
+    }
+
+    fn standby_is_told_so_that_it_tries_again(version) {
+        let site = Site::new(version);
+        let (name, _) = archived_segment(&site);
+        let object = site.archived(&name)[0].clone();
+        let standby = site.dir.make("standby");
+        fs::write(standby.join("standby.signal"), "").expect("writable");
+        let option = format!("--pg1-path={}", standby.display());
+        Damage::CutHalf.during(&object, || {
+            let (outcome, delivered) = get(&site, &name, &[&option]);
+            assert!((2..=125).contains(&outcome.code), "{outcome}");
+            assert!(delivered.is_none());
+        });
+    }
+
+    fn unreadable_repository_is_not_taken_for_an_empty_one(version) {
+        let site = Site::new(version);
+        let (name, _) = archived_segment(&site);
+        site.primary.stop();
+        let (repository, away) = (site.repository(), site.dir.path().join("away"));
+        fs::rename(&repository, &away).expect("writable");
+        let (outcome, delivered) = get(&site, &name, &[]);
+        assert!(outcome.code > 125, "{outcome}");
+        assert!(delivered.is_none());
+        fs::rename(&away, &repository).expect("writable");
+    }
+
+    fn history_files_are_kept_and_immutable(version) {
+        let site = Site::new(version);
+        let text = "1\t0/3000000\tno recovery target specified\n";
+        push(&site, "00000002.history", text.as_bytes()).ok();
+        push(&site, "00000002.history", text.as_bytes()).ok();
+        let other = text.replace("0/3", "0/4");
+        push(&site, "00000002.history", other.as_bytes()).code(exit::ARCHIVE_DUPLICATE);
+        let (outcome, delivered) = get(&site, "00000002.history", &[]);
+        outcome.ok();
+        assert_eq!(delivered.expect("delivered"), text.as_bytes());
+    }
+
+    fn empty_backup_history_file_does_not_block_the_archive(version) {
+        let site = Site::new(version);
+        let outcome = push(&site, "000000010000000000000005.00000028.backup", b"");
+        outcome.ok().says("WARN");
+    }
+
+    fn partial_segment_does_not_stand_in_the_way_of_the_whole_one(version) {
+        let site = Site::new(version);
+        let (name, bytes) = archived_segment(&site);
+        let partial = format!("{name}.partial");
+        push(&site, &partial, &bytes).ok();
+        push(&site, &name, &bytes).ok();
+        let (outcome, delivered) = get(&site, &name, &[]);
+        outcome.ok();
+        assert!(delivered.expect("delivered") == bytes);
+        let (outcome, delivered) = get(&site, &partial, &[]);
+        outcome.ok();
+        assert!(delivered.expect("delivered") == bytes);
+    }
+
+    fn paths_relative_to_the_data_directory_work(version) {
+        let site = Site::new(version);
+        let (name, bytes) = archived_segment(&site);
+        let relative = format!("pg_wal/{name}");
+        let mut command = site.command(&["archive-push", &relative]);
+        crate::support::run(command.current_dir(&site.primary.data_dir)).ok();
+        let mut command = site.command(&["archive-get", &name, "pg_wal/RECOVERYXLOG"]);
+        crate::support::run(command.current_dir(&site.primary.data_dir)).ok();
+        let delivered = site.primary.data_dir.join("pg_wal/RECOVERYXLOG");
+        assert!(fs::read(&delivered).expect("delivered") == bytes);
+        fs::remove_file(delivered).expect("writable");
+    }
+
+    fn names_that_are_no_wal_files_are_refused(version) {
+        let site = Site::new(version);
+        for name in ["nonsense", "../../etc/passwd", "00000001000000000000000g", ""] {
+            let (outcome, delivered) = get(&site, name, &[]);
+            assert_ne!(outcome.code, 0, "{outcome}");
+            assert!(delivered.is_none());
+        }
+        push(&site, "nonsense", b"x").failed();
+    }
+}

@@ -1,0 +1,36 @@
+//! The check command: whether archiving works, and when it does not, why.
+
+use crate::support::{Site, exit, for_each_version, on_one_version};
+
+for_each_version! {
+    fn working_archive_passes(version) {
+        let site = Site::new(version);
+        let before = site.archived("0000").len();
+        site.run(&["check"]).ok();
+        assert!(site.archived("0000").len() > before, "check archived nothing");
+    }
+
+    fn failing_archive_command_is_quoted(version) {
+        let site = Site::new(version);
+        site.primary.sql("alter system set archive_command = 'echo no space left >&2; false'");
+        site.primary.sql("select pg_reload_conf()");
+        let outcome = site.run(&["--archive-timeout=3s", "check"]).code(exit::ARCHIVE_TIMEOUT);
+        outcome.says("archive_command").says("no space left");
+    }
+}
+
+on_one_version! {
+    fn archive_command_that_archives_nothing_is_found_out(version) {
+        let site = Site::new(version);
+        site.primary.sql("alter system set archive_command = '/bin/true'");
+        site.primary.sql("select pg_reload_conf()");
+        let outcome = site.run(&["--archive-timeout=3s", "check"]);
+        outcome.code_in(&[exit::ARCHIVE_TIMEOUT, 68]).says("archive_command");
+    }
+
+    fn archiving_switched_off_is_named(version) {
+        let site = Site::builder(version).without_archiving().build();
+        site.run(&["stanza-create"]).ok();
+        site.run(&["check"]).code(exit::ARCHIVE_DISABLED).says("archive_mode");
+    }
+}

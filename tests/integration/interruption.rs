@@ -1,0 +1,123 @@
+//! Backups that do not reach their end: killed, asked to stop, cut off from their server.
+
+use rustix::process::Signal;
+
+use crate::support::{
+    Background, Site, Version, exit, for_each_version, on_one_version, wait_until,
+};
+
+const STREAMING: &str =
+    "select count(*) from pg_stat_progress_basebackup where phase = 'streaming database files'";
+const WALSENDERS: &str = "select count(*) from pg_stat_activity where backend_type = 'walsender'";
+
+/// Starts a backup slow enough to be met in its middle.
+fn slow_backup(site: &Site) -> Background {
+    let mut backup = site.spawn(&["--type=full", "--max-rate=2048", "backup"]);
+    wait_until("the backup streams files", 60, || {
+        assert!(backup.running(), "the backup ended before it could be interrupted");
+        site.primary.value(STREAMING) == "1"
+    });
+    // Some files should be under way, not only the first message.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    backup
+}
+
+fn site_with_rows(version: Version) -> Site {
+    let site = Site::new(version);
+    site.primary.sql("create table t as select g, md5(g::text) from generate_series(1, 20000) g");
+    site
+}
+
+/// After the interruption nothing is listed, nothing is locked, and all works again.
+fn assert_harmless(site: &Site, before: &[String]) {
+    assert_eq!(site.labels(), before);
+    let info = site.info();
+    assert_eq!(info["status"]["lock"]["backup"]["held"], false, "{info}");
+    wait_until("the server's walsender is gone", 10, || site.primary.value(WALSENDERS) == "0");
+    site.full_backup(&[]);
+    assert_eq!(site.labels().len(), before.len() + 1);
+    site.primary.archive_wal();
+    let restored = site.restore("after", &[]).verified().start_primary();
+    assert_eq!(restored.fingerprint(), site.primary.fingerprint());
+}
+
+for_each_version! {
+    fn killed_backup_is_invisible_and_harmless(version) {
+        let site = site_with_rows(version);
+        let earlier = site.full_backup(&[]);
+        let outcome = slow_backup(&site).signal(Signal::KILL);
+        assert_eq!(outcome.code, -9);
+        assert_harmless(&site, &[earlier]);
+    }
+
+    fn terminated_backup_stops_at_once(version) {
+        let site = site_with_rows(version);
+        let backup = slow_backup(&site);
+        let asked = std::time::Instant::now();
+        let outcome = backup.signal(Signal::TERM).code(exit::TERM);
+        assert!(asked.elapsed().as_millis() < 2000, "{:?}: {outcome}", asked.elapsed());
+        wait_until("the server's walsender is gone", 2, || site.primary.value(WALSENDERS) == "0");
+        assert_harmless(&site, &[]);
+    }
+}
+
+on_one_version! {
+    fn interrupt_from_the_keyboard_is_the_same(version) {
+        let site = site_with_rows(version);
+        let backup = slow_backup(&site);
+        let asked = std::time::Instant::now();
+        backup.signal(Signal::INT).code(exit::TERM);
+        assert!(asked.elapsed().as_millis() < 2000, "{:?}", asked.elapsed());
+        assert_harmless(&site, &[]);
+    }
+
+    fn second_backup_at_the_same_time_is_refused(version) {
+        let site = site_with_rows(version);
+        let mut first = slow_backup(&site);
+        site.run(&["--type=full", "backup"]).code(exit::LOCK_ACQUIRE).says("lock");
+        assert!(first.running());
+        first.signal(Signal::TERM).code(exit::TERM);
+        assert_harmless(&site, &[]);
+    }
+
+    fn info_shows_the_running_backup(version) {
+        let site = site_with_rows(version);
+        let backup = slow_backup(&site);
+        let lock = site.info()["status"]["lock"]["backup"].clone();
+        assert_eq!(lock["held"], true, "{lock}");
+        let (size, done) = (lock["size"].as_u64(), lock["size-cplt"].as_u64());
+        assert!(size.expect("size") >= done.expect("size-cplt"), "{lock}");
+        backup.signal(Signal::TERM).code(exit::TERM);
+        assert_harmless(&site, &[]);
+    }
+
+    fn server_that_dies_fails_the_backup(version) {
+        let site = site_with_rows(version);
+        let backup = slow_backup(&site);
+        site.primary.kill();
+        backup.finish().failed().says("ERROR");
+        site.primary.start();
+        assert_harmless(&site, &[]);
+    }
+
+    fn killed_restore_leaves_nothing_that_starts(version) {
+        let site = site_with_rows(version);
+        site.primary.sql("create table bulk as select g, repeat(md5(g::text), 10) b from generate_series(1, 200000) g");
+        site.full_backup(&[]);
+        let data_dir = site.dir.make("r");
+        let pg_path = format!("--pg1-path={}", data_dir.display());
+        let mut restore = site.spawn(&["restore", &pg_path]);
+        wait_until("the restore has begun", 30, || {
+            !restore.running() || data_dir.join("base").exists()
+        });
+        restore.signal(Signal::KILL);
+        // pg_control comes last: without it PostgreSQL does not start on half a cluster.
+        if !data_dir.join("global/pg_control").exists() {
+            let half = crate::support::Restored::new(version, &data_dir);
+            assert!(half.try_start().is_err());
+        }
+        site.restore_into(&data_dir, &["--force"]).ok();
+        let restored = crate::support::Restored::new(version, &data_dir).verified().start_primary();
+        assert!(restored.fingerprint().iter().any(|line| line.contains("bulk")));
+    }
+}

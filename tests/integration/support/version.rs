@@ -1,0 +1,100 @@
+//! The PostgreSQL versions under test, where their programs are, and the macro that makes one test of
+//! each subject for each of them.
+
+use std::{fmt, path::PathBuf};
+
+/// A major version that a server is installed for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Version(pub(crate) u32);
+
+impl Version {
+    /// The server's directory: `bin/`, `lib/` and `share/` are below it.
+    pub(crate) fn home(self) -> PathBuf {
+        let home = servers_root().join(format!("pg{}", self.0));
+        assert!(
+            home.join("bin/postgres").exists(),
+            "PostgreSQL {self} is not installed in {}: run scripts/install-test-servers",
+            home.display()
+        );
+        home
+    }
+
+    /// One of the server's own programs.
+    pub(crate) fn program(self, name: &str) -> PathBuf {
+        let path = self.home().join("bin").join(name);
+        assert!(path.exists(), "{} is missing: run scripts/install-test-servers", path.display());
+        path
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pg{}", self.0)
+    }
+}
+
+/// The place `scripts/install-test-servers` installs to: the same choice, in the same order.
+pub(crate) fn servers_root() -> PathBuf {
+    if let Some(root) = std::env::var_os("PGSTRATA_TEST_SERVERS") {
+        return root.into();
+    }
+    let shared = PathBuf::from("/opt/pgstrata-test");
+    if rustix::process::geteuid().is_root() || shared.join("pg18/bin/pg_verifybackup").exists() {
+        return shared;
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).unwrap_or_else(|| {
+        PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache")
+    });
+    cache.join("pgstrata-test")
+}
+
+/// Makes of each function a module with one test a version, so that the runner's summary names both:
+/// `backup::survives_write_load::pg15`.
+macro_rules! for_each_version {
+    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn check($version: $crate::support::Version) $body
+
+            #[test]
+            fn pg13() { check($crate::support::Version(13)) }
+            #[test]
+            fn pg14() { check($crate::support::Version(14)) }
+            #[test]
+            fn pg15() { check($crate::support::Version(15)) }
+            #[test]
+            fn pg16() { check($crate::support::Version(16)) }
+            #[test]
+            fn pg17() { check($crate::support::Version(17)) }
+            #[test]
+            fn pg18() { check($crate::support::Version(18)) }
+        }
+    )+};
+}
+pub(crate) use for_each_version;
+
+/// Like [`for_each_version`], for subjects that do not depend on the server: PostgreSQL 15 only.
+macro_rules! on_one_version {
+    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn check($version: $crate::support::Version) $body
+
+            #[test]
+            fn pg15() { check($crate::support::Version(15)) }
+        }
+    )+};
+}
+pub(crate) use on_one_version;

@@ -1,0 +1,108 @@
+//! Timelines: what happens after a recovery was promoted, and how to get back to before it.
+
+use crate::support::{Cluster, Site, Version, for_each_version, on_one_version, wait_until};
+
+/// A cluster that was restored to before its row `b` and went on from there: timeline 1 has the rows
+/// a and b, timeline 2 has a and c. One backup on each.
+struct Fork {
+    site: Site,
+    first: String,
+    second: String,
+    /// The server on timeline 2.
+    branch: Cluster,
+}
+
+fn rows(cluster: &Cluster) -> String {
+    cluster.value("select string_agg(row, ' ' order by row) from t")
+}
+
+impl Fork {
+    fn make(version: Version) -> Self {
+        let site = Site::new(version);
+        site.primary.sql("create table t (row text)");
+        let first = site.full_backup(&[]);
+        site.primary.sql("insert into t values ('a')");
+        site.primary.sql("select pg_create_restore_point('fork')");
+        site.primary.sql("insert into t values ('b')");
+        site.primary.archive_wal();
+        site.primary.stop();
+        let options = ["--target-name=fork", "--target-action=promote"];
+        let branch = site.restore("branch", &options).archiving().start_primary();
+        assert_eq!(rows(&branch), "a");
+        branch.sql("insert into t values ('c')");
+        branch.archive_wal();
+        wait_until("the history of timeline 2 is archived", 30, || {
+            !site.archived("00000002.history").is_empty()
+        });
+        let second = backup_of(&site, &branch);
+        branch.archive_wal();
+        Self { site, first, second, branch }
+    }
+
+    fn rows_of(&self, name: &str, options: &[&str]) -> String {
+        rows(&self.site.restore(name, options).verified().start_primary())
+    }
+}
+
+fn backup_of(site: &Site, cluster: &Cluster) -> String {
+    let path = format!("--pg1-path={}", cluster.data_dir.display());
+    let socket = format!("--pg1-socket-path={}", cluster.socket_dir.display());
+    site.full_backup(&[&path, &socket])
+}
+
+for_each_version! {
+    fn both_branches_can_be_restored(version) {
+        let fork = Fork::make(version);
+        let set = format!("--set={}", fork.first);
+        assert_eq!(fork.rows_of("latest", &[]), "a c");
+        assert_eq!(fork.rows_of("first-latest", &[&set]), "a c");
+        assert_eq!(fork.rows_of("first-old", &[&set, "--target-timeline=1"]), "a b");
+        assert_eq!(fork.rows_of("first-current", &[&set, "--target-timeline=current"]), "a b");
+        let start = fork.site.info()["backup"][1]["archive"]["start"].clone();
+        assert!(start.as_str().expect("segment").starts_with("00000002"), "{start}");
+    }
+}
+
+on_one_version! {
+    fn timeline_that_the_backup_is_not_on_is_refused(version) {
+        let fork = Fork::make(version);
+        let data_dir = fork.site.dir.make("r");
+        let set = format!("--set={}", fork.second);
+        fork.site.restore_into(&data_dir, &[&set, "--target-timeline=1"]).failed().says("timeline");
+        assert_eq!(std::fs::read_dir(&data_dir).expect("directory").count(), 0);
+    }
+
+    fn without_a_set_a_backup_on_the_way_to_the_timeline_is_taken(version) {
+        let fork = Fork::make(version);
+        assert_eq!(fork.rows_of("r", &["--target-timeline=1"]), "a b");
+    }
+
+    fn missing_history_is_refused_and_named(version) {
+        let fork = Fork::make(version);
+        for object in fork.site.archived("00000002.history") {
+            std::fs::remove_file(object).expect("repository is writable");
+        }
+        let data_dir = fork.site.dir.make("r");
+        let set = format!("--set={}", fork.first);
+        fork.site.restore_into(&data_dir, &[&set]).failed().says("00000002.history");
+        assert_eq!(std::fs::read_dir(&data_dir).expect("directory").count(), 0);
+    }
+
+    fn newest_timeline_that_forked_before_the_backup_is_explained(version) {
+        let fork = Fork::make(version);
+        // Timeline 1 goes on after the fork: its next backup cannot reach timeline 2.
+        drop(fork.branch);
+        fork.site.primary.start();
+        fork.site.primary.sql("insert into t values ('d')");
+        let third = fork.site.full_backup(&[]);
+        fork.site.primary.archive_wal();
+        let data_dir = fork.site.dir.make("r");
+        let set = format!("--set={third}");
+        let outcome = fork.site.restore_into(&data_dir, &[&set]);
+        assert!(outcome.has("timeline"), "{outcome}");
+        if outcome.code == 0 {
+            let restored = crate::support::Restored::new(version, &data_dir).start_primary();
+            assert_eq!(rows(&restored), "a b d");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The house rules that a compiler does not hold: which layer may know which, how long a file may be,
+//! where text may be printed, and that what the documents promise to list is listed.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use pgstrata::types::ErrorCode;
+use regex::Regex;
+
+/// What each module of the library may name.
+const MAY_USE: [(&str, &[&str]); 12] = [
+    ("types", &[]),
+    ("storage", &["types"]),
+    ("codec", &["storage", "types"]),
+    ("postgres", &["types"]),
+    ("repo", &["codec", "storage", "types"]),
+    ("backup", &["codec", "postgres", "repo", "storage", "types"]),
+    ("restore", &["codec", "postgres", "repo", "storage", "types"]),
+    ("wal", &["codec", "postgres", "repo", "storage", "types"]),
+    ("config", &["types"]),
+    ("ui", &["config", "types"]),
+    (
+        "command",
+        &[
+            "backup", "codec", "config", "postgres", "repo", "restore", "storage", "types", "ui",
+            "wal",
+        ],
+    ),
+    ("cli", &["command", "config", "types", "ui"]),
+];
+
+const LINES_MAX: usize = 700;
+
+struct SourceFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl SourceFile {
+    /// The part before the tests, comments and string contents blanked out.
+    fn production_code(&self) -> String {
+        let end = self.text.find("#[cfg(test)]").unwrap_or(self.text.len());
+        blank_comments_and_strings(&self.text[..end])
+    }
+
+    fn is_test_code(&self) -> bool {
+        let name = self.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        name == "tests"
+            || name == "conformance"
+            || self.path.components().any(|c| c.as_os_str() == "tests")
+    }
+
+    fn shown(&self) -> String {
+        self.path.strip_prefix(root()).unwrap_or(&self.path).display().to_string()
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(below: &str) -> Vec<SourceFile> {
+    let mut files = Vec::new();
+    collect(&root().join(below), &mut files);
+    assert!(!files.is_empty(), "no Rust files below {below}");
+    files
+}
+
+fn collect(directory: &Path, files: &mut Vec<SourceFile>) {
+    for entry in fs::read_dir(directory).expect("source directory") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("UTF-8 source");
+            files.push(SourceFile { path, text });
+        }
+    }
+}
+
+/// Replaces comments and the insides of string literals by spaces; line numbers stay.
+fn blank_comments_and_strings(text: &str) -> String {
+    let pattern = Regex::new(
+        r##"(?s)//[^\n]*|/\*.*?\*/|b?r#"(?:.*?)"#|b?r"(?:[^"]*)"|b?"(?:\\.|[^"\\])*"|b?'(?:\\.[^']*|[^\\'])'"##,
+    )
+    .expect("pattern");
+    let blank = |found: &regex::Captures<'_>| -> String {
+        found[0].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect()
+    };
+    pattern.replace_all(text, blank).into_owned()
+}
+
+fn lines_matching(code: &str, pattern: &Regex) -> Vec<usize> {
+    code.lines()
+        .enumerate()
+        .filter(|(_, line)| pattern.is_match(line))
+        .map(|(number, _)| number + 1)
+        .collect()
+}
+
+/// The module a file below `src` belongs to, `None` for `lib.rs` and `main.rs`.
+fn module_of(file: &SourceFile) -> Option<String> {
+    let relative = file.path.strip_prefix(root().join("src")).ok()?;
+    let first = relative.components().next()?.as_os_str().to_str()?;
+    let name = first.strip_suffix(".rs").unwrap_or(first);
+    (name != "lib" && name != "main").then(|| name.to_owned())
+}
+
+/// Every module of this crate that the code names: `crate::a::…`, `crate::{a::…, b::…}`.
+fn modules_named(code: &str) -> BTreeSet<String> {
+    let direct = Regex::new(r"\bcrate::(\w+(?:::\w+)?)").expect("pattern");
+    let mut named: BTreeSet<String> =
+        direct.captures_iter(code).map(|found| found[1].to_owned()).collect();
+    let group = Regex::new(r"\bcrate::\{").expect("pattern");
+    for found in group.find_iter(code) {
+        named.extend(heads_of_group(&code[found.end()..]));
+    }
+    named
+}
+
+/// The first words of the items of a `{…}` group whose opening brace was read already.
+fn heads_of_group(rest: &str) -> Vec<String> {
+    let mut heads = Vec::new();
+    let (mut depth, mut head, mut taking) = (0, String::new(), true);
+    for c in rest.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                heads.push(std::mem::take(&mut head));
+                taking = true;
+            }
+            _ if depth > 0 || c.is_whitespace() => {}
+            _ if taking && (c.is_alphanumeric() || c == '_' || c == ':') => head.push(c),
+            _ => taking = false,
+        }
+    }
+    heads.push(head);
+    let first_two = |path: String| path.split("::").take(2).collect::<Vec<_>>().join("::");
+    heads.into_iter().map(first_two).filter(|head| !head.is_empty()).collect()
+}
+
+#[test]
+fn arrows_only_point_down() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_USE.into_iter().collect();
+    let mut wrong = Vec::new();
+    for file in rust_files("src") {
+        let Some(module) = module_of(&file) else { continue };
+        let Some(below) = allowed.get(module.as_str()) else {
+            wrong.push(format!("{}: module {module} has no place in the house", file.shown()));
+            continue;
+        };
+        for named in modules_named(&file.production_code()) {
+            let target = named.split("::").next().unwrap_or_default();
+            let known = allowed.contains_key(target);
+            if known && target != module && !below.contains(&target) {
+                wrong.push(format!("{}: {module} must not know {named}", file.shown()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn engines_never_read_the_configuration() {
+    let engines = ["backup", "restore", "wal", "repo", "codec", "storage", "postgres"];
+    for file in rust_files("src") {
+        let Some(module) = module_of(&file) else { continue };
+        if engines.contains(&module.as_str()) {
+            let named = modules_named(&file.production_code());
+            let config = named.iter().find(|name| name.starts_with("config"));
+            assert!(config.is_none(), "{} reads {config:?}", file.shown());
+        }
+    }
+}
+
+#[test]
+fn files_are_short() {
+    let long: Vec<String> = ["src", "tests"]
+        .iter()
+        .flat_map(|below| rust_files(below))
+        .map(|file| (file.shown(), file.text.lines().count()))
+        .filter(|(_, lines)| *lines > LINES_MAX)
+        .map(|(name, lines)| format!("{name}: {lines} lines"))
+        .collect();
+    assert!(long.is_empty(), "over {LINES_MAX} lines: {}", long.join(", "));
+}
+
+#[test]
+fn every_module_says_why_it_exists() {
+    for below in ["src", "tests"] {
+        for file in rust_files(below) {
+            let first = file.text.lines().next().unwrap_or_default();
+            let said = first.strip_prefix("//!").map(str::trim).unwrap_or_default();
+            assert!(
+                said.len() > 15,
+                "{} does not open with a //! that says why it exists",
+                file.shown()
+            );
+        }
+    }
+}
+
+// `.expect("…")` is `.expect(   )` once strings are blanked; a method of ours may have that name.
+#[test]
+fn nothing_panics_on_purpose_outside_tests() {
+    let pattern = Regex::new(
+        r"\.unwrap\(\)|\.expect\(\s*\)|\.unwrap_err\(|\bpanic!|\bunreachable!|\btodo!|\bunimplemented!",
+    )
+    .expect("pattern");
+    for file in rust_files("src").iter().filter(|file| !file.is_test_code()) {
+        let lines = lines_matching(&file.production_code(), &pattern);
+        assert!(lines.is_empty(), "{}: lines {lines:?} can panic", file.shown());
+    }
+}
+
+#[test]
+fn only_main_and_ui_print() {
+    let pattern = Regex::new(r"\be?print(?:ln)?!|\bio::std(?:out|err)\(|\bdbg!").expect("pattern");
+    for file in rust_files("src").iter().filter(|file| !file.is_test_code()) {
+        let module = module_of(file);
+        let may_print = matches!(module.as_deref(), None | Some("ui"));
+        let lines = lines_matching(&file.production_code(), &pattern);
+        assert!(may_print || lines.is_empty(), "{}: lines {lines:?} print", file.shown());
+    }
+}
+
+#[test]
+fn unsafe_code_stands_in_one_place_at_most() {
+    let pattern = Regex::new(r"\bunsafe\b").expect("pattern");
+    let files: Vec<String> = rust_files("src")
+        .iter()
+        .filter(|file| !lines_matching(&file.production_code(), &pattern).is_empty())
+        .map(SourceFile::shown)
+        .collect();
+    assert!(files.len() <= 1, "unsafe code in {}", files.join(", "));
+}
+
+/// The variants of `ErrorCode` with their numbers, as the source has them.
+fn error_codes() -> Vec<(String, u8)> {
+    let source = fs::read_to_string(root().join("src/types/failure.rs")).expect("source");
+    let start = source.find("pub enum ErrorCode").expect("the enum");
+    let body = &source[start..start + source[start..].find('}').expect("its end")];
+    let pattern = Regex::new(r"(\w+) = (\d+),").expect("pattern");
+    pattern
+        .captures_iter(body)
+        .map(|found| (found[1].to_owned(), found[2].parse().expect("a code")))
+        .collect()
+}
+
+/// `ArchiveTimeout` as the contract writes it: `archive-timeout`.
+fn dashed(variant: &str) -> String {
+    let mut name = String::new();
+    for c in variant.chars() {
+        if c.is_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}
+
+#[test]
+fn every_error_code_is_in_the_catalogue() {
+    let path = root().join("docs/errors.md");
+    let catalogue = fs::read_to_string(&path).expect("docs/errors.md exists");
+    let codes = error_codes();
+    assert!(codes.contains(&("ArchiveTimeout".to_owned(), ErrorCode::ArchiveTimeout.exit_code())));
+    for (variant, number) in codes {
+        let row = Regex::new(&format!(r"(?m)^\| *`?{number}`? *\| *`?{}`? *\|", dashed(&variant)))
+            .expect("pattern");
+        assert!(
+            row.is_match(&catalogue),
+            "docs/errors.md has no row | {number} | {} |",
+            dashed(&variant)
+        );
+    }
+}
+
+#[test]
+fn catalogue_has_no_codes_that_do_not_exist() {
+    let catalogue =
+        fs::read_to_string(root().join("docs/errors.md")).expect("docs/errors.md exists");
+    let known: BTreeSet<u8> = error_codes().into_iter().map(|(_, number)| number).collect();
+    let rows = Regex::new(r"(?m)^\| *`?(\d+)`? *\|").expect("pattern");
+    for row in rows.captures_iter(&catalogue) {
+        let number: u8 = row[1].parse().expect("a code");
+        assert!(known.contains(&number), "docs/errors.md lists {number}, which no error has");
+    }
+}
+
+#[test]
+fn documents_are_where_readers_look() {
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "docs/glossary.md",
+        "docs/errors.md",
+        "docs/repository-format.md",
+        "docs/decisions",
+        "deny.toml",
+        ".ci/run",
+    ] {
+        assert!(root().join(name).exists(), "{name} is missing");
+    }
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let link = Regex::new(r"\]\(([^)#\s]+)(?:#[^)]*)?\)").expect("pattern");
+    let mut documents: Vec<PathBuf> = fs::read_dir(root().join("docs"))
+        .expect("docs")
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benches/README.md"] {
+        documents.push(root().join(name));
+    }
+    for document in documents.iter().filter(|path| path.exists()) {
+        let text = fs::read_to_string(document).expect("UTF-8");
+        for found in link.captures_iter(&text) {
+            let target = &found[1];
+            if !target.contains("://") && !target.starts_with("mailto:") {
+                let path = document.parent().expect("a directory").join(target);
+                assert!(path.exists(), "{} links to {target}", document.display());
+            }
+        }
+    }
+}
+
+mod of_this_test {
+    //! The checks above are only worth what their reading of Rust is worth.
+    use super::*;
+
+    #[test]
+    fn groups_and_paths_are_read() {
+        let code = "use crate::{types::{Lsn, TimeLine}, repo, wal::push::Push};\nfn f() { crate::ui::x() }";
+        let named: Vec<String> = modules_named(code).into_iter().collect();
+        assert_eq!(named, ["repo", "types::", "ui::x", "wal::push"].map(str::to_owned));
+    }
+
+    #[test]
+    fn words_in_comments_and_strings_do_not_count() {
+        let code = blank_comments_and_strings("a(\"x.unwrap()\"); // panic!\nb('\"'); c.unwrap();");
+        let pattern = Regex::new(r"unwrap|panic").expect("pattern");
+        assert_eq!(lines_matching(&code, &pattern), [2]);
+    }
+}
