@@ -62,7 +62,8 @@ async fn fetch(
         Some(cluster) => history.entry_of(cluster)?,
         None => history.current(),
     };
-    let archive = WalArchive::new(repo.storage.clone(), context::stanza(config)?, entry.archive_id())?;
+    let archive =
+        WalArchive::new(repo.storage.clone(), context::stanza(config)?, entry.archive_id())?;
     let options = GetOptions { cluster: Some(context::wal_identity(entry.cluster)) };
     Ok(get(&archive, file, destination, options).await?)
 }

@@ -23,10 +23,7 @@ pub async fn run(config: &Config) -> Result<u8> {
         let options = PushOptions {
             compression: config.backup.compression,
             workers: config.process_max,
-            cluster: config
-                .archive
-                .header_check
-                .then(|| context::wal_identity(current.cluster)),
+            cluster: config.archive.header_check.then(|| context::wal_identity(current.cluster)),
         };
         push(&archive, &path, file, options).await?;
     }

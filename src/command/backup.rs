@@ -65,8 +65,7 @@ async fn take(
         })
         .await?;
     let target = backup::Target { storage: job.repo.storage.clone(), paths: job.paths.clone() };
-    let mut taken =
-        backup::take(&mut cluster.source, &start, target, options, progress).await?;
+    let mut taken = backup::take(&mut cluster.source, &start, target, options, progress).await?;
     cluster.report_stop(&taken.stop);
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
     archive_wait::wait(job, cluster, &start, &taken.stop).await?;

@@ -6,8 +6,9 @@ pub mod execute;
 pub mod plan;
 pub mod recovery;
 mod target;
-#[cfg(test)]
-pub(crate) mod testing;
 
 pub use error::Error;
 pub use target::{RecoveryTarget, TargetAction, TimelineChoice};
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,9 @@ pub async fn wait(
 ) -> Result<()> {
     let config = &job.config.archive;
     if !config.check {
-        tracing::warn!("archive-check is off: whether the WAL of this backup is archived is not known");
+        tracing::warn!(
+            "archive-check is off: whether the WAL of this backup is archived is not known"
+        );
         return Ok(());
     }
     let archive = WalArchive::new(job.repo.storage.clone(), job.stanza, job.entry.archive_id())?;

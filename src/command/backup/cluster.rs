@@ -1,9 +1,7 @@
 //! The cluster that is backed up: its replication connection and, beside it, one for SQL.
 
 use crate::{
-    backup::{
-        source::{BackupSource, BackupStart, BackupStop, SourceOptions, StreamSource},
-    },
+    backup::source::{BackupSource, BackupStart, BackupStop, SourceOptions, StreamSource},
     command::{Error, Result, context},
     config::Config,
     postgres::{Database, SqlClient, TablespaceInfo},
@@ -73,7 +71,8 @@ impl Cluster {
 
     /// Begins the backup on the server.
     pub async fn start(&mut self, options: &SourceOptions) -> Result<BackupStart> {
-        let how = if options.start_fast { "" } else { " after the next regular checkpoint completes" };
+        let how =
+            if options.start_fast { "" } else { " after the next regular checkpoint completes" };
         tracing::info!("execute non-exclusive backup start: backup begins{how}");
         let start = self.source.start(options).await?;
         let size = self.source.facts().wal_segment_size;

@@ -1,3 +1,5 @@
+//! Executes plans against small repositories: what comes back, what is refused, what damage does.
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -6,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{super::testing::*, *};
+use super::{
+    super::tests::{memory::*, repository::*},
+    *,
+};
 use crate::{
     backup::source::FileKind,
     repo::{file_list::FileList, manifest::Manifest},

@@ -3,9 +3,14 @@
 
 mod entries;
 mod layout;
+mod time;
+mod timeline;
+pub mod wal;
 
 pub use entries::{CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, PlannedDirectory, size_of};
 pub use layout::{Layout, PlacementOptions, PlannedLink, Root};
+pub use time::parse_target_time;
+pub use timeline::{ArchiveView, TimelineDecision};
 
 use crate::repo::manifest::Manifest;
 

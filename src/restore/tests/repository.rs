@@ -1,10 +1,8 @@
-//! For tests: a store in memory whose objects can be damaged, and small repositories that the backup
-//! pipeline makes from files at hand.
+//! Small repositories that the backup pipeline makes from files at hand.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    ops::Range,
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use async_trait::async_trait;
@@ -20,153 +18,18 @@ use crate::{
     },
     repo::{
         layout::BackupPaths,
-        manifest::{BlockFacts, ClusterRecord, Manifest, Span, TablespaceRecord, WalPosition},
+        manifest::{
+            BlockFacts, ClusterRecord, Manifest, ObjectRecord, Span, TablespaceRecord, Totals,
+            WalPosition,
+        },
         pg_manifest,
     },
-    storage::{Download, Entry, EntryKind, Error, ErrorKind, ObjectPath, Result, Storage, Upload},
+    storage::Storage,
     types::{
-        BackupLabel, Compression, DataPath, HistoryId, Lsn, Oid, PgVersion, Sha256, SystemId,
-        TimeLine, WalSegmentSize, progress::NoProgress,
+        BackupLabel, CompressType, Compression, DataPath, HistoryId, Lsn, Oid, PgVersion, Sha256,
+        SystemId, TimeLine, WalSegmentSize, progress::NoProgress,
     },
 };
-
-type Objects = Arc<Mutex<BTreeMap<ObjectPath, Bytes>>>;
-
-/// A store in memory.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct MemoryStorage(Objects);
-
-impl MemoryStorage {
-    pub(crate) fn paths(&self) -> Vec<ObjectPath> {
-        self.0.lock().unwrap().keys().cloned().collect()
-    }
-
-    pub(crate) fn object(&self, path: &ObjectPath) -> Bytes {
-        self.0.lock().unwrap()[path].clone()
-    }
-
-    /// Puts other bytes in the place of an object.
-    pub(crate) fn damage(&self, path: &ObjectPath, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut objects = self.0.lock().unwrap();
-        let mut bytes = objects[path].to_vec();
-        change(&mut bytes);
-        objects.insert(path.clone(), bytes.into());
-    }
-
-    pub(crate) fn remove(&self, path: &ObjectPath) {
-        self.0.lock().unwrap().remove(path).unwrap();
-    }
-
-    fn find(&self, path: &ObjectPath) -> Result<Bytes> {
-        let missing = || Error::new(ErrorKind::NotFound, "read", format!("memory/{path}"));
-        self.0.lock().unwrap().get(path).cloned().ok_or_else(missing)
-    }
-
-    fn insert(&self, path: &ObjectPath, data: Bytes) -> Result<()> {
-        let taken = self.0.lock().unwrap().insert(path.clone(), data).is_some();
-        assert!(!taken, "{path} is written twice");
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Storage for MemoryStorage {
-    fn location(&self) -> String {
-        "memory".to_owned()
-    }
-
-    async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()> {
-        self.insert(path, data)
-    }
-
-    async fn put_stream(&self, path: &ObjectPath) -> Result<Box<dyn Upload>> {
-        Ok(Box::new(MemoryUpload { storage: self.clone(), path: path.clone(), data: Vec::new() }))
-    }
-
-    async fn get(&self, path: &ObjectPath) -> Result<Box<dyn Download>> {
-        let data = self.find(path)?;
-        Ok(Box::new(MemoryDownload { size: data.len() as u64, data: Some(data) }))
-    }
-
-    async fn get_range(&self, path: &ObjectPath, range: Range<u64>) -> Result<Bytes> {
-        let data = self.find(path)?;
-        match range.end <= data.len() as u64 {
-            true => Ok(data.slice(range.start as usize..range.end as usize)),
-            false => Err(Error::new(ErrorKind::Truncated, "read", format!("memory/{path}"))),
-        }
-    }
-
-    async fn stat(&self, path: &ObjectPath) -> Result<Entry> {
-        let kind = EntryKind::Object { size: self.find(path)?.len() as u64 };
-        Ok(Entry { path: path.clone(), kind, modified: None })
-    }
-
-    async fn list(&self, directory: &ObjectPath, recurse: bool) -> Result<Vec<Entry>> {
-        let prefix = format!("{directory}/");
-        let mut found = BTreeMap::new();
-        for (path, data) in &*self.0.lock().unwrap() {
-            let Some(rest) = path.as_str().strip_prefix(&prefix) else { continue };
-            let kind = match rest.split_once('/') {
-                None => EntryKind::Object { size: data.len() as u64 },
-                Some(_) if recurse => EntryKind::Object { size: data.len() as u64 },
-                Some(_) => EntryKind::Directory,
-            };
-            let name = if recurse { rest } else { rest.split('/').next().unwrap() };
-            let path = directory.join(name).unwrap();
-            found.insert(path.clone(), Entry { path, kind, modified: None });
-        }
-        Ok(found.into_values().collect())
-    }
-
-    async fn list_prefix(&self, directory: &ObjectPath, name_prefix: &str) -> Result<Vec<Entry>> {
-        let mut found = self.list(directory, false).await?;
-        found.retain(|entry| entry.path.file_name().starts_with(name_prefix));
-        Ok(found)
-    }
-
-    async fn delete(&self, paths: &[ObjectPath]) -> Result<()> {
-        self.0.lock().unwrap().retain(|path, _| !paths.contains(path));
-        Ok(())
-    }
-}
-
-struct MemoryUpload {
-    storage: MemoryStorage,
-    path: ObjectPath,
-    data: Vec<u8>,
-}
-
-#[async_trait]
-impl Upload for MemoryUpload {
-    async fn write(&mut self, data: Bytes) -> Result<()> {
-        self.data.extend_from_slice(&data);
-        Ok(())
-    }
-
-    async fn finish(self: Box<Self>) -> Result<()> {
-        self.storage.insert(&self.path, self.data.into())
-    }
-
-    async fn abort(self: Box<Self>) -> Result<()> {
-        Ok(())
-    }
-}
-
-struct MemoryDownload {
-    data: Option<Bytes>,
-    size: u64,
-}
-
-#[async_trait]
-impl Download for MemoryDownload {
-    async fn next(&mut self) -> Result<Option<Bytes>> {
-        Ok(self.data.take().filter(|data| !data.is_empty()))
-    }
-
-    fn size(&self) -> u64 {
-        self.size
-    }
-}
 
 /// An entry of a made-up data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,14 +122,11 @@ impl BackupSource for ItemSource {
         &self.facts
     }
 
-    async fn start(
-        &mut self,
-        _: &SourceOptions,
-    ) -> std::result::Result<BackupStart, backup::Error> {
+    async fn start(&mut self, _: &SourceOptions) -> Result<BackupStart, backup::Error> {
         unreachable!("the pipeline does not start its source")
     }
 
-    async fn next(&mut self) -> std::result::Result<SourceEvent, backup::Error> {
+    async fn next(&mut self) -> Result<SourceEvent, backup::Error> {
         Ok(self.events.pop_front().unwrap())
     }
 
@@ -290,7 +150,7 @@ impl Default for Making {
     fn default() -> Self {
         Self {
             label: "20261121-092452F",
-            compression: crate::config::BackupConfig::DEFAULT_COMPRESSION,
+            compression: Compression { kind: CompressType::Zst, level: 1 },
             bundle_size: 1 << 20,
             tablespaces: Vec::new(),
             start: Lsn(0x200_0028),
@@ -303,6 +163,8 @@ impl Default for Making {
 
 pub(crate) const BACKUP_MANIFEST: &[u8] = b"{ \"PostgreSQL-Backup-Manifest-Version\": 1 }\n";
 
+const DIGEST_KEY: [u8; 32] = [5; 32];
+
 /// A record of a tablespace.
 pub(crate) fn tablespace(oid: u32, name: &str, location: &str) -> TablespaceRecord {
     TablespaceRecord { oid: Oid(oid), name: Some(name.to_owned()), location: location.to_owned() }
@@ -313,7 +175,6 @@ pub(crate) async fn store(storage: &Arc<dyn Storage>, items: &[Item], making: &M
     let label: BackupLabel = making.label.parse().unwrap();
     let stanza = "demo".parse().unwrap();
     let paths = BackupPaths::new(&stanza, &label).unwrap();
-    let position = |lsn| WalPosition { lsn, timeline: making.timeline };
     let backup_manifest = Bytes::from_static(BACKUP_MANIFEST);
     let stop = BackupStop {
         lsn: making.stop,
@@ -327,21 +188,42 @@ pub(crate) async fn store(storage: &Arc<dyn Storage>, items: &[Item], making: &M
         tablespaces: Vec::new(),
         size_estimate: None,
     };
-    let digest_key = [5; 32];
     let options = backup::Options {
         threads: 2,
         compression: making.compression,
         bundle_size: making.bundle_size,
-        digest_key,
+        digest_key: DIGEST_KEY,
         check_pages: false,
     };
     let mut source = ItemSource::new(items, stop);
     let target = backup::Target { storage: Arc::clone(storage), paths: paths.clone() };
     let taken = backup::take(&mut source, &start, target, &options, &NoProgress).await.unwrap();
     let manifest = Manifest {
+        compression: making.compression,
+        tablespaces: making.tablespaces.clone(),
+        totals: taken.written.totals,
+        file_list: taken.written.file_list,
+        backup_manifest: pg_manifest::write(&**storage, &paths, &backup_manifest).await.unwrap(),
+        ..manifest(making.label, making.timeline, making.start, making.stop, making.stopped_at)
+    };
+    manifest.publish(&**storage).await.unwrap();
+    manifest
+}
+
+/// The manifest of a backup without content.
+pub(crate) fn manifest(
+    label: &str,
+    timeline: TimeLine,
+    start: Lsn,
+    stop: Lsn,
+    stopped_at: i64,
+) -> Manifest {
+    let position = |lsn| WalPosition { lsn, timeline };
+    let nothing = ObjectRecord { size: 0, sha256: Sha256([0; 32]) };
+    Manifest {
         program_version: "test".to_owned(),
-        label,
-        stanza,
+        label: label.parse().unwrap(),
+        stanza: "demo".parse().unwrap(),
         prior: None,
         references: Vec::new(),
         cluster: ClusterRecord {
@@ -354,19 +236,17 @@ pub(crate) async fn store(storage: &Arc<dyn Storage>, items: &[Item], making: &M
             page_checksums: false,
         },
         source: "stream".to_owned(),
-        timestamp: Span { start: making.stopped_at - 10, stop: making.stopped_at },
-        wal: Span { start: position(making.start), stop: position(making.stop) },
-        compression: making.compression,
-        block: BlockFacts { size: backup::BLOCK_SIZE, digest_key: Sha256(digest_key) },
-        tablespaces: making.tablespaces.clone(),
+        timestamp: Span { start: stopped_at - 10, stop: stopped_at },
+        wal: Span { start: position(start), stop: position(stop) },
+        compression: Compression { kind: CompressType::Zst, level: 1 },
+        block: BlockFacts { size: backup::BLOCK_SIZE, digest_key: Sha256(DIGEST_KEY) },
+        tablespaces: Vec::new(),
         databases: Vec::new(),
-        totals: taken.written.totals,
+        totals: Totals::default(),
         page_errors: Vec::new(),
         annotations: BTreeMap::new(),
         archive_checked: true,
-        file_list: taken.written.file_list,
-        backup_manifest: pg_manifest::write(&**storage, &paths, &backup_manifest).await.unwrap(),
-    };
-    manifest.publish(&**storage).await.unwrap();
-    manifest
+        file_list: nothing,
+        backup_manifest: nothing,
+    }
 }
