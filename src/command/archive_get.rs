@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Error, Result, context};
+use super::{Result, context};
 use crate::{
     config::Config,
     repo::{archive::WalArchive, lock, stanza::StanzaHistory},
@@ -17,7 +17,12 @@ use crate::{
 /// The exit code of a file that is not in the archive.
 const ABSENT: u8 = 1;
 /// The exit code of any failure that must stop recovery: above 125, and no shell's word for a signal.
-pub const STOPS_RECOVERY: u8 = 160;
+const STOPS_RECOVERY: u8 = 160;
+
+/// The exit code of an archive-get whose configuration could not be read.
+pub fn exit_code_before_config() -> u8 {
+    STOPS_RECOVERY
+}
 
 /// Fetches the file that the command line names, from the first repository that has it.
 pub async fn run(config: &Config) -> Result<u8> {
@@ -79,11 +84,11 @@ fn destination(config: &Config) -> Result<PathBuf> {
     }
 }
 
-/// The exit code of a failed archive-get.
-pub fn failure_exit_code(config: &Config, error: &Error) -> u8 {
-    let standby = |path: &PathBuf| path.join("standby.signal").exists();
-    match config.pgs.values().filter_map(|pg| pg.path.as_ref()).any(standby) {
-        true => crate::types::Failure::code(error).exit_code(),
+/// The exit code of an archive-get that failed under `code`.
+pub fn failure_exit_code(config: &Config, code: u8) -> u8 {
+    let is_standby = |path: &PathBuf| path.join("standby.signal").exists();
+    match config.pgs.values().filter_map(|pg| pg.path.as_ref()).any(is_standby) {
+        true => code,
         false => STOPS_RECOVERY,
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::{Error, Result};
 use crate::{
     config::{Config, PgConfig, RepoConfig, RepoKind},
-    postgres::{ConnectOptions, ConnectSettings, ControlFile, Password, WalHeader},
+    postgres::{ConnectOptions, ConnectSettings, ControlFile, Password},
     repo::stanza::ClusterId,
     storage::{PosixStorage, Storage},
     types::{ErrorCode, StanzaName},
-    wal::{ClusterIdentity, SegmentFacts},
+    wal::ClusterIdentity,
 };
 
 /// An opened repository.
@@ -88,19 +88,9 @@ pub fn connect_options(config: &Config, pg: &PgConfig) -> Result<ConnectOptions>
     Ok(ConnectOptions::from_process_environment(&settings)?)
 }
 
-/// The cluster that WAL files must come from, with the parser of their headers.
+/// The cluster that WAL files must come from.
 pub fn wal_identity(cluster: ClusterId) -> ClusterIdentity {
-    let parser = |start: &[u8]| {
-        let header = WalHeader::check(start).map_err(|error| error.to_string())?;
-        Ok(SegmentFacts {
-            system_id: header.system_id,
-            version: header.version,
-            segment_size: header.segment_size,
-            page_address: header.page_address,
-            timeline: header.timeline,
-        })
-    };
-    ClusterIdentity { system_id: cluster.system_id, version: cluster.version, parser }
+    ClusterIdentity { system_id: cluster.system_id, version: cluster.version }
 }
 
 /// The word after the command at `index`, which must be there.

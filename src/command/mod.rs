@@ -13,7 +13,6 @@ mod testing;
 
 use std::io::Write;
 
-pub use archive_get::failure_exit_code as archive_get_failure_exit_code;
 pub use error::Error;
 
 use crate::{
@@ -23,6 +22,20 @@ use crate::{
 
 /// The result of a command.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// The exit code of a command that failed under `code`.
+pub fn failure_exit_code(config: &Config, code: u8) -> u8 {
+    match config.command {
+        CommandName::ArchiveGet => archive_get::failure_exit_code(config, code),
+        _ => code,
+    }
+}
+
+/// The exit code where the configuration could not be read; `is_archive_get` where the command line
+/// holds that word, so that PostgreSQL may be waiting for the answer.
+pub fn exit_code_before_config(code: u8, is_archive_get: bool) -> u8 {
+    if is_archive_get { archive_get::exit_code_before_config() } else { code }
+}
 
 /// Runs the command of `config`. What it shows goes to `out`; the exit code of success comes back,
 /// which is 0 for all commands but archive-get and repo-get of a file that is not there.
