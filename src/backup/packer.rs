@@ -8,7 +8,11 @@ use super::{
     frame::{BLOCK_SIZE, Batch, Piece},
     source::{FileHeader, FileKind},
 };
-use crate::{postgres::page, repo::block_map::FRAME_RAW_MAX, types::DataPath};
+use crate::{
+    postgres::{self, RELATION_SEGMENT_BYTES},
+    repo::block_map::FRAME_RAW_MAX,
+    types::DataPath,
+};
 
 /// A batch without a frame is handed on when this many entries have gathered.
 const BEGUN_MAX: usize = 4096;
@@ -60,8 +64,7 @@ impl Packer {
             FileKind::File { size } => size,
             FileKind::Directory | FileKind::Link { .. } => 0,
         };
-        let segment =
-            if self.check_pages { page::checked_segment(header.path.as_bytes()) } else { None };
+        let segment = if self.check_pages { postgres::is_checked_file(&header.path) } else { None };
         self.current = Some(Current { path: header.path.clone(), size, received: 0, segment });
         self.room = 0;
         // The frame so far goes out without this entry, so that its frames are its own.
@@ -127,7 +130,7 @@ fn next_piece(file: &Current, used: usize, page_size: u32) -> Option<Piece> {
     let left = file.size - file.received;
     let blocks = space - space % BLOCK_SIZE as usize;
     let len = if left <= space as u64 { left as usize } else { blocks };
-    let pages_per_segment = u64::from(page::SEGMENT_BYTES / page_size);
+    let pages_per_segment = u64::from(RELATION_SEGMENT_BYTES / page_size);
     let first_page = file.segment.map(|segment| {
         (u64::from(segment) * pages_per_segment + file.received / u64::from(page_size)) as u32
     });

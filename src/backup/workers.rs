@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     codec::{self, BlockHasher, Compressor},
-    postgres::page,
+    postgres,
     types::{Compression, Lsn},
 };
 
@@ -112,7 +112,7 @@ impl Worker {
             let bytes = piece.of(raw);
             digests.extend(bytes.chunks(BLOCK_SIZE as usize).map(|b| self.hasher.digest(b)));
             if let Some(first) = piece.first_page {
-                let bad = page::check_pages(bytes, self.page_size, first, self.start_lsn);
+                let bad = postgres::check_pages(bytes, self.page_size, first, self.start_lsn);
                 bad_pages.extend(bad.into_iter().map(|page| (index, page)));
             }
         }

@@ -82,7 +82,7 @@ impl Writer {
             maps: bundles(BundleKind::Map, CompressType::None),
             list,
             hasher,
-            pages_per_segment: crate::postgres::page::SEGMENT_BYTES / page_size,
+            pages_per_segment: crate::postgres::RELATION_SEGMENT_BYTES / page_size,
             pending: VecDeque::new(),
             totals: Totals::default(),
             page_errors: Vec::new(),

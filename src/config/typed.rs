@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use super::flavor::Program;
 use crate::types::{BackupLabel, BackupType, CompressType, Compression, StanzaName, TimeLine};
 
 /// Every command word.
@@ -77,8 +78,28 @@ pub struct Config {
     /// `--annotation key=value`, in the order given; an empty value removes the key.
     pub annotations: Vec<(String, String)>,
     /// Options that a later call of this program (a restore_command) must repeat to see the same
-    /// configuration: the non-default command-line values, never a secret.
+    /// configuration: those that archive-get takes and that the command line or the environment
+    /// of this call set, as `--name=value`, not quoted for a shell. Never a secret, and not the
+    /// stanza.
     pub carried_options: Vec<String>,
+    /// Every option that is set, as the log shows it when the command begins; a secret as
+    /// `<redacted>`.
+    pub shown_options: Vec<String>,
+    /// How the program was started.
+    pub program: Program,
+    /// What was odd about the configuration, to be logged as warnings once the log is open.
+    pub warnings: Vec<String>,
+    /// The configuration files that were read, in order.
+    pub config_files: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Whether standard output carries the result of the command, so that nothing else may go
+    /// there.
+    pub fn prints_result(&self) -> bool {
+        use CommandName::*;
+        matches!(self.command, Info | RepoGet | RepoLs) || self.output == OutputFormat::Json
+    }
 }
 
 /// `--output`.

@@ -1,10 +1,30 @@
-//! postgres
-pub mod page;
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct Error;
-impl crate::types::Failure for Error {
-    fn code(&self) -> crate::types::ErrorCode {
-        crate::types::ErrorCode::Protocol
-    }
-}
+//! All knowledge of PostgreSQL: how to connect and speak to a server, what its backup stream holds,
+//! and the files it writes. Knows no repository; what a version does differently is decided here.
+
+mod base_backup;
+mod connect;
+mod error;
+mod format;
+mod protocol;
+mod sql;
+mod tar;
+
+pub use base_backup::{BackupEvent, BackupOptions, BackupStarted, BaseBackup, TablespaceRow};
+pub use connect::{
+    ChannelBindingMode, ConnectOptions, ConnectSettings, Endpoint, Password, SslMode, SslOptions,
+};
+pub use error::{Error, Result, ServerError};
+pub use format::{
+    backup_label::BackupLabelFile,
+    backup_manifest::{BackupManifest, ManifestFile, WalRange},
+    control_file::{ClusterState, ControlFile},
+    page::{check_pages, is_checked_file, page_checksum},
+    timeline_history::{HistoryEntry, TimelineHistory},
+    wal_header::WalHeader,
+};
+pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
+pub use sql::{ArchiverFacts, Database, ServerFacts, SqlClient, TablespaceInfo};
+pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};
+
+/// The size of a segment of a relation (`RELSEG_SIZE` pages): larger relations go on in further files.
+pub const RELATION_SEGMENT_BYTES: u32 = 1 << 30;

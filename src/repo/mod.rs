@@ -4,6 +4,7 @@
 mod error;
 
 pub mod annotation;
+pub mod archive;
 pub mod backup_list;
 pub mod block_map;
 pub mod bundle;
@@ -14,6 +15,7 @@ pub mod manifest;
 pub mod metadata;
 pub mod object_header;
 pub mod object_writer;
+pub mod pg_manifest;
 pub mod stanza;
 mod varint;
 

@@ -1,5 +1,14 @@
-//! restore engine.
+//! The restore engine: choose a backup and a timeline, make a plan, execute it, write the recovery
+//! settings. The plan is plain data, so it can be checked and shown before anything is touched.
 
 mod error;
+pub mod execute;
+pub mod plan;
+pub mod recovery;
+mod target;
 
 pub use error::Error;
+pub use target::{RecoveryTarget, TargetAction, TimelineChoice};
+
+#[cfg(test)]
+mod tests;

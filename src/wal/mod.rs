@@ -1,5 +1,17 @@
-//! wal engine.
+//! WAL files on their way into the archive and out of it.
+//!
+//! [`push`] answers PostgreSQL's `archive_command` and [`get`] its `restore_command`. Both are one
+//! process per file, so they start no server connection and touch no file more than they must.
 
 mod error;
+mod get;
+mod push;
+mod segment;
 
 pub use error::Error;
+pub use get::{GetOptions, GetOutcome, get};
+pub use push::{PushOptions, PushOutcome, push};
+pub use segment::ClusterIdentity;
+
+#[cfg(test)]
+mod test_support;

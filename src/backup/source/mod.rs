@@ -1,10 +1,14 @@
 //! Where the bytes of a backup come from. One seam, [`BackupSource`]; nothing after it knows which
 //! source stands behind it.
 
+mod stream;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId, TimeLine, WalSegmentSize};
+
+pub use stream::StreamSource;
 
 /// What a source knows of the cluster before the first file.
 #[derive(Clone, Debug, PartialEq, Eq)]

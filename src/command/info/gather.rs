@@ -1,0 +1,231 @@
+//! Reads what `info` shows. An error stays with the repository, or the backup, that it came from.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use tokio::task::JoinSet;
+
+use super::Query;
+use crate::{
+    command::context::Repo,
+    repo::{
+        Error, annotation,
+        archive::WalArchive,
+        backup_list,
+        layout::{BACKUP_ROOT, STANZA_ROOT},
+        lock::{self, LockKind, LockState},
+        manifest::Manifest,
+        stanza::StanzaHistory,
+    },
+    storage::{EntryKind, ObjectPath, Storage},
+    types::{ArchiveId, Failure, StanzaName, WalSegment},
+    ui::info::Detail,
+};
+
+/// How many backups' annotations are read at a time.
+const READING_MAX: usize = 16;
+
+/// A stanza over all repositories.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) name: String,
+    pub(super) repos: Vec<FoundRepo>,
+    /// Who holds the restore lock.
+    pub(super) restoring: Option<LockState>,
+}
+
+/// A stanza in one repository.
+#[derive(Debug)]
+pub(super) struct FoundRepo {
+    pub(super) key: u16,
+    pub(super) content: Content,
+    /// Who holds the backup lock.
+    pub(super) locked: Option<LockState>,
+}
+
+/// What a repository has of a stanza.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Nothing.
+    Missing,
+    /// Backups but no history, which stanza-delete leaves when it is cut short.
+    NoHistory,
+    /// It is there; only its progress was asked for.
+    Unread,
+    /// All of it.
+    Read(Facts),
+    /// It cannot be told.
+    Failed(String),
+}
+
+/// Everything that is read of a stanza in one repository.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) history: StanzaHistory,
+    /// The WAL of each cluster: oldest and newest segment.
+    pub(super) archives: Vec<(ArchiveId, Option<(WalSegment, WalSegment)>)>,
+    /// The backups, oldest first, with the annotations that hold.
+    pub(super) backups: Vec<(Manifest, BTreeMap<String, String>)>,
+    /// What is wrong with those that cannot be read.
+    pub(super) damaged: Vec<String>,
+}
+
+/// What stands in the place of a name where no repository could tell any.
+const INVALID: &str = "[invalid]";
+
+/// Reads the stanza that was asked for, or all.
+pub(super) async fn gather(repos: &[Repo], query: &Query) -> Vec<Found> {
+    let stanzas = match &query.stanza {
+        Some(stanza) => BTreeSet::from([stanza.clone()]),
+        None => match names(repos).await {
+            Ok(names) => names,
+            Err(only_errors) => return vec![only_errors],
+        },
+    };
+    let mut found = Vec::with_capacity(stanzas.len());
+    for stanza in &stanzas {
+        found.push(gather_stanza(repos, stanza, query).await);
+    }
+    found
+}
+
+async fn gather_stanza(repos: &[Repo], stanza: &StanzaName, query: &Query) -> Found {
+    let peek = |kind| look_at_lock(&query.lock_path, stanza, kind);
+    let mut found = Found { name: stanza.to_string(), ..Found::default() };
+    for repo in repos {
+        let content = content(repo, stanza, query).await;
+        let content = content.unwrap_or_else(|error| Content::Failed(describe(&error)));
+        let locked = match content {
+            Content::Read(_) | Content::Unread => peek(LockKind::Backup { repo: repo.key }),
+            Content::Missing | Content::NoHistory | Content::Failed(_) => None,
+        };
+        found.repos.push(FoundRepo { key: repo.key, content, locked });
+    }
+    found.restoring = peek(LockKind::Restore);
+    found
+}
+
+/// A lock that cannot be looked at, such as that of another user, is shown as free.
+fn look_at_lock(lock_path: &Path, stanza: &StanzaName, kind: LockKind) -> Option<LockState> {
+    lock::peek(lock_path, stanza, kind).unwrap_or_else(|error| {
+        tracing::warn!("{error}");
+        None
+    })
+}
+
+/// The stanzas that any repository has. Where none could be read, and none was found, the errors.
+async fn names(repos: &[Repo]) -> Result<BTreeSet<StanzaName>, Found> {
+    let mut names = BTreeSet::new();
+    let mut failed = Found { name: INVALID.to_owned(), ..Found::default() };
+    let mut any_failed = false;
+    for repo in repos {
+        let content = match names_in(&*repo.storage).await {
+            Ok(found) => {
+                names.extend(found);
+                Content::Missing
+            }
+            Err(error) => {
+                any_failed = true;
+                Content::Failed(describe(&error))
+            }
+        };
+        failed.repos.push(FoundRepo { key: repo.key, content, locked: None });
+    }
+    match any_failed && names.is_empty() {
+        true => Err(failed),
+        false => Ok(names),
+    }
+}
+
+async fn names_in(storage: &dyn Storage) -> Result<BTreeSet<StanzaName>, Error> {
+    let mut names = BTreeSet::new();
+    for root in [STANZA_ROOT, BACKUP_ROOT] {
+        let entries = storage.list(&ObjectPath::new(root)?, false).await?;
+        let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
+        names.extend(directories.filter_map(|entry| entry.path.file_name().parse().ok()));
+    }
+    Ok(names)
+}
+
+async fn content(repo: &Repo, stanza: &StanzaName, query: &Query) -> Result<Content, Error> {
+    let Some(history) = StanzaHistory::read_opt(&*repo.storage, stanza).await? else {
+        let backups = backup_list::directories(&*repo.storage, stanza).await?;
+        return Ok(if backups.is_empty() { Content::Missing } else { Content::NoHistory });
+    };
+    match query.detail {
+        Detail::Progress => Ok(Content::Unread),
+        Detail::Full | Detail::Set => facts(repo, stanza, history, query).await.map(Content::Read),
+    }
+}
+
+async fn facts(
+    repo: &Repo,
+    stanza: &StanzaName,
+    history: StanzaHistory,
+    query: &Query,
+) -> Result<Facts, Error> {
+    let mut archives = Vec::with_capacity(history.entries().len());
+    for entry in history.entries() {
+        let archive = WalArchive::new(repo.storage.clone(), stanza, entry.archive_id())?;
+        archives.push((entry.archive_id(), archive.min_max().await?));
+    }
+    let listed = match &query.set {
+        None => backup_list::list(&repo.storage, stanza).await?,
+        Some(label) => match Manifest::read(&*repo.storage, stanza, label).await {
+            Err(Error::BackupMissing { .. }) => Vec::new(),
+            manifest => vec![(label.clone(), manifest)],
+        },
+    };
+    let (mut manifests, mut damaged) = (Vec::with_capacity(listed.len()), Vec::new());
+    for (_, manifest) in listed {
+        match manifest {
+            Ok(manifest) => manifests.push(manifest),
+            Err(error) => damaged.push(describe(&error)),
+        }
+    }
+    let backups = with_annotations(repo, manifests, &mut damaged).await;
+    Ok(Facts { history, archives, backups, damaged })
+}
+
+/// Adds the annotations that hold; a backup whose annotations cannot be read shows its first ones.
+async fn with_annotations(
+    repo: &Repo,
+    manifests: Vec<Manifest>,
+    damaged: &mut Vec<String>,
+) -> Vec<(Manifest, BTreeMap<String, String>)> {
+    let (mut waiting, mut reading) = (manifests.into_iter(), JoinSet::new());
+    let mut backups = Vec::new();
+    loop {
+        while reading.len() < READING_MAX
+            && let Some(manifest) = waiting.next()
+        {
+            let storage = repo.storage.clone();
+            reading.spawn(async move {
+                let annotations = annotation::effective(&*storage, &manifest).await;
+                (manifest, annotations)
+            });
+        }
+        let Some(read) = reading.join_next().await else { break };
+        match read {
+            Ok((manifest, Ok(annotations))) => backups.push((manifest, annotations)),
+            Ok((manifest, Err(error))) => {
+                damaged.push(describe(&error));
+                let annotations = manifest.annotations.clone();
+                backups.push((manifest, annotations));
+            }
+            Err(error) => damaged.push(error.to_string()),
+        }
+    }
+    backups.sort_by(|(a, _), (b, _)| a.label.cmp(&b.label));
+    backups
+}
+
+/// An error as monitoring sees it: its kind in brackets, then its text.
+fn describe(error: &Error) -> String {
+    format!("[{:?}Error] {error}", error.code())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! The clusters.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use crate::config::{error::Error, settings::Settings, spec::Group, typed::PgConfig};
+
+/// The configured clusters; none where no option of the group is set.
+pub(super) fn pgs(s: &Settings) -> Result<BTreeMap<u16, PgConfig>, Error> {
+    s.keys(Group::Pg).into_iter().map(|key| Ok((key, pg(s, key)?))).collect()
+}
+
+fn pg(s: &Settings, key: u16) -> Result<PgConfig, Error> {
+    Ok(PgConfig {
+        key,
+        path: s.path("pgN-path", key)?,
+        host: s.text("pgN-host", key)?,
+        port: s.integer("pgN-port", key)?.unwrap_or(5432) as u16,
+        socket_path: s.text("pgN-socket-path", key)?.map(PathBuf::from),
+        user: s.text("pgN-user", key)?,
+        database: s.text("pgN-database", key)?.unwrap_or_default(),
+        password: s.secret("pgN-password", key)?,
+        pass_file: s.path("pgN-passfile", key)?,
+        ssl_mode: s.text("pgN-sslmode", key)?,
+        ssl_root_cert: s.path("pgN-sslrootcert", key)?,
+        ssl_cert: s.path("pgN-sslcert", key)?,
+        ssl_key: s.path("pgN-sslkey", key)?,
+    })
+}

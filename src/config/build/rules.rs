@@ -1,0 +1,133 @@
+//! What a command needs, and what must not be asked of it.
+
+use std::collections::BTreeMap;
+
+use crate::config::{
+    commands::{Commands, StanzaUse},
+    error::Error,
+    settings::Settings,
+    spec::Support,
+    typed::{PgConfig, RepoConfig},
+};
+
+/// The words after the command: enough of them, and none too many.
+pub(super) fn check_arguments(s: &Settings, arguments: &[String]) -> Result<(), Error> {
+    let command = s.command.word;
+    let known = s.command.arguments;
+    if let Some(extra) = arguments.get(known.len()) {
+        return Err(Error::ParameterInvalid {
+            command,
+            parameter: extra.escape_debug().to_string(),
+            hint: None,
+        });
+    }
+    match known.iter().skip(arguments.len()).find(|(_, required)| *required) {
+        Some((parameter, _)) => Err(Error::ParameterRequired { command, parameter }),
+        None => Ok(()),
+    }
+}
+
+/// Options that cannot be ignored and are not done either.
+pub(super) fn check_refused(s: &Settings) -> Result<(), Error> {
+    for setting in s.set.values() {
+        if let Support::Refused(reason) = setting.option.spec.support
+            && s.differs_from_default(setting)?
+        {
+            return Err(Error::OptionUnsupported {
+                option: setting.option.name(),
+                reason: reason.into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A stanza where one is needed, and a backup only within a stanza.
+pub(super) fn check_stanza(s: &Settings) -> Result<(), Error> {
+    let set = s.is_set("stanza", 0);
+    if s.command.stanza == StanzaUse::Required && !set {
+        return Err(required(s, "stanza", None));
+    }
+    if s.command.set == Commands::INFO && s.is_set("set", 0) && !set {
+        return Err(Error::OptionNeeds { option: "set".into(), other: "'stanza'".into() });
+    }
+    if s.command.set == Commands::ANNOTATE {
+        for option in ["set", "annotation"] {
+            if !s.is_set(option, 0) {
+                return Err(required(s, option, None));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn required(s: &Settings, option: &str, hint: Option<&str>) -> Error {
+    Error::OptionRequired {
+        command: s.command.word,
+        option: option.into(),
+        hint: hint.map(str::to_owned),
+    }
+}
+
+/// `--repo` must name a configured repository, and what works on one must be told which.
+pub(super) fn check_repo_choice(
+    s: &Settings,
+    repos: &BTreeMap<u16, RepoConfig>,
+) -> Result<(), Error> {
+    let on_one = Commands::STANZA_DELETE.or(Commands::REPO_GET).or(Commands::REPO_LS);
+    match s.integer("repo", 0)? {
+        Some(key) if !repos.contains_key(&(key as u16)) => {
+            let keys = repos.keys().map(u16::to_string).collect::<Vec<_>>().join(", ");
+            Err(s.invalid("repo", 0, "is not valid", Some(format!("configured: {keys}."))))
+        }
+        None if repos.len() > 1 && s.command.set.meets(on_one) => {
+            let hint = "this command requires a specific repository to operate on.";
+            Err(required(s, "repo", Some(hint)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A cluster to work on, where the command works on one.
+pub(super) fn check_clusters(
+    s: &Settings,
+    pgs: &BTreeMap<u16, PgConfig>,
+    arguments: &[String],
+) -> Result<(), Error> {
+    let exists = "does this stanza exist?";
+    let has_path = pgs.values().any(|pg| pg.path.is_some());
+    let reached =
+        |pg: &PgConfig| pg.path.is_some() || pg.host.is_some() || pg.socket_path.is_some();
+    let connects = Commands::CONNECT.without(Commands::STANZA_DELETE);
+    if s.command.set == Commands::RESTORE && !has_path {
+        return Err(required(s, "pg1-path", Some(exists)));
+    }
+    if s.command.set.meets(connects) && !pgs.values().any(reached) {
+        let hint = "pg1-path, pg1-host or pg1-socket-path says where the cluster is.\n";
+        return Err(required(s, "pg1-path", Some(&format!("{hint}{exists}"))));
+    }
+    // The path of the segment is the only argument of archive-push, the last of archive-get.
+    let is_relative = arguments.last().is_some_and(|path| !path.starts_with('/'));
+    if s.command.set.meets(Commands::ARCHIVE) && is_relative && !has_path {
+        return Err(Error::PathForRelativeWal { option: "pg1-path".into() });
+    }
+    Ok(())
+}
+
+/// A line for each option without effect; a single line for the commands that run once a WAL
+/// segment, whose messages fill the server's log.
+pub(super) fn effect_warnings(s: &Settings) -> Result<Vec<String>, Error> {
+    let found = s.without_effect()?;
+    if found.len() > 1 && s.command.set.meets(Commands::ARCHIVE) {
+        let names = found.iter().map(|(name, _)| format!("'{name}'")).collect::<Vec<_>>();
+        return Ok(vec![format!("options without effect here: {}", names.join(", "))]);
+    }
+    let line =
+        |(name, reason): (String, &str)| format!("option '{name}' has no effect here: {reason}");
+    Ok(found.into_iter().map(line).collect())
+}
+
+/// The annotations. A backup starts with those that have a value.
+pub(super) fn annotations(s: &Settings) -> Result<Vec<(String, String)>, Error> {
+    s.hash("annotation")
+}

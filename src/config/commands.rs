@@ -1,0 +1,491 @@
+//! The command table: every command word, what it takes, and how it is explained.
+//!
+//! It also holds the words of the field's older tool that this program does not answer, because
+//! existing configuration files have sections for them, which must not be mistaken for typing
+//! errors.
+
+use super::typed::CommandName;
+
+/// A set of commands, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commands(u32);
+
+#[allow(missing_docs)]
+impl Commands {
+    pub const ANNOTATE: Self = Self(1);
+    pub const ARCHIVE_GET: Self = Self(1 << 1);
+    pub const ARCHIVE_PUSH: Self = Self(1 << 2);
+    pub const BACKUP: Self = Self(1 << 3);
+    pub const CHECK: Self = Self(1 << 4);
+    pub const COMPLETION: Self = Self(1 << 5);
+    pub const EXPIRE: Self = Self(1 << 6);
+    pub const HELP: Self = Self(1 << 7);
+    pub const INFO: Self = Self(1 << 8);
+    pub const MAN: Self = Self(1 << 9);
+    pub const MANIFEST: Self = Self(1 << 10);
+    pub const REPO_GET: Self = Self(1 << 11);
+    pub const REPO_LS: Self = Self(1 << 12);
+    pub const REPO_PUT: Self = Self(1 << 13);
+    pub const REPO_RM: Self = Self(1 << 14);
+    pub const RESTORE: Self = Self(1 << 15);
+    pub const SERVER: Self = Self(1 << 16);
+    pub const SERVER_PING: Self = Self(1 << 17);
+    pub const STANZA_CREATE: Self = Self(1 << 18);
+    pub const STANZA_DELETE: Self = Self(1 << 19);
+    pub const STANZA_UPGRADE: Self = Self(1 << 20);
+    pub const START: Self = Self(1 << 21);
+    pub const STOP: Self = Self(1 << 22);
+    pub const VERIFY: Self = Self(1 << 23);
+    pub const VERSION: Self = Self(1 << 24);
+
+    /// Every command.
+    pub const ALL: Self = Self((1 << 25) - 1);
+    /// Those that do work, as against those that print text about the program.
+    pub const WORK: Self = Self::ALL
+        .without(Self::COMPLETION)
+        .without(Self::HELP)
+        .without(Self::MAN)
+        .without(Self::VERSION);
+    pub const STANZA: Self = Self::STANZA_CREATE.or(Self::STANZA_DELETE).or(Self::STANZA_UPGRADE);
+    pub const ARCHIVE: Self = Self::ARCHIVE_GET.or(Self::ARCHIVE_PUSH);
+    /// Those that connect to a server.
+    pub const CONNECT: Self = Self::BACKUP.or(Self::CHECK).or(Self::STANZA);
+    /// Those that may look at a data directory.
+    pub const PG: Self = Self::CONNECT.or(Self::ARCHIVE).or(Self::MANIFEST).or(Self::RESTORE);
+    /// Those that look at a repository.
+    pub const REPO: Self = Self::WORK
+        .without(Self::SERVER)
+        .without(Self::SERVER_PING)
+        .without(Self::START)
+        .without(Self::STOP);
+
+    /// The commands of both sets.
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The commands of this set that are not in the other.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether any command is in both sets.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether there is no command in the set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The words of those commands of the set that this program answers.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let answered =
+            COMMANDS.iter().filter(move |spec| spec.action.is_ok() && spec.set.meets(self));
+        answered.map(|spec| spec.word)
+    }
+}
+
+/// How a command stands to a stanza.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StanzaUse {
+    /// It works on one stanza.
+    Required,
+    /// It works on one stanza, or on all.
+    Optional,
+    /// It has nothing to do with stanzas.
+    Unused,
+}
+
+/// One command.
+#[derive(Debug)]
+pub struct CommandSpec {
+    /// The word on the command line.
+    pub word: &'static str,
+    /// Its bit.
+    pub set: Commands,
+    /// What it is here, or why this program does not answer it.
+    pub action: Result<CommandName, &'static str>,
+    /// One line for the list of commands.
+    pub summary: &'static str,
+    /// What the reader of its help should know; paragraphs separated by `\n`.
+    pub text: &'static str,
+    /// The words after the command: name and whether it must be there.
+    pub arguments: &'static [(&'static str, bool)],
+    /// How it stands to a stanza.
+    pub stanza: StanzaUse,
+    /// Whether its messages also go to a log file. Not so for what runs many times an hour or
+    /// only shows something.
+    pub log_file: bool,
+    /// Whether begin and end are worth a line at level info.
+    pub announced: bool,
+    /// Whole command lines, without the program's name.
+    pub examples: &'static [&'static str],
+}
+
+impl CommandSpec {
+    /// The command of that word.
+    pub fn find(word: &str) -> Option<&'static CommandSpec> {
+        COMMANDS.iter().find(|spec| spec.word == word)
+    }
+}
+
+impl CommandName {
+    /// The row of this command.
+    pub fn spec(self) -> &'static CommandSpec {
+        // Every variant has a row (a test holds it); the fallback keeps this free of panics.
+        COMMANDS.iter().find(|spec| spec.action == Ok(self)).unwrap_or(&COMMANDS[0])
+    }
+
+    /// The word on the command line.
+    pub fn word(self) -> &'static str {
+        self.spec().word
+    }
+}
+
+impl std::fmt::Display for CommandName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+const fn command(
+    word: &'static str,
+    set: Commands,
+    action: CommandName,
+    summary: &'static str,
+    text: &'static str,
+) -> CommandSpec {
+    CommandSpec {
+        word,
+        set,
+        action: Ok(action),
+        summary,
+        text,
+        arguments: &[],
+        stanza: StanzaUse::Unused,
+        log_file: false,
+        announced: false,
+        examples: &[],
+    }
+}
+
+const fn foreign(word: &'static str, set: Commands, reason: &'static str) -> CommandSpec {
+    CommandSpec {
+        word,
+        set,
+        action: Err(reason),
+        summary: "",
+        text: "",
+        arguments: &[],
+        stanza: StanzaUse::Unused,
+        log_file: false,
+        announced: false,
+        examples: &[],
+    }
+}
+
+impl CommandSpec {
+    const fn stanza(mut self, stanza: StanzaUse) -> Self {
+        self.stanza = stanza;
+        self
+    }
+
+    const fn arguments(mut self, arguments: &'static [(&'static str, bool)]) -> Self {
+        self.arguments = arguments;
+        self
+    }
+
+    const fn examples(mut self, examples: &'static [&'static str]) -> Self {
+        self.examples = examples;
+        self
+    }
+
+    const fn logged(mut self) -> Self {
+        self.log_file = true;
+        self
+    }
+
+    const fn announced(mut self) -> Self {
+        self.announced = true;
+        self
+    }
+}
+
+const LATER: &str = "it comes in a later release";
+
+/// The table, in the order of the words.
+pub static COMMANDS: &[CommandSpec] = &[
+    command(
+        "annotate",
+        Commands::ANNOTATE,
+        CommandName::Annotate,
+        "Add or change the annotations of a backup",
+        "Annotations are short notes, key and value, that info shows. A value that is empty \
+         removes the key.",
+    )
+    .stanza(StanzaUse::Required)
+    .logged()
+    .announced()
+    .examples(&[
+        "--stanza=db --set=20261121-092452F --annotation=reason='before upgrade' annotate",
+    ]),
+    command(
+        "archive-get",
+        Commands::ARCHIVE_GET,
+        CommandName::ArchiveGet,
+        "Get a WAL segment from the archive",
+        "Called by PostgreSQL through restore_command. It exits 0 when the file was delivered \
+         and verified, and 1 only when the file is proven not to be in the archive.\nPostgreSQL \
+         takes any other exit code up to 125 for the end of the archive and would promote a \
+         truncated cluster, so every other failure is raised in a way that makes PostgreSQL \
+         stop.",
+    )
+    .stanza(StanzaUse::Required)
+    .arguments(&[("WAL segment", true), ("destination path", true)])
+    .announced()
+    .examples(&["--stanza=db archive-get %f \"%p\""]),
+    command(
+        "archive-push",
+        Commands::ARCHIVE_PUSH,
+        CommandName::ArchivePush,
+        "Push a WAL segment to the archive",
+        "Called by PostgreSQL through archive_command. It succeeds only when the segment is \
+         durable in every configured repository. A segment that is already there with the same \
+         content is fine; with other content it is error 45.",
+    )
+    .stanza(StanzaUse::Required)
+    .arguments(&[("path of the WAL segment", true)])
+    .announced()
+    .examples(&["--stanza=db archive-push %p"]),
+    command(
+        "backup",
+        Commands::BACKUP,
+        CommandName::Backup,
+        "Back up a database cluster",
+        "The cluster is read over a replication connection, so the program may run on any host \
+         that can connect with a role that has the REPLICATION attribute. The backup exists from \
+         the moment its manifest is written, after all WAL it needs is in the archive.\nWithout \
+         --type an incr backup is made, and a full one where no full backup exists.",
+    )
+    .stanza(StanzaUse::Required)
+    .logged()
+    .announced()
+    .examples(&[
+        "--stanza=db --type=full backup",
+        "--stanza=db --type=full --start-fast --process-max=4 --log-level-console=info backup",
+    ]),
+    command(
+        "check",
+        Commands::CHECK,
+        CommandName::Check,
+        "Check that archiving works from the server to the repository",
+        "Makes a restore point, switches to the next WAL segment, and waits until the finished \
+         segment is in the repository. When it does not come, it says why.",
+    )
+    .stanza(StanzaUse::Required)
+    .announced()
+    .examples(&["--stanza=db --log-level-console=info check"]),
+    command(
+        "completion",
+        Commands::COMPLETION,
+        CommandName::Completion,
+        "Print shell completions",
+        "Prints a completion script for bash, zsh or fish.",
+    )
+    .arguments(&[("shell", true)])
+    .examples(&["completion bash > /etc/bash_completion.d/pgstrata"]),
+    foreign("expire", Commands::EXPIRE, LATER),
+    command(
+        "help",
+        Commands::HELP,
+        CommandName::Help,
+        "Get help",
+        "Without words: the list of commands. With a command: what it does and the options it \
+         takes. With a command and an option: everything about that option.",
+    )
+    .arguments(&[("command", false), ("option", false)])
+    .examples(&["help", "help backup", "help backup start-fast"]),
+    command(
+        "info",
+        Commands::INFO,
+        CommandName::Info,
+        "Show the backups and the WAL archive",
+        "Shows one stanza or all of them, as text or JSON. A stanza that does not exist is shown \
+         with that status; the exit code is still 0.",
+    )
+    .stanza(StanzaUse::Optional)
+    .examples(&[
+        "info",
+        "--stanza=db --output=json info",
+        "--stanza=db --set=20261121-092452F info",
+    ]),
+    command(
+        "man",
+        Commands::MAN,
+        CommandName::Man,
+        "Print the manual page",
+        "Prints the manual page in roff.",
+    )
+    .examples(&["man > /usr/local/share/man/man1/pgstrata.1"]),
+    foreign("manifest", Commands::MANIFEST, LATER),
+    command(
+        "repo-get",
+        Commands::REPO_GET,
+        CommandName::RepoGet,
+        "Get a file from a repository",
+        "Writes the content of one stored file to standard output.",
+    )
+    .stanza(StanzaUse::Optional)
+    .arguments(&[("path of the file in the repository", true)])
+    .examples(&["repo-get archive/db/15-1/00000001.history"]),
+    command(
+        "repo-ls",
+        Commands::REPO_LS,
+        CommandName::RepoLs,
+        "List the paths and files of a repository",
+        "Lists what is below a path of the repository, the root where none is given.",
+    )
+    .stanza(StanzaUse::Optional)
+    .arguments(&[("path in the repository", false)])
+    .examples(&["repo-ls", "--recurse --output=json repo-ls archive/db"]),
+    foreign(
+        "repo-put",
+        Commands::REPO_PUT,
+        "nothing but the program's own commands writes to a repository",
+    ),
+    foreign(
+        "repo-rm",
+        Commands::REPO_RM,
+        "nothing but the program's own commands removes from a repository",
+    ),
+    command(
+        "restore",
+        Commands::RESTORE,
+        CommandName::Restore,
+        "Restore a database cluster",
+        "Writes a backup into the data directory pg1-path and sets up recovery, so that starting \
+         PostgreSQL brings the cluster to the wanted point. Without a target that is the end of \
+         the archived WAL.\nEach of --target-time, --target-lsn, --target-name, --target-xid and \
+         --target-immediate is --type and --target in one. Without --set the newest backup that \
+         ended before the time or LSN wanted is used.",
+    )
+    .stanza(StanzaUse::Required)
+    .logged()
+    .announced()
+    .examples(&[
+        "--stanza=db restore",
+        "--stanza=db restore --delta --target-time='2026-11-21 14:03:00+00'",
+        "--stanza=db restore --type=name --target=before_migration --target-action=promote",
+        "--stanza=db restore --dry-run",
+    ]),
+    foreign(
+        "server",
+        Commands::SERVER,
+        "no agent is needed: servers are reached by their own protocol",
+    ),
+    foreign(
+        "server-ping",
+        Commands::SERVER_PING,
+        "no agent is needed: servers are reached by their own protocol",
+    ),
+    command(
+        "stanza-create",
+        Commands::STANZA_CREATE,
+        CommandName::StanzaCreate,
+        "Create a stanza in the repositories",
+        "Records the system identifier and the version of the cluster. Running it again for the \
+         same cluster changes nothing; another cluster is refused.",
+    )
+    .stanza(StanzaUse::Required)
+    .logged()
+    .announced()
+    .examples(&["--stanza=db stanza-create"]),
+    command(
+        "stanza-delete",
+        Commands::STANZA_DELETE,
+        CommandName::StanzaDelete,
+        "Delete a stanza with all its backups and WAL",
+        "Removes everything of the stanza from one repository. The stanza must have been stopped \
+         first with the stop command; --force leaves out the check that the cluster is down.",
+    )
+    .stanza(StanzaUse::Required)
+    .logged()
+    .announced()
+    .examples(&["--stanza=db stop", "--stanza=db stanza-delete"]),
+    command(
+        "stanza-upgrade",
+        Commands::STANZA_UPGRADE,
+        CommandName::StanzaUpgrade,
+        "Record a new major version of the cluster",
+        "To be run after pg_upgrade. Backups and WAL of the old version stay and can be restored.",
+    )
+    .stanza(StanzaUse::Required)
+    .logged()
+    .announced()
+    .examples(&["--stanza=db stanza-upgrade"]),
+    command(
+        "start",
+        Commands::START,
+        CommandName::Start,
+        "Allow commands to run again",
+        "Takes back a stop, for one stanza or for all.",
+    )
+    .stanza(StanzaUse::Optional)
+    .announced()
+    .examples(&["--stanza=db start"]),
+    command(
+        "stop",
+        Commands::STOP,
+        CommandName::Stop,
+        "Keep commands from running",
+        "Commands that write fail with error 62 until start is called. With --force, those that \
+         are running are told to end.",
+    )
+    .stanza(StanzaUse::Optional)
+    .announced()
+    .examples(&["--stanza=db stop", "--stanza=db --force stop"]),
+    foreign("verify", Commands::VERIFY, LATER),
+    command(
+        "version",
+        Commands::VERSION,
+        CommandName::Version,
+        "Print the version",
+        "Prints the name and the version of the program.",
+    )
+    .examples(&["version", "version --output=json"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_sorted_and_bits_are_distinct() {
+        let mut seen = 0;
+        for spec in COMMANDS {
+            assert_eq!(seen & spec.set.0, 0, "{}", spec.word);
+            assert_eq!(spec.set.0.count_ones(), 1, "{}", spec.word);
+            seen |= spec.set.0;
+        }
+        assert_eq!(Commands(seen), Commands::ALL);
+        // 'stanza-…' stands before 'start' as in every list of these commands.
+        let mut words: Vec<_> = COMMANDS.iter().map(|spec| spec.word).collect();
+        words.dedup();
+        assert_eq!(words.len(), 25);
+    }
+
+    #[test]
+    fn every_command_is_explained_and_finds_its_row() {
+        for spec in COMMANDS {
+            let Ok(name) = spec.action else { continue };
+            assert_eq!(name.word(), spec.word);
+            assert!(!spec.summary.is_empty() && !spec.text.is_empty(), "{}", spec.word);
+            assert!(!spec.examples.is_empty(), "{}", spec.word);
+            for example in spec.examples {
+                assert!(example.contains(spec.word) || spec.word == "stanza-delete", "{example}");
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The option table: one row an option. The command line, the environment, the configuration
+//! files, the help, the completions, the manual page and the documentation are all made from it.
+
+mod archive;
+mod backup;
+mod general;
+mod info;
+mod log;
+mod pg;
+mod repo;
+mod repo_host;
+mod repo_object;
+mod repo_sftp;
+mod restore;
+mod transport;
+
+use super::{
+    commands::Commands,
+    spec::{Group, OptionRef, OptionSpec, Support, numbered, split_name},
+};
+
+/// A part of the table, under the title it has in help.
+pub struct Chapter {
+    /// The title.
+    pub title: &'static str,
+    /// Its rows.
+    pub rows: &'static [OptionSpec],
+}
+
+/// The whole table.
+pub static CHAPTERS: &[Chapter] = &[
+    Chapter { title: "General options", rows: general::ROWS },
+    Chapter { title: "Archive options", rows: archive::ROWS },
+    Chapter { title: "Backup options", rows: backup::ROWS },
+    Chapter { title: "Restore options", rows: restore::ROWS },
+    Chapter { title: "Information options", rows: info::ROWS },
+    Chapter { title: "Log options", rows: log::ROWS },
+    Chapter { title: "Cluster options", rows: pg::ROWS },
+    Chapter { title: "Repository options", rows: repo::ROWS },
+    Chapter { title: "Repository host options", rows: repo_host::ROWS },
+    Chapter { title: "Object store options", rows: repo_object::ROWS },
+    Chapter { title: "SFTP options", rows: repo_sftp::ROWS },
+    Chapter { title: "Transport options", rows: transport::ROWS },
+];
+
+/// Every row.
+pub fn rows() -> impl Iterator<Item = &'static OptionSpec> {
+    CHAPTERS.iter().flat_map(|chapter| chapter.rows)
+}
+
+/// The row of that name (`pgN-path`, `stanza`).
+pub fn row_named(name: &str) -> Option<&'static OptionSpec> {
+    rows().find(|row| row.name == name)
+}
+
+/// The option that is meant by a name as users write it (`pg1-path`, `stanza`).
+pub fn find(name: &str) -> Option<OptionRef> {
+    let (row, key) = split_name(name)?;
+    let spec = row_named(&row)?;
+    (spec.group().is_some() == (key > 0)).then_some(OptionRef { spec, key })
+}
+
+/// The option that is meant where no number is needed, as in a request for help: `pg-path`,
+/// `pgN-path` and `pg1-path` are the same.
+pub fn find_any_key(name: &str) -> Option<&'static OptionSpec> {
+    let with_letter = |group: Group| {
+        let tail = name.strip_prefix(group.prefix())?.strip_prefix('-')?;
+        row_named(&format!("{}N-{tail}", group.prefix()))
+    };
+    find(name)
+        .map(|found| found.spec)
+        .or_else(|| row_named(name))
+        .or_else(|| with_letter(Group::Pg))
+        .or_else(|| with_letter(Group::Repo))
+}
+
+/// The name closest to one that is unknown, numbers kept; `None` where nothing is near.
+pub fn nearest(name: &str, commands: Commands) -> Option<String> {
+    let digits: String =
+        name.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    let key = digits.parse().ok().filter(|key| (1..=super::spec::KEY_MAX).contains(key));
+    let candidates = rows()
+        .filter(|row| row.commands.meets(commands) && row.support == Support::Used)
+        .map(|row| numbered(row, key.unwrap_or(1)));
+    nearest_of(name, candidates)
+}
+
+/// The text closest to `name`, if it is close enough to be a typing error of it.
+pub fn nearest_of(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+    let limit = (name.chars().count() / 3).clamp(1, 4);
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(name, &candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! The BASE_BACKUP command in the grammar of each version (`src/backend/replication/repl_gram.y`).
+
+use crate::types::PgVersion;
+
+/// How the server is asked to take the backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupOptions {
+    /// The label in `backup_label`.
+    pub label: String,
+    /// An immediate checkpoint.
+    pub checkpoint_fast: bool,
+    /// Limit in kB/s (32..=1048576).
+    pub max_rate_kb: Option<u32>,
+    /// Whether the server verifies page checksums, on the one core that also sends.
+    pub verify_checksums: bool,
+}
+
+impl BackupOptions {
+    /// The command's text. WAL is not waited for: the caller sees for itself that it is archived.
+    /// TABLESPACE_MAP also lifts the limit on the length of a tablespace's path.
+    pub fn command(&self, version: PgVersion) -> String {
+        match version.major() {
+            ..=14 => self.positional(),
+            _ => self.parenthesised(),
+        }
+    }
+
+    fn positional(&self) -> String {
+        let mut command = format!("BASE_BACKUP LABEL {} PROGRESS", quote(&self.label));
+        if self.checkpoint_fast {
+            command.push_str(" FAST");
+        }
+        command.push_str(" NOWAIT");
+        if let Some(rate) = self.max_rate_kb {
+            command.push_str(&format!(" MAX_RATE {rate}"));
+        }
+        command.push_str(" TABLESPACE_MAP");
+        if !self.verify_checksums {
+            command.push_str(" NOVERIFY_CHECKSUMS");
+        }
+        command + " MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'"
+    }
+
+    fn parenthesised(&self) -> String {
+        let checkpoint = if self.checkpoint_fast { "fast" } else { "spread" };
+        let mut command = format!(
+            "BASE_BACKUP (LABEL {}, PROGRESS, CHECKPOINT '{checkpoint}', WAIT false",
+            quote(&self.label)
+        );
+        if let Some(rate) = self.max_rate_kb {
+            command.push_str(&format!(", MAX_RATE {rate}"));
+        }
+        let verify = self.verify_checksums;
+        command.push_str(&format!(
+            ", TABLESPACE_MAP, VERIFY_CHECKSUMS {verify}, \
+             MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')"
+        ));
+        command
+    }
+}
+
+/// A string of the replication grammar: quotes are doubled, nothing else is special.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_grammar() {
+        let options = BackupOptions {
+            label: "it's".to_owned(),
+            checkpoint_fast: true,
+            max_rate_kb: Some(32),
+            verify_checksums: false,
+        };
+        assert_eq!(
+            options.command(PgVersion::new(14).unwrap()),
+            "BASE_BACKUP LABEL 'it''s' PROGRESS FAST NOWAIT MAX_RATE 32 TABLESPACE_MAP \
+             NOVERIFY_CHECKSUMS MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'"
+        );
+        assert_eq!(
+            options.command(PgVersion::new(15).unwrap()),
+            "BASE_BACKUP (LABEL 'it''s', PROGRESS, CHECKPOINT 'fast', WAIT false, MAX_RATE 32, \
+             TABLESPACE_MAP, VERIFY_CHECKSUMS false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')"
+        );
+        let plain = BackupOptions { verify_checksums: true, ..Default::default() };
+        assert_eq!(
+            plain.command(PgVersion::new(13).unwrap()),
+            "BASE_BACKUP LABEL '' PROGRESS NOWAIT TABLESPACE_MAP MANIFEST 'yes' \
+             MANIFEST_CHECKSUMS 'CRC32C'"
+        );
+        assert!(plain.command(PgVersion::NEWEST).contains("CHECKPOINT 'spread'"));
+    }
+}

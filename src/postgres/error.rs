@@ -1,0 +1,238 @@
+//! What can go wrong between this program and a server, or in a file that a server wrote.
+
+use std::{fmt, io};
+
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::backend::ErrorFields;
+
+use crate::types::{ErrorCode, Failure, Invalid};
+
+/// The result of an operation of this module.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure of the connection, of the server, or of bytes that a server wrote.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The options do not make a connection.
+    #[error("the connection options are not valid: {0}")]
+    Options(String),
+    /// The server cannot be reached.
+    #[error("unable to connect to {endpoint}: {source}")]
+    Connect {
+        /// Socket, or host and port.
+        endpoint: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The TLS handshake, its files or its checks failed.
+    #[error("unable to use TLS with {endpoint}: {reason}")]
+    Tls {
+        /// Socket, or host and port.
+        endpoint: String,
+        /// What OpenSSL or the check said.
+        reason: String,
+    },
+    /// The server let us not in, or the exchange could not be completed.
+    #[error("unable to authenticate as {user} at {endpoint}: {reason}")]
+    Authentication {
+        /// Socket, or host and port.
+        endpoint: String,
+        /// The role.
+        user: String,
+        /// Why.
+        reason: String,
+    },
+    /// The server answered with an error before the session began.
+    #[error("unable to open a session at {endpoint}: {source}")]
+    Refused {
+        /// Socket, or host and port.
+        endpoint: String,
+        /// What the server said.
+        source: Box<ServerError>,
+    },
+    /// The server answered with an error.
+    #[error("{doing}: {source}")]
+    Server {
+        /// What was asked of it.
+        doing: String,
+        /// What it said.
+        source: Box<ServerError>,
+    },
+    /// The connection broke.
+    #[error("the connection to the server broke while {doing}: {source}")]
+    Broken {
+        /// What was going on.
+        doing: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Nothing came for too long.
+    #[error("the server sent nothing for {seconds} s while {doing}")]
+    Timeout {
+        /// What was waited for.
+        doing: &'static str,
+        /// How long.
+        seconds: u64,
+    },
+    /// What came is not what the protocol allows here.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(String),
+    /// The archive inside the backup stream is damaged.
+    #[error("the backup stream is damaged: {0}")]
+    Tar(String),
+    /// The role may not do what was asked.
+    #[error("{doing}: {source}")]
+    PermissionDenied {
+        /// What was asked.
+        doing: String,
+        /// What the server said.
+        source: Box<ServerError>,
+    },
+    /// A file that PostgreSQL writes is not in its form.
+    #[error("{file} is not valid: {reason}")]
+    Format {
+        /// The file or kind of file.
+        file: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A checksum does not match.
+    #[error("{file} is damaged: {reason}")]
+    Checksum {
+        /// The file or kind of file.
+        file: &'static str,
+        /// Which checksum, expected and found.
+        reason: String,
+    },
+    /// A value that came from a server is not valid.
+    #[error("the server sent a value that is not valid: {0}")]
+    Invalid(#[from] Invalid),
+    /// The server is not one of the supported versions.
+    #[error("PostgreSQL version {0} is not supported")]
+    Version(String),
+}
+
+impl Error {
+    pub(crate) fn format(file: &'static str, reason: impl Into<String>) -> Self {
+        Self::Format { file, reason: reason.into() }
+    }
+
+    pub(crate) fn server(doing: impl Into<String>, said: ServerError) -> Self {
+        Self::Server { doing: doing.into(), source: Box::new(said) }
+    }
+
+    pub(crate) fn protocol(reason: impl Into<String>) -> Self {
+        Self::Protocol(reason.into())
+    }
+
+    /// What the server said, where it is the server that failed.
+    pub fn server_error(&self) -> Option<&ServerError> {
+        match self {
+            Self::Refused { source, .. }
+            | Self::Server { source, .. }
+            | Self::PermissionDenied { source, .. } => Some(&**source),
+            _ => None,
+        }
+    }
+}
+
+impl Failure for Error {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Options(_) => ErrorCode::OptionInvalidValue,
+            Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::Authentication { .. }
+            | Self::Refused { .. }
+            | Self::Broken { .. } => ErrorCode::DbConnect,
+            Self::Server { .. } | Self::Timeout { .. } | Self::PermissionDenied { .. } => {
+                ErrorCode::DbQuery
+            }
+            Self::Protocol(_) | Self::Tar(_) | Self::Invalid(_) => ErrorCode::Protocol,
+            Self::Format { .. } => ErrorCode::Format,
+            Self::Checksum { .. } => ErrorCode::Checksum,
+            Self::Version(_) => ErrorCode::VersionNotSupported,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Connect { .. } => Some(
+                "is the server running, and are host, port and socket directory right?".to_owned(),
+            ),
+            Self::Refused { source, .. } => source.hint.clone().or_else(|| source.refusal_hint()),
+            Self::Server { source, .. } | Self::PermissionDenied { source, .. } => {
+                source.hint.clone()
+            }
+            Self::Version(_) => Some("PostgreSQL 13 to 18 are supported.".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// An ErrorResponse or NoticeResponse of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerError {
+    /// ERROR, FATAL, WARNING, ...; not translated.
+    pub severity: String,
+    /// The five characters of SQLSTATE.
+    pub code: String,
+    /// The message.
+    pub message: String,
+    /// The detail, where there is one.
+    pub detail: Option<String>,
+    /// The hint, where there is one.
+    pub hint: Option<String>,
+}
+
+impl ServerError {
+    /// SQLSTATE of a backup that is complete but had checksum failures (`data_corrupted`).
+    pub const DATA_CORRUPTED: &'static str = "XX001";
+    /// SQLSTATE `insufficient_privilege`.
+    pub const INSUFFICIENT_PRIVILEGE: &'static str = "42501";
+    /// SQLSTATE `invalid_authorization_specification`: also what a missing pg_hba.conf entry gives.
+    pub const INVALID_AUTHORIZATION: &'static str = "28000";
+
+    pub(crate) fn read(fields: &mut ErrorFields<'_>) -> Result<Self> {
+        let mut error = Self::default();
+        let broken = |e: io::Error| Error::protocol(format!("an error message is malformed: {e}"));
+        while let Some(field) = fields.next().map_err(broken)? {
+            let value = String::from_utf8_lossy(field.value_bytes()).into_owned();
+            match field.type_() {
+                b'V' => error.severity = value,
+                b'S' if error.severity.is_empty() => error.severity = value,
+                b'C' => error.code = value,
+                b'M' => error.message = value,
+                b'D' => error.detail = Some(value),
+                b'H' => error.hint = Some(value),
+                _ => {}
+            }
+        }
+        Ok(error)
+    }
+
+    fn refusal_hint(&self) -> Option<String> {
+        match self.code.as_str() {
+            Self::INVALID_AUTHORIZATION => Some(
+                "pg_hba.conf needs an entry for this role, and one for the database 'replication'."
+                    .to_owned(),
+            ),
+            Self::INSUFFICIENT_PRIVILEGE => {
+                Some("give the role the REPLICATION attribute.".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.message, self.code)?;
+        match &self.detail {
+            Some(detail) => write!(f, ": {detail}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}

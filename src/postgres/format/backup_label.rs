@@ -1,0 +1,127 @@
+//! `backup_label`: where recovery of a copy has to begin (`build_backup_content` in
+//! `src/backend/access/transam/xlogbackup.c`).
+
+use std::str::FromStr;
+
+use crate::{
+    postgres::{Error, Result},
+    types::{Lsn, TimeLine, WalSegment},
+};
+
+const FILE: &str = "backup_label";
+
+/// The content of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupLabelFile {
+    /// Where recovery begins.
+    pub start: Lsn,
+    /// The segment that holds that position.
+    pub start_segment: WalSegment,
+    /// The checkpoint record of the backup.
+    pub checkpoint: Lsn,
+    /// The timeline of the start.
+    pub timeline: TimeLine,
+    /// Whether the backup was taken from a standby.
+    pub from_standby: bool,
+    /// The label given to the backup.
+    pub label: String,
+    /// Start and timeline of the backup that an incremental one (17+) needs.
+    pub incremental_from: Option<(Lsn, TimeLine)>,
+}
+
+impl BackupLabelFile {
+    /// Parses the file.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let text = String::from_utf8_lossy(bytes);
+        // The label is free text; what follows it is looked for from the end, so that a label with
+        // line breaks cannot pose as a field.
+        let (head, tail) = text.split_once("\nLABEL: ").unwrap_or((&text, ""));
+        let first = |name: &str| head.lines().find_map(|line| value(line, name));
+        let last = |name: &str| tail.lines().skip(1).filter_map(|line| value(line, name)).last();
+        let start = required("START WAL LOCATION", first("START WAL LOCATION"))?;
+        let (start, segment) = start
+            .split_once(" (file ")
+            .ok_or_else(|| Error::format(FILE, "START WAL LOCATION does not name its file"))?;
+        let incremental = match (last("INCREMENTAL FROM LSN"), last("INCREMENTAL FROM TLI")) {
+            (Some(lsn), Some(timeline)) => Some((
+                parsed("INCREMENTAL FROM LSN", lsn)?,
+                TimeLine(parsed("INCREMENTAL FROM TLI", timeline)?),
+            )),
+            _ => None,
+        };
+        let checkpoint = required("CHECKPOINT LOCATION", first("CHECKPOINT LOCATION"))?;
+        let timeline = required("START TIMELINE", last("START TIMELINE"))?;
+        Ok(Self {
+            start: parsed("START WAL LOCATION", start)?,
+            start_segment: parsed("START WAL LOCATION", segment.trim_end_matches(')'))?,
+            checkpoint: parsed("CHECKPOINT LOCATION", checkpoint)?,
+            timeline: TimeLine(parsed("START TIMELINE", timeline)?),
+            from_standby: first("BACKUP FROM") == Some("standby"),
+            label: tail.lines().next().unwrap_or_default().to_owned(),
+            incremental_from: incremental,
+        })
+    }
+}
+
+fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    line.strip_prefix(name)?.strip_prefix(": ")
+}
+
+fn required<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str> {
+    value.ok_or_else(|| Error::format(FILE, format!("there is no {name}")))
+}
+
+fn parsed<T: FromStr>(name: &str, text: &str) -> Result<T> {
+    text.parse()
+        .map_err(|_| Error::format(FILE, format!("{name} cannot be '{}'", text.escape_debug())))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PLAIN: &str = "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n\
+        CHECKPOINT LOCATION: 0/2000060\nBACKUP METHOD: streamed\nBACKUP FROM: primary\n\
+        START TIME: 2026-11-21 11:43:49 UTC\nLABEL: nightly\nSTART TIMELINE: 1\n";
+
+    #[test]
+    fn fields() {
+        let label = BackupLabelFile::parse(PLAIN.as_bytes()).unwrap();
+        assert_eq!(label.start, Lsn(0x200_0028));
+        assert_eq!(label.checkpoint, Lsn(0x200_0060));
+        assert_eq!(label.start_segment.to_string(), "000000010000000000000002");
+        assert_eq!((label.timeline, label.from_standby), (TimeLine(1), false));
+        assert_eq!(label.label, "nightly");
+        assert_eq!(label.incremental_from, None);
+        let incremental =
+            format!("{PLAIN}INCREMENTAL FROM LSN: 0/1000000\nINCREMENTAL FROM TLI: 1\n");
+        let label = BackupLabelFile::parse(incremental.as_bytes()).unwrap();
+        assert_eq!(label.incremental_from, Some((Lsn(0x100_0000), TimeLine(1))));
+    }
+
+    #[test]
+    fn a_label_cannot_pose_as_a_field() {
+        let text = PLAIN.replace("nightly", "x\nSTART TIMELINE: 9");
+        assert_eq!(BackupLabelFile::parse(text.as_bytes()).unwrap().timeline, TimeLine(1));
+    }
+
+    #[test]
+    fn a_missing_field_is_an_error() {
+        for line in ["START WAL", "CHECKPOINT", "START TIMELINE"] {
+            let text: String = PLAIN.lines().filter(|l| !l.starts_with(line)).collect();
+            assert!(BackupLabelFile::parse(text.as_bytes()).is_err(), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0..200_usize) {
+            let _ = BackupLabelFile::parse(&bytes);
+            let mut text = PLAIN.as_bytes().to_vec();
+            text.splice(at.min(text.len()).., bytes);
+            let _ = BackupLabelFile::parse(&text);
+        }
+    }
+}

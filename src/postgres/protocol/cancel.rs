@@ -1,0 +1,51 @@
+//! Cancelling: a second connection that names the session to interrupt.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use crate::postgres::{
+    ConnectOptions, Error, Result,
+    connect::{Encryption, open},
+};
+
+const DOING: &str = "cancelling";
+/// The whole of it; whoever cancels is in a hurry.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is needed to interrupt a session from outside it.
+#[derive(Clone, Debug)]
+pub struct CancelToken {
+    pub(super) options: Arc<ConnectOptions>,
+    pub(super) encryption: Encryption,
+    pub(super) process_id: i32,
+    pub(super) secret_key: i32,
+}
+
+impl CancelToken {
+    /// Asks the server to interrupt what the session does; returns when the server has taken the
+    /// request, which is not yet when the session has ended.
+    pub async fn cancel(&self) -> Result<()> {
+        match timeout(CANCEL_TIMEOUT, self.request()).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout { doing: DOING, seconds: CANCEL_TIMEOUT.as_secs() }),
+        }
+    }
+
+    async fn request(&self) -> Result<()> {
+        let broken = |source: io::Error| Error::Broken { doing: DOING, source };
+        let mut transport = open(&self.options, self.encryption).await?;
+        let mut packet = BytesMut::new();
+        frontend::cancel_request(self.process_id, self.secret_key, &mut packet);
+        transport.write_all(&packet).await.map_err(broken)?;
+        transport.flush().await.map_err(broken)?;
+        // The server answers by closing; how exactly does not matter.
+        let _closed = transport.read_u8().await;
+        Ok(())
+    }
+}

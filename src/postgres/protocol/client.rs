@@ -1,0 +1,218 @@
+//! A replication session: commands with small answers, and the raw messages of those that stream.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::{
+    backend::{DataRowBody, Message},
+    frontend,
+};
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::{Attempts, CancelToken, Received, authentication, notice, wire::Wire};
+use crate::{
+    postgres::{
+        ConnectOptions, Error, Result, ServerError,
+        connect::{Encryption, open},
+    },
+    types::{Lsn, PgVersion, SystemId, TimeLine},
+};
+
+/// Answers to commands are a handful of rows; more is a server that is not what it claims.
+const ROWS_MAX: usize = 100_000;
+
+/// One row, its values in text form; `None` is NULL.
+pub(crate) type Row = Vec<Option<Bytes>>;
+
+/// The answer to IDENTIFY_SYSTEM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemIdentity {
+    /// The cluster's system identifier.
+    pub system_id: SystemId,
+    /// The server's current timeline.
+    pub timeline: TimeLine,
+    /// How far WAL is flushed (or, on a standby, replayed).
+    pub lsn: Lsn,
+}
+
+/// A session with `replication=true`.
+pub struct ReplicationClient {
+    wire: Wire,
+    options: Arc<ConnectOptions>,
+    cancel: CancelToken,
+    parameters: BTreeMap<String, String>,
+}
+
+impl ReplicationClient {
+    /// Connects, encrypts and authenticates as the options say.
+    pub async fn connect(options: &ConnectOptions) -> Result<Self> {
+        let options = Arc::new(options.clone());
+        let mut attempts = Attempts::new(&options);
+        loop {
+            match Self::attempt(&options, attempts.current()).await {
+                Ok(client) => return Ok(client),
+                Err(error) => attempts.failed(error)?,
+            }
+        }
+    }
+
+    async fn attempt(options: &Arc<ConnectOptions>, encryption: Encryption) -> Result<Self> {
+        let mut wire = Wire::new(open(options, encryption).await?, options.idle_timeout);
+        let limit = options.connect_timeout;
+        let started = timeout(limit, authentication::start_session(&mut wire, options)).await;
+        let start = started.unwrap_or(Err(Error::Timeout {
+            doing: "opening a session",
+            seconds: limit.as_secs(),
+        }))?;
+        let encryption = match wire.transport().is_encrypted() {
+            true => Encryption::Required,
+            false => Encryption::Plain,
+        };
+        let cancel = CancelToken {
+            options: Arc::clone(options),
+            encryption,
+            process_id: start.process_id,
+            secret_key: start.secret_key,
+        };
+        Ok(Self { wire, options: Arc::clone(options), cancel, parameters: start.parameters })
+    }
+
+    /// What interrupts this session from outside.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
+    /// Whether the session is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.wire.transport().is_encrypted()
+    }
+
+    /// The server's full version number (150018), from SHOW.
+    pub async fn version_num(&mut self) -> Result<u32> {
+        let text = self.show("server_version_num").await?;
+        text.parse().map_err(|_| Error::Version(text))
+    }
+
+    /// IDENTIFY_SYSTEM.
+    pub async fn identify_system(&mut self) -> Result<SystemIdentity> {
+        let doing = "IDENTIFY_SYSTEM";
+        let rows = self.query(doing).await?;
+        let field = |at: usize| field(&rows, at, doing);
+        let number = |at: usize| {
+            let text = field(at)?;
+            text.parse::<u64>().map_err(|_| Error::protocol(format!("{doing} gave '{text}'")))
+        };
+        Ok(SystemIdentity {
+            system_id: SystemId(number(0)?),
+            timeline: TimeLine(number(1)? as u32),
+            lsn: field(2)?.parse()?,
+        })
+    }
+
+    /// SHOW of one setting.
+    pub async fn show(&mut self, setting: &str) -> Result<String> {
+        let rows = self.query(&format!("SHOW {setting}")).await?;
+        Ok(field(&rows, 0, setting)?.to_owned())
+    }
+
+    /// Whether the server is in recovery. From 14 on a setting says so; before, transactions are
+    /// read-only exactly then, since the session asked for read-write ones.
+    pub async fn in_recovery(&mut self, version: PgVersion) -> Result<bool> {
+        let setting =
+            if version.major() >= 14 { "in_hot_standby" } else { "transaction_read_only" };
+        Ok(self.show(setting).await? == "on")
+    }
+
+    /// A parameter that the server reported at the start of the session.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+
+    /// Runs a command with a small answer and gives the rows of its last result.
+    pub(crate) async fn query(&mut self, command: &str) -> Result<Vec<Row>> {
+        let limit = self.options.query_timeout;
+        match timeout(limit, self.query_unbounded(command)).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(Error::Timeout { doing: "waiting for an answer", seconds: limit.as_secs() })
+            }
+        }
+    }
+
+    async fn query_unbounded(&mut self, command: &str) -> Result<Vec<Row>> {
+        self.send_query(command).await?;
+        let mut rows = Vec::new();
+        let mut failure = None;
+        loop {
+            match self.receive("waiting for an answer").await? {
+                Received::Message(Message::RowDescription(_)) => rows.clear(),
+                Received::Message(Message::DataRow(body)) => push_row(&mut rows, &body)?,
+                Received::Message(Message::ErrorResponse(body)) => {
+                    failure = Some(ServerError::read(&mut body.fields())?);
+                }
+                Received::Message(Message::NoticeResponse(body)) => {
+                    debug!("the server says: {}", notice(&body)?);
+                }
+                Received::Message(Message::ReadyForQuery(_)) => break,
+                Received::Message(
+                    Message::CommandComplete(_)
+                    | Message::EmptyQueryResponse
+                    | Message::ParameterStatus(_),
+                ) => {}
+                _ => return Err(Error::protocol(format!("{command} gave an odd answer"))),
+            }
+        }
+        match failure {
+            Some(said) => Err(Error::server(command, said)),
+            None => Ok(rows),
+        }
+    }
+
+    /// Sends a command; its answer is read with [`Self::receive`].
+    pub(crate) async fn send_query(&mut self, command: &str) -> Result<()> {
+        let mut packet = BytesMut::new();
+        frontend::query(command, &mut packet)
+            .map_err(|e| Error::Options(format!("a command cannot be sent: {e}")))?;
+        self.wire.send(&packet, "sending a command").await
+    }
+
+    /// Ends the session, so that the server need not log a lost connection.
+    pub async fn close(mut self) {
+        let mut packet = BytesMut::new();
+        frontend::terminate(&mut packet);
+        if let Err(error) = self.wire.send(&packet, "closing the session").await {
+            debug!("{error}");
+        }
+    }
+
+    /// The next message of an answer.
+    pub(crate) async fn receive(&mut self, doing: &'static str) -> Result<Received> {
+        self.wire.receive(doing).await
+    }
+}
+
+/// A column of the first row.
+pub(crate) fn field<'a>(rows: &'a [Row], at: usize, doing: &str) -> Result<&'a str> {
+    rows.first()
+        .and_then(|row| row.get(at))
+        .and_then(|value| std::str::from_utf8(value.as_deref()?).ok())
+        .ok_or_else(|| Error::protocol(format!("{doing} gave no column {}", at + 1)))
+}
+
+/// Decodes a row of text columns onto `rows`.
+pub(crate) fn push_row(rows: &mut Vec<Row>, body: &DataRowBody) -> Result<()> {
+    if rows.len() >= ROWS_MAX {
+        return Err(Error::protocol("an answer has too many rows"));
+    }
+    let malformed = |_| Error::protocol("a row is malformed");
+    let buffer = body.buffer_bytes();
+    let mut row = Vec::new();
+    let mut ranges = body.ranges();
+    while let Some(range) = ranges.next().map_err(malformed)? {
+        row.push(range.map(|range| Bytes::copy_from_slice(&buffer[range])));
+    }
+    rows.push(row);
+    Ok(())
+}

@@ -1,0 +1,404 @@
+//! The SQL side channel: what the replication protocol cannot answer. Runs over the same transport,
+//! with the same options, as the replication client.
+
+use std::{
+    future::{Ready, ready},
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_postgres::{
+    Client, Config, Row,
+    config::{ChannelBinding as BindingMode, SslMode, SslNegotiation},
+    tls::{ChannelBinding, TlsConnect, TlsStream},
+    types::{FromSql, ToSql},
+};
+use tracing::debug;
+
+use super::{
+    ChannelBindingMode, ConnectOptions, Error, Result, ServerError,
+    connect::{Encryption, Transport, open},
+    protocol::Attempts,
+};
+use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId};
+
+/// A session for SQL.
+pub struct SqlClient {
+    client: Client,
+    driver: JoinHandle<()>,
+    query_timeout: Duration,
+}
+
+/// What a server says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// The cluster's system identifier.
+    pub system_id: SystemId,
+    /// The major version.
+    pub version: PgVersion,
+    /// `server_version_num`.
+    pub version_num: u32,
+    /// `pg_control_version`.
+    pub control_version: u32,
+    /// The catalog version.
+    pub catalog_version: u32,
+    /// Whether the server is a standby or recovers.
+    pub in_recovery: bool,
+    /// `data_directory`; `None` for a role that may not see it.
+    pub data_directory: Option<String>,
+}
+
+/// A database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// Its object identifier: the name of its directories.
+    pub oid: Oid,
+    /// Its name.
+    pub name: String,
+}
+
+/// A tablespace outside the data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TablespaceInfo {
+    /// Its object identifier.
+    pub oid: Oid,
+    /// Its name.
+    pub name: String,
+    /// Its directory.
+    pub location: String,
+}
+
+/// What `pg_stat_archiver` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiverFacts {
+    /// Files archived.
+    pub archived_count: u64,
+    /// The last file archived.
+    pub last_archived_wal: Option<String>,
+    /// When, as the server writes it.
+    pub last_archived_time: Option<String>,
+    /// Attempts that failed.
+    pub failed_count: u64,
+    /// The file that failed last.
+    pub last_failed_wal: Option<String>,
+    /// When, as the server writes it.
+    pub last_failed_time: Option<String>,
+    /// Whether the last attempt of all failed.
+    pub failing: bool,
+}
+
+impl SqlClient {
+    /// Connects to the database of the options.
+    pub async fn connect(options: &ConnectOptions) -> Result<Self> {
+        let mut attempts = Attempts::new(options);
+        loop {
+            match Self::attempt(options, attempts.current()).await {
+                Ok(client) => return Ok(client),
+                Err(error) => attempts.failed(error)?,
+            }
+        }
+    }
+
+    async fn attempt(options: &ConnectOptions, encryption: Encryption) -> Result<Self> {
+        let stream = Encrypted(open(options, encryption).await?);
+        let limit = options.connect_timeout;
+        let config = config(options);
+        let connected = timeout(limit, config.connect_raw(stream, Passed)).await;
+        let too_late =
+            || Error::Timeout { doing: "opening a SQL session", seconds: limit.as_secs() };
+        let (client, connection) =
+            connected.map_err(|_| too_late())?.map_err(|error| session_error(options, &error))?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!("the SQL connection ended: {error}");
+            }
+        });
+        Ok(Self { client, driver, query_timeout: options.query_timeout })
+    }
+
+    /// Ends the session in order.
+    pub async fn close(self) {
+        let Self { client, driver, .. } = self;
+        drop(client);
+        if timeout(Duration::from_secs(1), driver).await.is_err() {
+            debug!("the SQL connection did not end in time");
+        }
+    }
+
+    /// Runs a query; its rows.
+    async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        match timeout(self.query_timeout, self.client.query(sql, parameters)).await {
+            Ok(result) => result.map_err(|error| query_error(sql, &error)),
+            Err(_) => {
+                let seconds = self.query_timeout.as_secs();
+                Err(Error::Timeout { doing: "waiting for a query", seconds })
+            }
+        }
+    }
+
+    async fn row(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
+        let rows = self.rows(sql, parameters).await?;
+        rows.into_iter().next().ok_or_else(|| Error::protocol(format!("no row from: {sql}")))
+    }
+
+    async fn value<T: for<'a> FromSql<'a>>(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<T> {
+        column(&self.row(sql, parameters).await?, 0)
+    }
+
+    /// What the server is.
+    pub async fn server_facts(&self) -> Result<ServerFacts> {
+        let row = self
+            .row(
+                "select s.system_identifier, s.pg_control_version, s.catalog_version_no, \
+                 current_setting('server_version_num')::int4, pg_catalog.pg_is_in_recovery() \
+                 from pg_catalog.pg_control_system() s",
+                &[],
+            )
+            .await?;
+        let version_num = column::<i32>(&row, 3)? as u32;
+        let version = PgVersion::new((version_num / 10_000) as u16);
+        Ok(ServerFacts {
+            system_id: SystemId(column::<i64>(&row, 0)? as u64),
+            version: version.map_err(|_| Error::Version((version_num / 10_000).to_string()))?,
+            version_num,
+            control_version: column::<i32>(&row, 1)? as u32,
+            catalog_version: column::<i32>(&row, 2)? as u32,
+            in_recovery: column(&row, 4)?,
+            data_directory: self.setting_if_visible("data_directory").await?,
+        })
+    }
+
+    /// A setting; `None` where this version does not know it.
+    pub async fn setting(&self, name: &str) -> Result<Option<String>> {
+        self.value("select pg_catalog.current_setting($1, true)", &[&name]).await
+    }
+
+    /// A setting; `None` also where the role may not see it.
+    pub async fn setting_if_visible(&self, name: &str) -> Result<Option<String>> {
+        match self.setting(name).await {
+            Err(Error::PermissionDenied { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Whether the server is in recovery.
+    pub async fn is_in_recovery(&self) -> Result<bool> {
+        self.value("select pg_catalog.pg_is_in_recovery()", &[]).await
+    }
+
+    /// The databases that can be connected to, by oid; templates too.
+    pub async fn databases(&self) -> Result<Vec<Database>> {
+        let sql = "select oid, datname::text from pg_catalog.pg_database order by oid";
+        let rows = self.rows(sql, &[]).await?;
+        let database =
+            |row: &Row| Ok(Database { oid: Oid(column(row, 0)?), name: column(row, 1)? });
+        rows.iter().map(database).collect()
+    }
+
+    /// The tablespaces outside the data directory, by oid.
+    pub async fn tablespaces(&self) -> Result<Vec<TablespaceInfo>> {
+        let sql = "select oid, spcname::text, pg_catalog.pg_tablespace_location(oid) \
+            from pg_catalog.pg_tablespace where spcname not in ('pg_default', 'pg_global') \
+            order by oid";
+        let rows = self.rows(sql, &[]).await?;
+        let tablespace = |row: &Row| {
+            Ok(TablespaceInfo {
+                oid: Oid(column(row, 0)?),
+                name: column(row, 1)?,
+                location: column(row, 2)?,
+            })
+        };
+        rows.iter().map(tablespace).collect()
+    }
+
+    /// Makes a named restore point; its position.
+    pub async fn create_restore_point(&self, name: &str) -> Result<Lsn> {
+        self.lsn("select pg_catalog.pg_create_restore_point($1)::text", &[&name]).await
+    }
+
+    /// Ends the current WAL segment; the end of what it holds.
+    pub async fn switch_wal(&self) -> Result<Lsn> {
+        self.lsn("select pg_catalog.pg_switch_wal()::text", &[]).await
+    }
+
+    /// How far WAL is written.
+    pub async fn current_wal_lsn(&self) -> Result<Lsn> {
+        self.lsn("select pg_catalog.pg_current_wal_lsn()::text", &[]).await
+    }
+
+    /// The name of the segment that holds the last byte before `lsn`, on the current timeline.
+    pub async fn wal_file_name(&self, lsn: Lsn) -> Result<String> {
+        let sql = "select pg_catalog.pg_walfile_name($1::text::pg_lsn)";
+        self.value(sql, &[&lsn.to_string()]).await
+    }
+
+    async fn lsn(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Lsn> {
+        Ok(self.value::<String>(sql, parameters).await?.parse()?)
+    }
+
+    /// How archiving does.
+    pub async fn archiver(&self) -> Result<ArchiverFacts> {
+        let row = self
+            .row(
+                "select archived_count, last_archived_wal, last_archived_time::text, \
+                 failed_count, last_failed_wal, last_failed_time::text, \
+                 coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false) \
+                 from pg_catalog.pg_stat_archiver",
+                &[],
+            )
+            .await?;
+        Ok(ArchiverFacts {
+            archived_count: column::<i64>(&row, 0)? as u64,
+            last_archived_wal: column(&row, 1)?,
+            last_archived_time: column(&row, 2)?,
+            failed_count: column::<i64>(&row, 3)? as u64,
+            last_failed_wal: column(&row, 4)?,
+            last_failed_time: column(&row, 5)?,
+            failing: column(&row, 6)?,
+        })
+    }
+
+    /// Reads part of a file of the data directory once more, to tell a torn page from a damaged one.
+    /// `None` where the file is gone meanwhile; fewer bytes than asked for where it ends before.
+    /// [`Error::PermissionDenied`] for a role that may not run `pg_read_binary_file`.
+    pub async fn reread_page(
+        &self,
+        path: &DataPath,
+        offset: u64,
+        length: u32,
+    ) -> Result<Option<Vec<u8>>> {
+        let name = std::str::from_utf8(path.as_bytes())
+            .map_err(|_| Error::Options(format!("the path {path} is not UTF-8")))?;
+        let sql = "select pg_catalog.pg_read_binary_file($1, $2, $3, true)";
+        self.value(sql, &[&name, &(offset as i64), &i64::from(length)]).await
+    }
+}
+
+fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T> {
+    row.try_get(at).map_err(|error| Error::protocol(format!("an answer has an odd value: {error}")))
+}
+
+fn server_error(error: &tokio_postgres::Error) -> Option<Box<ServerError>> {
+    let said = error.as_db_error()?;
+    Some(Box::new(ServerError {
+        severity: said.severity().to_owned(),
+        code: said.code().code().to_owned(),
+        message: said.message().to_owned(),
+        detail: said.detail().map(str::to_owned),
+        hint: said.hint().map(str::to_owned),
+    }))
+}
+
+/// The error with its causes, which `Display` of tokio-postgres leaves out.
+fn chain(error: &tokio_postgres::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn session_error(options: &ConnectOptions, error: &tokio_postgres::Error) -> Error {
+    let endpoint = options.endpoint.to_string();
+    match server_error(error) {
+        Some(source) => Error::Refused { endpoint, source },
+        None => {
+            Error::Authentication { endpoint, user: options.user.clone(), reason: chain(error) }
+        }
+    }
+}
+
+fn query_error(sql: &str, error: &tokio_postgres::Error) -> Error {
+    let doing = format!("unable to run '{sql}'");
+    match server_error(error) {
+        Some(source) if source.code == ServerError::INSUFFICIENT_PRIVILEGE => {
+            Error::PermissionDenied { doing, source }
+        }
+        Some(source) => Error::Server { doing, source },
+        None => Error::Broken { doing: "running a query", source: io::Error::other(chain(error)) },
+    }
+}
+
+/// The options as tokio-postgres takes them. The stream it gets is encrypted already where it is to
+/// be: "direct" TLS with a connector that passes the stream on.
+fn config(options: &ConnectOptions) -> Config {
+    let mut config = Config::new();
+    config
+        .user(&options.user)
+        .dbname(&options.database)
+        .application_name(&options.application_name)
+        .ssl_mode(SslMode::Require)
+        .ssl_negotiation(SslNegotiation::Direct)
+        .channel_binding(match options.channel_binding {
+            ChannelBindingMode::Disable => BindingMode::Disable,
+            ChannelBindingMode::Prefer => BindingMode::Prefer,
+            ChannelBindingMode::Require => BindingMode::Require,
+        });
+    if let Some(password) = &options.password {
+        config.password(password.reveal());
+    }
+    config
+}
+
+/// A connector for streams that need no handshake any more.
+struct Passed;
+
+impl TlsConnect<Encrypted> for Passed {
+    type Stream = Encrypted;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Encrypted>>;
+
+    fn connect(self, stream: Encrypted) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+/// A transport as tokio-postgres wants to see one.
+struct Encrypted(Transport);
+
+impl TlsStream for Encrypted {
+    fn channel_binding(&self) -> ChannelBinding {
+        match self.0.channel_binding() {
+            Some(data) => ChannelBinding::tls_server_end_point(data),
+            None => ChannelBinding::none(),
+        }
+    }
+}
+
+impl AsyncRead for Encrypted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Encrypted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,119 @@
+//! The WAL archive: which objects it is made of, how they are found, and how they are read and written.
+//!
+//! ```text
+//! archive/<stanza>/<archive id>/<timeline>.history-<sha256>
+//! archive/<stanza>/<archive id>/<first 16 digits>/<segment>-<sha256>[.<ext>]
+//! archive/<stanza>/<archive id>/<first 16 digits>/<segment>.partial-<sha256>[.<ext>]
+//! archive/<stanza>/<archive id>/<first 16 digits>/<segment>.<offset>.backup-<sha256>
+//! ```
+//!
+//! The SHA-256 is that of the raw bytes, so a reader can prove what it reads, and two different files
+//! under one name are seen at once. An object is the common header, the raw size as u64 little-endian,
+//! and then frames of the header's method that together hold the raw bytes. Every frame but the last
+//! holds [`FRAME_RAW_SIZE`] bytes; a reader takes any sizes.
+
+mod listing;
+mod name;
+mod read;
+mod write;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+pub use listing::SegmentRange;
+pub use name::StoredWal;
+pub use read::RawSink;
+pub use write::{PutOptions, PutOutcome, RawSource};
+
+use super::{Error, layout};
+use crate::{
+    storage::{EntryKind, ObjectPath, Storage},
+    types::{ArchiveFile, ArchiveId, Sha256, StanzaName, TimeLine},
+};
+
+/// Raw bytes in a frame of an archived file.
+pub const FRAME_RAW_SIZE: usize = 1 << 20;
+
+/// The largest file there is in a WAL archive: a segment of the largest size.
+pub const RAW_SIZE_MAX: u64 = 1 << 30;
+
+/// The archive of one cluster of a stanza.
+#[derive(Clone, Debug)]
+pub struct WalArchive {
+    storage: Arc<dyn Storage>,
+    directory: ObjectPath,
+}
+
+impl WalArchive {
+    /// The archive of `archive_id` in `stanza`. That it exists is not looked at.
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        stanza: &StanzaName,
+        archive_id: ArchiveId,
+    ) -> Result<Self, Error> {
+        let directory = layout::archive_directory(stanza)?.join(&archive_id.to_string())?;
+        Ok(Self { storage, directory })
+    }
+
+    /// The directory of the archive in the repository.
+    pub fn directory(&self) -> &ObjectPath {
+        &self.directory
+    }
+
+    /// Finds a file. `None` is proven absence: the listing succeeded and it was not there. Two
+    /// different contents under its name are [`Error::Duplicate`], which names both.
+    pub async fn find(&self, file: ArchiveFile) -> Result<Option<StoredWal>, Error> {
+        let stored = self.all_of(file).await?;
+        match stored.iter().find(|other| other.digest != stored[0].digest) {
+            Some(other) => Err(self.duplicate(file, stored[0].digest, other.digest)),
+            None => Ok(stored.into_iter().next()),
+        }
+    }
+
+    /// All objects that hold `file`; more than one where it was stored under two methods, or where
+    /// two servers stored different bytes.
+    async fn all_of(&self, file: ArchiveFile) -> Result<Vec<StoredWal>, Error> {
+        let directory = self.directory_of(file)?;
+        let entries = self.storage.list_prefix(&directory, &format!("{file}-")).await?;
+        let mut stored = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let EntryKind::Object { size } = entry.kind else { continue };
+            let damaged = || Error::format(self.name_of(&entry.path), "its name holds no SHA-256");
+            stored.push(StoredWal::parse(&entry.path, size).ok_or_else(damaged)?);
+        }
+        Ok(stored)
+    }
+
+    /// The timelines whose history files are in the archive, in order.
+    pub async fn list_timeline_histories(&self) -> Result<Vec<TimeLine>, Error> {
+        let entries = self.storage.list(&self.directory, false).await?;
+        let files = entries.iter().filter_map(|e| StoredWal::parse(&e.path, 0));
+        let timelines = files.filter_map(|stored| match stored.file {
+            ArchiveFile::History(timeline) => Some(timeline),
+            _ => None,
+        });
+        Ok(BTreeSet::from_iter(timelines).into_iter().collect())
+    }
+
+    fn directory_of(&self, file: ArchiveFile) -> Result<ObjectPath, Error> {
+        Ok(match file.segment() {
+            Some(segment) => self.directory.join(&segment.directory())?,
+            None => self.directory.clone(),
+        })
+    }
+
+    /// An object as an error names it.
+    fn name_of(&self, path: &ObjectPath) -> String {
+        format!("{}/{path}", self.storage.location())
+    }
+
+    fn duplicate(&self, file: ArchiveFile, first: Sha256, second: Sha256) -> Error {
+        let directory = self.name_of(&self.directory);
+        let what = format!(
+            "'{file}' is in the archive '{directory}' with other content: SHA-256 {first} and {second}"
+        );
+        Error::Duplicate { what }
+    }
+}
+
+#[cfg(test)]
+mod tests;

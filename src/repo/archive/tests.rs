@@ -1,0 +1,100 @@
+use super::*;
+use crate::{
+    storage::PosixStorage,
+    types::{WalSegment, WalSegmentSize},
+};
+
+const DIGEST: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
+
+async fn archive(names: &[&str]) -> (tempfile::TempDir, WalArchive) {
+    let dir = tempfile::tempdir().unwrap();
+    let storage: Arc<dyn Storage> = Arc::new(PosixStorage::new(dir.path()));
+    for name in names {
+        let path = ObjectPath::new(format!("archive/db/15-1/{name}")).unwrap();
+        storage.put(&path, bytes::Bytes::new()).await.unwrap();
+    }
+    let (stanza, id) = ("db".parse().unwrap(), "15-1".parse().unwrap());
+    (dir, WalArchive::new(storage, &stanza, id).unwrap())
+}
+
+fn segment(name: &str) -> WalSegment {
+    name.parse().unwrap()
+}
+
+fn stored(segment: &str) -> String {
+    format!("{}/{segment}-{DIGEST}.zst", &segment[..16])
+}
+
+#[tokio::test]
+async fn an_archive_without_anything_is_empty_and_no_error() {
+    let (_dir, archive) = archive(&[]).await;
+    assert_eq!(archive.min_max().await.unwrap(), None);
+    assert!(archive.list_timeline_histories().await.unwrap().is_empty());
+    assert!(archive.newest_by_timeline().await.unwrap().is_empty());
+    let file = ArchiveFile::History(TimeLine(2));
+    assert_eq!(archive.find(file).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn gaps_are_found_across_directories() {
+    let present =
+        ["0000000100000000000000FD", "0000000100000000000000FF", "000000010000000100000001"];
+    let names = present.map(stored);
+    let (_dir, archive) = archive(&names.each_ref().map(String::as_str)).await;
+    let range = SegmentRange {
+        first: segment("0000000100000000000000FC"),
+        last: segment("000000010000000100000002"),
+        size: WalSegmentSize::DEFAULT,
+    };
+    let missing = archive.missing(range, 100).await.unwrap();
+    let expected = [
+        "0000000100000000000000FC",
+        "0000000100000000000000FE",
+        "000000010000000100000000",
+        "000000010000000100000002",
+    ];
+    assert_eq!(missing, expected.map(segment));
+    assert_eq!(
+        archive.missing(range, 2).await.unwrap(),
+        expected[..2].iter().map(|s| segment(s)).collect::<Vec<_>>()
+    );
+    let all_there = SegmentRange { first: segment(present[1]), last: segment(present[1]), ..range };
+    assert!(archive.missing(all_there, 1).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_extent_of_the_archive_is_of_segments_only() {
+    let partial = format!("0000000200000000/000000020000000000000009.partial-{DIGEST}.zst");
+    let backup = format!("0000000100000000/000000010000000000000002.00000028.backup-{DIGEST}");
+    let (first, last) = (stored("000000010000000000000003"), stored("000000010000000200000004"));
+    let history = format!("00000002.history-{DIGEST}");
+    let names = [&partial, &backup, &first, &last, &history, "junk", "junk2/x"];
+    let (_dir, archive) = archive(&names.map(|n: &str| n)).await;
+    let (min, max) = archive.min_max().await.unwrap().unwrap();
+    assert_eq!(min, segment("000000010000000000000003"));
+    assert_eq!(max, segment("000000010000000200000004"));
+    assert_eq!(archive.list_timeline_histories().await.unwrap(), [TimeLine(2)]);
+    let newest = archive.newest_by_timeline().await.unwrap();
+    assert_eq!(newest, [(TimeLine(1), max)].into_iter().collect());
+}
+
+#[tokio::test]
+async fn one_content_under_two_methods_is_no_clash_and_two_contents_are() {
+    let name = "000000010000000000000003";
+    let (lz4, zst) = (stored(name).replace(".zst", ".lz4"), stored(name));
+    let (_dir, archive) = archive(&[&lz4, &zst]).await;
+    let file = ArchiveFile::Segment(segment(name));
+    assert!(archive.find(file).await.unwrap().is_some());
+    let other = archive.directory().join(&zst.replace("ab.zst", "cd.zst")).unwrap();
+    archive.storage.put(&other, bytes::Bytes::new()).await.unwrap();
+    let Err(Error::Duplicate { what }) = archive.find(file).await else { panic!("no clash") };
+    assert!(what.contains(name) && what.contains("00ab ") && what.contains("00cd"), "{what}");
+}
+
+#[tokio::test]
+async fn a_name_that_was_spoiled_is_an_error_and_not_absence() {
+    let name = "000000010000000000000003";
+    let (_dir, archive) = archive(&[&stored(name).replace("ab.zst", ".zst")]).await;
+    let found = archive.find(ArchiveFile::Segment(segment(name))).await;
+    assert!(matches!(found, Err(Error::Format { .. })), "{found:?}");
+}

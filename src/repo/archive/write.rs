@@ -1,0 +1,302 @@
+//! Writes a file into the archive.
+//!
+//! One thread reads and digests, others compress the pieces as frames, and the frames go to the store
+//! in order. The object's name holds the digest, so the store can only be opened once the digest is
+//! known: a file of usual size is kept in memory until then, and a large one is read twice. In both
+//! cases the object is finished only if the digest of the very bytes that were compressed is the one
+//! in its name.
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinHandle, spawn_blocking},
+};
+
+use super::{Error, FRAME_RAW_SIZE, StoredWal, WalArchive};
+use crate::{
+    codec::{self, Compressor, Sha256Hasher},
+    repo::object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
+    storage::{self, ErrorKind, Upload},
+    types::{ArchiveFile, Compression, Sha256},
+};
+
+/// Gives the raw bytes of a file; it may be read more than once.
+pub trait RawSource: Send + 'static {
+    /// What can go wrong in the source, or in the archive.
+    type Error: From<Error> + Send + 'static;
+
+    /// Replaces the content of `buffer` by the next `limit` bytes; fewer only at the end.
+    fn fill(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Self::Error>;
+
+    /// Goes back to the start.
+    fn rewind(&mut self) -> Result<(), Self::Error>;
+
+    /// The error that says the file was not the same in two readings, or changed its size.
+    fn changed(&self) -> Self::Error;
+}
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug)]
+pub struct PutOptions {
+    /// How frames are compressed.
+    pub compression: Compression,
+    /// How many threads compress at once; one at least.
+    pub workers: usize,
+    /// The size of the file in bytes.
+    pub raw_size: u64,
+}
+
+/// What became of a file that was to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// It was stored, durably.
+    Stored(StoredWal),
+    /// The same bytes were in the archive already; they were read and are right, and durable.
+    Existed(StoredWal),
+}
+
+/// Files up to this size are kept in memory until their digest is known.
+const ONE_READ_MAX: u64 = 64 << 20;
+/// Frames under way of a file that is read twice.
+const DEPTH: usize = 8;
+
+impl WalArchive {
+    /// Stores a file durably. Other bytes under the same name are [`Error::Duplicate`], and what was
+    /// stored first stays as it is.
+    pub async fn put<S: RawSource>(
+        &self,
+        file: ArchiveFile,
+        source: S,
+        options: PutOptions,
+    ) -> Result<PutOutcome, S::Error> {
+        let (source, known) = match options.raw_size <= ONE_READ_MAX {
+            true => (source, None),
+            false => blocking(move || digest_of(source)).await?,
+        };
+        let mut pipeline = Pipeline::start(source, options, known)?;
+        let digest = match pipeline.digest().await {
+            Some(digest) => digest,
+            None => return Err(pipeline.failure().await),
+        };
+        self.refuse_rivals(file, digest).await?;
+        let compress = options.compression.kind;
+        let path = self.directory_of(file)?;
+        let path = path.join(&StoredWal::file_name(file, digest, compress)).map_err(Error::from)?;
+        let mut upload = self.storage.put_stream(&path).await.map_err(Error::from)?;
+        match pipeline.write_to(upload.as_mut(), options).await {
+            Ok(()) => {}
+            Err(error) => {
+                // The first error is the one to tell of; an upload that is dropped is given up too.
+                let _ = upload.abort().await;
+                return Err(error);
+            }
+        }
+        let finished = upload.finish().await;
+        let stored = StoredWal { file, digest, compress, path, size: 0 };
+        Ok(self.conclude(finished, stored).await?)
+    }
+
+    /// Whatever the store says to the last step, the archive must then hold these bytes and no others.
+    async fn conclude(
+        &self,
+        finished: storage::Result<()>,
+        mut stored: StoredWal,
+    ) -> Result<PutOutcome, Error> {
+        let existed = match finished {
+            Ok(()) => false,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => true,
+            Err(error) => return Err(error.into()),
+        };
+        // Another server may have stored other bytes at the same moment. Neither is removed: only a
+        // person can tell which is right.
+        let objects = self.refuse_rivals(stored.file, stored.digest).await?;
+        stored.size = objects.iter().find(|o| o.path == stored.path).map_or(0, |o| o.size);
+        if !existed {
+            return Ok(PutOutcome::Stored(stored));
+        }
+        self.verify(&stored).await?;
+        Ok(PutOutcome::Existed(stored))
+    }
+
+    /// The objects that hold `file`, none of which may have another digest.
+    async fn refuse_rivals(
+        &self,
+        file: ArchiveFile,
+        digest: Sha256,
+    ) -> Result<Vec<StoredWal>, Error> {
+        let stored = self.all_of(file).await?;
+        match stored.iter().find(|other| other.digest != digest) {
+            Some(other) => Err(self.duplicate(file, other.digest, digest)),
+            None => Ok(stored),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static, E: From<Error> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    spawn_blocking(work).await.unwrap_or_else(|e| Err(stopped(&e).into()))
+}
+
+fn stopped(error: &tokio::task::JoinError) -> Error {
+    Error::format("WAL file", format!("a thread that worked on it stopped: {error}"))
+}
+
+/// The error of a stage whose neighbour stopped; the neighbour knows the cause.
+fn given_up() -> Error {
+    Error::format("WAL file", "storing it was given up")
+}
+
+fn digest_of<S: RawSource>(mut source: S) -> Result<(S, Option<Sha256>), S::Error> {
+    let mut hasher = Sha256Hasher::new();
+    let mut buffer = Vec::new();
+    loop {
+        source.fill(&mut buffer, FRAME_RAW_SIZE)?;
+        hasher.update(&buffer);
+        if buffer.len() < FRAME_RAW_SIZE {
+            source.rewind()?;
+            return Ok((source, Some(hasher.finish())));
+        }
+    }
+}
+
+/// A piece of the file, and where its frame is waited for.
+type Job = (Bytes, oneshot::Sender<Result<Bytes, codec::Error>>);
+/// The frames in order, each as soon as it is made.
+type Frames = mpsc::Receiver<oneshot::Receiver<Result<Bytes, codec::Error>>>;
+
+/// The threads that read, digest and compress one file.
+struct Pipeline<E> {
+    known: Option<Sha256>,
+    digest: oneshot::Receiver<Sha256>,
+    frames: Frames,
+    reader: JoinHandle<Result<(), E>>,
+}
+
+impl<E: From<Error> + Send + 'static> Pipeline<E> {
+    fn start<S: RawSource<Error = E>>(
+        source: S,
+        options: PutOptions,
+        known: Option<Sha256>,
+    ) -> Result<Self, E> {
+        let depth = match known {
+            None => ONE_READ_MAX as usize / FRAME_RAW_SIZE + 1,
+            Some(_) => DEPTH,
+        };
+        let (job_tx, job_rx) = async_channel::bounded(depth);
+        let (frame_tx, frames) = mpsc::channel(depth);
+        let (digest_tx, digest) = oneshot::channel();
+        // The reader compresses too when it has nothing left to read.
+        for _ in 1..options.workers.max(2) {
+            let (compressor, jobs) = (compressor(options)?, job_rx.clone());
+            spawn_blocking(move || compress(compressor, &jobs));
+        }
+        let compressor = compressor(options)?;
+        let reader = Reader { source, raw_size: options.raw_size, known, jobs: job_tx, frame_tx };
+        let reader = spawn_blocking(move || {
+            reader.run(digest_tx)?;
+            compress(compressor, &job_rx);
+            Ok(())
+        });
+        Ok(Self { known, digest, frames, reader })
+    }
+
+    /// The digest of the file; `None` when reading it failed.
+    async fn digest(&mut self) -> Option<Sha256> {
+        match self.known {
+            Some(known) => Some(known),
+            None => (&mut self.digest).await.ok(),
+        }
+    }
+
+    /// Why there is no digest.
+    async fn failure(self) -> E {
+        drop(self.frames);
+        match self.reader.await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) => Error::format("WAL file", "reading it ended early").into(),
+            Err(error) => stopped(&error).into(),
+        }
+    }
+
+    /// Writes the whole object, and proves that what was compressed is what the name says.
+    async fn write_to(&mut self, upload: &mut dyn Upload, options: PutOptions) -> Result<(), E> {
+        let failed = |error: storage::Error| E::from(error.into());
+        upload.write(object_start(options)).await.map_err(failed)?;
+        while let Some(frame) = self.frames.recv().await {
+            let frame = frame.await.map_err(|_| given_up())?;
+            let frame = frame.map_err(|e| Error::format("WAL file", e.to_string()))?;
+            upload.write(frame).await.map_err(failed)?;
+        }
+        match (&mut self.reader).await {
+            Ok(read) => read,
+            Err(error) => Err(stopped(&error).into()),
+        }
+    }
+}
+
+/// The header and the raw size.
+fn object_start(options: PutOptions) -> Bytes {
+    let header = ObjectHeader::new(ObjectKind::Wal, options.compression.kind);
+    let mut start = Vec::with_capacity(HEADER_LEN + 8);
+    start.extend_from_slice(&header.encode());
+    start.extend_from_slice(&options.raw_size.to_le_bytes());
+    start.into()
+}
+
+fn compressor(options: PutOptions) -> Result<Compressor, Error> {
+    Compressor::new(options.compression).map_err(|e| Error::format("WAL file", e.to_string()))
+}
+
+/// Makes frames until there are no more pieces.
+fn compress(mut compressor: Compressor, jobs: &async_channel::Receiver<Job>) {
+    let mut frame = Vec::new();
+    while let Ok((raw, done)) = jobs.recv_blocking() {
+        frame.clear();
+        let made = compressor.compress_frame(&raw, &mut frame);
+        // Where nobody waits for the frame any more, the file is given up.
+        let _ = done.send(made.map(|()| Bytes::copy_from_slice(&frame)));
+    }
+}
+
+struct Reader<S> {
+    source: S,
+    raw_size: u64,
+    known: Option<Sha256>,
+    jobs: async_channel::Sender<Job>,
+    frame_tx: mpsc::Sender<oneshot::Receiver<Result<Bytes, codec::Error>>>,
+}
+
+impl<S: RawSource> Reader<S> {
+    fn run(mut self, digest: oneshot::Sender<Sha256>) -> Result<(), S::Error> {
+        let mut hasher = Sha256Hasher::new();
+        let mut read = 0;
+        loop {
+            let mut piece = Vec::new();
+            self.source.fill(&mut piece, FRAME_RAW_SIZE)?;
+            read += piece.len() as u64;
+            let last = piece.len() < FRAME_RAW_SIZE;
+            let piece = Bytes::from(piece);
+            if !piece.is_empty() && !self.hand_out(piece.clone()) {
+                return Err(given_up().into());
+            }
+            hasher.update(&piece);
+            if last || read > self.raw_size {
+                break;
+            }
+        }
+        let found = hasher.finish();
+        if read != self.raw_size || self.known.is_some_and(|known| known != found) {
+            return Err(self.source.changed());
+        }
+        // Where nobody waits for it, it was known before.
+        let _ = digest.send(found);
+        Ok(())
+    }
+
+    /// Whether there is still somebody to take the frames.
+    fn hand_out(&self, piece: Bytes) -> bool {
+        let (done, frame) = oneshot::channel();
+        self.frame_tx.blocking_send(frame).is_ok() && self.jobs.send_blocking((piece, done)).is_ok()
+    }
+}

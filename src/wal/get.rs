@@ -1,0 +1,110 @@
+//! Fetches one file from the archive: for PostgreSQL's `restore_command`.
+//!
+//! PostgreSQL takes a wrong answer for the end of the WAL, so the two good answers are told apart from
+//! every failure: the file was delivered and every byte of it is proven, or its absence is proven.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Error,
+    segment::{ClusterIdentity, with_header},
+};
+use crate::{
+    postgres::WalHeader,
+    repo::archive::{RawSink, WalArchive},
+    storage::crash_safe::{self, Existing, PendingFile},
+    types::ArchiveFile,
+};
+
+/// How a file is fetched.
+#[derive(Clone, Copy, Debug)]
+pub struct GetOptions {
+    /// The cluster that segments must come from; `None` to leave their headers unchecked.
+    pub cluster: Option<ClusterIdentity>,
+}
+
+/// The two good answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GetOutcome {
+    /// The file is at the destination, proven and durable.
+    Delivered,
+    /// The archive was listed and does not hold the file.
+    Absent,
+}
+
+/// Mode of a delivered file, as PostgreSQL makes its WAL.
+const FILE_MODE: u32 = 0o600;
+
+/// Writes `file` to `destination`, in place of what is there. After an error, or where the file is
+/// absent, the destination is as it was.
+pub async fn get(
+    archive: &WalArchive,
+    file: ArchiveFile,
+    destination: &Path,
+    options: GetOptions,
+) -> Result<GetOutcome, Error> {
+    let Some(stored) = archive.find(file).await? else { return Ok(GetOutcome::Absent) };
+    let delivery = Delivery::begin(file, destination, options.cluster)?;
+    let delivery = archive.read(&stored, delivery).await?;
+    tokio::task::spawn_blocking(move || delivery.finish())
+        .await
+        .unwrap_or_else(|e| Err(Error::file("write", destination)(e.into())))?;
+    Ok(GetOutcome::Delivered)
+}
+
+/// A file being written beside its destination.
+struct Delivery {
+    file: ArchiveFile,
+    cluster: Option<ClusterIdentity>,
+    destination: PathBuf,
+    name: OsString,
+    pending: PendingFile,
+    /// The first bytes, until the header is whole.
+    start: Vec<u8>,
+    size: u64,
+}
+
+impl Delivery {
+    fn begin(
+        file: ArchiveFile,
+        destination: &Path,
+        cluster: Option<ClusterIdentity>,
+    ) -> Result<Self, Error> {
+        let failed = || Error::file("write", destination);
+        let name = destination.file_name().ok_or(std::io::ErrorKind::InvalidInput.into());
+        let name = name.map_err(failed())?.to_owned();
+        let directory = match destination.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let directory = crash_safe::open_directory(directory).map_err(failed())?;
+        let pending = PendingFile::create(directory, FILE_MODE).map_err(failed())?;
+        let destination = destination.to_owned();
+        Ok(Self { file, cluster, destination, name, pending, start: Vec::new(), size: 0 })
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        if let (Some(segment), Some(cluster)) = (with_header(self.file), self.cluster) {
+            cluster.check(self.file, segment, &self.start, self.size)?;
+        }
+        let failed = Error::file("write", &self.destination);
+        self.pending.publish(&self.name, Existing::Replace).map_err(failed)
+    }
+}
+
+impl RawSink for Delivery {
+    type Error = Error;
+
+    fn accept(&mut self, raw: &[u8]) -> Result<(), Error> {
+        let wanted = WalHeader::LENGTH.saturating_sub(self.start.len()).min(raw.len());
+        self.start.extend_from_slice(&raw[..wanted]);
+        self.size += raw.len() as u64;
+        self.pending.write_all(raw).map_err(Error::file("write", &self.destination))
+    }
+}
+
+#[cfg(test)]
+mod tests;
