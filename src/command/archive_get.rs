@@ -20,12 +20,12 @@ const ABSENT: u8 = 1;
 const STOPS_RECOVERY: u8 = 160;
 
 /// The exit code of an archive-get whose configuration could not be read.
-pub fn exit_code_before_config() -> u8 {
+pub(super) fn exit_code_before_config() -> u8 {
     STOPS_RECOVERY
 }
 
 /// Fetches the file that the command line names, from the first repository that has it.
-pub async fn run(config: &Config) -> Result<u8> {
+pub(super) async fn run(config: &Config) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let file: ArchiveFile = context::argument(config, 0, "the name of a WAL file")?.parse()?;
@@ -85,7 +85,7 @@ fn destination(config: &Config) -> Result<PathBuf> {
 }
 
 /// The exit code of an archive-get that failed under `code`.
-pub fn failure_exit_code(config: &Config, code: u8) -> u8 {
+pub(super) fn failure_exit_code(config: &Config, code: u8) -> u8 {
     let is_standby = |path: &PathBuf| path.join("standby.signal").exists();
     match config.pgs.values().filter_map(|pg| pg.path.as_ref()).any(is_standby) {
         true => code,

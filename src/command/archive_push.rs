@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Stores the file that the command line names in every repository.
-pub async fn run(config: &Config) -> Result<u8> {
+pub(super) async fn run(config: &Config) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let (path, file) = file_to_push(config)?;

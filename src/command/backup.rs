@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Takes a backup and publishes it.
-pub async fn run(config: &Config, ui: &Ui) -> Result<u8> {
+pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let (repo, repo_config) = context::repo(config)?;

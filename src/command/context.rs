@@ -14,7 +14,7 @@ use crate::{
 
 /// An opened repository.
 #[derive(Clone, Debug)]
-pub struct Repo {
+pub(super) struct Repo {
     /// Its number.
     pub key: u16,
     /// Where its objects are.
@@ -22,7 +22,7 @@ pub struct Repo {
 }
 
 /// The stanza, which the configuration layer has made sure is there for commands that need it.
-pub fn stanza(config: &Config) -> Result<&StanzaName> {
+pub(super) fn stanza(config: &Config) -> Result<&StanzaName> {
     config
         .stanza
         .as_ref()
@@ -30,13 +30,13 @@ pub fn stanza(config: &Config) -> Result<&StanzaName> {
 }
 
 /// The repositories to work on: the one that `--repo` names, else all.
-pub fn repos(config: &Config) -> Result<Vec<Repo>> {
+pub(super) fn repos(config: &Config) -> Result<Vec<Repo>> {
     let chosen = |key: u16| config.repo.is_none_or(|repo| repo == key);
     config.repos.values().filter(|repo| chosen(repo.key)).map(open).collect()
 }
 
 /// The one repository to work on: the one that `--repo` names, else the first.
-pub fn repo(config: &Config) -> Result<(Repo, &RepoConfig)> {
+pub(super) fn repo(config: &Config) -> Result<(Repo, &RepoConfig)> {
     let missing = || Error::OptionRequired { command: "this", option: "repo1-path".to_owned() };
     let configured = match config.repo {
         Some(key) => config.repos.get(&key),
@@ -47,7 +47,7 @@ pub fn repo(config: &Config) -> Result<(Repo, &RepoConfig)> {
 }
 
 /// The first configured cluster.
-pub fn pg(config: &Config) -> Result<&PgConfig> {
+pub(super) fn pg(config: &Config) -> Result<&PgConfig> {
     config
         .pgs
         .values()
@@ -68,7 +68,7 @@ fn open_storage(config: &RepoConfig) -> Result<Arc<dyn Storage>> {
 }
 
 /// How to connect to the cluster.
-pub fn connect_options(config: &Config, pg: &PgConfig) -> Result<ConnectOptions> {
+pub(super) fn connect_options(config: &Config, pg: &PgConfig) -> Result<ConnectOptions> {
     let settings = ConnectSettings {
         host: pg.host.clone(),
         socket_directory: pg.socket_path.clone(),
@@ -89,12 +89,12 @@ pub fn connect_options(config: &Config, pg: &PgConfig) -> Result<ConnectOptions>
 }
 
 /// The cluster that WAL files must come from.
-pub fn wal_identity(cluster: ClusterId) -> ClusterIdentity {
+pub(super) fn wal_identity(cluster: ClusterId) -> ClusterIdentity {
     ClusterIdentity { system_id: cluster.system_id, version: cluster.version }
 }
 
 /// The word after the command at `index`, which must be there.
-pub fn argument<'a>(config: &'a Config, index: usize, what: &str) -> Result<&'a str> {
+pub(super) fn argument<'a>(config: &'a Config, index: usize, what: &str) -> Result<&'a str> {
     config.arguments.get(index).map(String::as_str).ok_or_else(|| Error::Parameter {
         what: format!("{what} is required after the command"),
         code: ErrorCode::ParamRequired,
@@ -102,7 +102,7 @@ pub fn argument<'a>(config: &'a Config, index: usize, what: &str) -> Result<&'a 
 }
 
 /// Refuses words after the command from `count` on.
-pub fn no_more_arguments(config: &Config, count: usize) -> Result<()> {
+pub(super) fn no_more_arguments(config: &Config, count: usize) -> Result<()> {
     match config.arguments.get(count) {
         None => Ok(()),
         Some(word) => Err(Error::Parameter {
@@ -113,7 +113,7 @@ pub fn no_more_arguments(config: &Config, count: usize) -> Result<()> {
 }
 
 /// The cluster that the first data directory belongs to; `None` where it cannot be looked into.
-pub fn local_cluster(config: &Config) -> Result<Option<ClusterId>> {
+pub(super) fn local_cluster(config: &Config) -> Result<Option<ClusterId>> {
     let Some(root) = config.pgs.values().find_map(|pg| pg.path.as_ref()) else { return Ok(None) };
     match std::fs::read(root.join("global/pg_control")) {
         Ok(bytes) => {

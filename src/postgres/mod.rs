@@ -18,13 +18,10 @@ pub use format::{
     backup_label::BackupLabelFile,
     backup_manifest::{BackupManifest, ManifestFile, WalRange},
     control_file::{ClusterState, ControlFile},
-    page::{check_pages, is_checked_file, page_checksum},
+    page::{RELATION_SEGMENT_BYTES, check_pages, is_checked_file, page_checksum},
     timeline_history::{HistoryEntry, TimelineHistory},
     wal_header::WalHeader,
 };
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
 pub use sql::{ArchiverFacts, Database, ServerFacts, SqlClient, TablespaceInfo};
 pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};
-
-/// The size of a segment of a relation (`RELSEG_SIZE` pages): larger relations go on in further files.
-pub const RELATION_SEGMENT_BYTES: u32 = 1 << 30;

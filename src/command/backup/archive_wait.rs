@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const NAMED_MAX: usize = 5;
 
 /// Waits for the segments from start to stop, at most as long as `archive-timeout` says.
-pub async fn wait(
+pub(super) async fn wait(
     job: &Job<'_>,
     cluster: &Cluster,
     start: &BackupStart,

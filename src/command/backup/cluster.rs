@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The connections to the cluster, and what SQL told of it.
-pub struct Cluster {
+pub(super) struct Cluster {
     /// Yields the files.
     pub source: StreamSource,
     /// Answers what the replication protocol does not.
@@ -23,7 +23,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Opens both connections.
-    pub async fn connect(config: &Config) -> Result<Self> {
+    pub(super) async fn connect(config: &Config) -> Result<Self> {
         let options = context::connect_options(config, context::pg(config)?)?;
         let source = StreamSource::connect(&options).await?;
         let sql = SqlClient::connect(&options).await?;
@@ -33,7 +33,7 @@ impl Cluster {
     }
 
     /// Checks that the cluster is the stanza's and that it archives its WAL; returns the stanza's entry.
-    pub async fn check(&self, config: &Config, repo: &context::Repo) -> Result<StanzaEntry> {
+    pub(super) async fn check(&self, config: &Config, repo: &context::Repo) -> Result<StanzaEntry> {
         let facts = self.source.facts();
         let cluster = ClusterId { system_id: facts.system_id, version: facts.version };
         let history = StanzaHistory::read(&*repo.storage, context::stanza(config)?).await?;
@@ -61,7 +61,7 @@ impl Cluster {
     }
 
     /// Whether pages are to be checked: as configured, else where the cluster has checksums.
-    pub fn check_pages(&self, config: &Config) -> bool {
+    pub(super) fn check_pages(&self, config: &Config) -> bool {
         let has_checksums = self.source.facts().page_checksums;
         if config.backup.checksum_page == Some(true) && !has_checksums {
             tracing::warn!("checksum-page is on, but the cluster has no data checksums");
@@ -70,7 +70,7 @@ impl Cluster {
     }
 
     /// Begins the backup on the server.
-    pub async fn start(&mut self, options: &SourceOptions) -> Result<BackupStart> {
+    pub(super) async fn start(&mut self, options: &SourceOptions) -> Result<BackupStart> {
         let how =
             if options.start_fast { "" } else { " after the next regular checkpoint completes" };
         tracing::info!("execute non-exclusive backup start: backup begins{how}");
@@ -82,7 +82,7 @@ impl Cluster {
     }
 
     /// Logs where the backup ended, and what the server complained of.
-    pub fn report_stop(&self, stop: &BackupStop) {
+    pub(super) fn report_stop(&self, stop: &BackupStop) {
         let size = self.source.facts().wal_segment_size;
         let segment = WalSegment::ending_at(stop.lsn, stop.timeline, size);
         tracing::info!("backup stop archive = {segment}, lsn = {}", stop.lsn);
@@ -92,7 +92,7 @@ impl Cluster {
     }
 
     /// Ends the server's side of a backup that is given up.
-    pub async fn cancel(&mut self) {
+    pub(super) async fn cancel(&mut self) {
         self.source.cancel().await;
     }
 }

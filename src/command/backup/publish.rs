@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A backup in the making.
-pub struct Job<'a> {
+pub(super) struct Job<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// The stanza.
@@ -45,7 +45,7 @@ pub struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// A backup that starts now.
-    pub fn new(
+    pub(super) fn new(
         config: &'a Config,
         repo: Repo,
         entry: StanzaEntry,
@@ -62,7 +62,7 @@ fn now() -> i64 {
 }
 
 /// Publishes the backup and reports it.
-pub async fn publish(
+pub(super) async fn publish(
     job: &Job<'_>,
     cluster: &Cluster,
     options: &backup::Options,
@@ -156,7 +156,7 @@ fn report(manifest: &Manifest) {
 }
 
 /// Removes what a failed backup wrote. It was never visible; what cannot be removed now is harmless.
-pub async fn discard(job: &Job<'_>) {
+pub(super) async fn discard(job: &Job<'_>) {
     let storage = &*job.repo.storage;
     let removed = async {
         let entries = storage.list(job.paths.directory(), true).await?;

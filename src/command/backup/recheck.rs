@@ -13,7 +13,7 @@ use crate::{
 const PAGES_MAX: usize = 10_000;
 
 /// Takes the pages off the list that are whole, or gone, at a second look.
-pub async fn drop_mended_pages(
+pub(super) async fn drop_mended_pages(
     cluster: &Cluster,
     start: &BackupStart,
     errors: &mut Vec<PageErrors>,
