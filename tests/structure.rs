@@ -90,25 +90,27 @@ fn collect(directory: &Path, files: &mut Vec<SourceFile>) {
 
 /// The sources of the library and the program, without the modules that are compiled for tests only.
 fn production_files() -> Vec<SourceFile> {
-    let declared =
-        Regex::new(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))? +)?mod (\w+);").expect("pattern");
     let files = rust_files("src");
-    let test_modules: Vec<PathBuf> = files
-        .iter()
-        .flat_map(|file| {
-            let directory = file.module_directory();
-            declared
-                .captures_iter(&file.text)
-                .map(move |found| directory.join(&found[1]))
-                .collect::<Vec<_>>()
-        })
-        .collect();
+    let test_modules: Vec<PathBuf> = files.iter().flat_map(test_modules_of).collect();
     let is_test = |path: &Path| {
         test_modules
             .iter()
             .any(|module| path.starts_with(module) || path == module.with_extension("rs"))
     };
     files.into_iter().filter(|file| !is_test(&file.path)).collect()
+}
+
+/// The modules that a file declares for tests only, as paths without an ending.
+fn test_modules_of(file: &SourceFile) -> Vec<PathBuf> {
+    let declared = Regex::new(
+        r#"#\[cfg\(test\)\]\s*(?:#\[path = "(\w+)\.rs"\]\s*)?(?:pub(?:\([^)]*\))? +)?mod (\w+);"#,
+    )
+    .expect("pattern");
+    let place = |found: regex::Captures<'_>| match found.get(1) {
+        Some(path) => file.path.with_file_name(path.as_str()),
+        None => file.module_directory().join(&found[2]),
+    };
+    declared.captures_iter(&file.text).map(place).collect()
 }
 
 /// Replaces comments and the insides of string literals by spaces; line numbers stay.
