@@ -7,6 +7,7 @@ mod backup;
 mod context;
 mod error;
 mod info;
+mod restore;
 mod signal;
 #[cfg(test)]
 mod testing;
@@ -45,6 +46,7 @@ pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
         CommandName::ArchivePush => archive_push::run(config).await,
         CommandName::Backup => backup::run(config, ui).await,
         CommandName::Info => info::run(config, out).await,
+        CommandName::Restore => restore::run(config, ui, out).await,
         _ => Err(Error::NotACommand),
     }
 }
