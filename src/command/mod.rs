@@ -8,6 +8,7 @@ mod cluster;
 mod context;
 mod error;
 mod info;
+mod restore;
 mod signal;
 mod stanza_create;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
         CommandName::Backup => backup::run(config, ui).await,
         CommandName::Info => info::run(config, out).await,
         CommandName::StanzaCreate => stanza_create::run(config, out).await,
+        CommandName::Restore => restore::run(config, ui, out).await,
         _ => Err(Error::NotACommand),
     }
 }
