@@ -4,10 +4,13 @@
 mod archive_get;
 mod archive_push;
 mod backup;
+mod cluster;
 mod context;
 mod error;
 mod info;
+mod restore;
 mod signal;
+mod stanza_create;
 #[cfg(test)]
 mod testing;
 
@@ -45,6 +48,8 @@ pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
         CommandName::ArchivePush => archive_push::run(config).await,
         CommandName::Backup => backup::run(config, ui).await,
         CommandName::Info => info::run(config, out).await,
+        CommandName::StanzaCreate => stanza_create::run(config, out).await,
+        CommandName::Restore => restore::run(config, ui, out).await,
         _ => Err(Error::NotACommand),
     }
 }
