@@ -1,10 +1,20 @@
 //! The commands, a file each, reading as tables of contents: lock, plan, do, publish, report. They
 //! alone read the [`Config`]; what they call takes small option structs.
 
+mod annotate;
+mod cluster;
 mod context;
 mod error;
 mod info;
+mod repo_get;
+mod repo_ls;
+mod repo_path;
 mod signal;
+mod stanza_create;
+mod stanza_delete;
+mod stanza_upgrade;
+mod start;
+mod stop;
 #[cfg(test)]
 mod testing;
 
