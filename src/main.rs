@@ -1,5 +1,64 @@
 //! The `pgstrata` program: parse, run, print the error, exit code. Nothing else lives here.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::{env, ffi::OsString, io, process::ExitCode, time::Duration};
+
+use pgstrata::{
+    cli::{self, Invocation},
+    command,
+    config::{CommandName, Config, SystemFiles},
+    ui::{self, Ui},
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// How long work that was given up may still hold the program, such as a write to a slow disk.
+const SHUTDOWN_MAX: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let mut args = env::args_os();
+    let argv0 = args.next().unwrap_or_else(|| OsString::from("pgstrata"));
+    let args: Vec<OsString> = args.collect();
+    match cli::parse(&argv0, &args, env::vars_os(), &SystemFiles) {
+        Ok(Invocation::Print(text)) => match ui::print(&text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => ui::report_early(&command::Error::from(error)).into(),
+        },
+        Ok(Invocation::Run(config)) => run(&config).into(),
+        Err(error) => {
+            let code = ui::report_early(&error);
+            let in_recovery = args.iter().any(|arg| arg == CommandName::ArchiveGet.word());
+            command::exit_code_before_config(code, in_recovery).into()
+        }
+    }
+}
+
+fn run(config: &Config) -> u8 {
+    let ui = Ui::start(config);
+    let result = match runtime(config) {
+        Ok(runtime) => {
+            let result = runtime.block_on(command::run(config, &ui, &mut io::stdout()));
+            runtime.shutdown_timeout(SHUTDOWN_MAX);
+            result
+        }
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(code) => {
+            ui.end(Ok(()));
+            code
+        }
+        Err(error) => {
+            let code = ui.end(Err(&error));
+            command::failure_exit_code(config, code)
+        }
+    }
+}
+
+/// The archive commands run once for every WAL segment: they start no threads they do not need.
+fn runtime(config: &Config) -> io::Result<Runtime> {
+    match config.command {
+        CommandName::ArchiveGet | CommandName::ArchivePush => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    }
+    .enable_all()
+    .build()
 }

@@ -29,7 +29,7 @@ struct Current {
 
 /// Cuts files into pieces and gathers the pieces in frames.
 #[derive(Debug)]
-pub struct Packer {
+pub(super) struct Packer {
     page_size: u32,
     check_pages: bool,
     raw: Vec<u8>,
@@ -40,11 +40,11 @@ pub struct Packer {
 }
 
 /// A finished batch and the raw bytes of its frame, empty where it has none.
-pub type Packed = (Batch, Vec<u8>);
+pub(super) type Packed = (Batch, Vec<u8>);
 
 impl Packer {
     /// A packer that fills `buffer` first; `check_pages` marks the pieces whose pages have checksums.
-    pub fn new(page_size: u32, check_pages: bool, buffer: Vec<u8>) -> Self {
+    pub(super) fn new(page_size: u32, check_pages: bool, buffer: Vec<u8>) -> Self {
         Self {
             page_size,
             check_pages,
@@ -56,7 +56,7 @@ impl Packer {
     }
 
     /// Begins an entry. Says whether [`Packer::take`] must be called before bytes are added.
-    pub fn begin(&mut self, header: FileHeader) -> Result<bool, Error> {
+    pub(super) fn begin(&mut self, header: FileHeader) -> Result<bool, Error> {
         if self.current.is_some() {
             return Err(Error::source(&header.path, "it begins before the entry before it ended"));
         }
@@ -74,7 +74,7 @@ impl Packer {
     }
 
     /// Adds bytes of the current file. What is left in `data` waits for [`Packer::take`].
-    pub fn add(&mut self, data: &mut Bytes) -> Result<(), Error> {
+    pub(super) fn add(&mut self, data: &mut Bytes) -> Result<(), Error> {
         let Some(file) = &mut self.current else {
             return Err(Error::Source("bytes outside of any entry".to_owned()));
         };
@@ -98,7 +98,7 @@ impl Packer {
     }
 
     /// Ends the current entry. Says whether [`Packer::take`] is due.
-    pub fn end(&mut self) -> Result<bool, Error> {
+    pub(super) fn end(&mut self) -> Result<bool, Error> {
         let file = self
             .current
             .take()
@@ -110,7 +110,7 @@ impl Packer {
     }
 
     /// Checks that every entry has ended. Says whether [`Packer::take`] is due.
-    pub fn finish(&self) -> Result<bool, Error> {
+    pub(super) fn finish(&self) -> Result<bool, Error> {
         match &self.current {
             Some(file) => Err(Error::source(&file.path, "the backup ends before it does")),
             None => Ok(!self.batch.begun.is_empty() || !self.raw.is_empty()),
@@ -118,7 +118,7 @@ impl Packer {
     }
 
     /// Hands the batch on and goes on with an empty `buffer`.
-    pub fn take(&mut self, buffer: Vec<u8>) -> Packed {
+    pub(super) fn take(&mut self, buffer: Vec<u8>) -> Packed {
         debug_assert!(self.room == 0);
         (std::mem::take(&mut self.batch), std::mem::replace(&mut self.raw, buffer))
     }

@@ -15,7 +15,7 @@ use crate::{
 
 /// What a worker is asked to do with every frame.
 #[derive(Clone)]
-pub struct WorkerOptions {
+pub(super) struct WorkerOptions {
     /// How many threads there are.
     pub threads: usize,
     /// How frames are compressed.
@@ -36,14 +36,14 @@ struct Job {
 
 /// A pool of worker threads and of the raw buffers that go round between packer and workers. There
 /// are only so many buffers, which bounds the memory and makes the source wait for the workers.
-pub struct Workers {
+pub(super) struct Workers {
     jobs: async_channel::Sender<Job>,
     buffers: async_channel::Receiver<Vec<u8>>,
 }
 
 impl Workers {
     /// Starts the threads; they end when the pool is dropped.
-    pub fn start(options: &WorkerOptions, buffer_size: usize) -> Result<Self, Error> {
+    pub(super) fn start(options: &WorkerOptions, buffer_size: usize) -> Result<Self, Error> {
         let buffer_count = 2 * options.threads + 2;
         let (jobs, job_queue) = async_channel::bounded::<Job>(buffer_count);
         let (buffer_return, buffers) = async_channel::bounded(buffer_count);
@@ -72,12 +72,12 @@ impl Workers {
     }
 
     /// An empty buffer, once one is free.
-    pub async fn buffer(&self) -> Result<Vec<u8>, Error> {
+    pub(super) async fn buffer(&self) -> Result<Vec<u8>, Error> {
         self.buffers.recv().await.map_err(|_| Error::WorkerLost)
     }
 
     /// Gives a frame out; its result comes through the receiver.
-    pub async fn give(
+    pub(super) async fn give(
         &self,
         raw: Vec<u8>,
         pieces: Vec<Piece>,

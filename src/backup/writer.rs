@@ -23,7 +23,7 @@ use crate::{
 
 /// Where the writer writes.
 #[derive(Clone, Debug)]
-pub struct WriterOptions {
+pub(super) struct WriterOptions {
     /// The repository.
     pub storage: Arc<dyn Storage>,
     /// The backup's paths in it.
@@ -58,7 +58,7 @@ pub struct Written {
 }
 
 /// The writing end of the pipeline.
-pub struct Writer {
+pub(super) struct Writer {
     data: BundleWriter,
     maps: BundleWriter,
     list: FileListWriter,
@@ -71,7 +71,7 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the objects of a backup.
-    pub async fn create(options: WriterOptions) -> Result<Self, Error> {
+    pub(super) async fn create(options: WriterOptions) -> Result<Self, Error> {
         let WriterOptions { storage, paths, bundle_size, compress, hasher, page_size } = options;
         let list = FileListWriter::create(&*storage, &paths).await?;
         let bundles = |kind, compress| {
@@ -90,7 +90,11 @@ impl Writer {
     }
 
     /// Writes a batch and, where it has one, its frame.
-    pub async fn write(&mut self, batch: Batch, frame: Option<StoredFrame>) -> Result<(), Error> {
+    pub(super) async fn write(
+        &mut self,
+        batch: Batch,
+        frame: Option<StoredFrame>,
+    ) -> Result<(), Error> {
         self.pending.extend(batch.begun.into_iter().map(|header| Pending {
             header,
             map: BlockMap::default(),
@@ -164,7 +168,7 @@ impl Writer {
     }
 
     /// Makes everything durable.
-    pub async fn finish(mut self) -> Result<Written, Error> {
+    pub(super) async fn finish(mut self) -> Result<Written, Error> {
         if let Some(file) = self.pending.front() {
             return Err(Error::source(&file.header.path, "its bytes did not all arrive"));
         }

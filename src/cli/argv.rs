@@ -143,7 +143,7 @@ fn convert(error: &clap::Error, forms: &BTreeMap<String, (OptionRef, Form)>) -> 
         _ => "",
     };
     let shown: String = text.chars().take_while(|c| !c.is_whitespace() && *c != '=').collect();
-    let shown = shown.trim_end_matches('[').to_owned();
+    let shown = shown.trim_end_matches(['[', '.']).to_owned();
     let known = forms.contains_key(shown.trim_start_matches('-'));
     let problem = match error.kind() {
         ErrorKind::TooManyValues if known => Some("does not take a value"),

@@ -102,23 +102,37 @@ fn options(program: &Program, spec: &CommandSpec) -> String {
 
 fn brackets(row: &OptionSpec, commands: Commands, flavor: Flavor) -> String {
     match row.default_for(commands, flavor) {
-        _ if row.secret => " [not on the command line]".into(),
-        Some(default) => format!(" [default: {default}]"),
+        _ if row.secret => " [not\u{a0}on\u{a0}the\u{a0}command\u{a0}line]".into(),
+        // Blanks that do not break keep the brackets on one line.
+        Some(default) => format!(" [default:\u{a0}{default}]"),
         None => String::new(),
     }
 }
 
+/// The names of options without effect; many of one family as a pattern.
 fn without_effect(spec: &CommandSpec) -> String {
     let accepted = |row: &&OptionSpec| matches!(row.support, Support::Accepted(_));
-    let names: Vec<_> = rows()
+    let mut names: Vec<_> = rows()
         .filter(|row| row.commands.meets(spec.set))
         .filter(accepted)
-        .map(|row| row.name)
+        .map(|row| family(row.name))
         .collect();
+    names.dedup();
     match names.len() {
         0 => String::new(),
         _ => format!("\nAccepted without effect:\n{}", wrap(&names.join(", "), NAME_COLUMN, WIDTH)),
     }
+}
+
+/// `repoN-s3-*` for `repoN-s3-key`, where no option of that family has a meaning; else the name.
+fn family(name: &str) -> String {
+    let Some(end) = name.match_indices('-').nth(1).map(|(at, _)| at + 1) else {
+        return name.to_owned();
+    };
+    let family = &name[..end];
+    let is_numbered = family.starts_with("repoN-") || family.starts_with("pgN-");
+    let used = rows().any(|row| row.support == Support::Used && row.name.starts_with(family));
+    if is_numbered && !used { format!("{family}*") } else { name.to_owned() }
 }
 
 fn of_option(program: &Program, spec: &CommandSpec, name: &str) -> Result<String, Error> {
@@ -131,19 +145,14 @@ fn of_option(program: &Program, spec: &CommandSpec, name: &str) -> Result<String
         return Err(Error::OptionNotForCommand {
             option: row.name.into(),
             command: spec.word,
-            valid_for: words(row.commands),
+            valid_for: row.commands.words().collect(),
         });
     }
     Ok(option_text(program, spec, row))
 }
 
-fn words(set: Commands) -> String {
-    let answered = COMMANDS.iter().filter(|spec| spec.action.is_ok() && spec.set.meets(set));
-    answered.map(|spec| spec.word).collect::<Vec<_>>().join(", ")
-}
-
 fn option_text(program: &Program, spec: &CommandSpec, row: &OptionSpec) -> String {
-    let mut text = title(&format!("'{}' command - '{}' option help", spec.word, row.name));
+    let mut text = title(&format!("'{} --{}' help", spec.word, row.name));
     text += &format!("{}.\n\n", row.help);
     if !row.detail.is_empty() {
         text += &format!("{}\n", wrap(row.detail, 0, WIDTH));
@@ -169,7 +178,7 @@ fn facts(program: &Program, spec: &CommandSpec, row: &OptionSpec) -> String {
     if let Some(default) = row.default_for(spec.set, program.flavor) {
         facts.push(("default", default.to_owned()));
     }
-    let variable = row.name.to_uppercase().replace('-', "_");
+    let variable = crate::config::numbered(row, 1).to_uppercase().replace('-', "_");
     facts.push(("environment", format!("{}{variable}", program.flavor.environment_prefix())));
     facts.push((
         "file",

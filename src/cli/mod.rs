@@ -49,7 +49,10 @@ pub fn parse(
 /// The text, where that is all that is asked for.
 fn print(program: &Program, words: &[String], options: &[Given]) -> Result<Option<String>, Error> {
     if is_on(options, "help") || (words.is_empty() && options.is_empty()) {
-        return help::help(program, words).map(Some);
+        // What follows the command is its own, and not an option to be explained.
+        let asked =
+            words.iter().position(|word| word != "help").map_or(&[][..], |at| &words[at..=at]);
+        return help::help(program, asked).map(Some);
     }
     let Some(word) = words.first() else {
         return if is_on(options, "version") {

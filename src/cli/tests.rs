@@ -117,7 +117,7 @@ fn errors() {
     ];
     let shown: String =
         cases.iter().map(|args| format!("$ {}\n{}\n\n", args.join(" "), error(args))).collect();
-    assert!(!shown.contains("hunter2"));
+    assert_eq!(shown.matches("hunter2").count(), 1, "only in the command line of the test");
     insta::assert_snapshot!(shown);
 }
 
@@ -140,6 +140,8 @@ fn help_texts() {
     assert_eq!(text(&["-h"]), text(&["help"]));
     insta::assert_snapshot!("help_backup", text(&["help", "backup"]));
     assert_eq!(text(&["backup", "--help", "--stanza=db"]), text(&["help", "backup"]));
+    assert_eq!(text(&["archive-push", "x", "-h"]), text(&["help", "archive-push"]));
+    assert_eq!(text(&["help", "backup", "--help"]), text(&["help", "backup"]));
     insta::assert_snapshot!("help_archive_push", text(&["help", "archive-push"]));
     insta::assert_snapshot!("help_backup_option", text(&["help", "backup", "repo1-bundle-size"]));
     insta::assert_snapshot!("help_accepted_option", text(&["help", "backup", "archive-copy"]));

@@ -6,29 +6,43 @@ use std::path::{Path, PathBuf};
 use super::{Error, Result, context};
 use crate::{
     config::Config,
-    repo::{
-        archive::WalArchive,
-        lock,
-        stanza::{ClusterId, StanzaHistory},
-    },
-    types::ErrorCode,
-    wal::push::{self, PushOptions, Pushed},
+    repo::{archive::WalArchive, lock, stanza::StanzaHistory},
+    types::{ArchiveFile, ErrorCode},
+    wal::{PushOptions, push},
 };
 
 /// Stores the file that the command line names in every repository.
-pub async fn run(config: &Config) -> Result<u8> {
+pub(super) async fn run(config: &Config) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
-    let path = segment_path(config)?;
+    let (path, file) = file_to_push(config)?;
     for repo in context::repos(config)? {
         let history = StanzaHistory::read(&*repo.storage, stanza).await?;
         let current = history.current();
-        let archive = WalArchive::new(repo.storage, stanza.clone(), current.archive_id());
+        let archive = WalArchive::new(repo.storage, stanza, current.archive_id())?;
         let options = PushOptions {
-            cluster: config.archive.header_check.then_some(current.cluster),
             compression: config.backup.compression,
+            workers: config.process_max,
+            cluster: config.archive.header_check.then(|| context::wal_identity(current.cluster)),
         };
-        report(&path, repo.key, push::push(&archive, &path, &options).await?);
+        push(&archive, &path, file, options).await?;
     }
     Ok(0)
+}
+
+/// The file's path and what its name says; `%p` is relative to the data directory.
+fn file_to_push(config: &Config) -> Result<(PathBuf, ArchiveFile)> {
+    let given = Path::new(context::argument(config, 0, "the path of a WAL file")?);
+    context::no_more_arguments(config, 1)?;
+    let name = given.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let file = name.parse()?;
+    if given.is_absolute() || given.exists() {
+        return Ok((given.to_owned(), file));
+    }
+    let root = config.pgs.values().find_map(|pg| pg.path.as_ref());
+    let root = root.ok_or_else(|| Error::Parameter {
+        what: format!("the path '{}' is relative, and pg1-path is not given", given.display()),
+        code: ErrorCode::OptionRequired,
+    })?;
+    Ok((root.join(given), file))
 }

@@ -3,63 +3,81 @@
 mod archive_wait;
 mod cluster;
 mod label;
+mod lock_progress;
 mod publish;
 mod recheck;
 
-use std::io::Write;
-
 use rand::RngExt;
 
-use self::cluster::Cluster;
+use self::{cluster::Cluster, lock_progress::LockProgress, publish::Job};
 use super::{Result, context, signal};
 use crate::{
-    backup::{
-        self,
-        source::{BackupSource, SourceOptions},
-    },
+    backup::{self, source::SourceOptions},
     config::Config,
-    repo::{
-        layout::BackupPaths,
-        lock::{self, Lock, LockKind},
-    },
-    types::{BackupLabel, BackupType},
-    ui,
+    repo::lock::{self, Lock, LockKind},
+    types::BackupType,
+    ui::Ui,
 };
 
 /// Takes a backup and publishes it.
-pub async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
+pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let (repo, repo_config) = context::repo(config)?;
-    let lock = Lock::acquire(
-        &config.lock_path,
-        stanza,
-        LockKind::Backup { repo: repo.key },
-        "backup",
-    )?;
+    let kind = LockKind::Backup { repo: repo.key };
+    let lock = Lock::acquire(&config.lock_path, stanza, kind, "backup")?;
+    warn_of_what_is_not_done(config);
     let mut cluster = Cluster::connect(config).await?;
-    let entry = cluster.check_stanza(&repo, stanza).await?;
-    cluster.check_archiving(config)?;
-    warn_of_later_features(config);
-    let started = jiff::Timestamp::now().as_second();
+    let entry = cluster.check(config, &repo).await?;
     let label = label::choose(&*repo.storage, stanza).await?;
-    let paths = BackupPaths::new(stanza, &label)?;
-    let job = Job { config, label, paths, digest_key: rand::rng().random(), started };
-    let progress = ui::progress::for_backup(lock, &config.log);
-    let target =
-        backup::Target { storage: repo.storage.clone(), paths: job.paths.clone() };
-    let work = async {
-        let (start, taken) = job.take(&mut *cluster.source, target, repo_config.bundle_size, &progress).await?;
-        let taken = recheck::drop_mended_pages(&mut cluster.sql, &start, taken).await?;
-        archive_wait::wait(config, &repo, &entry, &cluster, &start, &taken.stop).await?;
-        publish::publish(&job, &repo, &entry, &mut cluster, start, taken).await
+    let job = Job::new(config, repo, entry, label)?;
+    let options = backup::Options {
+        threads: config.process_max.max(1),
+        compression: config.backup.compression,
+        bundle_size: repo_config.bundle_size,
+        digest_key: rand::rng().random(),
+        check_pages: cluster.check_pages(config),
     };
-    match signal::or_terminated(work).await {
-        Ok(code) => Ok(code),
+    let progress = LockProgress::new(lock, ui.progress("backup"));
+    match signal::or_terminated(take(&job, &mut cluster, &options, &progress)).await {
+        Ok(()) => Ok(0),
         Err(error) => {
-            cluster.source.cancel().await;
-            publish::discard(&*repo.storage, &job.paths).await;
+            cluster.cancel().await;
+            publish::discard(&job).await;
             Err(error)
         }
+    }
+}
+
+/// Start, copy, wait for the WAL, publish.
+async fn take(
+    job: &Job<'_>,
+    cluster: &mut Cluster,
+    options: &backup::Options,
+    progress: &LockProgress,
+) -> Result<()> {
+    let settings = &job.config.backup;
+    let start = cluster
+        .start(&SourceOptions {
+            label: format!("pgstrata backup {}", job.label),
+            start_fast: settings.start_fast,
+            max_rate_kb: settings.max_rate_kb,
+        })
+        .await?;
+    let target = backup::Target { storage: job.repo.storage.clone(), paths: job.paths.clone() };
+    let mut taken = backup::take(&mut cluster.source, &start, target, options, progress).await?;
+    cluster.report_stop(&taken.stop);
+    recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
+    archive_wait::wait(job, cluster, &start, &taken.stop).await?;
+    publish::publish(job, cluster, options, &start, taken).await
+}
+
+/// Says what was asked for and is not part of this version, so that nobody relies on it.
+fn warn_of_what_is_not_done(config: &Config) {
+    if config.backup.kind != BackupType::Full {
+        tracing::warn!(
+            "{} backups are not part of this version: a full backup is made, which is safe but larger",
+            config.backup.kind
+        );
     }
 }

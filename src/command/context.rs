@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use super::{Error, Result};
 use crate::{
-    config::{Config, PgConfig, RepoConfig},
-    storage::Storage,
-    types::StanzaName,
+    config::{Config, PgConfig, RepoConfig, RepoKind},
+    postgres::{ConnectOptions, ConnectSettings, ControlFile, Password},
+    repo::stanza::ClusterId,
+    storage::{PosixStorage, Storage},
+    types::{ErrorCode, StanzaName},
+    wal::ClusterIdentity,
 };
 
 /// An opened repository.
 #[derive(Clone, Debug)]
-pub struct Repo {
+pub(super) struct Repo {
     /// Its number.
     pub key: u16,
     /// Where its objects are.
@@ -19,7 +22,7 @@ pub struct Repo {
 }
 
 /// The stanza, which the configuration layer has made sure is there for commands that need it.
-pub fn stanza(config: &Config) -> Result<&StanzaName> {
+pub(super) fn stanza(config: &Config) -> Result<&StanzaName> {
     config
         .stanza
         .as_ref()
@@ -27,13 +30,13 @@ pub fn stanza(config: &Config) -> Result<&StanzaName> {
 }
 
 /// The repositories to work on: the one that `--repo` names, else all.
-pub fn repos(config: &Config) -> Result<Vec<Repo>> {
+pub(super) fn repos(config: &Config) -> Result<Vec<Repo>> {
     let chosen = |key: u16| config.repo.is_none_or(|repo| repo == key);
     config.repos.values().filter(|repo| chosen(repo.key)).map(open).collect()
 }
 
 /// The one repository to work on: the one that `--repo` names, else the first.
-pub fn repo(config: &Config) -> Result<(Repo, &RepoConfig)> {
+pub(super) fn repo(config: &Config) -> Result<(Repo, &RepoConfig)> {
     let missing = || Error::OptionRequired { command: "this", option: "repo1-path".to_owned() };
     let configured = match config.repo {
         Some(key) => config.repos.get(&key),
@@ -44,7 +47,7 @@ pub fn repo(config: &Config) -> Result<(Repo, &RepoConfig)> {
 }
 
 /// The first configured cluster.
-pub fn pg(config: &Config) -> Result<&PgConfig> {
+pub(super) fn pg(config: &Config) -> Result<&PgConfig> {
     config
         .pgs
         .values()
@@ -58,5 +61,65 @@ fn open(config: &RepoConfig) -> Result<Repo> {
 }
 
 fn open_storage(config: &RepoConfig) -> Result<Arc<dyn Storage>> {
-    Err(Error::NotSupported(format!("repo{}-type {:?}", config.key, config.kind)))
+    match config.kind {
+        RepoKind::Posix => Ok(Arc::new(PosixStorage::new(&config.path))),
+        kind => Err(Error::NotSupported(format!("repo{}-type {kind:?}", config.key))),
+    }
+}
+
+/// How to connect to the cluster.
+pub(super) fn connect_options(config: &Config, pg: &PgConfig) -> Result<ConnectOptions> {
+    let settings = ConnectSettings {
+        host: pg.host.clone(),
+        socket_directory: pg.socket_path.clone(),
+        port: Some(pg.port),
+        user: pg.user.clone(),
+        database: Some(pg.database.clone()),
+        password: pg.password.as_ref().map(|secret| Password::new(secret.reveal().as_bytes())),
+        pass_file: pg.pass_file.clone(),
+        ssl_mode: pg.ssl_mode.clone(),
+        ssl_root_cert: pg.ssl_root_cert.clone(),
+        ssl_cert: pg.ssl_cert.clone(),
+        ssl_key: pg.ssl_key.clone(),
+        query_timeout: Some(config.db_timeout),
+        idle_timeout: Some(config.db_timeout),
+        ..ConnectSettings::default()
+    };
+    Ok(ConnectOptions::from_process_environment(&settings)?)
+}
+
+/// The cluster that WAL files must come from.
+pub(super) fn wal_identity(cluster: ClusterId) -> ClusterIdentity {
+    ClusterIdentity { system_id: cluster.system_id, version: cluster.version }
+}
+
+/// The word after the command at `index`, which must be there.
+pub(super) fn argument<'a>(config: &'a Config, index: usize, what: &str) -> Result<&'a str> {
+    config.arguments.get(index).map(String::as_str).ok_or_else(|| Error::Parameter {
+        what: format!("{what} is required after the command"),
+        code: ErrorCode::ParamRequired,
+    })
+}
+
+/// Refuses words after the command from `count` on.
+pub(super) fn no_more_arguments(config: &Config, count: usize) -> Result<()> {
+    match config.arguments.get(count) {
+        None => Ok(()),
+        Some(word) => Err(Error::Parameter {
+            what: format!("parameter '{}' is one too many", word.escape_debug()),
+            code: ErrorCode::ParamInvalid,
+        }),
+    }
+}
+
+/// The cluster that the first data directory belongs to; `None` where it cannot be looked into.
+pub(super) fn local_cluster(config: &Config) -> Result<Option<ClusterId>> {
+    let Some(root) = config.pgs.values().find_map(|pg| pg.path.as_ref()) else { return Ok(None) };
+    match std::fs::read(root.join("global/pg_control")) {
+        Ok(bytes) => {
+            let control = ControlFile::parse(&bytes)?;
+            Ok(Some(ClusterId { system_id: control.system_id, version: control.version }))
+        }
+        Err(_) => Ok(None),
+    }
 }

@@ -2,6 +2,9 @@
 //! alone read the [`Config`]; what they call takes small option structs.
 
 mod annotate;
+mod archive_get;
+mod archive_push;
+mod backup;
 mod cluster;
 mod context;
 mod error;
@@ -22,21 +25,44 @@ use std::io::Write;
 
 pub use error::Error;
 
-use crate::config::{CommandName, Config};
+use crate::{
+    config::{CommandName, Config},
+    ui::Ui,
+};
 
 /// The result of a command.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Runs the command of `config`. What it shows goes to `out`; the exit code of success comes back,
-/// which is 0 for all commands but archive-get of a file that is not there.
-pub async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
+/// The exit code of a command that failed under `code`.
+pub fn failure_exit_code(config: &Config, code: u8) -> u8 {
     match config.command {
-        CommandName::Version | CommandName::Help | CommandName::Man | CommandName::Completion => {
-            Err(Error::NotACommand)
-        }
-        _ => {
-            let _ = out;
-            Err(Error::NotACommand)
-        }
+        CommandName::ArchiveGet => archive_get::failure_exit_code(config, code),
+        _ => code,
+    }
+}
+
+/// The exit code where the configuration could not be read; `is_archive_get` where the command line
+/// holds that word, so that PostgreSQL may be waiting for the answer.
+pub fn exit_code_before_config(code: u8, is_archive_get: bool) -> u8 {
+    if is_archive_get { archive_get::exit_code_before_config() } else { code }
+}
+
+/// Runs the command of `config`. What it shows goes to `out`; the exit code of success comes back,
+/// which is 0 for all commands but archive-get and repo-get of a file that is not there.
+pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
+    match config.command {
+        CommandName::ArchiveGet => archive_get::run(config).await,
+        CommandName::ArchivePush => archive_push::run(config).await,
+        CommandName::Backup => backup::run(config, ui).await,
+        CommandName::Info => info::run(config, out).await,
+        CommandName::Annotate => annotate::run(config, out).await,
+        CommandName::RepoGet => repo_get::run(config, out).await,
+        CommandName::RepoLs => repo_ls::run(config, out).await,
+        CommandName::StanzaCreate => stanza_create::run(config, out).await,
+        CommandName::StanzaDelete => stanza_delete::run(config, out).await,
+        CommandName::StanzaUpgrade => stanza_upgrade::run(config, out).await,
+        CommandName::Start => start::run(config, out).await,
+        CommandName::Stop => stop::run(config, out).await,
+        _ => Err(Error::NotACommand),
     }
 }

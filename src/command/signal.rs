@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Error, Result};
 
 /// Runs `work` until it ends or a signal asks to stop; then `work` is dropped, which frees what it holds.
-pub async fn or_terminated<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn or_terminated<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;

@@ -78,6 +78,13 @@ impl Commands {
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
+
+    /// The words of those commands of the set that this program answers.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let answered =
+            COMMANDS.iter().filter(move |spec| spec.action.is_ok() && spec.set.meets(self));
+        answered.map(|spec| spec.word)
+    }
 }
 
 /// How a command stands to a stanza.

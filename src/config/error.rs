@@ -24,7 +24,7 @@ pub enum Error {
     OptionUnknown { option: String, hint: Option<String> },
 
     #[error("option '{option}' not valid for command '{command}'")]
-    OptionNotForCommand { option: String, command: &'static str, valid_for: String },
+    OptionNotForCommand { option: String, command: &'static str, valid_for: Vec<&'static str> },
 
     #[error("option '{option}' cannot be set multiple times{}", at(.places))]
     OptionRepeated { option: String, places: Vec<String> },
@@ -135,8 +135,8 @@ impl Failure for Error {
             | Self::OptionValue { hint, .. }
             | Self::OptionRequired { hint, .. }
             | Self::ParameterInvalid { hint, .. } => hint.clone(),
-            Self::OptionNotForCommand { valid_for, .. } => {
-                Some(format!("it is valid for: {valid_for}."))
+            Self::OptionNotForCommand { valid_for, .. } if !valid_for.is_empty() => {
+                Some(format!("it is valid for: {}.", valid_for.join(", ")))
             }
             Self::OptionConflict { hint, .. } => Some((*hint).into()),
             Self::SecretOnCommandLine { variable, .. } => Some(format!(

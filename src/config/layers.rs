@@ -98,7 +98,7 @@ impl Layers {
             return Err(Error::OptionNotForCommand {
                 option: name(),
                 command: self.command.word,
-                valid_for: words_of(spec.commands),
+                valid_for: spec.commands.words().collect(),
             });
         }
         match action {
@@ -256,10 +256,4 @@ impl Layers {
 /// The name of an option's environment variable.
 pub(super) fn variable(option: OptionRef, flavor: Flavor) -> String {
     format!("{}{}", flavor.environment_prefix(), option.name().to_uppercase().replace('-', "_"))
-}
-
-/// The words of the commands that are in the set and answered here.
-fn words_of(set: Commands) -> String {
-    let answered = super::commands::COMMANDS.iter().filter(|spec| spec.set.meets(set));
-    answered.map(|spec| spec.word).collect::<Vec<_>>().join(", ")
 }

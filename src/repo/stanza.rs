@@ -103,17 +103,27 @@ impl StanzaHistory {
         self.entries.iter().find(|entry| entry.id == id)
     }
 
+    /// The newest entry that is `cluster`; otherwise an error.
+    pub fn entry_of(&self, cluster: ClusterId) -> Result<&StanzaEntry, Error> {
+        let found = self.entries.iter().rev().find(|entry| entry.cluster == cluster);
+        found.ok_or_else(|| self.mismatch(cluster, ErrorCode::ArchiveMismatch))
+    }
+
     /// The current entry, if it is `cluster`; otherwise an error under `code`.
     pub fn expect(&self, cluster: ClusterId, code: ErrorCode) -> Result<&StanzaEntry, Error> {
         let current = self.current();
         match current.cluster == cluster {
             true => Ok(current),
-            false => Err(Error::StanzaMismatch {
-                stanza: self.stanza.to_string(),
-                expected: current.cluster.to_string(),
-                found: cluster.to_string(),
-                code,
-            }),
+            false => Err(self.mismatch(cluster, code)),
+        }
+    }
+
+    fn mismatch(&self, found: ClusterId, code: ErrorCode) -> Error {
+        Error::StanzaMismatch {
+            stanza: self.stanza.to_string(),
+            expected: self.current().cluster.to_string(),
+            found: found.to_string(),
+            code,
         }
     }
 }

@@ -27,6 +27,7 @@ pub use digest::{BlockDigest, Sha256};
 pub use failure::{ErrorCode, Failure, Invalid};
 pub use lsn::Lsn;
 pub use pg_version::PgVersion;
+pub use progress::{NoProgress, ProgressSink};
 pub use stanza::StanzaName;
 pub use system_id::{Oid, SystemId};
 pub use timeline::TimeLine;

@@ -1,21 +1,25 @@
-//! How an engine reports how far it is, without knowing who looks.
+//! How engines tell how far they are, without knowing who listens.
 
-/// Something that shows progress. Counts are bytes.
+/// Takes the progress of one piece of work. Called from any thread, often, so it must be cheap.
 pub trait ProgressSink: Send + Sync {
-    /// The work begins; `total` where it can be estimated.
+    /// The work begins; `total` is the number of bytes expected, where it is known.
     fn start(&self, total: Option<u64>);
-    /// So many more bytes are done.
+
+    /// That many bytes more are done.
     fn advance(&self, bytes: u64);
-    /// The work is complete.
+
+    /// The work has ended, well or not.
     fn finish(&self);
 }
 
-/// Shows nothing.
+/// Nobody listens.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoProgress;
 
 impl ProgressSink for NoProgress {
     fn start(&self, _total: Option<u64>) {}
+
     fn advance(&self, _bytes: u64) {}
+
     fn finish(&self) {}
 }

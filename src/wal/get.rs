@@ -10,9 +10,10 @@ use std::{
 
 use super::{
     Error,
-    segment::{ClusterIdentity, HEADER_SIZE, with_header},
+    segment::{ClusterIdentity, with_header},
 };
 use crate::{
+    postgres::WalHeader,
     repo::archive::{RawSink, WalArchive},
     storage::crash_safe::{self, Existing, PendingFile},
     types::ArchiveFile,
@@ -98,7 +99,7 @@ impl RawSink for Delivery {
     type Error = Error;
 
     fn accept(&mut self, raw: &[u8]) -> Result<(), Error> {
-        let wanted = HEADER_SIZE.saturating_sub(self.start.len()).min(raw.len());
+        let wanted = WalHeader::LENGTH.saturating_sub(self.start.len()).min(raw.len());
         self.start.extend_from_slice(&raw[..wanted]);
         self.size += raw.len() as u64;
         self.pending.write_all(raw).map_err(Error::file("write", &self.destination))

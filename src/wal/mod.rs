@@ -11,7 +11,7 @@ mod segment;
 pub use error::Error;
 pub use get::{GetOptions, GetOutcome, get};
 pub use push::{PushOptions, PushOutcome, push};
-pub use segment::{ClusterIdentity, SegmentFacts, SegmentParser};
+pub use segment::ClusterIdentity;
 
 #[cfg(test)]
 mod test_support;

@@ -10,9 +10,10 @@ use tracing::{info, warn};
 
 use super::{
     Error,
-    segment::{ClusterIdentity, HEADER_SIZE, with_header},
+    segment::{ClusterIdentity, with_header},
 };
 use crate::{
+    postgres::WalHeader,
     repo::archive::{PutOptions, PutOutcome, RAW_SIZE_MAX, RawSource, WalArchive},
     types::{ArchiveFile, CompressType, Compression},
 };
@@ -92,7 +93,7 @@ impl PushedFile {
         let size = metadata.len();
         check_size(name, size)?;
         if let (Some(segment), Some(cluster)) = (with_header(name), cluster) {
-            let mut start = [0; HEADER_SIZE];
+            let mut start = [0; WalHeader::LENGTH];
             file.read_exact(&mut start).map_err(Error::file("read", path))?;
             cluster.check(name, segment, &start, size)?;
         }

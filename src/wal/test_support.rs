@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{ClusterIdentity, SegmentFacts};
+use super::ClusterIdentity;
 use crate::{
     repo::archive::WalArchive,
     storage::{
@@ -10,8 +10,7 @@ use crate::{
         fault::{FaultyStorage, Rule},
     },
     types::{
-        ArchiveFile, CompressType, Compression, Lsn, PgVersion, SystemId, TimeLine, WalSegment,
-        WalSegmentSize,
+        ArchiveFile, CompressType, Compression, PgVersion, SystemId, WalSegment, WalSegmentSize,
     },
 };
 
@@ -94,22 +93,5 @@ pub(super) fn segment_of(name: &str, fill: u8, size: usize) -> Vec<u8> {
 
 pub(super) fn cluster() -> ClusterIdentity {
     let version = PgVersion::new(15).unwrap();
-    ClusterIdentity { system_id: SystemId(SYSTEM_ID), version, parser: parse }
-}
-
-fn parse(start: &[u8]) -> Result<SegmentFacts, String> {
-    let u32_at = |at: usize| u32::from_le_bytes(start[at..at + 4].try_into().unwrap());
-    let u64_at = |at: usize| u64::from_le_bytes(start[at..at + 8].try_into().unwrap());
-    let version = match u32_at(0) {
-        0x2D110 => PgVersion::new(15).unwrap(),
-        0x2D113 => PgVersion::new(16).unwrap(),
-        other => return Err(format!("its magic number is {other:X}")),
-    };
-    Ok(SegmentFacts {
-        system_id: SystemId(u64_at(24)),
-        version,
-        segment_size: WalSegmentSize::new(u32_at(32)).map_err(|e| e.to_string())?,
-        page_address: Lsn(u64_at(8)),
-        timeline: TimeLine(u32_at(4)),
-    })
+    ClusterIdentity { system_id: SystemId(SYSTEM_ID), version }
 }

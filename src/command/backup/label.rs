@@ -12,7 +12,7 @@ use crate::{
 const STAMP: &str = "%Y%m%d-%H%M%S";
 
 /// The label for a full backup that starts now. Directories of interrupted backups count too.
-pub async fn choose(storage: &dyn Storage, stanza: &StanzaName) -> Result<BackupLabel> {
+pub(super) async fn choose(storage: &dyn Storage, stanza: &StanzaName) -> Result<BackupLabel> {
     let taken = backup_list::directories(storage, stanza).await?;
     let newest = taken.last().map(BackupLabel::stamp);
     Ok(BackupLabel::full(&stamp_after(Zoned::now().datetime(), newest))?)

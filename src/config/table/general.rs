@@ -40,10 +40,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
     row(
         "buffer-size",
         Global,
-        Word(&[
-            "16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB", "1MiB", "2MiB", "4MiB",
-            "8MiB", "16MiB",
-        ]),
+        Size(16 << 10, 16 << 20),
         Commands::WORK,
         "Size of the buffers of file operations",
     )

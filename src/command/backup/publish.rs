@@ -1,0 +1,180 @@
+//! The last steps of a backup: PostgreSQL's manifest, then ours, which makes the backup exist; or, where
+//! it failed, the removal of what it wrote.
+
+use super::cluster::Cluster;
+use crate::{
+    backup::{
+        self, BLOCK_SIZE, Taken, link_target_text,
+        source::{BackupSource, BackupStart, Tablespace},
+    },
+    command::{
+        Result,
+        context::{self, Repo},
+    },
+    config::Config,
+    repo::{
+        self,
+        layout::BackupPaths,
+        manifest::{
+            BlockFacts, ClusterRecord, DatabaseRecord, Manifest, Span, TablespaceRecord,
+            WalPosition,
+        },
+        pg_manifest,
+        stanza::StanzaEntry,
+    },
+    types::{BackupLabel, Sha256, StanzaName},
+    ui,
+};
+
+/// A backup in the making.
+pub(super) struct Job<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The stanza.
+    pub stanza: &'a StanzaName,
+    /// The repository.
+    pub repo: Repo,
+    /// The cluster in the stanza's history.
+    pub entry: StanzaEntry,
+    /// The label.
+    pub label: BackupLabel,
+    /// The backup's paths in the repository.
+    pub paths: BackupPaths,
+    started: i64,
+}
+
+impl<'a> Job<'a> {
+    /// A backup that starts now.
+    pub(super) fn new(
+        config: &'a Config,
+        repo: Repo,
+        entry: StanzaEntry,
+        label: BackupLabel,
+    ) -> Result<Self> {
+        let stanza = context::stanza(config)?;
+        let paths = BackupPaths::new(stanza, &label).map_err(repo::Error::from)?;
+        Ok(Self { config, stanza, repo, entry, label, paths, started: now() })
+    }
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// Publishes the backup and reports it.
+pub(super) async fn publish(
+    job: &Job<'_>,
+    cluster: &Cluster,
+    options: &backup::Options,
+    start: &BackupStart,
+    taken: Taken,
+) -> Result<()> {
+    let storage = &*job.repo.storage;
+    let pg = pg_manifest::write(storage, &job.paths, &taken.stop.backup_manifest).await?;
+    let mut totals = taken.written.totals;
+    totals.repo_size_delta += pg.size;
+    totals.repo_size = totals.repo_size_delta;
+    let manifest = Manifest {
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        label: job.label.clone(),
+        stanza: job.stanza.clone(),
+        prior: None,
+        references: Vec::new(),
+        cluster: cluster_record(job, cluster),
+        source: "stream".to_owned(),
+        timestamp: Span { start: job.started, stop: now() },
+        wal: Span {
+            start: WalPosition { lsn: start.lsn, timeline: start.timeline },
+            stop: WalPosition { lsn: taken.stop.lsn, timeline: taken.stop.timeline },
+        },
+        compression: options.compression,
+        block: BlockFacts { size: BLOCK_SIZE, digest_key: Sha256(options.digest_key) },
+        tablespaces: tablespaces(cluster, &start.tablespaces)?,
+        databases: databases(cluster),
+        totals,
+        page_errors: taken.written.page_errors,
+        annotations: job.config.annotations.iter().cloned().collect(),
+        archive_checked: job.config.archive.check,
+        file_list: taken.written.file_list,
+        backup_manifest: pg,
+    };
+    manifest.publish(storage).await?;
+    report(&manifest);
+    Ok(())
+}
+
+fn cluster_record(job: &Job<'_>, cluster: &Cluster) -> ClusterRecord {
+    let facts = cluster.source.facts();
+    ClusterRecord {
+        history_id: job.entry.id,
+        system_id: facts.system_id,
+        version: facts.version,
+        version_num: facts.version_num,
+        wal_segment_size: facts.wal_segment_size,
+        page_size: facts.page_size,
+        page_checksums: facts.page_checksums,
+    }
+}
+
+fn tablespaces(cluster: &Cluster, started: &[Tablespace]) -> Result<Vec<TablespaceRecord>> {
+    let record = |tablespace: &Tablespace| {
+        let known = cluster.tablespaces.iter().find(|known| known.oid == tablespace.oid);
+        Ok(TablespaceRecord {
+            oid: tablespace.oid,
+            name: known.map(|known| known.name.clone()),
+            location: link_target_text(&tablespace.location)?,
+        })
+    };
+    started.iter().map(record).collect()
+}
+
+fn databases(cluster: &Cluster) -> Vec<DatabaseRecord> {
+    let record = |database: &crate::postgres::Database| DatabaseRecord {
+        oid: database.oid,
+        name: database.name.clone(),
+    };
+    cluster.databases.iter().map(record).collect()
+}
+
+fn report(manifest: &Manifest) {
+    let totals = manifest.totals;
+    tracing::info!("new backup label = {}", manifest.label);
+    tracing::info!(
+        "{} backup size = {}, file total = {}, stored = {}",
+        manifest.kind(),
+        ui::size(totals.size),
+        totals.files,
+        ui::size(totals.repo_size_delta)
+    );
+    if !manifest.page_errors.is_empty() {
+        tracing::warn!(
+            "damaged pages in {} file(s): the backup is kept and marked; see info --set={}",
+            manifest.page_errors.len(),
+            manifest.label
+        );
+    }
+}
+
+/// Removes what a failed backup wrote. It was never visible; what cannot be removed now is harmless.
+pub(super) async fn discard(job: &Job<'_>) {
+    let storage = &*job.repo.storage;
+    let removed = async {
+        let entries = storage.list(job.paths.directory(), true).await?;
+        let objects: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| matches!(entry.kind, crate::storage::EntryKind::Object { .. }))
+            .map(|entry| entry.path)
+            .collect();
+        // A manifest means that the backup was published before the failure: then it stays.
+        if objects.iter().any(|path| path.file_name() == repo::layout::MANIFEST) {
+            return Ok(());
+        }
+        storage.delete(&objects).await
+    };
+    let limit = std::time::Duration::from_secs(1);
+    match tokio::time::timeout(limit, removed).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("what the failed backup wrote is left behind: {error}"),
+        Err(_) => tracing::warn!("what the failed backup wrote is left behind, out of sight"),
+    }
+}

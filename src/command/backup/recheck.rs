@@ -1,0 +1,63 @@
+//! Reads pages that looked damaged once more. The server copies files while it writes to them, so a
+//! page can be read half old and half new; recovery mends such a page, and a second look shows it whole.
+
+use super::cluster::Cluster;
+use crate::{
+    backup::source::{BackupSource, BackupStart},
+    command::Result,
+    postgres::{self, RELATION_SEGMENT_BYTES, check_pages, is_checked_file},
+    repo::manifest::PageErrors,
+};
+
+/// So many pages are looked at again; where more are damaged, the second look would change nothing.
+const PAGES_MAX: usize = 10_000;
+
+/// Takes the pages off the list that are whole, or gone, at a second look.
+pub(super) async fn drop_mended_pages(
+    cluster: &Cluster,
+    start: &BackupStart,
+    errors: &mut Vec<PageErrors>,
+) -> Result<()> {
+    let count: usize = errors.iter().map(|file| file.pages.len()).sum();
+    if count == 0 || count > PAGES_MAX {
+        return Ok(());
+    }
+    for file in errors.iter_mut() {
+        let mut damaged = Vec::with_capacity(file.pages.len());
+        for &page in &file.pages {
+            match is_damaged(cluster, start, file, page).await {
+                Ok(true) => damaged.push(page),
+                Ok(false) => {
+                    tracing::info!("page {page} of {} was read while it was written", file.path);
+                }
+                Err(postgres::Error::PermissionDenied { .. }) => {
+                    tracing::warn!(
+                        "the role may not read files, so damaged pages are not looked at again: \
+                         grant it pg_read_server_files, or EXECUTE on pg_read_binary_file"
+                    );
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        file.pages = damaged;
+    }
+    errors.retain(|file| !file.pages.is_empty());
+    Ok(())
+}
+
+async fn is_damaged(
+    cluster: &Cluster,
+    start: &BackupStart,
+    file: &PageErrors,
+    page: u32,
+) -> postgres::Result<bool> {
+    let size = cluster.source.facts().page_size;
+    let offset = u64::from(page) * u64::from(size);
+    let Some(bytes) = cluster.sql.reread_page(&file.path, offset, size).await? else {
+        return Ok(false);
+    };
+    let segment = is_checked_file(&file.path).unwrap_or_default();
+    let number = segment * (RELATION_SEGMENT_BYTES / size) + page;
+    Ok(!check_pages(&bytes, size, number, start.lsn).is_empty())
+}

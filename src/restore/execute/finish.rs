@@ -1,0 +1,103 @@
+//! The last steps of a restore: recovery settings, PostgreSQL's manifest, and, once everything else
+//! is on disk, the control file, without which the copy cannot be started.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use rustix::fs::OFlags;
+
+use super::{clean::remove_file, owner::Owner};
+use crate::{
+    restore::{
+        Error,
+        plan::{CONTROL_FILE, CONTROL_FILE_PENDING, MARKER, RestorePlan},
+        recovery::RecoverySettings,
+    },
+    types::ErrorCode,
+};
+
+const AUTO_CONF: &str = "postgresql.auto.conf";
+const BACKUP_MANIFEST: &str = "backup_manifest";
+
+/// Writes the settings that tell PostgreSQL how to recover; says whether auto.conf was changed.
+pub(super) fn recovery_settings(
+    plan: &RestorePlan,
+    settings: &RecoverySettings,
+    made_on: &str,
+    owner: Owner,
+) -> Result<bool, Error> {
+    let path = plan.layout.data.join(AUTO_CONF);
+    let previous = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::target("read", &path, ErrorCode::FileRead)(error)),
+    };
+    let text = settings.auto_conf(&previous, made_on);
+    if let Some(text) = &text {
+        put(plan, AUTO_CONF, text, owner)?;
+    }
+    if let Some(signal) = settings.signal_file() {
+        put(plan, signal.file_name(), b"", owner)?;
+    }
+    Ok(text.is_some())
+}
+
+/// Places PostgreSQL's manifest.
+pub(super) fn backup_manifest(plan: &RestorePlan, bytes: &[u8], owner: Owner) -> Result<(), Error> {
+    put(plan, BACKUP_MANIFEST, bytes, owner)
+}
+
+/// Takes the marker away and gives the control file its name, durably.
+pub(super) fn publish(plan: &RestorePlan) -> Result<(), Error> {
+    let data = &plan.layout.data;
+    remove_file(&data.join(MARKER))?;
+    let control = data.join(CONTROL_FILE);
+    let pending = data.join(CONTROL_FILE_PENDING);
+    sync(&pending)?;
+    fs::rename(&pending, &control).map_err(Error::target(
+        "rename",
+        &pending,
+        ErrorCode::FileMove,
+    ))?;
+    if let Some(directory) = control.parent() {
+        sync(directory)?;
+    }
+    sync(data)?;
+    match data.parent() {
+        Some(parent) => sync(parent),
+        None => Ok(()),
+    }
+}
+
+fn sync(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(Error::target(
+        "sync",
+        path,
+        ErrorCode::PathSync,
+    ))
+}
+
+/// Writes a small file of the data directory anew.
+fn put(plan: &RestorePlan, name: &str, bytes: &[u8], owner: Owner) -> Result<(), Error> {
+    let path = plan.layout.data.join(name);
+    // Never through a link: one that the plan makes here leads to a file that is not ours to write.
+    let path = match plan.layout.links.iter().find(|link| link.path.as_bytes() == name.as_bytes()) {
+        Some(link) => link.target.clone(),
+        None => path,
+    };
+    let mode = if plan.entries.data_mode & 0o040 != 0 { 0o640 } else { 0o600 };
+    remove_file(&path)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+    let written = options.open(&path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        Ok(file)
+    });
+    let file = written.map_err(Error::target("write", &path, ErrorCode::FileWrite))?;
+    owner.give(&file, &path)
+}

@@ -1,0 +1,177 @@
+//! Executes a plan. Until the very last step the control file is missing, so PostgreSQL cannot start
+//! from half a restore; and no byte counts as restored before the digest of its block was checked.
+
+mod cancel;
+mod clean;
+mod delta;
+mod durable;
+mod file_job;
+mod finish;
+mod owner;
+mod pool;
+mod source;
+mod target;
+mod tree;
+mod units;
+mod worker;
+
+use std::sync::Arc;
+
+use async_channel::Sender;
+use tokio::runtime::Handle;
+
+pub use target::{Existing, check};
+
+use self::{
+    cancel::blocking,
+    durable::FileSystems,
+    file_job::FileJob,
+    owner::Owner,
+    pool::Pool,
+    source::Source,
+    units::{Unit, UnitBuilder},
+    worker::{Shared, Worker},
+};
+use super::{
+    Error,
+    plan::{CONTROL_FILE_PENDING, RestorePlan},
+    recovery::RecoverySettings,
+};
+use crate::{
+    repo::{block_map::BlockMap, pg_manifest},
+    storage::Storage,
+    types::progress::ProgressSink,
+};
+
+/// Reads of all workers together, in bytes; a single one is never less than a frame can take.
+const READS_MAX: u64 = 64 << 20;
+const READ_MIN: u64 = 2 << 20;
+const READ_MAX: u64 = 8 << 20;
+/// How many entries of the file list are looked up at a time.
+const ENTRIES_AT_A_TIME: usize = 512;
+
+/// How a plan is executed.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many worker threads there are.
+    pub threads: usize,
+    /// What may be done with files that are in the way.
+    pub existing: Existing,
+    /// What recovery is told.
+    pub recovery: RecoverySettings,
+    /// The time of the restore, for comments in the settings.
+    pub made_on: String,
+}
+
+/// Executes the plan.
+pub async fn execute(
+    plan: &Arc<RestorePlan>,
+    storage: &Arc<dyn Storage>,
+    options: &Options,
+    progress: &dyn ProgressSink,
+) -> Result<(), Error> {
+    // Read first: without it the copy would not be complete, and now nothing is touched yet.
+    let backup_manifest = pg_manifest::read(&**storage, &plan.manifest).await?;
+    let existing = options.existing;
+    let (owner, systems) = {
+        let plan = Arc::clone(plan);
+        blocking(move |cancelled| prepare(&plan, existing, cancelled)).await?
+    };
+    let shared = Arc::new(Shared {
+        source: Source::new(Arc::clone(storage), &plan.manifest)?,
+        owner,
+        read_max: (READS_MAX / options.threads.max(1) as u64).clamp(READ_MIN, READ_MAX),
+    });
+    progress.start(Some(plan.entries.size()));
+    let pool = Pool::start(&shared, options.threads.max(1))?;
+    let reuse = existing == Existing::Update;
+    pool.run(|units| produce(plan, &shared, reuse, units), progress).await?;
+    restore_control_file(plan, &shared).await?;
+    let (plan, recovery) = (Arc::clone(plan), options.recovery.clone());
+    let made_on = options.made_on.clone();
+    blocking(move |cancelled| {
+        if finish::recovery_settings(&plan, &recovery, &made_on, owner)? {
+            tracing::info!("write updated {}/postgresql.auto.conf", plan.layout.data.display());
+        }
+        finish::backup_manifest(&plan, &backup_manifest, owner)?;
+        systems.sync()?;
+        cancelled.check()?;
+        tracing::info!(
+            "restore global/pg_control (performed last to ensure aborted restores cannot be started)"
+        );
+        finish::publish(&plan)
+    })
+    .await?;
+    progress.finish();
+    Ok(())
+}
+
+/// Makes room for the files.
+fn prepare(
+    plan: &RestorePlan,
+    existing: Existing,
+    cancelled: &cancel::Cancelled,
+) -> Result<(Owner, FileSystems), Error> {
+    // Once more, right before the first change: the plan may have been made a while ago.
+    let occupied = check(&plan.layout, existing)?;
+    let control = &plan.entries.control;
+    let owner = Owner::for_target(&plan.layout.data, (control.uid, control.gid));
+    tree::begin(plan, owner)?;
+    if occupied {
+        let removed = clean::clean(plan, existing, cancelled)?;
+        tracing::info!("removed {removed} files, links and paths that the backup does not have");
+    }
+    cancelled.check()?;
+    tree::make(plan, owner)?;
+    Ok((owner, FileSystems::of(&plan.layout)?))
+}
+
+/// Looks up the block maps of all files, in order, and sends the units that they make.
+async fn produce(
+    plan: &RestorePlan,
+    shared: &Shared,
+    reuse: bool,
+    units: Sender<Unit>,
+) -> Result<(), Error> {
+    let mut builder = UnitBuilder::new(shared.source.block_size);
+    let mut ready = Vec::new();
+    for entries in plan.entries.files.chunks(ENTRIES_AT_A_TIME) {
+        let mut maps = shared.source.maps(entries).await?.into_iter();
+        for entry in entries {
+            let job = FileJob::new(entry.clone(), plan.layout.resolve(&entry.path), reuse);
+            builder.push(job, maps.next().unwrap_or_default(), &mut ready);
+            send(&mut ready, &units).await?;
+        }
+    }
+    builder.finish(&mut ready);
+    send(&mut ready, &units).await
+}
+
+async fn send(ready: &mut Vec<Unit>, units: &Sender<Unit>) -> Result<(), Error> {
+    for unit in ready.drain(..) {
+        units.send(unit).await.map_err(|_| Error::WorkerLost)?;
+    }
+    Ok(())
+}
+
+/// Restores the control file under its temporary name.
+async fn restore_control_file(plan: &Arc<RestorePlan>, shared: &Arc<Shared>) -> Result<(), Error> {
+    let control = &plan.entries.control;
+    let mut maps = shared.source.maps(std::slice::from_ref(control)).await?;
+    let map: BlockMap = maps.pop().unwrap_or_default();
+    let pending = plan.layout.data.join(CONTROL_FILE_PENDING);
+    let job = FileJob::new(control.clone(), pending.clone(), false);
+    let mut ready = Vec::new();
+    let mut builder = UnitBuilder::new(shared.source.block_size);
+    builder.push(job, map, &mut ready);
+    builder.finish(&mut ready);
+    let mut worker = Worker::new(Arc::clone(shared), Handle::current());
+    blocking(move |_| {
+        clean::remove_file(&pending)?;
+        ready.iter().try_for_each(|unit| worker.run(unit).map(drop))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Looks at the target before anything is written, and refuses whatever could destroy something: a
+//! running server, files that nobody said may go, directories that do not belong to this cluster.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    restore::{
+        Error,
+        plan::{Layout, MARKER, Root},
+    },
+    types::ErrorCode,
+};
+
+/// What may be done with files that are in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing: the directories must be empty.
+    Refuse,
+    /// They are removed (`--force`).
+    Replace,
+    /// Those that are as they must be stay, blocks that differ are written (`--delta`).
+    Update,
+}
+
+/// Checks the target; `Ok` says whether it holds files.
+pub fn check(layout: &Layout, existing: Existing) -> Result<bool, Error> {
+    check_data_directory(&layout.data)?;
+    check_not_running(&layout.data)?;
+    check_apart(layout)?;
+    let mut occupied = false;
+    for root in &layout.roots {
+        if is_empty(&root.directory)? {
+            continue;
+        }
+        occupied = true;
+        check_may_change(layout, root, existing)?;
+    }
+    Ok(occupied)
+}
+
+fn check_data_directory(data: &Path) -> Result<(), Error> {
+    if !data.is_absolute() || data.parent().is_none() {
+        let what = format!("'{}' cannot be a data directory", data.display());
+        return Err(Error::refused(ErrorCode::OptionInvalidValue, what, "give an absolute path"));
+    }
+    let directory = match fs::metadata(data) {
+        Ok(metadata) => return check_owner(data, &metadata),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => data.parent(),
+        Err(error) => return Err(Error::target("look at", data, ErrorCode::PathOpen)(error)),
+    };
+    match directory.is_some_and(Path::is_dir) {
+        true => Ok(()),
+        false => Err(Error::refused(
+            ErrorCode::PathMissing,
+            format!("data directory '{}' does not exist, nor does its parent", data.display()),
+            "check pg1-path, or make the directory",
+        )),
+    }
+}
+
+fn check_owner(data: &Path, metadata: &fs::Metadata) -> Result<(), Error> {
+    let data = data.display();
+    if !metadata.is_dir() {
+        let what = format!("'{data}' is not a directory");
+        return Err(Error::refused(ErrorCode::PathOpen, what, "check pg1-path"));
+    }
+    let me = rustix::process::geteuid();
+    match me.is_root() || metadata.uid() == me.as_raw() {
+        true => Ok(()),
+        false => Err(Error::refused(
+            ErrorCode::FileOwner,
+            format!("'{data}' belongs to user {}, not to the user of this program", metadata.uid()),
+            "run the restore as the owner of the data directory",
+        )),
+    }
+}
+
+/// Whether the process in the file still lives cannot be told from inside of a container, so the
+/// file alone decides.
+fn check_not_running(data: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(data.join("postmaster.pid")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::target("look at", data, ErrorCode::PathOpen)(error)),
+        Ok(_) => Err(Error::refused(
+            ErrorCode::PgRunning,
+            "unable to restore while PostgreSQL is running",
+            format!(
+                "presence of 'postmaster.pid' in '{}' indicates PostgreSQL is running\n\
+                 remove 'postmaster.pid' only if PostgreSQL is not running",
+                data.display()
+            ),
+        )),
+    }
+}
+
+/// Two names may lead to one directory through links of the file system.
+fn check_apart(layout: &Layout) -> Result<(), Error> {
+    let data = real(&layout.data)?;
+    let mut seen: Vec<(PathBuf, &Root)> = Vec::new();
+    for root in &layout.roots[1..] {
+        let place = real(&root.directory)?;
+        let overlaps = |other: &Path| place.starts_with(other) || other.starts_with(&place);
+        let clash = match overlaps(&data) {
+            true => Some(&layout.roots[0]),
+            false => seen.iter().find(|(other, _)| overlaps(other)).map(|(_, root)| *root),
+        };
+        if let Some(other) = clash {
+            let (a, b) = (root.directory.display(), other.directory.display());
+            let what = format!("'{a}' and '{b}' are not two separate directories");
+            return Err(Error::refused(
+                ErrorCode::LinkDestination,
+                what,
+                "map one of them elsewhere",
+            ));
+        }
+        seen.push((place, root));
+    }
+    Ok(())
+}
+
+/// The path without links, as far as it exists.
+fn real(path: &Path) -> Result<PathBuf, Error> {
+    let mut missing = Vec::new();
+    let mut existing = path;
+    loop {
+        match fs::canonicalize(existing) {
+            Ok(mut real) => {
+                real.extend(missing.iter().rev());
+                return Ok(real);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::target("look at", path, ErrorCode::PathOpen)(error)),
+        }
+        match (existing.parent(), existing.file_name()) {
+            (Some(parent), Some(name)) => {
+                missing.push(name.to_owned());
+                existing = parent;
+            }
+            _ => return Ok(path.to_owned()),
+        }
+    }
+}
+
+fn is_empty(directory: &Path) -> Result<bool, Error> {
+    match fs::read_dir(directory) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(Error::target("list", directory, ErrorCode::PathOpen)(error)),
+    }
+}
+
+/// Whether the files in a root may be removed or changed.
+fn check_may_change(layout: &Layout, root: &Root, existing: Existing) -> Result<(), Error> {
+    let directory = root.directory.display();
+    let what = format!("unable to restore to path '{directory}' because it contains files");
+    if existing == Existing::Refuse {
+        let hint = "use --delta to keep what is as it must be, or --force to replace everything";
+        return Err(Error::refused(ErrorCode::PathNotEmpty, what, hint));
+    }
+    let ours = match &root.prefix {
+        None => is_data_directory(&layout.data),
+        Some(_) => layout.links.iter().filter(|link| root.directory.starts_with(&link.target)).any(
+            |link| fs::read_link(link.path.under(&layout.data)).ok().as_ref() == Some(&link.target),
+        ),
+    };
+    match ours {
+        true => Ok(()),
+        false => Err(Error::refused(
+            ErrorCode::PathNotEmpty,
+            what,
+            match root.prefix {
+                None => {
+                    "neither 'PG_VERSION' nor 'backup_manifest' is there to confirm that it is a \
+                     data directory, so --delta and --force do not apply: empty it by hand"
+                }
+                Some(_) => {
+                    "no link in the data directory leads there, so it may belong to another \
+                     cluster: map the tablespace or link elsewhere, or empty the directory by hand"
+                }
+            },
+        )),
+    }
+}
+
+fn is_data_directory(data: &Path) -> bool {
+    ["PG_VERSION", "backup_manifest", MARKER].iter().any(|name| data.join(name).is_file())
+}

@@ -1,0 +1,152 @@
+//! What is made in the target: directories, files, and `pg_control`, which comes last.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::layout::Layout;
+use crate::{
+    repo::file_list::{EntryKind, FileEntry},
+    restore::{Error, RecoveryTarget},
+    types::{DataPath, ErrorCode},
+};
+
+/// The file without which PostgreSQL cannot start, and so the last to be put in place.
+pub const CONTROL_FILE: &str = "global/pg_control";
+/// The name under which it is prepared.
+pub const CONTROL_FILE_PENDING: &str = "global/pg_control.pgstrata";
+
+/// A file in the data directory that says a restore is under way, or was cut short.
+pub const MARKER: &str = "pgstrata.restoring";
+
+/// Permission bits that count; others (setuid and the like) are dropped.
+const MODE_MASK: u32 = 0o777;
+
+/// A directory to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedDirectory {
+    /// The path from the data directory.
+    pub path: DataPath,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// The entries of a backup, sorted out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entries {
+    /// Directories, parents before children.
+    pub directories: Vec<PlannedDirectory>,
+    /// Files in the order they were stored, without the control file.
+    pub files: Vec<FileEntry>,
+    /// The control file.
+    pub control: FileEntry,
+    /// The mode of the data directory itself, which no entry records.
+    pub data_mode: u32,
+}
+
+impl Entries {
+    /// Sorts out what the file list holds, and refuses a list that contradicts itself.
+    pub fn new(
+        list: Vec<FileEntry>,
+        layout: &Layout,
+        target: &RecoveryTarget,
+    ) -> Result<Self, Error> {
+        let group_reads = list
+            .iter()
+            .any(|entry| entry.path.as_bytes() == b"PG_VERSION" && entry.mode & 0o040 != 0);
+        let data_mode = if group_reads { 0o750 } else { 0o700 };
+        let mut directories = BTreeMap::new();
+        let mut files = Vec::with_capacity(list.len());
+        let mut control = None;
+        for mut entry in list {
+            entry.mode &= MODE_MASK;
+            match entry.kind {
+                EntryKind::Dir => drop(directories.insert(entry.path, entry.mode)),
+                EntryKind::Link { .. } => link(entry.path, layout, data_mode, &mut directories),
+                EntryKind::File { .. } if entry.path.as_bytes() == CONTROL_FILE.as_bytes() => {
+                    control = Some(entry);
+                }
+                EntryKind::File { .. } if is_left_out(&entry.path, layout, target) => {}
+                EntryKind::File { .. } => files.push(entry),
+            }
+        }
+        let control = control.ok_or_else(|| {
+            let what = format!("the backup does not hold '{CONTROL_FILE}'");
+            Error::refused(ErrorCode::FileMissing, what, "restore another backup with --set")
+        })?;
+        add_parents(&mut directories, &files, &control, data_mode);
+        check_names(&directories, &files, &control)?;
+        let directories =
+            directories.into_iter().map(|(path, mode)| PlannedDirectory { path, mode }).collect();
+        Ok(Self { directories, files, control, data_mode })
+    }
+
+    /// The bytes of all files together.
+    pub fn size(&self) -> u64 {
+        self.files.iter().chain([&self.control]).map(size_of).sum()
+    }
+}
+
+/// The size of a file; 0 for anything else.
+pub fn size_of(entry: &FileEntry) -> u64 {
+    match entry.kind {
+        EntryKind::File { size, .. } => size,
+        EntryKind::Dir | EntryKind::Link { .. } => 0,
+    }
+}
+
+/// A link that is not made again becomes a directory; so does what is behind one that is.
+fn link(path: DataPath, layout: &Layout, mode: u32, directories: &mut BTreeMap<DataPath, u32>) {
+    if !layout.links.iter().any(|link| link.path == path) {
+        tracing::warn!("link '{path}' will be restored as a directory at the same location");
+        directories.entry(path).or_insert(mode);
+    }
+}
+
+/// Files of the backup that a restored copy must not have, or that are written anew.
+fn is_left_out(path: &DataPath, layout: &Layout, target: &RecoveryTarget) -> bool {
+    match path.as_bytes() {
+        b"postmaster.pid" | b"postmaster.opts" | b"backup_manifest" => true,
+        b"recovery.signal" | b"standby.signal" => *target != RecoveryTarget::Preserve,
+        // PostgreSQL would make the links to the old places again.
+        b"tablespace_map" => layout.tablespaces_moved,
+        _ => false,
+    }
+}
+
+fn add_parents(
+    directories: &mut BTreeMap<DataPath, u32>,
+    files: &[FileEntry],
+    control: &FileEntry,
+    mode: u32,
+) {
+    let listed: Vec<DataPath> = directories.keys().cloned().collect();
+    let all = listed.iter().chain(files.iter().chain([control]).map(|file| &file.path));
+    for path in all {
+        let mut parent = path.parent();
+        while let Some(path) = parent.filter(|path| !directories.contains_key(path)) {
+            parent = path.parent();
+            directories.insert(path, mode);
+        }
+    }
+}
+
+/// A name that is there twice, or is a file and a directory, would make the result depend on order.
+fn check_names(
+    directories: &BTreeMap<DataPath, u32>,
+    files: &[FileEntry],
+    control: &FileEntry,
+) -> Result<(), Error> {
+    let mut seen: BTreeSet<&[u8]> = BTreeSet::new();
+    let reserved = [CONTROL_FILE_PENDING, MARKER];
+    for file in files.iter().chain([control]) {
+        let path = file.path.as_bytes();
+        let clash = directories.contains_key(&file.path) || !seen.insert(path);
+        if clash || reserved.iter().any(|name| name.as_bytes() == path) {
+            return Err(Error::refused(
+                ErrorCode::Format,
+                format!("the file list of the backup holds '{}' in a way it cannot", file.path),
+                "the repository was tampered with: restore another backup or repository",
+            ));
+        }
+    }
+    Ok(())
+}

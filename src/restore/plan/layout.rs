@@ -1,0 +1,326 @@
+//! Where the files of a backup go: the data directory, and the directories outside of it that
+//! tablespaces and links lead to. Pure names; the file system is looked at when the plan is executed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Component, Path, PathBuf},
+};
+
+use crate::{
+    repo::{
+        file_list::{EntryKind, FileEntry},
+        manifest::Manifest,
+    },
+    restore::Error,
+    types::{DataPath, ErrorCode},
+};
+
+/// How tablespaces and links shall be placed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlacementOptions {
+    /// Tablespace, by oid or name, and its new directory.
+    pub tablespace_map: BTreeMap<String, PathBuf>,
+    /// The directory that gets a directory for every other tablespace.
+    pub tablespace_map_all: Option<PathBuf>,
+    /// A path in the data directory, and where it shall lead.
+    pub link_map: BTreeMap<String, PathBuf>,
+    /// Whether the links of the backup are made again; else they become directories.
+    pub link_all: bool,
+}
+
+/// A path of the data directory that is a symbolic link, and what is behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedLink {
+    /// The link, from the data directory.
+    pub path: DataPath,
+    /// Its target, absolute.
+    pub target: PathBuf,
+    /// Whether files of the backup lie behind it (false: it is a link to a file).
+    pub is_directory: bool,
+}
+
+/// A directory whose content belongs to the restore: nothing else may be or stay in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// The path in the data directory that it stands for; `None` for the data directory itself.
+    pub prefix: Option<DataPath>,
+    /// The directory.
+    pub directory: PathBuf,
+}
+
+/// Where everything goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The links to make, tablespaces among them.
+    pub links: Vec<PlannedLink>,
+    /// The directories whose content belongs to the restore, the data directory first.
+    pub roots: Vec<Root>,
+    /// Whether a tablespace goes elsewhere than it was.
+    pub tablespaces_moved: bool,
+}
+
+const TABLESPACES: &str = "pg_tblspc";
+
+impl Layout {
+    /// Works out where the entries of a backup go.
+    pub fn new(
+        data: &Path,
+        manifest: &Manifest,
+        entries: &[FileEntry],
+        options: &PlacementOptions,
+    ) -> Result<Self, Error> {
+        let mut layout = Self {
+            data: data.to_owned(),
+            links: Vec::new(),
+            roots: vec![Root { prefix: None, directory: data.to_owned() }],
+            tablespaces_moved: false,
+        };
+        layout.add_tablespaces(manifest, entries, options)?;
+        layout.add_links(entries, options)?;
+        layout.check_targets()?;
+        layout.add_roots(entries);
+        Ok(layout)
+    }
+
+    /// Where an entry goes.
+    pub fn resolve(&self, path: &DataPath) -> PathBuf {
+        for link in &self.links {
+            match below(path, &link.path) {
+                None => {}
+                Some([]) => return link.target.clone(),
+                Some(rest) => return link.target.join(OsStr::from_bytes(rest)),
+            }
+        }
+        path.under(&self.data)
+    }
+
+    fn add_tablespaces(
+        &mut self,
+        manifest: &Manifest,
+        entries: &[FileEntry],
+        options: &PlacementOptions,
+    ) -> Result<(), Error> {
+        let mut unused: BTreeSet<&str> =
+            options.tablespace_map.keys().map(String::as_str).collect();
+        for (oid, name, location) in tablespaces(manifest, entries) {
+            let link: DataPath = format!("{TABLESPACES}/{oid}").parse()?;
+            if !location.starts_with('/') {
+                // An in-place tablespace is a plain directory of the data directory.
+                continue;
+            }
+            let original = path_from_text(&location)?;
+            let by_oid = options.tablespace_map.get_key_value(&oid);
+            let by_name = name.as_ref().and_then(|name| options.tablespace_map.get_key_value(name));
+            for (key, _) in by_oid.iter().chain(&by_name) {
+                unused.remove(key.as_str());
+            }
+            let mapped = one_mapping(&oid, by_oid.map(|m| m.1), by_name.map(|m| m.1))?;
+            let all = || {
+                let directory = name.as_ref().unwrap_or(&oid);
+                options.tablespace_map_all.as_ref().map(|all| all.join(directory))
+            };
+            let target = mapped.or_else(all).unwrap_or_else(|| original.clone());
+            self.tablespaces_moved |= target != original;
+            self.links.push(PlannedLink { path: link, target, is_directory: true });
+        }
+        match unused.first() {
+            None => Ok(()),
+            Some(key) => Err(Error::refused(
+                ErrorCode::TablespaceMap,
+                format!("unable to remap invalid tablespace '{key}'"),
+                "info --set shows the tablespaces of a backup by name and number",
+            )),
+        }
+    }
+
+    fn add_links(
+        &mut self,
+        entries: &[FileEntry],
+        options: &PlacementOptions,
+    ) -> Result<(), Error> {
+        let mut mapped: BTreeMap<DataPath, &PathBuf> = BTreeMap::new();
+        for (name, target) in &options.link_map {
+            let path = DataPath::new(name.as_bytes())?;
+            if path.is_within(TABLESPACES) {
+                return Err(link_map(name, "tablespaces are moved with tablespace-map"));
+            }
+            let entry = entries.iter().find(|entry| entry.path == path);
+            let entry = entry.ok_or_else(|| {
+                link_map(name, "the name must be that of a link, directory or file of the backup")
+            })?;
+            let is_directory = !matches!(entry.kind, EntryKind::File { .. });
+            self.links.push(PlannedLink {
+                target: absolute_link(&self.data, &path, target)?,
+                path: path.clone(),
+                is_directory,
+            });
+            mapped.insert(path, target);
+        }
+        for entry in entries {
+            let EntryKind::Link { target } = &entry.kind else { continue };
+            if options.link_all
+                && !mapped.contains_key(&entry.path)
+                && !entry.path.is_within(TABLESPACES)
+            {
+                let recorded = path_from_text(target)?;
+                let target = absolute_link(&self.data, &entry.path, &recorded)?;
+                let path = entry.path.clone();
+                let is_directory = entries
+                    .iter()
+                    .any(|entry| below(&entry.path, &path).is_some_and(|rest| !rest.is_empty()));
+                self.links.push(PlannedLink { path, target, is_directory });
+            }
+        }
+        Ok(())
+    }
+
+    /// No target may be relative, climb, lie in the data directory or hold it, or be there twice.
+    fn check_targets(&self) -> Result<(), Error> {
+        for (index, link) in self.links.iter().enumerate() {
+            let tablespace = link.path.is_within(TABLESPACES);
+            let refuse = |code, what: String| {
+                let path = &link.path;
+                let target = link.target.display();
+                Err(Error::refused(code, format!("'{path}' cannot lead to '{target}': {what}"), ""))
+            };
+            if !is_plain(&link.target) {
+                let code = if tablespace { ErrorCode::TablespaceMap } else { ErrorCode::LinkMap };
+                return refuse(code, "the path is not absolute, or holds '.' or '..'".to_owned());
+            }
+            if overlap(&link.target, &self.data) {
+                let data = self.data.display();
+                return refuse(
+                    ErrorCode::LinkDestination,
+                    format!("it must neither be in the data directory '{data}' nor hold it"),
+                );
+            }
+            let clash = self.links[..index].iter().find(|other| match tablespace {
+                true => other.target == link.target,
+                false => overlap(&other.target, &link.target),
+            });
+            if let Some(other) = clash {
+                let code =
+                    if tablespace { ErrorCode::TablespaceMap } else { ErrorCode::LinkDestination };
+                return refuse(code, format!("'{}' leads there too", other.path));
+            }
+        }
+        Ok(())
+    }
+
+    /// In a tablespace's directory only the directory of the cluster's version is ours.
+    fn add_roots(&mut self, entries: &[FileEntry]) {
+        let mut versions: BTreeSet<DataPath> = BTreeSet::new();
+        for entry in entries.iter().filter(|entry| entry.path.is_within(TABLESPACES)) {
+            let mut parts = entry.path.as_bytes().split(|&b| b == b'/');
+            if let (Some(a), Some(b), Some(c)) = (parts.next(), parts.next(), parts.next())
+                && let Ok(path) = DataPath::new(&[a, b, c].join(&b'/'))
+            {
+                versions.insert(path);
+            }
+        }
+        for link in self.links.iter().filter(|link| link.is_directory) {
+            if !link.path.is_within(TABLESPACES) {
+                let (prefix, directory) = (Some(link.path.clone()), link.target.clone());
+                self.roots.push(Root { prefix, directory });
+                continue;
+            }
+            for version in &versions {
+                if let Some(rest) = below(version, &link.path) {
+                    let directory = link.target.join(OsStr::from_bytes(rest));
+                    self.roots.push(Root { prefix: Some(version.clone()), directory });
+                }
+            }
+        }
+    }
+}
+
+/// What follows `prefix` in `path`, empty for `prefix` itself; `None` where it is not below it.
+fn below<'a>(path: &'a DataPath, prefix: &DataPath) -> Option<&'a [u8]> {
+    match path.as_bytes().strip_prefix(prefix.as_bytes())? {
+        [] => Some(&[]),
+        [b'/', rest @ ..] => Some(rest),
+        _ => None,
+    }
+}
+
+/// Oid, name and location of each tablespace: the manifest's, and links that only the list has.
+fn tablespaces(
+    manifest: &Manifest,
+    entries: &[FileEntry],
+) -> Vec<(String, Option<String>, String)> {
+    let recorded = manifest.tablespaces.iter();
+    let mut all: Vec<_> = recorded
+        .map(|record| (record.oid.to_string(), record.name.clone(), record.location.clone()))
+        .collect();
+    for entry in entries {
+        if let EntryKind::Link { target } = &entry.kind
+            && let Some(oid) = entry.path.as_bytes().strip_prefix(b"pg_tblspc/")
+            && let Ok(oid) = str::from_utf8(oid)
+            && !oid.contains('/')
+            && all.iter().all(|(known, ..)| known != oid)
+        {
+            all.push((oid.to_owned(), None, target.clone()));
+        }
+    }
+    all
+}
+
+fn one_mapping(
+    oid: &str,
+    by_oid: Option<&PathBuf>,
+    by_name: Option<&PathBuf>,
+) -> Result<Option<PathBuf>, Error> {
+    match (by_oid, by_name) {
+        (Some(a), Some(b)) if a != b => Err(Error::refused(
+            ErrorCode::TablespaceMap,
+            format!("tablespace {oid} is mapped by its number and by its name to different paths"),
+            "",
+        )),
+        (a, b) => Ok(a.or(b).cloned()),
+    }
+}
+
+fn link_map(name: &str, hint: &str) -> Error {
+    Error::refused(ErrorCode::LinkMap, format!("unable to map link '{name}'"), hint)
+}
+
+/// The path whose text form is `text`: an optional `/`, then a path whose odd bytes are `%XX`.
+fn path_from_text(text: &str) -> Result<PathBuf, Error> {
+    match text.strip_prefix('/') {
+        Some(rest) => Ok(rest.parse::<DataPath>()?.under(Path::new("/"))),
+        // Climbing is what a relative link does; it is judged once it is absolute.
+        None => Ok(PathBuf::from(text)),
+    }
+}
+
+/// Makes a link's target absolute: it counts from the directory that holds the link.
+fn absolute_link(data: &Path, link: &DataPath, target: &Path) -> Result<PathBuf, Error> {
+    let start = match link.parent() {
+        Some(parent) => parent.under(data),
+        None => data.to_owned(),
+    };
+    let mut absolute = PathBuf::new();
+    for component in start.join(target).components() {
+        match component {
+            Component::ParentDir if !absolute.pop() => {
+                return Err(link_map(&link.to_string(), "its target climbs above the root"));
+            }
+            Component::ParentDir | Component::CurDir => {}
+            other => absolute.push(other),
+        }
+    }
+    Ok(absolute)
+}
+
+fn is_plain(path: &Path) -> bool {
+    let normal = |c: Component<'_>| matches!(c, Component::RootDir | Component::Normal(_));
+    path.is_absolute() && path.components().all(normal) && path.parent().is_some()
+}
+
+fn overlap(a: &Path, b: &Path) -> bool {
+    a.starts_with(b) || b.starts_with(a)
+}

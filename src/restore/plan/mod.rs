@@ -1,0 +1,30 @@
+//! The plan of a restore: what will be done, as plain data. It is made, checked and shown before
+//! the target is touched.
+
+mod entries;
+mod layout;
+mod time;
+mod timeline;
+pub mod wal;
+
+pub use entries::{CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, PlannedDirectory, size_of};
+pub use layout::{Layout, PlacementOptions, PlannedLink, Root};
+pub use time::parse_target_time;
+pub use timeline::{ArchiveView, TimelineDecision};
+
+use crate::repo::manifest::Manifest;
+
+/// What a restore will do.
+#[derive(Clone, Debug)]
+pub struct RestorePlan {
+    /// The backup.
+    pub manifest: Manifest,
+    /// Where everything goes.
+    pub layout: Layout,
+    /// What is made there.
+    pub entries: Entries,
+    /// The timeline that recovery will follow.
+    pub timeline: TimelineDecision,
+    /// What whoever asked for the restore should know.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,60 @@
+//! What is asked of a restore: where recovery shall stop, and on which timeline.
+
+use crate::types::{Lsn, TimeLine};
+
+/// Where recovery is to stop, and in what state the server then is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecoveryTarget {
+    /// At the end of the archived WAL.
+    Latest,
+    /// As soon as the copy is consistent.
+    Immediate,
+    /// At a time; the text goes to PostgreSQL as it is.
+    Time(String),
+    /// At a position.
+    Lsn(Lsn),
+    /// At a transaction; the text goes to PostgreSQL as it is.
+    Xid(String),
+    /// At a restore point.
+    Name(String),
+    /// Never: the server becomes a standby.
+    Standby,
+    /// Where the settings in the backup say.
+    Preserve,
+    /// At the end of what is in pg_wal: no recovery settings are written.
+    None,
+}
+
+/// What the server does at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum TargetAction {
+    Pause,
+    Promote,
+    Shutdown,
+}
+
+/// Which timeline recovery shall follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimelineChoice {
+    /// Not said: the newest, except for [`RecoveryTarget::Immediate`].
+    Default,
+    /// The newest in the archive.
+    Latest,
+    /// The one of the backup.
+    Current,
+    /// This one.
+    Number(TimeLine),
+}
+
+impl RecoveryTarget {
+    /// Whether recovery reads WAL behind the end of the backup.
+    pub fn goes_on(&self) -> bool {
+        !matches!(self, Self::Immediate | Self::Preserve | Self::None)
+    }
+
+    /// Whether recovery settings are written.
+    pub fn has_settings(&self) -> bool {
+        !matches!(self, Self::Preserve | Self::None)
+    }
+}

@@ -1,0 +1,4 @@
+//! What the tests of the restore engine share: a store in memory, and small repositories in it.
+
+pub(crate) mod memory;
+pub(crate) mod repository;

@@ -1,0 +1,67 @@
+//! Errors as the log shows them.
+
+use crate::types::Failure;
+
+/// Writes an error to the log and says which code to exit with.
+pub fn report(error: &dyn Failure) -> u8 {
+    let code = error.code().exit_code();
+    let text = with_causes(error);
+    match error.hint() {
+        Some(hint) => tracing::error!(code = u64::from(code), hint = hint.as_str(), "{text}"),
+        None => tracing::error!(code = u64::from(code), "{text}"),
+    }
+    code
+}
+
+/// The line for an error that comes before there is a log, and the code to exit with.
+pub(super) fn early(error: &dyn Failure) -> (String, u8) {
+    let code = error.code().exit_code();
+    (super::log::early_line(code, with_causes(error), error.hint()), code)
+}
+
+/// The text of an error and of those of its causes that it does not repeat itself.
+fn with_causes(error: &dyn Failure) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ErrorCode;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Sample {
+        #[error("unable to read 'x': {0}")]
+        Repeats(#[source] std::io::Error),
+        #[error("unable to read 'x'")]
+        Omits(#[source] std::io::Error),
+    }
+
+    impl Failure for Sample {
+        fn code(&self) -> ErrorCode {
+            ErrorCode::FileRead
+        }
+
+        fn hint(&self) -> Option<String> {
+            Some("look.\nlook again.".into())
+        }
+    }
+
+    #[test]
+    fn a_cause_is_shown_once() {
+        let cause = || std::io::Error::other("disk gone");
+        let expected = "P00  ERROR: [042]: unable to read 'x': disk gone\n            \
+                        HINT: look.\n            HINT: look again.\n";
+        assert_eq!(early(&Sample::Repeats(cause())), (expected.into(), 42));
+        assert_eq!(early(&Sample::Omits(cause())), (expected.into(), 42));
+    }
+}
