@@ -12,6 +12,7 @@ mod info;
 mod repo_get;
 mod repo_ls;
 mod repo_path;
+mod restore;
 mod signal;
 mod stanza_create;
 mod stanza_delete;
@@ -63,6 +64,7 @@ pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
         CommandName::StanzaUpgrade => stanza_upgrade::run(config, out).await,
         CommandName::Start => start::run(config, out).await,
         CommandName::Stop => stop::run(config, out).await,
+        CommandName::Restore => restore::run(config, ui, out).await,
         _ => Err(Error::NotACommand),
     }
 }

@@ -18,10 +18,7 @@ const HISTORY_MAX: usize = 16 << 20;
 const NAMED_MAX: usize = 20;
 
 /// What the archive holds that decides on the timeline; histories of timelines after `newer_than`.
-pub(super) async fn view(
-    archive: &WalArchive,
-    newer_than: TimeLine,
-) -> Result<ArchiveView, Error> {
+pub(super) async fn view(archive: &WalArchive, newer_than: TimeLine) -> Result<ArchiveView, Error> {
     let mut histories = BTreeMap::new();
     let listed = archive.list_timeline_histories().await?;
     for timeline in listed.into_iter().filter(|timeline| *timeline > newer_than) {

@@ -10,9 +10,7 @@ use super::{
     plan::{ArchiveView, parse_target_time},
 };
 use crate::{
-    repo::{
-        self, archive::WalArchive, backup_list, manifest::Manifest, stanza::StanzaHistory,
-    },
+    repo::{self, archive::WalArchive, backup_list, manifest::Manifest, stanza::StanzaHistory},
     storage::Storage,
     types::{ArchiveId, BackupLabel, ErrorCode, Lsn, StanzaName, TimeLine},
 };
@@ -60,9 +58,7 @@ impl Request {
         let goal = self.goal(local)?;
         let (candidates, unreadable) = self.candidates(storage, goal).await?;
         let chosen = match self.timeline {
-            TimelineChoice::Number(timeline) => {
-                on_the_way(storage, &candidates, timeline).await?
-            }
+            TimelineChoice::Number(timeline) => on_the_way(storage, &candidates, timeline).await?,
             _ => candidates.first().cloned(),
         };
         match (chosen, unreadable) {
@@ -97,9 +93,7 @@ impl Request {
     fn goal(&self, local: &TimeZone) -> Result<Goal, Error> {
         match &self.target {
             _ if self.set.is_some() => Ok(Goal::Newest),
-            RecoveryTarget::Time(text) => {
-                parse_target_time(text, local).map(Goal::StoppedBefore)
-            }
+            RecoveryTarget::Time(text) => parse_target_time(text, local).map(Goal::StoppedBefore),
             RecoveryTarget::Lsn(lsn) => Ok(Goal::StoppedUpTo(*lsn)),
             _ => Ok(Goal::Newest),
         }

@@ -44,9 +44,7 @@ pub async fn plan(
     if *target != RecoveryTarget::None {
         archive::check_needed(&archive, &manifest).await?;
     }
-    warnings.extend(
-        archive::check_onward(&archive, &manifest, target, &timeline, &view).await?,
-    );
+    warnings.extend(archive::check_onward(&archive, &manifest, target, &timeline, &view).await?);
     let damaged = manifest.page_errors.len();
     if damaged > 0 {
         let label = &manifest.label;

@@ -19,7 +19,7 @@ use crate::{
         RecoveryTarget, TargetAction,
         plan::{Entries, Layout, PlacementOptions},
     },
-    types::{CompressType, Compression, ErrorCode, Failure, progress::NoProgress},
+    types::{CompressType, Compression, ErrorCode, Failure, TimeLine, progress::NoProgress},
 };
 
 /// A repository in memory and an empty directory to restore into.
@@ -49,7 +49,12 @@ impl Bench {
         let list = FileList::read(&*self.storage, &manifest).await?;
         let layout = Layout::new(&self.data(), &manifest, &list.files, placement)?;
         let entries = Entries::new(list.files, &layout, &RecoveryTarget::Latest)?;
-        Ok(Arc::new(RestorePlan { manifest, layout, entries }))
+        let timeline = crate::restore::plan::TimelineDecision {
+            history: crate::postgres::TimelineHistory::without_ancestors(TimeLine(1)),
+            setting: None,
+            note: None,
+        };
+        Ok(Arc::new(RestorePlan { manifest, layout, entries, timeline, warnings: Vec::new() }))
     }
 
     async fn restore(&self, existing: Existing) -> Result<Arc<RestorePlan>, Error> {
