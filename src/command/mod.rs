@@ -5,6 +5,7 @@ mod annotate;
 mod archive_get;
 mod archive_push;
 mod backup;
+mod check;
 mod cluster;
 mod context;
 mod error;
@@ -56,6 +57,7 @@ pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
         CommandName::ArchivePush => archive_push::run(config).await,
         CommandName::Backup => backup::run(config, ui).await,
         CommandName::Info => info::run(config, out).await,
+        CommandName::Check => check::run(config, out).await,
         CommandName::Annotate => annotate::run(config, out).await,
         CommandName::RepoGet => repo_get::run(config, out).await,
         CommandName::RepoLs => repo_ls::run(config, out).await,
