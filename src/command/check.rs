@@ -20,7 +20,6 @@ use crate::{
     postgres::{self, SqlClient},
     repo::{
         archive::{StoredWal, WalArchive},
-        lock,
         stanza::StanzaHistory,
     },
     types::{
@@ -67,7 +66,6 @@ type Checked = (Repo, ArchiveId);
 /// Checks the cluster and every repository.
 pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
-    lock::check_not_stopped(&config.lock_path, stanza)?;
     let mut report = Report { stanza: stanza.to_string(), ..Report::default() };
     let checked = check(config, stanza, &mut report).await;
     if config.output == OutputFormat::Json {

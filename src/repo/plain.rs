@@ -23,8 +23,8 @@ enum State {
     Header(Vec<u8>),
     /// A metadata object; the last bytes seen may be its trailer.
     Metadata { hasher: Sha256Hasher, tail: Vec<u8> },
-    /// A zstd frame; whether it has ended.
-    FileList { decoder: Decoder<'static>, ended: bool },
+    /// A zstd stream; whether it has ended.
+    Stream { decoder: Decoder<'static>, ended: bool },
 }
 
 impl PlainReader {
@@ -52,7 +52,7 @@ impl PlainReader {
                 plain.extend(tail.drain(..body));
                 Ok(())
             }
-            State::FileList { decoder, ended } => inflate(decoder, ended, stored, plain)
+            State::Stream { decoder, ended } => inflate(decoder, ended, stored, plain)
                 .map_err(|error| Error::format(&self.object, error.to_string())),
         }
     }
@@ -67,8 +67,8 @@ impl PlainReader {
                 true => Ok(()),
                 false => Err(Error::Damaged { object: self.object, what: "SHA-256" }),
             },
-            State::FileList { ended: true, .. } => Ok(()),
-            State::FileList { ended: false, .. } => Err(too_short),
+            State::Stream { ended: true, .. } => Ok(()),
+            State::Stream { ended: false, .. } => Err(too_short),
         }
     }
 }
@@ -77,19 +77,18 @@ impl State {
     fn after(header: &[u8], object: &str) -> Result<Self, Error> {
         let ObjectHeader { kind, compress, .. } = ObjectHeader::decode_any(header, object)?;
         match kind {
-            ObjectKind::Manifest
-            | ObjectKind::Stanza
-            | ObjectKind::Annotation
-            | ObjectKind::BackupManifest => {
+            ObjectKind::Manifest | ObjectKind::Stanza | ObjectKind::Annotation => {
                 let mut hasher = Sha256Hasher::new();
                 hasher.update(header);
                 Ok(Self::Metadata { hasher, tail: Vec::new() })
             }
-            ObjectKind::FileList if compress == CompressType::Zst => {
+            ObjectKind::FileList | ObjectKind::BackupManifest if compress == CompressType::Zst => {
                 let failed = |error: std::io::Error| Error::format(object, error.to_string());
-                Ok(Self::FileList { decoder: Decoder::new().map_err(failed)?, ended: false })
+                Ok(Self::Stream { decoder: Decoder::new().map_err(failed)?, ended: false })
             }
-            ObjectKind::FileList => Err(Error::format(object, "its compression is unknown")),
+            ObjectKind::FileList | ObjectKind::BackupManifest => {
+                Err(Error::format(object, "its compression is unknown"))
+            }
             ObjectKind::Wal | ObjectKind::MapBundle | ObjectKind::Bundle => {
                 Err(Error::format(object, "it has no plain form by itself"))
             }
@@ -107,7 +106,7 @@ fn inflate(
     let mut buffer = vec![0; STEP];
     loop {
         if *ended && input.pos() < stored.len() {
-            return Err(std::io::Error::other("bytes follow the end of the list"));
+            return Err(std::io::Error::other("bytes follow the end of the stream"));
         }
         let mut output = OutBuffer::around(&mut buffer[..]);
         let hint = decoder.run(&mut input, &mut output)?;
@@ -133,8 +132,8 @@ mod tests {
         reader.finish().map(|()| plain)
     }
 
-    fn file_list(text: &[u8]) -> Vec<u8> {
-        let header = ObjectHeader::new(ObjectKind::FileList, CompressType::Zst);
+    fn compressed(kind: ObjectKind, text: &[u8]) -> Vec<u8> {
+        let header = ObjectHeader::new(kind, CompressType::Zst);
         let mut stored = header.encode().to_vec();
         stored.extend(zstd::stream::encode_all(text, 3).unwrap());
         stored
@@ -143,8 +142,9 @@ mod tests {
     #[test]
     fn both_forms_are_read_however_the_bytes_are_cut() {
         let text: Vec<u8> = (0..300_000u32).flat_map(|n| (n / 5).to_le_bytes()).collect();
-        let metadata = metadata::frame(ObjectKind::BackupManifest, &text);
-        for stored in [&metadata[..], &file_list(&text)] {
+        let metadata = metadata::frame(ObjectKind::Annotation, &text);
+        let list = compressed(ObjectKind::FileList, &text);
+        for stored in [&metadata, &list[..], &compressed(ObjectKind::BackupManifest, &text)] {
             for step in [1, 15, 16, 17, 4096, stored.len()] {
                 assert_eq!(plain(stored, step).unwrap(), text, "{step}");
             }
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn cut_or_changed_bytes_are_an_error() {
         let metadata = metadata::frame(ObjectKind::Manifest, b"{\"a\":1}").to_vec();
-        for stored in [metadata, file_list(b"{\"a\":1}\n")] {
+        for stored in [metadata, compressed(ObjectKind::FileList, b"{\"a\":1}\n")] {
             for end in 0..stored.len() {
                 assert!(plain(&stored[..end], 7).is_err(), "{end}");
             }
