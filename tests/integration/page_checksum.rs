@@ -42,7 +42,7 @@ for_each_version! {
         let shown: serde_json::Value = serde_json::from_str(&shown.stdout).expect("JSON");
         assert_eq!(shown[0]["backup"][0]["error-list"], serde_json::json!([relation]));
         let text = site.run(&[&set, "info"]).ok();
-        text.says("page checksum error").says(&relation);
+        text.says("error list: ").says(&relation);
         // What was sent is what comes back, damage and all.
         let _ = site.restore("r", &[]).verified();
     }
