@@ -112,6 +112,3 @@ impl RawSink for Delivery {
         self.pending.write_all(raw).map_err(Error::file("write", &self.destination))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,13 +1,16 @@
+//! What is delivered, and what is never, named after the failures it must survive.
+
+use std::path::Path;
+
 use proptest::prelude::*;
 
-use super::*;
 use crate::{
     storage::{
         ErrorKind,
         fault::{Fault, Operation, Rule},
     },
     types::{CompressType, Compression, ErrorCode, Failure},
-    wal::{PushOptions, push, test_support::*},
+    wal::{Error, GetOptions, GetOutcome, PushOptions, get, push, tests::support::*},
 };
 
 const NAME: &str = "00000001000000000000000A";
