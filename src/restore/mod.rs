@@ -1,13 +1,18 @@
 //! The restore engine: choose a backup and a timeline, make a plan, execute it, write the recovery
 //! settings. The plan is plain data, so it can be checked and shown before anything is touched.
 
+mod archive;
+mod choose;
 mod error;
 pub mod execute;
 pub mod plan;
+mod prepare;
 pub mod recovery;
 mod target;
 
+pub use choose::Request;
 pub use error::Error;
+pub use prepare::{PlanOptions, plan};
 pub use target::{RecoveryTarget, TargetAction, TimelineChoice};
 
 #[cfg(test)]

@@ -19,8 +19,10 @@ use crate::{
         RecoveryTarget, TargetAction,
         plan::{Entries, Layout, PlacementOptions},
     },
-    types::{CompressType, Compression, ErrorCode, Failure, progress::NoProgress},
+    types::{CompressType, Compression, ErrorCode, Failure, TimeLine, progress::NoProgress},
 };
+
+mod golden;
 
 /// A repository in memory and an empty directory to restore into.
 struct Bench {
@@ -33,6 +35,11 @@ impl Bench {
     fn new() -> Self {
         let memory = MemoryStorage::default();
         Self { storage: Arc::new(memory.clone()), memory, scratch: tempfile::tempdir().unwrap() }
+    }
+
+    /// The repository is `storage` and not in memory.
+    fn on(storage: Arc<dyn Storage>) -> Self {
+        Self { storage, ..Self::new() }
     }
 
     fn data(&self) -> PathBuf {
@@ -49,7 +56,12 @@ impl Bench {
         let list = FileList::read(&*self.storage, &manifest).await?;
         let layout = Layout::new(&self.data(), &manifest, &list.files, placement)?;
         let entries = Entries::new(list.files, &layout, &RecoveryTarget::Latest)?;
-        Ok(Arc::new(RestorePlan { manifest, layout, entries }))
+        let timeline = crate::restore::plan::TimelineDecision {
+            history: crate::postgres::TimelineHistory::without_ancestors(TimeLine(1)),
+            setting: None,
+            note: None,
+        };
+        Ok(Arc::new(RestorePlan { manifest, layout, entries, timeline, warnings: Vec::new() }))
     }
 
     async fn restore(&self, existing: Existing) -> Result<Arc<RestorePlan>, Error> {

@@ -23,4 +23,8 @@ pub struct RestorePlan {
     pub layout: Layout,
     /// What is made there.
     pub entries: Entries,
+    /// The timeline that recovery will follow.
+    pub timeline: TimelineDecision,
+    /// What whoever asked for the restore should know.
+    pub warnings: Vec<String>,
 }

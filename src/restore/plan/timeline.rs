@@ -73,7 +73,8 @@ impl ArchiveView {
 
     fn numbered(&self, backup: &Manifest, timeline: TimeLine) -> Result<TimelineDecision, Error> {
         let own = backup.wal.stop.timeline;
-        if timeline != own && !self.histories.contains_key(&timeline) {
+        // An older timeline cannot have come from this one, whatever its history says.
+        if timeline > own && !self.histories.contains_key(&timeline) {
             return Err(missing_history(timeline, "which is needed to follow that timeline", ""));
         }
         if !self.reaches(backup, timeline) {
@@ -229,7 +230,9 @@ mod tests {
     fn older_timelines_do_not_matter() {
         let on_three =
             manifest("20261121-092452F", TimeLine(3), Lsn(0x600_0028), Lsn(0x600_0100), 0);
-        assert_eq!(decide(&view(&[], &[1, 2, 3]), &on_three, TimelineChoice::Default), "3 None");
+        let archive = view(&[], &[1, 2, 3]);
+        assert_eq!(decide(&archive, &on_three, TimelineChoice::Default), "3 None");
+        insta::assert_snapshot!(decide(&archive, &on_three, TimelineChoice::Number(TimeLine(1))), @"");
     }
 
     #[test]

@@ -1,0 +1,126 @@
+//! `restore`: brings a backup back into a data directory and tells PostgreSQL how to recover it.
+
+mod options;
+mod report;
+
+use std::{io::Write, path::PathBuf, sync::Arc};
+
+use jiff::{Zoned, tz::TimeZone};
+
+use super::{
+    Error, Result,
+    context::{self, Repo},
+    signal,
+};
+use crate::{
+    config::Config,
+    repo::{
+        lock::{self, Lock, LockKind},
+        manifest::Manifest,
+    },
+    restore::{
+        self, PlanOptions, Request,
+        execute::{self, Existing, Options},
+        plan::RestorePlan,
+    },
+    ui::{self, Ui},
+};
+
+/// Restores a backup, or says what it would do.
+pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
+    let stanza = context::stanza(config)?;
+    let data = options::data_directory(config)?;
+    options::check_supported(config)?;
+    lock::check_not_stopped(&config.lock_path, stanza)?;
+    let _lock = Lock::acquire(&config.lock_path, stanza, LockKind::Restore, "restore")?;
+    let zone = TimeZone::system();
+    let request = options::request(config, stanza);
+    request.check(&zone)?;
+    signal::or_terminated(restore(config, ui, out, request, data, &zone)).await?;
+    Ok(0)
+}
+
+/// Choose, plan, check, execute.
+async fn restore(
+    config: &Config,
+    ui: &Ui,
+    out: &mut dyn Write,
+    request: Request,
+    data: PathBuf,
+    zone: &TimeZone,
+) -> Result<()> {
+    let (repo, manifest) = choose(config, &request, zone).await?;
+    let plan = plan(config, &repo, manifest, data, zone).await?;
+    let options = Options {
+        threads: config.process_max.max(1),
+        existing: options::existing(config),
+        recovery: options::recovery(config, &request, &plan)?,
+        made_on: Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    };
+    execute::check(&plan.layout, options.existing)?;
+    if config.dry_run {
+        return report::write(out, config.output, &repo, &plan, &options, zone);
+    }
+    let progress = ui.progress("restore");
+    execute::execute(&plan, &repo.storage, &options, &*progress).await?;
+    report_done(&plan, &options);
+    Ok(())
+}
+
+/// The backup to restore, from the first repository that has one that fits.
+async fn choose(config: &Config, request: &Request, zone: &TimeZone) -> Result<(Repo, Manifest)> {
+    let mut failed = None;
+    for repo in context::repos(config)? {
+        match request.choose(&repo.storage, zone).await {
+            Ok(Some(manifest)) => return Ok((repo, manifest)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!("repo{}: {error}", repo.key);
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| request.none_found()).into())
+}
+
+/// Makes the plan, and says what is remarkable about it.
+async fn plan(
+    config: &Config,
+    repo: &Repo,
+    manifest: Manifest,
+    data: PathBuf,
+    zone: &TimeZone,
+) -> Result<Arc<RestorePlan>> {
+    tracing::info!(
+        "repo{}: restore backup set {}, recovery will start at {}",
+        repo.key,
+        manifest.label,
+        report::moment(manifest.timestamp.start, zone)
+    );
+    let options = PlanOptions {
+        data,
+        target: options::target(config),
+        timeline: options::timeline(config),
+        placement: options::placement(config),
+    };
+    let plan = restore::plan(&repo.storage, manifest, &options).await?;
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    for link in &plan.layout.links {
+        tracing::info!("map link '{}' to '{}'", link.path, link.target.display());
+    }
+    Ok(Arc::new(plan))
+}
+
+fn report_done(plan: &RestorePlan, options: &Options) {
+    let verb = match options.existing {
+        Existing::Refuse => "restored",
+        Existing::Replace | Existing::Update => "brought up to date",
+    };
+    tracing::info!(
+        "restore size = {}, file total = {} ({verb})",
+        ui::size(plan.entries.size()),
+        plan.entries.files.len() + 1
+    );
+}

@@ -1,0 +1,157 @@
+//! What the configuration says about a restore, as the engine takes it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use super::{Error, Result, context};
+use crate::{
+    config::{self, Config},
+    restore::{
+        RecoveryTarget, Request, TargetAction, TimelineChoice,
+        execute::Existing,
+        plan::{PlacementOptions, RestorePlan},
+        recovery::{RecoverySettings, restore_command},
+    },
+    types::StanzaName,
+};
+
+/// Where to restore to.
+pub(super) fn data_directory(config: &Config) -> Result<PathBuf> {
+    let missing = || Error::OptionRequired { command: "restore", option: "pg1-path".to_owned() };
+    context::pg(config)?.path.clone().ok_or_else(missing)
+}
+
+/// Refuses what would silently restore something else than was asked for.
+pub(super) fn check_supported(config: &Config) -> Result<()> {
+    let asked = &config.restore;
+    let option = match (asked.db_include.is_empty(), asked.db_exclude.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, _) => "db-include",
+        (true, false) => "db-exclude",
+    };
+    Err(Error::NotSupported(format!("option '{option}' (the restore of single databases)")))
+}
+
+/// What is to be restored.
+pub(super) fn request(config: &Config, stanza: &StanzaName) -> Request {
+    Request {
+        stanza: stanza.clone(),
+        set: config.set.clone(),
+        target: target(config),
+        timeline: timeline(config),
+    }
+}
+
+/// Where recovery is to stop.
+pub(super) fn target(config: &Config) -> RecoveryTarget {
+    use config::RestoreTarget as From;
+    match &config.restore.target {
+        From::Latest => RecoveryTarget::Latest,
+        From::Immediate => RecoveryTarget::Immediate,
+        From::Time(text) => RecoveryTarget::Time(text.clone()),
+        From::Lsn(lsn) => RecoveryTarget::Lsn(*lsn),
+        From::Xid(text) => RecoveryTarget::Xid(text.clone()),
+        From::Name(text) => RecoveryTarget::Name(text.clone()),
+        From::Standby => RecoveryTarget::Standby,
+        From::Preserve => RecoveryTarget::Preserve,
+        From::None => RecoveryTarget::None,
+    }
+}
+
+/// Which timeline it is to follow.
+pub(super) fn timeline(config: &Config) -> TimelineChoice {
+    use config::TargetTimeline as From;
+    match config.restore.target_timeline {
+        From::Default => TimelineChoice::Default,
+        From::Latest => TimelineChoice::Latest,
+        From::Current => TimelineChoice::Current,
+        From::Number(timeline) => TimelineChoice::Number(timeline),
+    }
+}
+
+/// Where tablespaces and links go.
+pub(super) fn placement(config: &Config) -> PlacementOptions {
+    let asked = &config.restore;
+    PlacementOptions {
+        tablespace_map: asked.tablespace_map.clone(),
+        tablespace_map_all: asked.tablespace_map_all.clone(),
+        link_map: asked.link_map.clone(),
+        link_all: asked.link_all,
+    }
+}
+
+/// What may be done with files that are in the way.
+pub(super) fn existing(config: &Config) -> Existing {
+    match (config.delta, config.force) {
+        (true, _) => Existing::Update,
+        (false, true) => Existing::Replace,
+        (false, false) => Existing::Refuse,
+    }
+}
+
+/// What recovery is told.
+pub(super) fn recovery(
+    config: &Config,
+    request: &Request,
+    plan: &RestorePlan,
+) -> Result<RecoverySettings> {
+    let asked = &config.restore;
+    let stanza = format!("--stanza={}", request.stanza);
+    let words: Vec<String> = config.carried_options.iter().cloned().chain([stanza]).collect();
+    Ok(RecoverySettings {
+        target: request.target.clone(),
+        exclusive: asked.target_exclusive,
+        action: match asked.target_action {
+            config::TargetAction::Pause => TargetAction::Pause,
+            config::TargetAction::Promote => TargetAction::Promote,
+            config::TargetAction::Shutdown => TargetAction::Shutdown,
+        },
+        timeline: plan.timeline.setting.clone(),
+        restore_command: restore_command(&program(&config.program.invoked)?, &words),
+        options: asked.recovery_options.clone(),
+        archive_mode_off: asked.archive_mode_off,
+    })
+}
+
+/// The absolute path of this program under the name it was started by, which decides where it looks
+/// for its configuration; so a link's name is kept.
+fn program(invoked: &str) -> Result<String> {
+    let invoked = Path::new(invoked);
+    let found = match invoked.components().count() {
+        // The shell found it on the path.
+        0 | 1 => on_the_path(invoked),
+        _ => std::path::absolute(invoked).ok(),
+    };
+    let program = match found {
+        Some(path) => path,
+        None => env::current_exe()?,
+    };
+    let text = program.to_str().map(str::to_owned);
+    text.ok_or_else(|| {
+        Error::NotSupported(format!("a program path that is not UTF-8: {program:?}"))
+    })
+}
+
+fn on_the_path(name: &Path) -> Option<PathBuf> {
+    let directories = env::var_os("PATH")?;
+    env::split_paths(&directories)
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_absolute() && path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_named_absolutely_and_by_the_name_it_was_started_by() {
+        assert_eq!(program("/usr/bin/pgbackrest").unwrap(), "/usr/bin/pgbackrest");
+        let relative = program("./pgstrata").unwrap();
+        assert!(relative.starts_with('/') && relative.ends_with("/pgstrata"), "{relative}");
+        assert!(program("sh").unwrap().ends_with("/sh"));
+        let own = env::current_exe().unwrap();
+        assert_eq!(program("no such program anywhere").unwrap(), own.to_str().unwrap());
+    }
+}

@@ -1,0 +1,136 @@
+//! Looks at the WAL archive for what a recovery will need of it, before anything is touched.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Error, RecoveryTarget,
+    plan::{ArchiveView, TimelineDecision, wal},
+};
+use crate::{
+    postgres::TimelineHistory,
+    repo::{archive::WalArchive, manifest::Manifest},
+    types::{ArchiveFile, ErrorCode, Lsn, TimeLine, WalSegment},
+};
+
+/// The greatest history file that is read, in bytes.
+const HISTORY_MAX: usize = 16 << 20;
+/// How many missing segments are named.
+const NAMED_MAX: usize = 20;
+
+/// What the archive holds that decides on the timeline; histories of timelines after `newer_than`.
+pub(super) async fn view(archive: &WalArchive, newer_than: TimeLine) -> Result<ArchiveView, Error> {
+    let mut histories = BTreeMap::new();
+    let listed = archive.list_timeline_histories().await?;
+    for timeline in listed.into_iter().filter(|timeline| *timeline > newer_than) {
+        histories.insert(timeline, history(archive, timeline).await?);
+    }
+    let newest = archive.newest_by_timeline().await?.into_iter().collect();
+    Ok(ArchiveView { histories, newest })
+}
+
+async fn history(archive: &WalArchive, timeline: TimeLine) -> Result<TimelineHistory, Error> {
+    let name = timeline.history_file_name();
+    let stored = archive.find(ArchiveFile::History(timeline)).await?.ok_or_else(|| {
+        let what = format!("'{name}' went from the archive while it was looked at");
+        Error::refused(ErrorCode::FileMissing, what, "try again")
+    })?;
+    let bytes = archive.read_small(&stored, HISTORY_MAX).await?;
+    TimelineHistory::parse(timeline, &bytes).map_err(|error| {
+        let what = format!("'{name}' in the archive is not valid: {error}");
+        Error::refused(ErrorCode::Format, what, "follow another timeline with --target-timeline")
+    })
+}
+
+/// Refuses where a segment is missing without which the backup cannot become consistent.
+pub(super) async fn check_needed(archive: &WalArchive, backup: &Manifest) -> Result<(), Error> {
+    let missing = archive.missing(wal::needed(backup), NAMED_MAX + 1).await?;
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(Error::refused(
+            ErrorCode::FileMissing,
+            format!(
+                "backup {} cannot be recovered: WAL that it needs to become consistent is not in \
+                 the archive '{}': {}",
+                backup.label,
+                archive.directory(),
+                wal::names(&missing, NAMED_MAX)
+            ),
+            "restore another backup with --set, or push the segments again if a server still has \
+             them",
+        )),
+    }
+}
+
+/// Looks for holes between the backup and the target; what comes back are warnings. A hole before an
+/// LSN target is refused, because recovery could never get there.
+pub(super) async fn check_onward(
+    archive: &WalArchive,
+    backup: &Manifest,
+    target: &RecoveryTarget,
+    decision: &TimelineDecision,
+    view: &ArchiveView,
+) -> Result<Vec<String>, Error> {
+    if !target.goes_on() {
+        return Ok(Vec::new());
+    }
+    let size = backup.cluster.wal_segment_size;
+    let goal = match target {
+        RecoveryTarget::Lsn(lsn) => Some(lsn.0 / size.bytes()),
+        _ => None,
+    };
+    let mut warnings = Vec::new();
+    let mut last = backup.wal_stop().number(size);
+    for range in wal::onward(backup, &decision.history, view) {
+        last = last.max(range.last.number(size));
+        let missing = archive.missing(range, NAMED_MAX + 1).await?;
+        let Some(first) = missing.first() else { continue };
+        if goal.is_some_and(|goal| first.number(size) <= goal) {
+            return Err(hole_before_target(target, &missing));
+        }
+        if goal.is_none() {
+            warnings.push(hole(first.start(size), target, &missing));
+        }
+    }
+    if let RecoveryTarget::Lsn(lsn) = target
+        && goal.is_some_and(|goal| goal > last)
+    {
+        warnings.push(too_short(*lsn, last, decision, size));
+    }
+    Ok(warnings)
+}
+
+fn hole_before_target(target: &RecoveryTarget, missing: &[WalSegment]) -> Error {
+    let lsn = match target {
+        RecoveryTarget::Lsn(lsn) => lsn.to_string(),
+        _ => "the target".to_owned(),
+    };
+    let names = wal::names(missing, NAMED_MAX);
+    Error::refused(
+        ErrorCode::FileMissing,
+        format!("recovery cannot reach {lsn}: WAL before it is not in the archive: {names}"),
+        "choose an earlier target, or a backup behind the hole with --set",
+    )
+}
+
+fn hole(at: Lsn, target: &RecoveryTarget, missing: &[WalSegment]) -> String {
+    let names = wal::names(missing, NAMED_MAX);
+    let effect = match target {
+        RecoveryTarget::Latest => "recovery will end there, and newer changes be lost",
+        RecoveryTarget::Standby => "the standby will wait there",
+        _ => "recovery will fail if the target lies behind it, which cannot be told from here",
+    };
+    format!("there is a hole in the archive at {at}, {effect}; missing: {names}")
+}
+
+fn too_short(
+    lsn: Lsn,
+    last: u64,
+    decision: &TimelineDecision,
+    size: crate::types::WalSegmentSize,
+) -> String {
+    let newest = WalSegment::from_number(last, decision.history.timeline, size);
+    format!(
+        "the archive ends with {newest}, before the target {lsn}: recovery will fail unless more WAL \
+         arrives first"
+    )
+}

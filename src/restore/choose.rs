@@ -1,0 +1,174 @@
+//! Chooses the backup to restore: the one that was asked for, or the newest from which recovery can
+//! reach the target.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{
+    Error, RecoveryTarget, TimelineChoice, archive,
+    plan::{ArchiveView, parse_target_time},
+};
+use crate::{
+    repo::{self, archive::WalArchive, backup_list, manifest::Manifest, stanza::StanzaHistory},
+    storage::Storage,
+    types::{ArchiveId, BackupLabel, ErrorCode, Lsn, StanzaName, TimeLine},
+};
+
+/// What is to be restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The stanza.
+    pub stanza: StanzaName,
+    /// The backup, where one was named.
+    pub set: Option<BackupLabel>,
+    /// Where recovery is to stop.
+    pub target: RecoveryTarget,
+    /// Which timeline it shall follow.
+    pub timeline: TimelineChoice,
+}
+
+/// What a backup must be to be chosen without being named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    Newest,
+    StoppedBefore(Timestamp),
+    StoppedUpTo(Lsn),
+}
+
+impl Request {
+    /// Checks that a backup can be chosen at all, before any repository is looked at.
+    pub fn check(&self, local: &TimeZone) -> Result<(), Error> {
+        self.goal(local).map(drop)
+    }
+
+    /// The newest backup of a repository that fits, `None` where none does.
+    pub async fn choose(
+        &self,
+        storage: &Arc<dyn Storage>,
+        local: &TimeZone,
+    ) -> Result<Option<Manifest>, Error> {
+        if let Some(label) = &self.set {
+            return match Manifest::read(&**storage, &self.stanza, label).await {
+                Ok(manifest) => Ok(Some(manifest)),
+                Err(repo::Error::BackupMissing { .. }) => Ok(None),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let goal = self.goal(local)?;
+        let (candidates, unreadable) = self.candidates(storage, goal).await?;
+        let chosen = match self.timeline {
+            TimelineChoice::Number(timeline) => on_the_way(storage, &candidates, timeline).await?,
+            _ => candidates.first().cloned(),
+        };
+        match (chosen, unreadable) {
+            (None, Some(error)) => Err(error.into()),
+            (Some(newest), _) if goal == Goal::Newest => {
+                self.check_is_current(&**storage, &newest).await?;
+                Ok(Some(newest))
+            }
+            (chosen, _) => Ok(chosen),
+        }
+    }
+
+    /// The error where no repository has a backup that fits.
+    pub fn none_found(&self) -> Error {
+        let (what, hint) = match (&self.set, &self.target) {
+            (Some(label), _) => {
+                (format!("backup set {label} is not valid"), "info lists the backups that exist")
+            }
+            (None, RecoveryTarget::Time(time)) => (
+                format!("unable to find backup set with stop time less than '{time}'"),
+                "the oldest backup decides how far back a recovery can go; info lists them",
+            ),
+            (None, RecoveryTarget::Lsn(lsn)) => (
+                format!("unable to find backup set with lsn less than or equal to '{lsn}'"),
+                "the oldest backup decides how far back a recovery can go; info lists them",
+            ),
+            _ => ("no backup set found to restore".to_owned(), "has a backup been made?"),
+        };
+        Error::refused(ErrorCode::BackupSetInvalid, what, hint)
+    }
+
+    fn goal(&self, local: &TimeZone) -> Result<Goal, Error> {
+        match &self.target {
+            _ if self.set.is_some() => Ok(Goal::Newest),
+            RecoveryTarget::Time(text) => parse_target_time(text, local).map(Goal::StoppedBefore),
+            RecoveryTarget::Lsn(lsn) => Ok(Goal::StoppedUpTo(*lsn)),
+            _ => Ok(Goal::Newest),
+        }
+    }
+
+    /// The backups that fit, newest first, and why the newest unreadable one cannot be read.
+    async fn candidates(
+        &self,
+        storage: &Arc<dyn Storage>,
+        goal: Goal,
+    ) -> Result<(Vec<Manifest>, Option<repo::Error>), Error> {
+        let mut fitting = Vec::new();
+        let mut unreadable = None;
+        for (label, manifest) in backup_list::list(storage, &self.stanza).await?.into_iter().rev() {
+            match manifest {
+                Ok(manifest) if fits(&manifest, goal) => fitting.push(manifest),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!("backup set {label} is passed over: {error}");
+                    unreadable.get_or_insert(error);
+                }
+            }
+        }
+        Ok((fitting, unreadable))
+    }
+
+    /// After an upgrade the newest backup may be of the cluster before: not what one would expect.
+    async fn check_is_current(
+        &self,
+        storage: &dyn Storage,
+        newest: &Manifest,
+    ) -> Result<(), Error> {
+        let history = StanzaHistory::read(storage, &self.stanza).await?;
+        match newest.cluster.history_id >= history.current().id {
+            true => Ok(()),
+            false => Err(Error::refused(
+                ErrorCode::BackupSetInvalid,
+                format!(
+                    "the latest backup set found '{}' is from a prior version of PostgreSQL",
+                    newest.label
+                ),
+                "was a backup created after the stanza-upgrade?\n\
+                 specify --set or --type=time/lsn to restore from a prior version of PostgreSQL",
+            )),
+        }
+    }
+}
+
+fn fits(manifest: &Manifest, goal: Goal) -> bool {
+    match goal {
+        Goal::Newest => true,
+        // The stop is known to the second, which may have ended after it.
+        Goal::StoppedBefore(moment) => manifest.timestamp.stop < moment.as_second(),
+        Goal::StoppedUpTo(lsn) => manifest.wal.stop.lsn <= lsn,
+    }
+}
+
+/// The newest of `candidates` from which `timeline` can be reached; where there is none, the newest,
+/// about which the reason will be told.
+async fn on_the_way(
+    storage: &Arc<dyn Storage>,
+    candidates: &[Manifest],
+    timeline: TimeLine,
+) -> Result<Option<Manifest>, Error> {
+    let mut views: HashMap<ArchiveId, ArchiveView> = HashMap::new();
+    for candidate in candidates {
+        let id = candidate.archive_id();
+        if !views.contains_key(&id) {
+            let archive = WalArchive::new(Arc::clone(storage), &candidate.stanza, id)?;
+            let before = TimeLine(timeline.0.saturating_sub(1));
+            views.insert(id, archive::view(&archive, before).await?);
+        }
+        if views.get(&id).is_some_and(|view| view.reaches(candidate, timeline)) {
+            return Ok(Some(candidate.clone()));
+        }
+    }
+    Ok(candidates.first().cloned())
+}

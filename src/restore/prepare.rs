@@ -1,0 +1,64 @@
+//! Makes the plan of a restore: looks at everything it depends on, and refuses before anything is
+//! touched.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{
+    Error, RecoveryTarget, TimelineChoice, archive,
+    plan::{Entries, Layout, PlacementOptions, RestorePlan},
+};
+use crate::{
+    repo::{archive::WalArchive, file_list::FileList, manifest::Manifest},
+    storage::Storage,
+};
+
+/// How a chosen backup is to be restored.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Where recovery is to stop.
+    pub target: RecoveryTarget,
+    /// Which timeline it shall follow.
+    pub timeline: TimelineChoice,
+    /// Where tablespaces and links go.
+    pub placement: PlacementOptions,
+}
+
+/// Makes the plan to restore `manifest`.
+pub async fn plan(
+    storage: &Arc<dyn Storage>,
+    manifest: Manifest,
+    options: &PlanOptions,
+) -> Result<RestorePlan, Error> {
+    for label in &manifest.references {
+        // A missing or damaged parent is found here, and not when half of the files are written.
+        Manifest::read(&**storage, &manifest.stanza, label).await?;
+    }
+    let archive = WalArchive::new(Arc::clone(storage), &manifest.stanza, manifest.archive_id())?;
+    let (target, own) = (&options.target, manifest.wal.stop.timeline);
+    let mut warnings = Vec::new();
+    let view = archive::view(&archive, own).await?;
+    let timeline = view.decide(&manifest, target, options.timeline)?;
+    warnings.extend(timeline.note.clone());
+    if *target != RecoveryTarget::None {
+        archive::check_needed(&archive, &manifest).await?;
+    }
+    warnings.extend(archive::check_onward(&archive, &manifest, target, &timeline, &view).await?);
+    let damaged = manifest.page_errors.len();
+    if damaged > 0 {
+        let label = &manifest.label;
+        warnings.push(format!("backup set {label} has page checksum errors in {damaged} file(s)"));
+    }
+    let list = FileList::read(&**storage, &manifest).await?;
+    let layout = Layout::new(&options.data, &manifest, &list.files, &options.placement)?;
+    let entries = Entries::new(list.files, &layout, target)?;
+    if layout.tablespaces_moved {
+        warnings.push(
+            "tablespaces are moved, so 'tablespace_map' is not restored: give pg_verifybackup \
+             the option -i tablespace_map"
+                .to_owned(),
+        );
+    }
+    Ok(RestorePlan { manifest, layout, entries, timeline, warnings })
+}
