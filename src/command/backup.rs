@@ -68,6 +68,7 @@ async fn take(
     let mut taken = backup::take(&mut cluster.source, &start, target, options, progress).await?;
     cluster.report_stop(&taken.stop);
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
+    recheck::report(&taken.written.page_errors);
     archive_wait::wait(job, cluster, &start, &taken.stop).await?;
     publish::publish(job, cluster, options, &start, taken).await
 }

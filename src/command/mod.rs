@@ -1,14 +1,25 @@
 //! The commands, a file each, reading as tables of contents: lock, plan, do, publish, report. They
 //! alone read the [`Config`]; what they call takes small option structs.
 
+mod annotate;
 mod archive_get;
 mod archive_push;
 mod backup;
+mod check;
+mod cluster;
 mod context;
 mod error;
 mod info;
+mod repo_get;
+mod repo_ls;
+mod repo_path;
 mod restore;
 mod signal;
+mod stanza_create;
+mod stanza_delete;
+mod stanza_upgrade;
+mod start;
+mod stop;
 #[cfg(test)]
 mod testing;
 
@@ -46,6 +57,15 @@ pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
         CommandName::ArchivePush => archive_push::run(config).await,
         CommandName::Backup => backup::run(config, ui).await,
         CommandName::Info => info::run(config, out).await,
+        CommandName::Check => check::run(config, out).await,
+        CommandName::Annotate => annotate::run(config, out).await,
+        CommandName::RepoGet => repo_get::run(config, out).await,
+        CommandName::RepoLs => repo_ls::run(config, out).await,
+        CommandName::StanzaCreate => stanza_create::run(config, out).await,
+        CommandName::StanzaDelete => stanza_delete::run(config, out).await,
+        CommandName::StanzaUpgrade => stanza_upgrade::run(config, out).await,
+        CommandName::Start => start::run(config, out).await,
+        CommandName::Stop => stop::run(config, out).await,
         CommandName::Restore => restore::run(config, ui, out).await,
         _ => Err(Error::NotACommand),
     }

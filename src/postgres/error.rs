@@ -10,6 +10,9 @@ use crate::types::{ErrorCode, Failure, Invalid};
 /// The result of an operation of this module.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What is waited for between the command and the first archive of a backup.
+pub(crate) const WAITING_FOR_START: &str = "waiting for the backup to start";
+
 /// A failure of the connection, of the server, or of bytes that a server wrote.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -164,6 +167,11 @@ impl Failure for Error {
             Self::Server { source, .. } | Self::PermissionDenied { source, .. } => {
                 source.hint.clone()
             }
+            Self::Timeout { doing, .. } if *doing == WAITING_FOR_START => Some(
+                "the server waits for its next checkpoint: use start-fast, or a db-timeout longer \
+                 than the server's checkpoint_timeout."
+                    .to_owned(),
+            ),
             Self::Version(_) => Some("PostgreSQL 13 to 18 are supported.".to_owned()),
             _ => None,
         }

@@ -270,5 +270,4 @@ fn number(field: &[u8], what: &str) -> Result<u64> {
 }
 
 #[cfg(test)]
-#[path = "tar_tests.rs"]
 mod tests;

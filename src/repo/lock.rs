@@ -4,7 +4,7 @@
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
     io::{Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -111,17 +111,56 @@ pub fn peek(
     stanza: &StanzaName,
     kind: LockKind,
 ) -> Result<Option<LockState>, Error> {
-    let path = file_of(lock_path, stanza, kind);
-    let file = match File::open(&path) {
+    peek_file(&file_of(lock_path, stanza, kind))
+}
+
+fn peek_file(path: &Path) -> Result<Option<LockState>, Error> {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(lock_file("open", &path, source)),
+        Err(source) => return Err(lock_file("open", path, source)),
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Ok(Some(read_state(&file).unwrap_or_default())),
-        Err(TryLockError::Error(source)) => Err(lock_file("look at", &path, source)),
+        Err(TryLockError::Error(source)) => Err(lock_file("look at", path, source)),
     }
+}
+
+/// Who holds locks of a stanza, or of all. A process counts only if it has the lock file open: the
+/// number in the file may be that of a process in another container that shares the directory.
+pub fn holders(lock_path: &Path, stanza: Option<&StanzaName>) -> Result<Vec<LockState>, Error> {
+    let failed = |source| lock_file("list", lock_path, source);
+    let mut holders = Vec::new();
+    for entry in lock_path.read_dir().map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(stanza_of);
+        let wanted = name.is_some_and(|name| stanza.is_none_or(|stanza| stanza.as_str() == name));
+        if wanted && let Some(state) = peek_file(&path)? {
+            match has_open(state.pid, &path) {
+                true => holders.push(state),
+                false => tracing::warn!("the holder of lock '{}' is not seen", path.display()),
+            }
+        }
+    }
+    Ok(holders)
+}
+
+/// The stanza in the name of a lock file.
+fn stanza_of(file_name: &str) -> Option<&str> {
+    let name = file_name.strip_suffix(".lock")?;
+    name.strip_suffix("-restore").or_else(|| {
+        let (stanza, repo) = name.rsplit_once("-backup-")?;
+        repo.parse::<u16>().is_ok().then_some(stanza)
+    })
+}
+
+/// Whether process `pid` of this host has `file` open, as far as this user may see it.
+fn has_open(pid: u32, file: &Path) -> bool {
+    let identity = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let wanted = identity(file);
+    wanted.is_some() && descriptors.flatten().any(|entry| identity(&entry.path()) == wanted)
 }
 
 fn try_lock(file: &File, path: &Path) -> Result<bool, Error> {
@@ -188,12 +227,17 @@ pub fn start(lock_path: &Path, stanza: Option<&StanzaName>) -> Result<bool, Erro
     }
 }
 
+/// Whether the stop file of the stanza, or the one for all, is there.
+pub fn is_stopped(lock_path: &Path, stanza: Option<&StanzaName>) -> bool {
+    stop_file(lock_path, stanza).exists()
+}
+
 /// An error while a stop file forbids the stanza.
 pub fn check_not_stopped(lock_path: &Path, stanza: &StanzaName) -> Result<(), Error> {
     for (whom, name) in
         [(None, "all stanzas".to_owned()), (Some(stanza), format!("stanza {stanza}"))]
     {
-        if stop_file(lock_path, whom).exists() {
+        if is_stopped(lock_path, whom) {
             return Err(Error::Stopped { whom: name });
         }
     }
@@ -219,6 +263,31 @@ mod tests {
         drop(lock);
         assert_eq!(peek(dir.path(), &stanza, kind).unwrap(), None);
         Lock::acquire(dir.path(), &stanza, kind, "expire").unwrap();
+    }
+
+    #[test]
+    fn holders_are_found_by_stanza() {
+        let dir = tempfile::tempdir().unwrap();
+        let [a, b]: [StanzaName; 2] = ["db", "db-backup"].map(|name| name.parse().unwrap());
+        let _first = Lock::acquire(dir.path(), &a, LockKind::Backup { repo: 1 }, "backup").unwrap();
+        let _other = Lock::acquire(dir.path(), &b, LockKind::Restore, "restore").unwrap();
+        drop(Lock::acquire(dir.path(), &a, LockKind::Restore, "restore").unwrap());
+        std::fs::write(dir.path().join("unrelated.lock"), "{}").unwrap();
+        let seen = |stanza| holders(dir.path(), stanza).unwrap();
+        assert_eq!(seen(Some(&a)).len(), 1);
+        assert_eq!(seen(Some(&a))[0].pid, std::process::id());
+        assert_eq!(seen(Some(&b))[0].command, "restore");
+        assert_eq!(seen(None).len(), 2);
+    }
+
+    #[test]
+    fn a_process_without_the_file_is_no_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let stanza: StanzaName = "demo".parse().unwrap();
+        let mut lock = Lock::acquire(dir.path(), &stanza, LockKind::Restore, "restore").unwrap();
+        lock.state.pid = 1;
+        lock.write_state().unwrap();
+        assert_eq!(holders(dir.path(), Some(&stanza)).unwrap(), []);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     types::{CompressType, Sha256},
 };
 
-const TRAILER_LEN: usize = 32;
+pub(super) const TRAILER_LEN: usize = 32;
 
 /// Creates the object; the record says what its bytes are.
 pub async fn write(
@@ -84,7 +84,7 @@ async fn read_whole(
     }
 }
 
-fn frame(kind: ObjectKind, body: &[u8]) -> Bytes {
+pub(super) fn frame(kind: ObjectKind, body: &[u8]) -> Bytes {
     let header = ObjectHeader::new(kind, CompressType::None);
     let mut data = Vec::with_capacity(HEADER_LEN + body.len() + TRAILER_LEN);
     data.extend_from_slice(&header.encode());

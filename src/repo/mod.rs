@@ -16,6 +16,7 @@ pub mod metadata;
 pub mod object_header;
 pub mod object_writer;
 pub mod pg_manifest;
+pub mod plain;
 pub mod stanza;
 mod varint;
 

@@ -11,6 +11,27 @@ use crate::{
 
 /// So many pages are looked at again; where more are damaged, the second look would change nothing.
 const PAGES_MAX: usize = 10_000;
+/// So many ranges of pages are named in a line of the log; the manifest has them all.
+const RANGES_MAX: usize = 200;
+
+/// Names the damaged pages in the log.
+pub(super) fn report(errors: &[PageErrors]) {
+    for file in errors {
+        let pages = ranges(&file.pages);
+        tracing::warn!("invalid page checksums found in file {} at page(s) {pages}", file.path);
+    }
+}
+
+/// Ascending numbers as text, neighbours joined: `3-4, 9`.
+fn ranges(pages: &[u32]) -> String {
+    let ranges: Vec<&[u32]> = pages.chunk_by(|a, b| a + 1 == *b).collect();
+    let texts = ranges.iter().take(RANGES_MAX).map(|range| match range {
+        [first, .., last] => format!("{first}-{last}"),
+        single => single.iter().map(u32::to_string).collect(),
+    });
+    let more = if ranges.len() > RANGES_MAX { ", and more" } else { "" };
+    format!("{}{more}", texts.collect::<Vec<_>>().join(", "))
+}
 
 /// Takes the pages off the list that are whole, or gone, at a second look.
 pub(super) async fn drop_mended_pages(
@@ -60,4 +81,18 @@ async fn is_damaged(
     let segment = is_checked_file(&file.path).unwrap_or_default();
     let number = segment * (RELATION_SEGMENT_BYTES / size) + page;
     Ok(!check_pages(&bytes, size, number, start.lsn).is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn neighbouring_pages_are_joined() {
+        assert_eq!(ranges(&[3, 4, 9]), "3-4, 9");
+        assert_eq!(ranges(&[0]), "0");
+        assert_eq!(ranges(&[1, 2, 3]), "1-3");
+        let even: Vec<u32> = (0..500).map(|n| n * 2).collect();
+        assert!(ranges(&even).ends_with("398, and more"));
+    }
 }

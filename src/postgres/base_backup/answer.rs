@@ -8,19 +8,19 @@ use super::{BackupEvent, BaseBackup, COMPLAINTS_MAX, Phase, TablespaceRow};
 use crate::{
     postgres::{
         Error, Result, ServerError,
+        error::WAITING_FOR_START,
         protocol::{Received, Row, field, push_row},
     },
     types::{Lsn, Oid, TimeLine},
 };
 
-const STARTING: &str = "waiting for the backup to start";
 const ENDING: &str = "waiting for the backup to end";
 
 impl BaseBackup {
     pub(super) async fn read_start(&mut self) -> Result<()> {
-        let rows = self.read_result(STARTING).await?;
+        let rows = self.read_result(WAITING_FOR_START).await?;
         (self.started.lsn, self.started.timeline) = position(&rows)?;
-        let rows = self.read_result(STARTING).await?;
+        let rows = self.read_result(WAITING_FOR_START).await?;
         self.started.tablespaces = rows.iter().map(tablespace).collect::<Result<_>>()?;
         let oid = |row: &TablespaceRow| row.tablespace.as_ref().map(|(oid, _)| *oid);
         self.archives = self.started.tablespaces.iter().map(oid).collect();

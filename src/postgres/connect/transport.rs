@@ -78,7 +78,7 @@ impl Transport {
     }
 }
 
-/// Connects and, where asked, encrypts; the caller bounds the time.
+/// Connects and, where asked, encrypts; each step within the connect timeout.
 pub(crate) async fn open(options: &ConnectOptions, encryption: Encryption) -> Result<Transport> {
     let (host, port) = match &options.endpoint {
         Endpoint::Tcp { host, port } => (host, *port),
@@ -88,6 +88,18 @@ pub(crate) async fn open(options: &ConnectOptions, encryption: Encryption) -> Re
     if encryption == Encryption::Plain {
         return Ok(Transport::Tcp(socket));
     }
+    let limit = options.connect_timeout;
+    timeout(limit, encrypt(options, encryption, socket, host))
+        .await
+        .unwrap_or_else(|_| Err(Error::Timeout { doing: "starting TLS", seconds: limit.as_secs() }))
+}
+
+async fn encrypt(
+    options: &ConnectOptions,
+    encryption: Encryption,
+    socket: TcpStream,
+    host: &str,
+) -> Result<Transport> {
     let (socket, offered) = ask_for_tls(socket).await.map_err(|e| connect_error(options, e))?;
     if !offered && encryption == Encryption::Required {
         return Err(tls_error(options, "the server does not offer it".to_owned()));

@@ -22,6 +22,8 @@ use crate::{
     types::{CompressType, Compression, ErrorCode, Failure, TimeLine, progress::NoProgress},
 };
 
+mod golden;
+
 /// A repository in memory and an empty directory to restore into.
 struct Bench {
     memory: MemoryStorage,
@@ -33,6 +35,11 @@ impl Bench {
     fn new() -> Self {
         let memory = MemoryStorage::default();
         Self { storage: Arc::new(memory.clone()), memory, scratch: tempfile::tempdir().unwrap() }
+    }
+
+    /// The repository is `storage` and not in memory.
+    fn on(storage: Arc<dyn Storage>) -> Self {
+        Self { storage, ..Self::new() }
     }
 
     fn data(&self) -> PathBuf {

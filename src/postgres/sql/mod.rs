@@ -1,32 +1,18 @@
 //! The SQL side channel: what the replication protocol cannot answer. Runs over the same transport,
 //! with the same options, as the replication client.
 
-use std::{
-    future::{Ready, ready},
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+mod session;
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    task::JoinHandle,
-    time::timeout,
-};
+use std::{io, time::Duration};
+
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{
-    Client, Config, Row,
-    config::{ChannelBinding as BindingMode, SslMode, SslNegotiation},
-    tls::{ChannelBinding, TlsConnect, TlsStream},
+    Client, Row,
     types::{FromSql, ToSql},
 };
 use tracing::debug;
 
-use super::{
-    ChannelBindingMode, ConnectOptions, Error, Result, ServerError,
-    connect::{Encryption, Transport, open},
-    protocol::Attempts,
-};
+use super::{ConnectOptions, Error, Result, ServerError, protocol::Attempts};
 use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId};
 
 /// A session for SQL.
@@ -99,28 +85,13 @@ impl SqlClient {
     pub async fn connect(options: &ConnectOptions) -> Result<Self> {
         let mut attempts = Attempts::new(options);
         loop {
-            match Self::attempt(options, attempts.current()).await {
-                Ok(client) => return Ok(client),
+            match session::open_session(options, attempts.current()).await {
+                Ok((client, driver)) => {
+                    return Ok(Self { client, driver, query_timeout: options.query_timeout });
+                }
                 Err(error) => attempts.failed(error)?,
             }
         }
-    }
-
-    async fn attempt(options: &ConnectOptions, encryption: Encryption) -> Result<Self> {
-        let stream = Encrypted(open(options, encryption).await?);
-        let limit = options.connect_timeout;
-        let config = config(options);
-        let connected = timeout(limit, config.connect_raw(stream, Passed)).await;
-        let too_late =
-            || Error::Timeout { doing: "opening a SQL session", seconds: limit.as_secs() };
-        let (client, connection) =
-            connected.map_err(|_| too_late())?.map_err(|error| session_error(options, &error))?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!("the SQL connection ended: {error}");
-            }
-        });
-        Ok(Self { client, driver, query_timeout: options.query_timeout })
     }
 
     /// Ends the session in order.
@@ -308,16 +279,6 @@ fn chain(error: &tokio_postgres::Error) -> String {
     }
 }
 
-fn session_error(options: &ConnectOptions, error: &tokio_postgres::Error) -> Error {
-    let endpoint = options.endpoint.to_string();
-    match server_error(error) {
-        Some(source) => Error::Refused { endpoint, source },
-        None => {
-            Error::Authentication { endpoint, user: options.user.clone(), reason: chain(error) }
-        }
-    }
-}
-
 fn query_error(sql: &str, error: &tokio_postgres::Error) -> Error {
     let doing = format!("unable to run '{sql}'");
     match server_error(error) {
@@ -326,79 +287,5 @@ fn query_error(sql: &str, error: &tokio_postgres::Error) -> Error {
         }
         Some(source) => Error::Server { doing, source },
         None => Error::Broken { doing: "running a query", source: io::Error::other(chain(error)) },
-    }
-}
-
-/// The options as tokio-postgres takes them. The stream it gets is encrypted already where it is to
-/// be: "direct" TLS with a connector that passes the stream on.
-fn config(options: &ConnectOptions) -> Config {
-    let mut config = Config::new();
-    config
-        .user(&options.user)
-        .dbname(&options.database)
-        .application_name(&options.application_name)
-        .ssl_mode(SslMode::Require)
-        .ssl_negotiation(SslNegotiation::Direct)
-        .channel_binding(match options.channel_binding {
-            ChannelBindingMode::Disable => BindingMode::Disable,
-            ChannelBindingMode::Prefer => BindingMode::Prefer,
-            ChannelBindingMode::Require => BindingMode::Require,
-        });
-    if let Some(password) = &options.password {
-        config.password(password.reveal());
-    }
-    config
-}
-
-/// A connector for streams that need no handshake any more.
-struct Passed;
-
-impl TlsConnect<Encrypted> for Passed {
-    type Stream = Encrypted;
-    type Error = io::Error;
-    type Future = Ready<io::Result<Encrypted>>;
-
-    fn connect(self, stream: Encrypted) -> Self::Future {
-        ready(Ok(stream))
-    }
-}
-
-/// A transport as tokio-postgres wants to see one.
-struct Encrypted(Transport);
-
-impl TlsStream for Encrypted {
-    fn channel_binding(&self) -> ChannelBinding {
-        match self.0.channel_binding() {
-            Some(data) => ChannelBinding::tls_server_end_point(data),
-            None => ChannelBinding::none(),
-        }
-    }
-}
-
-impl AsyncRead for Encrypted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Encrypted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

@@ -1,0 +1,226 @@
+//! `check`: proves that what a backup needs is there. The connection, the stanza in every repository,
+//! the server's archiving; then a WAL segment is switched and must arrive in every repository.
+
+mod archiving;
+
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use super::{
+    Error, Result,
+    cluster::{self, Connected},
+    context::{self, Repo},
+};
+use crate::{
+    config::{Config, OutputFormat},
+    postgres::{self, SqlClient},
+    repo::{
+        archive::{StoredWal, WalArchive},
+        stanza::StanzaHistory,
+    },
+    types::{
+        ArchiveFile, ArchiveId, ErrorCode, Failure, PgVersion, StanzaName, SystemId, WalSegment,
+    },
+};
+
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What was found, as JSON.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failed>,
+    repo: Vec<RepoReport>,
+    stanza: String,
+    standby: bool,
+    system_id: Option<SystemId>,
+    version: Option<PgVersion>,
+    /// The segment that was looked for; `null` where none was.
+    wal: Option<WalSegment>,
+}
+
+/// A repository that passed.
+#[derive(Debug, Serialize)]
+struct RepoReport {
+    key: u16,
+    /// Where it holds the segment.
+    path: Option<String>,
+}
+
+/// Why the check failed.
+#[derive(Debug, Serialize)]
+struct Failed {
+    code: u8,
+    hint: Option<String>,
+    message: String,
+}
+
+/// A repository and the directory of the cluster's WAL in it.
+type Checked = (Repo, ArchiveId);
+
+/// Checks the cluster and every repository.
+pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
+    let stanza = context::stanza(config)?;
+    let mut report = Report { stanza: stanza.to_string(), ..Report::default() };
+    let checked = check(config, stanza, &mut report).await;
+    if config.output == OutputFormat::Json {
+        report.error = checked.as_ref().err().map(|error| Failed {
+            code: error.code().exit_code(),
+            hint: error.hint(),
+            message: error.to_string(),
+        });
+        let json = serde_json::to_string(&report).map_err(std::io::Error::from)?;
+        writeln!(out, "{json}")?;
+    }
+    checked.map(|()| 0)
+}
+
+async fn check(config: &Config, stanza: &StanzaName, report: &mut Report) -> Result<()> {
+    let cluster = cluster::connect(config).await?;
+    report.standby = cluster.facts.in_recovery;
+    report.system_id = Some(cluster.facts.system_id);
+    report.version = Some(cluster.facts.version);
+    let repos = check_stanza(context::repos(config)?, stanza, &cluster).await?;
+    if cluster.facts.in_recovery {
+        tracing::info!("switch wal not performed because this is a standby");
+        report.repo = repos.iter().map(|(r, _)| RepoReport { key: r.key, path: None }).collect();
+    } else if !config.archive.check {
+        tracing::warn!("archive-check is off: whether WAL arrives in the archive is not known");
+        report.repo = repos.iter().map(|(r, _)| RepoReport { key: r.key, path: None }).collect();
+    } else {
+        archiving::check_settings(&cluster.sql, config.archive.mode_check).await?;
+        let segment = segment_to_find(&cluster.sql).await?;
+        report.wal = Some(segment);
+        let deadline = Instant::now() + config.archive.timeout;
+        for (repo, archive_id) in repos {
+            tracing::info!("check repo{} archive for WAL (primary)", repo.key);
+            let archive = WalArchive::new(repo.storage.clone(), stanza, archive_id)?;
+            let Some(stored) = wait(&archive, segment, deadline).await? else {
+                return Err(not_archived(segment, &repo, config, &cluster.sql).await);
+            };
+            let path = format!("{}/{}", repo.storage.location(), stored.path);
+            tracing::info!(
+                "WAL segment {segment} successfully archived to '{path}' on repo{}",
+                repo.key
+            );
+            report.repo.push(RepoReport { key: repo.key, path: Some(path) });
+        }
+    }
+    cluster.sql.close().await;
+    Ok(())
+}
+
+/// The stanza must exist in every repository, and be the cluster at hand.
+async fn check_stanza(
+    repos: Vec<Repo>,
+    stanza: &StanzaName,
+    cluster: &Connected,
+) -> Result<Vec<Checked>> {
+    let role = if cluster.facts.in_recovery { "standby" } else { "primary" };
+    let mut checked = Vec::with_capacity(repos.len());
+    for repo in repos {
+        tracing::info!("check repo{} configuration ({role})", repo.key);
+        let history = StanzaHistory::read(&*repo.storage, stanza).await?;
+        let archive_id = history.expect(cluster.id(), ErrorCode::FileInvalid)?.archive_id();
+        checked.push((repo, archive_id));
+    }
+    Ok(checked)
+}
+
+/// A segment that must come: the one that is ended for this, with a restore point so that there is
+/// something in it. A role that may not do that is content with the last one the server archived.
+async fn segment_to_find(sql: &SqlClient) -> Result<WalSegment> {
+    let denied =
+        |error: &postgres::Error| matches!(error, postgres::Error::PermissionDenied { .. });
+    match sql.create_restore_point("pgstrata check").await {
+        Err(error) if denied(&error) => return last_archived(sql).await,
+        other => other.map(drop)?,
+    }
+    match sql.switch_wal().await {
+        Err(error) if denied(&error) => last_archived(sql).await,
+        lsn => Ok(sql.wal_file_name(lsn?).await?.parse()?),
+    }
+}
+
+async fn last_archived(sql: &SqlClient) -> Result<WalSegment> {
+    const GRANT: &str = "grant the role EXECUTE on pg_catalog.pg_create_restore_point(text) and \
+                         pg_catalog.pg_switch_wal()";
+    tracing::warn!(
+        "the role may not switch WAL: only the segment that the server archived last is looked for\n\
+         HINT: {GRANT}"
+    );
+    let last = sql.archiver().await?.last_archived_wal;
+    let segment = last.as_deref().and_then(|name| name.parse::<ArchiveFile>().ok());
+    segment.and_then(ArchiveFile::segment).ok_or_else(|| Error::Check {
+        what: "the role may not switch WAL, and the server has archived no segment yet".to_owned(),
+        code: ErrorCode::DbQuery,
+        hint: GRANT.to_owned(),
+    })
+}
+
+/// Waits for the segment; once it is there, its bytes are proven. `None` after the deadline.
+async fn wait(
+    archive: &WalArchive,
+    segment: WalSegment,
+    deadline: Instant,
+) -> Result<Option<StoredWal>> {
+    loop {
+        if let Some(stored) = archive.find(ArchiveFile::Segment(segment)).await? {
+            archive.verify(&stored).await?;
+            return Ok(Some(stored));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn not_archived(segment: WalSegment, repo: &Repo, config: &Config, sql: &SqlClient) -> Error {
+    Error::Check {
+        what: format!(
+            "WAL segment {segment} was not archived to repo{} ('{}') before the {}s timeout",
+            repo.key,
+            repo.storage.location(),
+            config.archive.timeout.as_secs_f64()
+        ),
+        code: ErrorCode::ArchiveTimeout,
+        hint: archiving::explain(sql).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::testing;
+
+    #[test]
+    fn the_report_tells_success_and_failure() {
+        let mut report = Report {
+            repo: vec![RepoReport { key: 1, path: Some("/r/archive/x".to_owned()) }],
+            stanza: "demo".to_owned(),
+            system_id: Some(SystemId(7)),
+            version: PgVersion::new(15).ok(),
+            wal: "000000010000000000000001".parse().ok(),
+            ..Report::default()
+        };
+        insta::assert_snapshot!(serde_json::to_string(&report).unwrap());
+        report.error = Some(Failed { code: 82, hint: None, message: "not archived".to_owned() });
+        assert!(serde_json::to_string(&report).unwrap().starts_with(r#"{"error":{"code":82,"#));
+    }
+
+    #[tokio::test]
+    async fn a_segment_that_does_not_come_is_none_after_the_deadline() {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = testing::repo(dir.path(), 1);
+        let id = "15-1".parse().unwrap();
+        let archive = WalArchive::new(repo.storage, &testing::stanza_name(), id).unwrap();
+        let segment = "000000010000000000000001".parse().unwrap();
+        assert_eq!(wait(&archive, segment, Instant::now()).await.unwrap(), None);
+    }
+}

@@ -1,0 +1,102 @@
+//! `stanza-create`: makes a stanza for the cluster in every repository.
+
+use std::io::Write;
+
+use super::{
+    Error, Result, cluster,
+    context::{self, Repo},
+};
+use crate::{
+    config::Config,
+    repo::{
+        layout,
+        lock::{self, Lock, LockKind},
+        stanza::{self, ClusterId, Created, StanzaHistory},
+    },
+    types::{ErrorCode, StanzaName},
+};
+
+/// Makes the stanza; where it exists already for this cluster, that is fine.
+pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
+    let stanza = context::stanza(config)?;
+    lock::check_not_stopped(&config.lock_path, stanza)?;
+    let cluster = cluster::connect(config).await?;
+    let control_version = Some(cluster.facts.control_version);
+    for repo in context::repos(config)? {
+        tracing::info!("stanza-create for stanza '{stanza}' on repo{}", repo.key);
+        let kind = LockKind::Backup { repo: repo.key };
+        let _lock = Lock::acquire(&config.lock_path, stanza, kind, "stanza-create")?;
+        create(&repo, stanza, cluster.id(), control_version).await?;
+    }
+    cluster.sql.close().await;
+    Ok(0)
+}
+
+async fn create(
+    repo: &Repo,
+    stanza: &StanzaName,
+    cluster: ClusterId,
+    control_version: Option<u32>,
+) -> Result<()> {
+    refuse_leftovers(repo, stanza).await?;
+    match stanza::create(&*repo.storage, stanza, cluster, control_version).await? {
+        Created::New => {}
+        Created::AlreadyThere => {
+            tracing::info!("stanza '{stanza}' already exists on repo{} and is valid", repo.key);
+        }
+    }
+    Ok(())
+}
+
+/// Backups or WAL without a history may be of another cluster: they must not become this one's.
+async fn refuse_leftovers(repo: &Repo, stanza: &StanzaName) -> Result<()> {
+    if StanzaHistory::read_opt(&*repo.storage, stanza).await?.is_some() {
+        return Ok(());
+    }
+    for directory in [layout::backup_directory(stanza)?, layout::archive_directory(stanza)?] {
+        if !repo.storage.list(&directory, false).await?.is_empty() {
+            return Err(Error::Check {
+                what: format!(
+                    "'{}/{directory}' is not empty, but stanza '{stanza}' does not exist",
+                    repo.storage.location()
+                ),
+                code: ErrorCode::PathNotEmpty,
+                hint: "a stanza-delete may have been cut short; run stop and stanza-delete to \
+                       remove the rest"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        command::testing::{cluster, manifest, repo, stanza_name},
+        types::Failure,
+    };
+
+    #[tokio::test]
+    async fn the_same_cluster_again_is_fine_and_another_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (repo, stanza) = (repo(dir.path(), 1), stanza_name());
+        create(&repo, &stanza, cluster(7), Some(1300)).await.unwrap();
+        create(&repo, &stanza, cluster(7), Some(1300)).await.unwrap();
+        let refused = create(&repo, &stanza, cluster(8), Some(1300)).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::FileInvalid);
+        assert!(refused.hint().unwrap().contains("stanza-upgrade"), "{refused:?}");
+        let history = StanzaHistory::read(&*repo.storage, &stanza).await.unwrap();
+        assert_eq!((history.entries().len(), history.current().cluster), (1, cluster(7)));
+    }
+
+    #[tokio::test]
+    async fn what_another_cluster_may_have_left_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (repo, stanza) = (repo(dir.path(), 1), stanza_name());
+        manifest("20261121-092452F", &[]).publish(&*repo.storage).await.unwrap();
+        let refused = create(&repo, &stanza, cluster(7), None).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::PathNotEmpty);
+    }
+}

@@ -1,0 +1,130 @@
+//! Opening a SQL session over a transport of ours.
+
+use std::{
+    future::{Ready, ready},
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_postgres::{
+    Client, Config,
+    config::{ChannelBinding as BindingMode, SslMode, SslNegotiation},
+    tls::{ChannelBinding, TlsConnect, TlsStream},
+};
+use tracing::debug;
+
+use super::{chain, server_error};
+use crate::postgres::{
+    ChannelBindingMode, ConnectOptions, Error, Result,
+    connect::{Encryption, Transport, open},
+};
+
+/// Connects and authenticates; the task drives the connection until the client is dropped.
+pub(super) async fn open_session(
+    options: &ConnectOptions,
+    encryption: Encryption,
+) -> Result<(Client, JoinHandle<()>)> {
+    let stream = Encrypted(open(options, encryption).await?);
+    let limit = options.connect_timeout;
+    let config = config(options);
+    let connected = timeout(limit, config.connect_raw(stream, Passed)).await;
+    let too_late = || Error::Timeout { doing: "opening a SQL session", seconds: limit.as_secs() };
+    let (client, connection) =
+        connected.map_err(|_| too_late())?.map_err(|error| session_error(options, &error))?;
+    let driver = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            debug!("the SQL connection ended: {error}");
+        }
+    });
+    Ok((client, driver))
+}
+
+fn session_error(options: &ConnectOptions, error: &tokio_postgres::Error) -> Error {
+    let endpoint = options.endpoint.to_string();
+    match server_error(error) {
+        Some(source) => Error::Refused { endpoint, source },
+        None => {
+            Error::Authentication { endpoint, user: options.user.clone(), reason: chain(error) }
+        }
+    }
+}
+
+/// The options as tokio-postgres takes them. The stream it gets is encrypted already where it is to
+/// be: "direct" TLS with a connector that passes the stream on.
+fn config(options: &ConnectOptions) -> Config {
+    let mut config = Config::new();
+    config
+        .user(&options.user)
+        .dbname(&options.database)
+        .application_name(&options.application_name)
+        .ssl_mode(SslMode::Require)
+        .ssl_negotiation(SslNegotiation::Direct)
+        .channel_binding(match options.channel_binding {
+            ChannelBindingMode::Disable => BindingMode::Disable,
+            ChannelBindingMode::Prefer => BindingMode::Prefer,
+            ChannelBindingMode::Require => BindingMode::Require,
+        });
+    if let Some(password) = &options.password {
+        config.password(password.reveal());
+    }
+    config
+}
+
+/// A connector for streams that need no handshake any more.
+struct Passed;
+
+impl TlsConnect<Encrypted> for Passed {
+    type Stream = Encrypted;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Encrypted>>;
+
+    fn connect(self, stream: Encrypted) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+/// A transport as tokio-postgres wants to see one.
+struct Encrypted(Transport);
+
+impl TlsStream for Encrypted {
+    fn channel_binding(&self) -> ChannelBinding {
+        match self.0.channel_binding() {
+            Some(data) => ChannelBinding::tls_server_end_point(data),
+            None => ChannelBinding::none(),
+        }
+    }
+}
+
+impl AsyncRead for Encrypted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Encrypted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
