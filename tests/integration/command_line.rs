@@ -17,6 +17,7 @@ for_each_version! {
         };
         line("--stanza=db --type=full --log-level-stderr=info backup").ok().says("INFO");
         site.primary.archive_wal();
+        site.wait_for_the_next_second();
         let time = site.primary.value("select clock_timestamp()");
         std::thread::sleep(std::time::Duration::from_millis(20));
         site.primary.sql("drop table t");
@@ -64,7 +65,7 @@ on_one_version! {
         let site = Site::new(version);
         site.configure(
             "[global]\nrepo1-bundle=y\nrepo1-block=y\nrepo1-retention-full=2\nrepo1-hardlink=n\n\
-             start-fast=y\ndelta=n\nlog-level-console=info\ncompress-type=zst\n\
+             delta=n\nlog-level-console=info\ncompress-type=zst\n\
              compress-level=1\nbuffer-size=4MiB\nresume=y\n\n[global:archive-push]\n\
              compress-level=3\narchive-push-queue-max=4GiB\n\n[db:backup]\nprocess-max=2\n",
         );
