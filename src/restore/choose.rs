@@ -1,7 +1,10 @@
 //! Chooses the backup to restore: the one that was asked for, or the newest from which recovery can
 //! reach the target.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -146,7 +149,7 @@ fn fits(manifest: &Manifest, goal: Goal) -> bool {
     match goal {
         Goal::Newest => true,
         // The stop is known to the second, which may have ended after it.
-        Goal::StoppedBefore(moment) => manifest.timestamp.stop < moment.as_second(),
+        Goal::StoppedBefore(moment) => manifest.timestamp_us.stop < moment.as_microsecond(),
         Goal::StoppedUpTo(lsn) => manifest.wal.stop.lsn <= lsn,
     }
 }
@@ -161,12 +164,15 @@ async fn on_the_way(
     let mut views: HashMap<ArchiveId, ArchiveView> = HashMap::new();
     for candidate in candidates {
         let id = candidate.archive_id();
-        if !views.contains_key(&id) {
-            let archive = WalArchive::new(Arc::clone(storage), &candidate.stanza, id)?;
-            let before = TimeLine(timeline.0.saturating_sub(1));
-            views.insert(id, archive::view(&archive, before).await?);
-        }
-        if views.get(&id).is_some_and(|view| view.reaches(candidate, timeline)) {
+        let view = match views.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let archive = WalArchive::new(Arc::clone(storage), &candidate.stanza, id)?;
+                let before = TimeLine(timeline.0.saturating_sub(1));
+                unknown.insert(archive::view(&archive, before).await?)
+            }
+        };
+        if view.reaches(candidate, timeline) {
             return Ok(Some(candidate.clone()));
         }
     }

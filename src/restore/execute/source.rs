@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -100,15 +101,25 @@ impl Source {
                 continue;
             };
             let path = self.holders[0].map(first.bundle)?;
-            let fetched = self.storage.get_range(&path, first.offset..end).await;
-            let fetched = fetched.map_err(|error| Error::Fetch {
-                file: now[0].path.clone(),
-                source: error.into(),
-            })?;
+            let fetched = self.fetch_maps(&path, first.offset..end).await;
+            let fetched =
+                fetched.map_err(|source| Error::Fetch { file: now[0].path.clone(), source })?;
             for entry in now {
                 maps.push(self.map(entry, &path, &fetched, first.offset)?);
             }
         }
+        Ok(maps)
+    }
+
+    /// Reads maps; with the first of a bundle comes the header in front of it.
+    async fn fetch_maps(&self, path: &ObjectPath, range: Range<u64>) -> Result<Bytes, repo::Error> {
+        let header_len = HEADER_LEN as u64;
+        if range.start != header_len {
+            return Ok(self.storage.get_range(path, range).await?);
+        }
+        let mut fetched = self.storage.get_range(path, 0..range.end).await?;
+        let maps = fetched.split_off(HEADER_LEN);
+        ObjectHeader::decode(&fetched, ObjectKind::MapBundle, &self.object(path))?;
         Ok(maps)
     }
 

@@ -224,15 +224,10 @@ async fn no_damage_is_ever_restored() {
     store(&model.storage, &items, &small).await;
     for (object, name) in objects_of_a_backup(&model.memory) {
         for (what, damage) in damages {
-            let is_map_header = name.contains("/map/") && what.contains("header");
             let bench = Bench::new();
             store(&bench.storage, &items, &small).await;
             bench.memory.damage(&object, damage);
             let result = bench.restore(Existing::Refuse).await;
-            // Maps are proven one by one, so the header in front of them is not needed.
-            if is_map_header {
-                continue;
-            }
             let error = result.map(drop).expect_err(&format!("{what} in {name}")).to_string();
             assert!(error.contains(&name), "{what} in {name}: {error}");
             assert!(!bench.data().join("global/pg_control").exists(), "{what} in {name}");
@@ -365,4 +360,105 @@ async fn an_interrupted_restore_is_taken_up_with_delta() {
     assert_eq!(error.code(), ErrorCode::PathNotEmpty);
     bench.restore(Existing::Update).await.unwrap();
     assert_eq!(tree(&bench.data()), expected(&items));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tablespaces_and_links_go_where_they_are_mapped() {
+    let bench = Bench::new();
+    let version = "pg_tblspc/16401/PG_15_202209061";
+    let items = cluster(vec![
+        directory("pg_tblspc/16401"),
+        directory(version),
+        directory(format!("{version}/5")),
+        file(format!("{version}/5/1"), noise(50_000, 1)),
+        file("tablespace_map", "16401 /old/place\n"),
+        file("pg_wal/x", "x"),
+        link("log", "/var/log/nowhere"),
+    ]);
+    let making =
+        Making { tablespaces: vec![tablespace(16401, "ts", "/old/place")], ..Making::default() };
+    store(&bench.storage, &items, &making).await;
+    let new = bench.scratch.path().join("new/ts");
+    let wal = bench.scratch.path().join("wal");
+    let placement = PlacementOptions {
+        tablespace_map: [("ts".to_owned(), new.clone())].into(),
+        link_map: [("pg_wal".to_owned(), "../wal".into())].into(),
+        ..PlacementOptions::default()
+    };
+    let restored = async |existing| bench.restore_with(existing, &placement).await.map(drop);
+    restored(Existing::Refuse).await.unwrap();
+    let data = bench.data();
+    assert_eq!(fs::read_link(data.join("pg_tblspc/16401")).unwrap(), new);
+    assert_eq!(fs::read_link(data.join("pg_wal")).unwrap(), wal);
+    assert_eq!(fs::read(new.join("PG_15_202209061/5/1")).unwrap(), noise(50_000, 1));
+    assert_eq!(fs::read(wal.join("x")).unwrap(), b"x");
+    assert!(data.join("log").is_dir(), "links come back as directories without link-all");
+    assert!(!data.join("tablespace_map").exists());
+
+    fs::create_dir(new.join("PG_14_other")).unwrap();
+    fs::write(new.join("PG_15_202209061/junk"), "junk").unwrap();
+    fs::write(wal.join("junk"), "junk").unwrap();
+    assert_eq!(restored(Existing::Refuse).await.unwrap_err().code(), ErrorCode::PathNotEmpty);
+    restored(Existing::Update).await.unwrap();
+    assert!(new.join("PG_14_other").exists(), "the directory of another version is not ours");
+    assert!(!new.join("PG_15_202209061/junk").exists());
+    assert!(!wal.join("junk").exists());
+
+    fs::remove_dir_all(&data).unwrap();
+    let error = restored(Existing::Replace).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::PathNotEmpty, "no link says that the tablespace is ours");
+    assert!(new.join("PG_15_202209061/5/1").exists());
+}
+
+#[test]
+fn the_raw_size_of_units_is_bounded_and_frames_are_not_torn() {
+    use crate::repo::block_map::FrameRef;
+    let frame = |number: u64| FrameRef {
+        reference: 0,
+        bundle: 1,
+        offset: 16 + number * 1000,
+        stored_len: 1000,
+        raw_len: 1 << 20,
+    };
+    let digest = crate::types::BlockDigest([0; crate::types::BlockDigest::LEN]);
+    let job = |name: &str, size: u64| {
+        let entry = crate::repo::file_list::FileEntry {
+            path: path(name),
+            kind: crate::repo::file_list::EntryKind::File { size, map: None },
+            mode: 0o600,
+            mtime: 0,
+            uid: 0,
+            gid: 0,
+        };
+        FileJob::new(entry, name.into(), false)
+    };
+    let mut builder = UnitBuilder::new(8192);
+    let mut out = Vec::new();
+    // Ten thousand files of a block, 128 in a frame.
+    for number in 0..10_000 {
+        let mut map = BlockMap::default();
+        map.push(frame(number / 128), (number % 128) as u32 * 8192, &[digest], 8192);
+        builder.push(job("small", 8192), map, &mut out);
+    }
+    let mut map = BlockMap::default();
+    (0..1024).for_each(|n| map.push(frame(1000 + n), 0, &[digest; 128], 8192));
+    builder.push(job("large", 1 << 30), map, &mut out);
+    builder.finish(&mut out);
+    let raw: u64 = out.iter().map(|unit| unit.raw).sum();
+    assert_eq!(raw, 10_000 * 8192 + (1 << 30));
+    let mut before = None;
+    for unit in &out {
+        assert!(unit.raw <= super::units::UNIT_RAW + (1 << 20), "{}", unit.raw);
+        let frames: Vec<_> = unit
+            .parts
+            .iter()
+            .flat_map(|part| {
+                part.map.runs[part.runs.clone()]
+                    .iter()
+                    .map(|run| part.map.frames[run.frame as usize])
+            })
+            .collect();
+        assert_ne!(before, frames.first().copied(), "a frame is in two units");
+        before = frames.last().copied();
+    }
 }

@@ -120,7 +120,7 @@ impl Layout {
             }
             let mapped = one_mapping(&oid, by_oid.map(|m| m.1), by_name.map(|m| m.1))?;
             let all = || {
-                let directory = name.as_ref().unwrap_or(&oid);
+                let directory = name.as_ref().filter(|name| is_file_name(name)).unwrap_or(&oid);
                 options.tablespace_map_all.as_ref().map(|all| all.join(directory))
             };
             let target = mapped.or_else(all).unwrap_or_else(|| original.clone());
@@ -269,6 +269,11 @@ fn tablespaces(
     all
 }
 
+/// Whether the name of a tablespace, which may hold any character, can be that of a directory.
+fn is_file_name(name: &str) -> bool {
+    DataPath::new(name.as_bytes()).is_ok() && !name.contains('/')
+}
+
 fn one_mapping(
     oid: &str,
     by_oid: Option<&PathBuf>,
@@ -323,4 +328,153 @@ fn is_plain(path: &Path) -> bool {
 
 fn overlap(a: &Path, b: &Path) -> bool {
     a.starts_with(b) || b.starts_with(a)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        restore::tests::repository::{manifest, tablespace},
+        types::{Failure, Lsn, TimeLine},
+    };
+
+    fn entry(path: &str, kind: EntryKind) -> FileEntry {
+        let path = path.parse().unwrap();
+        FileEntry { path, kind, mode: 0o600, mtime: 0, uid: 0, gid: 0 }
+    }
+
+    fn entries() -> Vec<FileEntry> {
+        let file = || EntryKind::File { size: 0, map: None };
+        let link = |target: &str| EntryKind::Link { target: target.to_owned() };
+        vec![
+            entry("global/pg_control", file()),
+            entry("pg_wal", EntryKind::Dir),
+            entry("postgresql.conf", file()),
+            entry("pg_tblspc/10/PG_15_1/5/1", file()),
+            entry("pg_tblspc/10/PG_15_1/5/2", file()),
+            entry("pg_tblspc/11/PG_15_1/5/1", file()),
+            entry("log", link("/var/log/pg")),
+            entry("conf", link("../conf")),
+            entry("conf/inside", file()),
+        ]
+    }
+
+    fn layout(options: &PlacementOptions) -> Result<Layout, Error> {
+        let mut manifest =
+            manifest("20261121-092452F", TimeLine(1), Lsn(0x200_0028), Lsn(0x200_0100), 0);
+        manifest.tablespaces =
+            vec![tablespace(10, "one", "/ts/1"), tablespace(11, "two/../x", "/ts/2")];
+        Layout::new(Path::new("/pg/data"), &manifest, &entries(), options)
+    }
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, PathBuf> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), PathBuf::from(value))).collect()
+    }
+
+    fn tablespaces_to(pairs: &[(&str, &str)]) -> Result<Layout, Error> {
+        layout(&PlacementOptions { tablespace_map: map(pairs), ..PlacementOptions::default() })
+    }
+
+    fn links_to(pairs: &[(&str, &str)]) -> Result<Layout, Error> {
+        layout(&PlacementOptions { link_map: map(pairs), ..PlacementOptions::default() })
+    }
+
+    fn shown(layout: &Layout) -> Vec<String> {
+        let links = layout.links.iter();
+        links.map(|link| format!("{} -> {}", link.path, link.target.display())).collect()
+    }
+
+    fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorCode {
+        result.unwrap_err().code()
+    }
+
+    #[test]
+    fn tablespaces_stay_where_they_were_unless_mapped() {
+        let plain = layout(&PlacementOptions::default()).unwrap();
+        assert_eq!(shown(&plain), ["pg_tblspc/10 -> /ts/1", "pg_tblspc/11 -> /ts/2"]);
+        assert!(!plain.tablespaces_moved);
+        let mapped = tablespaces_to(&[("one", "/new/1"), ("11", "/new/2")]).unwrap();
+        assert_eq!(shown(&mapped), ["pg_tblspc/10 -> /new/1", "pg_tblspc/11 -> /new/2"]);
+        assert!(mapped.tablespaces_moved);
+        let inside: DataPath = "pg_tblspc/10/PG_15_1/5/1".parse().unwrap();
+        assert_eq!(mapped.resolve(&inside), Path::new("/new/1/PG_15_1/5/1"));
+        let similar: DataPath = "pg_tblspc/101".parse().unwrap();
+        assert_eq!(mapped.resolve(&similar), Path::new("/pg/data/pg_tblspc/101"));
+        let roots: Vec<_> = mapped.roots.iter().map(|root| root.directory.clone()).collect();
+        let expected = ["/pg/data", "/new/1/PG_15_1", "/new/2/PG_15_1"];
+        assert_eq!(roots, expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn map_all_takes_the_rest_by_name_or_number() {
+        let options = PlacementOptions {
+            tablespace_map: map(&[("one", "/new/1")]),
+            tablespace_map_all: Some("/all".into()),
+            ..PlacementOptions::default()
+        };
+        // The second one's name cannot be that of a directory.
+        let layout = layout(&options).unwrap();
+        assert_eq!(shown(&layout), ["pg_tblspc/10 -> /new/1", "pg_tblspc/11 -> /all/11"]);
+    }
+
+    #[test]
+    fn maps_that_make_no_sense_are_refused() {
+        assert_eq!(code(tablespaces_to(&[("nobody", "/new")])), ErrorCode::TablespaceMap);
+        let twice = [("10", "/a"), ("one", "/b")];
+        assert_eq!(code(tablespaces_to(&twice)), ErrorCode::TablespaceMap);
+        let together = [("10", "/a"), ("11", "/a")];
+        assert_eq!(code(tablespaces_to(&together)), ErrorCode::TablespaceMap);
+        for target in ["relative", "/a/../b", "/"] {
+            let refused = code(tablespaces_to(&[("10", target)]));
+            assert!(
+                matches!(refused, ErrorCode::TablespaceMap | ErrorCode::LinkDestination),
+                "{target}: {refused:?}"
+            );
+        }
+        for target in ["/pg/data", "/pg/data/x", "/pg"] {
+            assert_eq!(code(tablespaces_to(&[("10", target)])), ErrorCode::LinkDestination);
+            assert_eq!(code(links_to(&[("pg_wal", target)])), ErrorCode::LinkDestination);
+        }
+        assert_eq!(code(links_to(&[("nothing", "/a")])), ErrorCode::LinkMap);
+        assert_eq!(code(links_to(&[("pg_tblspc/10", "/a")])), ErrorCode::LinkMap);
+        assert!(links_to(&[("../x", "/a")]).is_err());
+        let nested = [("pg_wal", "/a"), ("log", "/a/b")];
+        assert_eq!(code(links_to(&nested)), ErrorCode::LinkDestination);
+        assert_eq!(code(links_to(&[("pg_wal", "../../../../x")])), ErrorCode::LinkMap);
+    }
+
+    #[test]
+    fn links_are_made_again_when_asked_for() {
+        let all = PlacementOptions { link_all: true, ..PlacementOptions::default() };
+        let layout = layout(&all).unwrap();
+        assert_eq!(shown(&layout)[2..], ["log -> /var/log/pg", "conf -> /pg/conf"]);
+        assert!(!layout.links[2].is_directory && layout.links[3].is_directory);
+        let mapped = links_to(&[("pg_wal", "/wal"), ("postgresql.conf", "/etc/pg.conf")]).unwrap();
+        assert_eq!(shown(&mapped)[2..], ["pg_wal -> /wal", "postgresql.conf -> /etc/pg.conf"]);
+        let conf: DataPath = "postgresql.conf".parse().unwrap();
+        assert_eq!(mapped.resolve(&conf), Path::new("/etc/pg.conf"));
+    }
+
+    proptest! {
+        /// Whatever the maps say, nothing is resolved to a place that was not named.
+        #[test]
+        fn nothing_leaves_the_roots(
+            target in "/[a-c./]{0,8}",
+            path in "[a-c./]{1,12}",
+        ) {
+            let options = PlacementOptions {
+                tablespace_map_all: Some(target.clone().into()),
+                link_map: map(&[("pg_wal", &target)]),
+                ..PlacementOptions::default()
+            };
+            let (Ok(layout), Ok(path)) = (layout(&options), DataPath::new(path.as_bytes())) else {
+                return Ok(());
+            };
+            let resolved = layout.resolve(&path);
+            prop_assert!(resolved.components().all(|c| c != Component::ParentDir));
+            prop_assert!(layout.roots.iter().any(|root| resolved.starts_with(&root.directory)));
+        }
+    }
 }

@@ -207,22 +207,22 @@ mod tests {
     #[test]
     fn a_timeline_that_forked_before_the_backup_is_not_followed() {
         let forked = view(&[(2, EARLY)], &[1, 2]);
-        insta::assert_snapshot!(decide(&forked, &backup(), TimelineChoice::Default), @"");
-        insta::assert_snapshot!(decide(&forked, &backup(), TimelineChoice::Number(TimeLine(2))), @"");
+        insta::assert_snapshot!(decide(&forked, &backup(), TimelineChoice::Default), @"1 Some(\"1\") (timeline 2 forked from timeline 1 at 0/1000000, before backup 20261121-092452F stopped at 0/2000100; recovery will follow timeline 1 instead)");
+        insta::assert_snapshot!(decide(&forked, &backup(), TimelineChoice::Number(TimeLine(2))), @"timeline 2 forked from timeline 1 at 0/1000000, before backup 20261121-092452F stopped at 0/2000100");
         let middle = view(&[(2, LATE), (3, EARLY)], &[1, 2, 3]);
         assert!(decide(&middle, &backup(), TimelineChoice::Latest).starts_with("2 Some(\"2\")"));
         let unrelated = view(&[(2, EARLY), (3, "2\t0/9000000\tx\n")], &[1, 2, 3]);
-        insta::assert_snapshot!(decide(&unrelated, &backup(), TimelineChoice::Default), @"");
+        insta::assert_snapshot!(decide(&unrelated, &backup(), TimelineChoice::Default), @"1 Some(\"1\") (timeline 1 of backup 20261121-092452F is not in the history of timeline 3; recovery will follow timeline 1 instead)");
     }
 
     #[test]
     fn a_missing_history_is_named() {
         let lost = view(&[], &[1, 2]);
-        insta::assert_snapshot!(decide(&lost, &backup(), TimelineChoice::Default), @"");
+        insta::assert_snapshot!(decide(&lost, &backup(), TimelineChoice::Default), @"'00000002.history' is not in the archive, though there is WAL of that timeline");
         let gap = view(&[(3, LATE)], &[1]);
-        insta::assert_snapshot!(decide(&gap, &backup(), TimelineChoice::Latest), @"");
+        insta::assert_snapshot!(decide(&gap, &backup(), TimelineChoice::Latest), @"'00000002.history' is not in the archive, though there are newer timelines, which PostgreSQL would not find");
         assert_eq!(decide(&gap, &backup(), TimelineChoice::Number(TimeLine(3))), "3 Some(\"3\")");
-        insta::assert_snapshot!(decide(&lost, &backup(), TimelineChoice::Number(TimeLine(7))), @"");
+        insta::assert_snapshot!(decide(&lost, &backup(), TimelineChoice::Number(TimeLine(7))), @"'00000007.history' is not in the archive, which is needed to follow that timeline");
         assert_eq!(decide(&lost, &backup(), TimelineChoice::Current), "1 Some(\"current\")");
     }
 
@@ -232,7 +232,7 @@ mod tests {
             manifest("20261121-092452F", TimeLine(3), Lsn(0x600_0028), Lsn(0x600_0100), 0);
         let archive = view(&[], &[1, 2, 3]);
         assert_eq!(decide(&archive, &on_three, TimelineChoice::Default), "3 None");
-        insta::assert_snapshot!(decide(&archive, &on_three, TimelineChoice::Number(TimeLine(1))), @"");
+        insta::assert_snapshot!(decide(&archive, &on_three, TimelineChoice::Number(TimeLine(1))), @"timeline 3 of backup 20261121-092452F is not in the history of timeline 1");
     }
 
     #[test]
