@@ -148,8 +148,11 @@ impl Request {
 fn fits(manifest: &Manifest, goal: Goal) -> bool {
     match goal {
         Goal::Newest => true,
-        // The stop is known to the second, which may have ended after it.
-        Goal::StoppedBefore(moment) => manifest.timestamp.stop < moment.as_second(),
+        // The stop is known to the second: within the same one it counts as before.
+        Goal::StoppedBefore(moment) => {
+            let (second, fraction) = (moment.as_second(), moment.subsec_nanosecond());
+            manifest.timestamp.stop < second + i64::from(fraction > 0)
+        }
         Goal::StoppedUpTo(lsn) => manifest.wal.stop.lsn <= lsn,
     }
 }
