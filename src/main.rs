@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 
 fn run(config: &Config) -> u8 {
     let ui = Ui::start(config);
-    let result = match runtime(config) {
+    let result = match runtime() {
         Ok(runtime) => {
             let result = runtime.block_on(command::run(config, &ui, &mut io::stdout()));
             runtime.shutdown_timeout(SHUTDOWN_MAX);
@@ -53,12 +53,8 @@ fn run(config: &Config) -> u8 {
     }
 }
 
-/// The archive commands run once for every WAL segment: they start no threads they do not need.
-fn runtime(config: &Config) -> io::Result<Runtime> {
-    match config.command {
-        CommandName::ArchiveGet | CommandName::ArchivePush => Builder::new_current_thread(),
-        _ => Builder::new_multi_thread(),
-    }
-    .enable_all()
-    .build()
+/// One thread for all that waits: a second one would only be woken for each read of the server's
+/// stream. What computes has worker threads of its own, what blocks on a disk those of the runtime.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }

@@ -52,6 +52,8 @@ pub struct Options {
 pub struct Taken {
     /// Where it ended.
     pub stop: BackupStop,
+    /// When the source told so, microseconds since 1970.
+    pub stopped_us: i64,
     /// What was written.
     pub written: Written,
 }
@@ -95,12 +97,13 @@ pub async fn take(
     progress.start(start.size_estimate);
     let packer = Packer::new(page_size, options.check_pages, workers.buffer().await?);
     let stop = Producer { workers: &workers, queue, packer, progress }.run(source).await;
+    let stopped_us = jiff::Timestamp::now().as_microsecond();
     // The writer's error is the cause when both stages failed.
     let written = writing.join_next().await.ok_or(Error::WorkerLost)?;
     let written = written.map_err(|_| Error::WorkerLost)?;
     let (written, stop) = (written?, stop?);
     progress.finish();
-    Ok(Taken { stop, written: written.finish().await? })
+    Ok(Taken { stop, stopped_us, written: written.finish().await? })
 }
 
 async fn write_all(

@@ -213,11 +213,13 @@ async fn many_small_files_share_frames() {
     assert_eq!(taker.read_back(&taken, CompressType::Zst).await, files);
 }
 
+type BreakIt = fn(&mut VecDeque<SourceEvent>);
+
 #[tokio::test]
 async fn a_source_that_breaks_its_promises_is_an_error() {
     let files = files_of(&[10_000]);
     let whole = SyntheticSource::new(&files, 1000);
-    let broken: [(&str, fn(&mut VecDeque<SourceEvent>)); 4] = [
+    let broken: [(&str, BreakIt); 4] = [
         ("a chunk is missing", |events| drop(events.remove(4))),
         ("a chunk comes twice", |events| events.insert(4, events[4].clone())),
         ("no end", |events| drop(events.remove(events.len() - 2))),

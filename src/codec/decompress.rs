@@ -105,21 +105,44 @@ fn zst(
 
 fn lz4(stored: &[u8], raw_len: usize, out: &mut Vec<u8>) -> Result<()> {
     const KIND: CompressType = CompressType::Lz4;
+    // The decoder takes a missing end mark for the end.
+    match lz4_frame_len(stored) {
+        Some(len) if len == stored.len() => {}
+        Some(_) => return Err(Error::Trailing { kind: KIND }),
+        None => return Err(damaged(KIND, "it ends too early")),
+    }
     let before = out.len();
     let mut decoder = FrameDecoder::new(stored);
     let read = (&mut decoder).take(raw_len as u64).read_to_end(out);
     read.map_err(|error| damaged(KIND, error))?;
-    let found = out.len() - before;
-    if found != raw_len {
-        return Err(length(KIND, raw_len, found as u64));
+    let found = (out.len() - before) as u64;
+    if found != raw_len as u64 {
+        return Err(length(KIND, raw_len, found));
     }
-    // Reading on makes the decoder see the end mark, or bytes that must not be there.
-    if decoder.read(&mut [0]).map_err(|error| damaged(KIND, error))? != 0 {
-        return Err(length(KIND, raw_len, found as u64 + 1));
+    match decoder.read(&mut [0]).map_err(|error| damaged(KIND, error))? {
+        0 => Ok(()),
+        _ => Err(length(KIND, raw_len, found + 1)),
     }
-    match decoder.get_ref().is_empty() {
-        true => Ok(()),
-        false => Err(Error::Trailing { kind: KIND }),
+}
+
+/// The length of the LZ4 frame that `stored` begins with, end mark included; `None` where it is cut.
+/// What the fields hold is checked by the decoder.
+fn lz4_frame_len(stored: &[u8]) -> Option<usize> {
+    let flags = *stored.get(4)?;
+    let field = |bit: u8, len: usize| if flags & bit != 0 { len } else { 0 };
+    let (content_size, dictionary) = (field(0x08, 8), field(0x01, 4));
+    let (block_checksum, content_checksum) = (field(0x10, 4), field(0x04, 4));
+    // Magic number, two descriptor bytes, their optional fields, and the descriptor's checksum.
+    let mut at = 4 + 2 + content_size + dictionary + 1;
+    loop {
+        let size = u32::from_le_bytes(*stored.get(at..)?.first_chunk()?);
+        at += 4;
+        if size == 0 {
+            at += content_checksum;
+            return (at <= stored.len()).then_some(at);
+        }
+        // The highest bit says that the block is not compressed.
+        at += (size & 0x7FFF_FFFF) as usize + block_checksum;
     }
 }
 

@@ -21,7 +21,7 @@ pub struct FrameReader<R: BufRead> {
 enum Engine<R: BufRead> {
     None(R),
     Zst(zstd::stream::read::Decoder<'static, R>),
-    Lz4(Box<FrameDecoder<R>>),
+    Lz4(Box<Lz4Frames<R>>),
     Gz(Box<flate2::bufread::MultiGzDecoder<R>>),
 }
 
@@ -34,7 +34,7 @@ impl<R: BufRead> FrameReader<R> {
         let engine = match kind {
             CompressType::None => Engine::None(stored),
             CompressType::Zst => Engine::Zst(zst_decoder(stored)?),
-            CompressType::Lz4 => Engine::Lz4(Box::new(FrameDecoder::new(stored))),
+            CompressType::Lz4 => Engine::Lz4(Box::new(Lz4Frames::new(stored))),
             CompressType::Gz => Engine::Gz(Box::new(flate2::bufread::MultiGzDecoder::new(stored))),
         };
         Ok(Self { kind, engine, expected: raw_size, found: 0 })
@@ -65,7 +65,7 @@ impl<R: BufRead> FrameReader<R> {
         let read = match &mut self.engine {
             Engine::None(stored) => stored.read(buffer),
             Engine::Zst(decoder) => decoder.read(buffer),
-            Engine::Lz4(decoder) => lz4_step(decoder, buffer),
+            Engine::Lz4(frames) => frames.step(buffer),
             Engine::Gz(decoder) => gz_step(decoder, buffer),
         };
         read.map_err(|error| Error::Damaged { kind, reason: error.to_string() })
@@ -79,13 +79,52 @@ fn zst_decoder<R: BufRead>(stored: R) -> Result<zstd::stream::read::Decoder<'sta
     Ok(decoder)
 }
 
-/// The decoder says 0 at the end of every frame: go on while there are bytes.
-fn lz4_step<R: BufRead>(decoder: &mut FrameDecoder<R>, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        let n = decoder.read(buffer)?;
-        if n > 0 || decoder.get_mut().fill_buf()?.is_empty() {
-            return Ok(n);
+/// The decoder says 0 at the end of every frame, but also when only the four bytes of a magic number,
+/// whatever they are, come before the end of the source. So the bytes of each frame are counted.
+struct Lz4Frames<R: BufRead> {
+    decoder: FrameDecoder<Counted<R>>,
+    /// Bytes of the source up to the end of the last frame.
+    ended_at: u64,
+}
+
+/// The shortest LZ4 frame: magic number, descriptor, end mark.
+const LZ4_FRAME_LEN_MIN: u64 = 4 + 3 + 4;
+
+impl<R: BufRead> Lz4Frames<R> {
+    fn new(stored: R) -> Self {
+        Self { decoder: FrameDecoder::new(Counted { stored, taken: 0 }), ended_at: 0 }
+    }
+
+    fn step(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let n = self.decoder.read(buffer)?;
+            if n > 0 {
+                return Ok(n);
+            }
+            let source = self.decoder.get_mut();
+            if source.taken != self.ended_at && source.taken - self.ended_at < LZ4_FRAME_LEN_MIN {
+                let reason = "bytes that are no frame follow the last one";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+            }
+            self.ended_at = source.taken;
+            if source.stored.fill_buf()?.is_empty() {
+                return Ok(0);
+            }
         }
+    }
+}
+
+/// A source that knows how much was taken from it.
+struct Counted<R> {
+    stored: R,
+    taken: u64,
+}
+
+impl<R: BufRead> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.stored.read(buffer)?;
+        self.taken += n as u64;
+        Ok(n)
     }
 }
 

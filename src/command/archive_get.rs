@@ -69,7 +69,8 @@ async fn fetch(
     };
     let archive =
         WalArchive::new(repo.storage.clone(), context::stanza(config)?, entry.archive_id())?;
-    let options = GetOptions { cluster: Some(context::wal_identity(entry.cluster)) };
+    let options =
+        GetOptions { cluster: Some(context::wal_identity(entry.cluster)), durable: false };
     Ok(get(&archive, file, destination, options).await?)
 }
 

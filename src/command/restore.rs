@@ -95,7 +95,7 @@ async fn plan(
         "repo{}: restore backup set {}, recovery will start at {}",
         repo.key,
         manifest.label,
-        report::moment(manifest.timestamp.start, zone)
+        report::moment(manifest.timestamp().start, zone)
     );
     let options = PlanOptions {
         data,

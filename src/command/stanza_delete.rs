@@ -40,17 +40,19 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
     let (repo, _) = context::repo(config)?;
     refuse_ambiguous(config)?;
-    if !config.dry_run {
-        require_stopped(&config.lock_path, stanza)?;
-        refuse_running(config, &repo, stanza)?;
-    }
     let kind = LockKind::Backup { repo: repo.key };
     let _lock = Lock::acquire(&config.lock_path, stanza, kind, "stanza-delete")?;
     let plan = DeletePlan::make(&*repo.storage, stanza).await?;
+    if plan == DeletePlan::default() {
+        tracing::info!("stanza '{stanza}' does not exist on repo{}", repo.key);
+        return Ok(0);
+    }
     if config.dry_run {
         plan.parts().into_iter().flatten().try_for_each(|path| writeln!(out, "{path}"))?;
         return Ok(0);
     }
+    require_stopped(&config.lock_path, stanza)?;
+    refuse_running(config, &repo, stanza)?;
     plan.execute(&*repo.storage).await?;
     let count: usize = plan.parts().iter().map(|part| part.len()).sum();
     tracing::info!("stanza '{stanza}' deleted from repo{}: {count} objects", repo.key);

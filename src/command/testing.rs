@@ -51,7 +51,7 @@ pub(super) fn manifest(label: &str, references: &[&str]) -> Manifest {
             "wal-segment-size": 16777216, "page-size": 8192, "page-checksums": true,
         },
         "source": "stream",
-        "timestamp": { "start": 1_795_253_092, "stop": 1_795_253_094 },
+        "timestamp-us": { "start": 1_795_253_092_000_000_i64, "stop": 1_795_253_094_000_000_i64 },
         "wal": { "start": position("0/4000028"), "stop": position("0/5000000") },
         "compression": { "type": "zst", "level": 3 },
         "block": { "size": 8192, "digest-key": "11".repeat(32) },

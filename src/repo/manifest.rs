@@ -38,8 +38,9 @@ pub struct Manifest {
     pub cluster: ClusterRecord,
     /// Which source gave the bytes: `stream` or `local`.
     pub source: String,
-    /// Start and stop of the backup, seconds since 1970.
-    pub timestamp: Span<i64>,
+    /// When the backup began, and when the server named its stop position; microseconds since 1970.
+    /// A second would be too coarse: a target just after the stop must find this backup.
+    pub timestamp_us: Span<i64>,
     /// The WAL positions between which the copy was made.
     pub wal: Span<WalPosition>,
     /// How the frames are compressed.
@@ -178,6 +179,12 @@ impl Manifest {
     /// The type of the backup.
     pub fn kind(&self) -> BackupType {
         self.label.kind()
+    }
+
+    /// Start and stop of the backup, seconds since 1970.
+    pub fn timestamp(&self) -> Span<i64> {
+        let seconds = |us: i64| us.div_euclid(1_000_000);
+        Span { start: seconds(self.timestamp_us.start), stop: seconds(self.timestamp_us.stop) }
     }
 
     /// The directory of the cluster's WAL.

@@ -148,11 +148,7 @@ impl Request {
 fn fits(manifest: &Manifest, goal: Goal) -> bool {
     match goal {
         Goal::Newest => true,
-        // The stop is known to the second: within the same one it counts as before.
-        Goal::StoppedBefore(moment) => {
-            let (second, fraction) = (moment.as_second(), moment.subsec_nanosecond());
-            manifest.timestamp.stop < second + i64::from(fraction > 0)
-        }
+        Goal::StoppedBefore(moment) => manifest.timestamp_us.stop < moment.as_microsecond(),
         Goal::StoppedUpTo(lsn) => manifest.wal.stop.lsn <= lsn,
     }
 }

@@ -47,6 +47,7 @@ pub struct PendingFile {
     /// Bytes written, and up to where writing them back was begun.
     written: u64,
     pushed: u64,
+    early_writeback: bool,
 }
 
 /// How much is written before the kernel is told to begin with the disk.
@@ -60,9 +61,23 @@ impl PendingFile {
         let mode = Mode::from_raw_mode(mode);
         let file = fs::openat(&directory, &temporary, flags | OFlags::CLOEXEC, mode)?;
         let file = File::from(file);
-        let pending = Self { directory, temporary, file, published: false, written: 0, pushed: 0 };
+        let pending = Self {
+            directory,
+            temporary,
+            file,
+            published: false,
+            written: 0,
+            pushed: 0,
+            early_writeback: true,
+        };
         fs::fchmod(&pending.file, mode)?;
         Ok(pending)
+    }
+
+    /// Leaves the time of writing back to the kernel: for files that nobody syncs.
+    pub fn without_early_writeback(mut self) -> Self {
+        self.early_writeback = false;
+        self
     }
 
     /// Appends bytes. From time to time the kernel is asked to write back what it has, without
@@ -71,7 +86,7 @@ impl PendingFile {
         self.file.write_all(bytes)?;
         self.written += bytes.len() as u64;
         let length = self.written - self.pushed;
-        if length >= WRITEBACK_STEP {
+        if self.early_writeback && length >= WRITEBACK_STEP {
             // Advice only: where it is not taken, the fsync does all the work.
             let _ = fs::fadvise(
                 &self.file,
@@ -96,6 +111,14 @@ impl PendingFile {
             Existing::Keep => self.rename_unless_taken(name)?,
         }
         sync_directory(&self.directory)
+    }
+
+    /// Gives the file its name in place of what is there, without waiting for the disk: for files
+    /// that are made anew after a power failure.
+    pub fn replace_unsynced(mut self, name: impl AsRef<OsStr>) -> io::Result<()> {
+        fs::renameat(&self.directory, &self.temporary, &self.directory, name.as_ref())?;
+        self.published = true;
+        Ok(())
     }
 
     fn rename_unless_taken(&mut self, name: &OsStr) -> io::Result<()> {

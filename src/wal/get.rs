@@ -24,12 +24,16 @@ use crate::{
 pub struct GetOptions {
     /// The cluster that segments must come from; `None` to leave their headers unchecked.
     pub cluster: Option<ClusterIdentity>,
+    /// Whether the file must survive a power failure. `restore_command` does not need it: after a
+    /// crash PostgreSQL removes what it finds and asks again, and a file that it keeps it makes
+    /// durable itself (`xlogarchive.c`, RestoreArchivedFile and KeepFileRestoredFromArchive).
+    pub durable: bool,
 }
 
 /// The two good answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GetOutcome {
-    /// The file is at the destination, proven and durable.
+    /// The file is at the destination, every byte proven.
     Delivered,
     /// The archive was listed and does not hold the file.
     Absent,
@@ -47,7 +51,7 @@ pub async fn get(
     options: GetOptions,
 ) -> Result<GetOutcome, Error> {
     let Some(stored) = archive.find(file).await? else { return Ok(GetOutcome::Absent) };
-    let delivery = Delivery::begin(file, destination, options.cluster)?;
+    let delivery = Delivery::begin(file, destination, options)?;
     let delivery = archive.read(&stored, delivery).await?;
     tokio::task::spawn_blocking(move || delivery.finish())
         .await
@@ -58,7 +62,7 @@ pub async fn get(
 /// A file being written beside its destination.
 struct Delivery {
     file: ArchiveFile,
-    cluster: Option<ClusterIdentity>,
+    options: GetOptions,
     destination: PathBuf,
     name: OsString,
     pending: PendingFile,
@@ -68,11 +72,7 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn begin(
-        file: ArchiveFile,
-        destination: &Path,
-        cluster: Option<ClusterIdentity>,
-    ) -> Result<Self, Error> {
+    fn begin(file: ArchiveFile, destination: &Path, options: GetOptions) -> Result<Self, Error> {
         let failed = || Error::file("write", destination);
         let name = destination.file_name().ok_or(std::io::ErrorKind::InvalidInput.into());
         let name = name.map_err(failed())?.to_owned();
@@ -82,16 +82,23 @@ impl Delivery {
         };
         let directory = crash_safe::open_directory(directory).map_err(failed())?;
         let pending = PendingFile::create(directory, FILE_MODE).map_err(failed())?;
+        let pending = match options.durable {
+            true => pending,
+            false => pending.without_early_writeback(),
+        };
         let destination = destination.to_owned();
-        Ok(Self { file, cluster, destination, name, pending, start: Vec::new(), size: 0 })
+        Ok(Self { file, options, destination, name, pending, start: Vec::new(), size: 0 })
     }
 
     fn finish(self) -> Result<(), Error> {
-        if let (Some(segment), Some(cluster)) = (with_header(self.file), self.cluster) {
+        if let (Some(segment), Some(cluster)) = (with_header(self.file), self.options.cluster) {
             cluster.check(self.file, segment, &self.start, self.size)?;
         }
         let failed = Error::file("write", &self.destination);
-        self.pending.publish(&self.name, Existing::Replace).map_err(failed)
+        match self.options.durable {
+            true => self.pending.publish(&self.name, Existing::Replace).map_err(failed),
+            false => self.pending.replace_unsynced(&self.name).map_err(failed),
+        }
     }
 }
 
@@ -105,6 +112,3 @@ impl RawSink for Delivery {
         self.pending.write_all(raw).map_err(Error::file("write", &self.destination))
     }
 }
-
-#[cfg(test)]
-mod tests;

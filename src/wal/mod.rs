@@ -14,4 +14,4 @@ pub use push::{PushOptions, PushOutcome, push};
 pub use segment::ClusterIdentity;
 
 #[cfg(test)]
-mod test_support;
+mod tests;

@@ -146,6 +146,3 @@ impl RawSource for PushedFile {
         Error::Changed { path: self.path.clone() }
     }
 }
-
-#[cfg(test)]
-mod tests;

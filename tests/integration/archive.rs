@@ -85,9 +85,21 @@ for_each_version! {
             assert!(outcome.has(&fresh), "{what} is not named: {outcome}");
             assert!(site.archived(&fresh).is_empty(), "{what} was taken");
         }
-        let other_timeline = format!("00000009{}", &name[8..]);
-        push(&site, &other_timeline, &bytes).failed();
-        assert!(site.archived(&other_timeline).is_empty());
+    }
+
+    fn segment_of_a_later_timeline_than_its_name_is_refused(version) {
+        let site = Site::new(version);
+        let (name, mut bytes) = archived_segment(&site);
+        let fresh = next(&next(&next(&name)));
+        // The page header: magic, flags, timeline, page address.
+        bytes[4..8].copy_from_slice(&5_u32.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&(u64::from_str_radix(&fresh[16..], 16).expect("hex") << 24).to_ne_bytes());
+        push(&site, &fresh, &bytes).failed().says(&fresh);
+        assert!(site.archived(&fresh).is_empty());
+        // The first segment after a fork begins with pages of the timeline before: that one is right.
+        bytes[4..8].copy_from_slice(&1_u32.to_ne_bytes());
+        let after_a_fork = format!("00000002{}", &fresh[8..]);
+        push(&site, &after_a_fork, &bytes).ok();
     }
 
     fn absent_segment_is_exit_code_one(version) {

@@ -40,7 +40,7 @@ for_each_version! {
         assert!(label.ends_with('F') && label.len() == 16, "{label}");
     }
 
-    fn one_data_directory_may_be_of_another_owner_mode(version) {
+    fn group_access_comes_back(version) {
         let site = Site::builder(version)
             .prepare(|cluster, _| {
                 use std::os::unix::fs::PermissionsExt;

@@ -12,10 +12,11 @@ for_each_version! {
 
     fn failing_archive_command_is_quoted(version) {
         let site = Site::new(version);
-        site.primary.sql("alter system set archive_command = 'echo no space left >&2; false'");
+        site.primary.sql("alter system set archive_command = 'false # pgstrata %p'");
         site.primary.sql("select pg_reload_conf()");
+        let segment = site.primary.value("select pg_walfile_name(pg_current_wal_lsn())");
         let outcome = site.run(&["--archive-timeout=3s", "check"]).code(exit::ARCHIVE_TIMEOUT);
-        outcome.says("archive_command").says("no space left");
+        outcome.says("false # pgstrata").says(&segment);
     }
 }
 

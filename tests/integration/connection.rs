@@ -153,8 +153,10 @@ on_one_version! {
             // The role's lines in pg_hba.conf take encrypted connections only.
             ("disable", "ca.crt", false),
             ("allow", "ca.crt", true),
-            ("prefer", "other.crt", true),
-            // With a root certificate, require verifies like verify-ca.
+            ("prefer", "ca.crt", true),
+            // A root certificate is always used to verify where it is there; what prefer falls back to,
+            // an open connection, is refused by the server.
+            ("prefer", "other.crt", false),
             ("require", "ca.crt", true),
             ("require", "other.crt", false),
             ("verify-ca", "ca.crt", true),

@@ -33,7 +33,7 @@ for_each_version! {
         let relation = damage_pages(&site, &[3, 4, 9]);
         let outcome = site.run(&["--type=full", "--log-level-stderr=info", "backup"]).ok();
         let outcome = outcome.says("WARN").says(&relation);
-        assert!(outcome.has("3-4, 9"), "the pages are not listed: {outcome}");
+        assert!(outcome.has("3-4, 9") || outcome.has("3, 4, 9"), "the pages are not listed: {outcome}");
         let info = site.info();
         assert_eq!(info["backup"][0]["error"], true, "{info}");
         assert_eq!(info["status"]["code"], 0, "{info}");
@@ -42,16 +42,17 @@ for_each_version! {
         let shown: serde_json::Value = serde_json::from_str(&shown.stdout).expect("JSON");
         assert_eq!(shown[0]["backup"][0]["error-list"], serde_json::json!([relation]));
         let text = site.run(&[&set, "info"]).ok();
-        text.says("page checksum error").says(&relation);
+        text.says("error list: ").says(&relation);
         // What was sent is what comes back, damage and all.
         let _ = site.restore("r", &[]).verified();
     }
 
     fn many_damaged_pages_are_all_found(version) {
         let site = Site::new(version);
+        // The server itself names five of a file.
         let pages: Vec<u64> = (0..60).map(|n| n * 2).collect();
         let relation = damage_pages(&site, &pages);
-        site.run(&["--type=full", "--log-level-stderr=info", "backup"]).ok().says(&relation).says("118");
+        site.run(&["--type=full", "--log-level-stderr=info", "backup"]).ok().says(&relation).says("36, 38");
         assert_eq!(site.info()["backup"][0]["error"], true);
     }
 

@@ -22,6 +22,7 @@ impl Story {
         let site = Site::builder(version).setting("track_commit_timestamp", "on").build();
         site.primary.sql("create table t (row int)");
         site.full_backup(&[]);
+        site.wait_for_the_next_second();
         let mut moments = Vec::new();
         for row in 1..=5 {
             if row == 4 {
@@ -111,12 +112,11 @@ for_each_version! {
         site.primary.sql("create table t (row int)");
         let too_early = insert(&site.primary, 0);
         let first = site.full_backup(&[]);
-        // Backup times are whole seconds.
-        std::thread::sleep(std::time::Duration::from_millis(1100));
+        site.wait_for_the_next_second();
         let between = insert(&site.primary, 1);
-        std::thread::sleep(std::time::Duration::from_millis(1100));
+        site.wait_for_the_next_second();
         let second = site.full_backup(&[]);
-        std::thread::sleep(std::time::Duration::from_millis(1100));
+        site.wait_for_the_next_second();
         let after = insert(&site.primary, 2);
         site.primary.archive_wal();
 

@@ -40,7 +40,7 @@ pub(super) struct Job<'a> {
     pub label: BackupLabel,
     /// The backup's paths in the repository.
     pub paths: BackupPaths,
-    started: i64,
+    started_us: i64,
 }
 
 impl<'a> Job<'a> {
@@ -53,12 +53,13 @@ impl<'a> Job<'a> {
     ) -> Result<Self> {
         let stanza = context::stanza(config)?;
         let paths = BackupPaths::new(stanza, &label).map_err(repo::Error::from)?;
-        Ok(Self { config, stanza, repo, entry, label, paths, started: now() })
+        Ok(Self { config, stanza, repo, entry, label, paths, started_us: now_us() })
     }
 }
 
-fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
+/// The time, microseconds since 1970.
+fn now_us() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
 }
 
 /// Publishes the backup and reports it.
@@ -82,7 +83,7 @@ pub(super) async fn publish(
         references: Vec::new(),
         cluster: cluster_record(job, cluster),
         source: "stream".to_owned(),
-        timestamp: Span { start: job.started, stop: now() },
+        timestamp_us: Span { start: job.started_us, stop: taken.stopped_us },
         wal: Span {
             start: WalPosition { lsn: start.lsn, timeline: start.timeline },
             stop: WalPosition { lsn: taken.stop.lsn, timeline: taken.stop.timeline },

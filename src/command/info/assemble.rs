@@ -142,9 +142,13 @@ fn describe(
         prior: manifest.prior.clone(),
         reference: (!manifest.references.is_empty()).then(|| manifest.references.clone()),
         tablespace: set.then(|| tablespace_list(manifest)),
-        timestamp: Span { start: manifest.timestamp.start, stop: manifest.timestamp.stop },
+        timestamp: span(manifest.timestamp()),
         kind: manifest.kind(),
     }
+}
+
+fn span(time: crate::repo::manifest::Span<i64>) -> Span<i64> {
+    Span { start: time.start, stop: time.stop }
 }
 
 fn database_list(manifest: &Manifest) -> Vec<DatabaseInfo> {

@@ -47,7 +47,7 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
             "    backup set: {} in repo{repo}, PostgreSQL {}, stopped at {}",
             manifest.label,
             manifest.cluster.version,
-            moment(manifest.timestamp.stop, zone)
+            moment(manifest.timestamp().stop, zone)
         ),
         format!("    data directory: {}", plan.layout.data.display()),
         format!("    existing files: {}", existing(options.existing)),
@@ -104,7 +104,7 @@ fn to_json(repo: u16, plan: &RestorePlan, options: &Options) -> Value {
         "repo": repo,
         "set": manifest.label.to_string(),
         "version": manifest.cluster.version.to_string(),
-        "timestamp": { "start": manifest.timestamp.start, "stop": manifest.timestamp.stop },
+        "timestamp": manifest.timestamp(),
         "path": plan.layout.data.display().to_string(),
         "existing": match options.existing {
             Existing::Refuse => "refuse",

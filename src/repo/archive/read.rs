@@ -29,7 +29,7 @@ pub trait RawSink: Send + 'static {
 }
 
 /// Chunks on their way from the store to the decoder.
-const STORED_DEPTH: usize = 4;
+const STORED_DEPTH: usize = 2;
 /// Buffers on their way from the decoder to the sink.
 const RAW_DEPTH: usize = 4;
 /// Raw bytes in a buffer.

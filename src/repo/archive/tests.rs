@@ -1,3 +1,5 @@
+//! Finding and listing, on archives made of empty objects.
+
 use super::*;
 use crate::{
     storage::PosixStorage,

@@ -246,7 +246,7 @@ pub(crate) fn manifest(
             page_checksums: false,
         },
         source: "stream".to_owned(),
-        timestamp: Span { start: stopped_at - 10, stop: stopped_at },
+        timestamp_us: Span { start: (stopped_at - 10) * 1_000_000, stop: stopped_at * 1_000_000 },
         wal: Span { start: position(start), stop: position(stop) },
         compression: Compression { kind: CompressType::Zst, level: 1 },
         block: BlockFacts { size: backup::BLOCK_SIZE, digest_key: Sha256(DIGEST_KEY) },

@@ -9,7 +9,7 @@ use super::{blocking, failure::failure, tree::Tree};
 use crate::storage::{Download, Error, ErrorKind, ObjectPath, Result};
 
 /// Bytes read in one go; small objects come with the opening.
-const CHUNK: u64 = 1 << 20;
+const CHUNK: u64 = 512 << 10;
 
 pub(super) struct PosixDownload {
     reader: Option<Reader>,

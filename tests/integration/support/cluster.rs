@@ -149,6 +149,8 @@ impl Cluster {
     ) -> Result<Vec<Vec<Option<String>>>, String> {
         let mut config = tokio_postgres::Config::new();
         config.host_path(&self.socket_dir).port(self.port()).user("postgres").dbname(database);
+        // A query that waits for a lock for ever would hang the test.
+        config.options("-c statement_timeout=90s");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

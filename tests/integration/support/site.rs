@@ -120,6 +120,11 @@ impl Site {
         self.last_label()
     }
 
+    /// Backup times are whole seconds: only a time target in a later second is surely after the backup.
+    pub(crate) fn wait_for_the_next_second(&self) {
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+
     /// The one stanza of `info --output=json`.
     #[track_caller]
     pub(crate) fn info(&self) -> Value {
@@ -299,7 +304,7 @@ impl SiteBuilder {
         let mut text = format!(
             "[global]\nrepo1-path={}\nlock-path={}\nlog-path={}\nspool-path={}\n\
              log-level-file=debug\nlog-level-stderr=warn\nprocess-max=2\nstart-fast=y\n\
-             archive-timeout=30s\n\n[{STANZA}]\npg1-path={}\npg1-port={}\npg1-user=postgres\n",
+             archive-timeout=30s\n\n[{STANZA}]\npg1-path={}\npg1-port={}\n",
             at("repo"),
             at("lock"),
             at("log"),
@@ -311,6 +316,9 @@ impl SiteBuilder {
             text.push_str("pg1-host=127.0.0.1\n");
         } else {
             let _ = writeln!(text, "pg1-socket-path={}", primary.socket_dir.display());
+        }
+        if !self.options.iter().any(|(name, _)| name == "pg1-user") {
+            text.push_str("pg1-user=postgres\n");
         }
         for (name, value) in &self.options {
             let _ = writeln!(text, "{name}={value}");

@@ -85,7 +85,7 @@ async fn the_wal_of_the_first_format_is_delivered() {
     let scratch = tempfile::tempdir().unwrap();
     let destination = scratch.path().join("RECOVERYHISTORY");
     let file: ArchiveFile = "00000002.history".parse().unwrap();
-    let options = GetOptions { cluster: None };
+    let options = GetOptions { cluster: None, durable: false };
     let outcome = wal::get(&archive, file, &destination, options).await.unwrap();
     assert_eq!(outcome, GetOutcome::Delivered);
     assert_eq!(fs::read_to_string(destination).unwrap(), HISTORY);

@@ -1,13 +1,16 @@
+//! What is delivered, and what is never, named after the failures it must survive.
+
+use std::path::Path;
+
 use proptest::prelude::*;
 
-use super::*;
 use crate::{
     storage::{
         ErrorKind,
         fault::{Fault, Operation, Rule},
     },
     types::{CompressType, Compression, ErrorCode, Failure},
-    wal::{PushOptions, push, test_support::*},
+    wal::{Error, GetOptions, GetOutcome, PushOptions, get, push, tests::support::*},
 };
 
 const NAME: &str = "00000001000000000000000A";
@@ -24,7 +27,11 @@ async fn archived(name: &str, raw: &[u8], kind: CompressType) -> Host {
 }
 
 async fn get_it(host: &Host, name: &str) -> Result<GetOutcome, Error> {
-    let options = GetOptions { cluster: Some(cluster()) };
+    get_with(host, name, true).await
+}
+
+async fn get_with(host: &Host, name: &str, durable: bool) -> Result<GetOutcome, Error> {
+    let options = GetOptions { cluster: Some(cluster()), durable };
     get(&host.archive, file(name), &host.pg_wal(DESTINATION), options).await
 }
 
@@ -41,10 +48,13 @@ async fn is_refused(host: &Host, what: &str) -> ErrorCode {
 async fn a_segment_is_delivered_in_place_of_what_is_there() {
     let raw = segment(NAME, 1);
     let host = archived(NAME, &raw, CompressType::Zst).await;
-    host.write(DESTINATION, b"old");
-    assert_eq!(get_it(&host, NAME).await.unwrap(), GetOutcome::Delivered);
-    assert!(std::fs::read(host.pg_wal(DESTINATION)).unwrap() == raw);
-    assert_eq!(host.names_in_pg_wal(), [DESTINATION]);
+    for durable in [true, false] {
+        host.write(DESTINATION, b"old");
+        let got = get_with(&host, NAME, durable).await.unwrap();
+        assert_eq!(got, GetOutcome::Delivered);
+        assert!(std::fs::read(host.pg_wal(DESTINATION)).unwrap() == raw);
+        assert_eq!(host.names_in_pg_wal(), [DESTINATION]);
+    }
 }
 
 #[tokio::test]
@@ -152,7 +162,7 @@ async fn trailing_bytes_are_refused() {
 #[tokio::test]
 async fn a_destination_that_cannot_be_written_is_an_error() {
     let host = archived(NAME, &segment(NAME, 1), CompressType::Zst).await;
-    let options = GetOptions { cluster: None };
+    let options = GetOptions { cluster: None, durable: true };
     for destination in ["no/such/directory/x", "/", "/proc/x"] {
         let done = get(&host.archive, file(NAME), Path::new(destination), options).await;
         assert!(done.is_err(), "{destination}");

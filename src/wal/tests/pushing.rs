@@ -1,13 +1,15 @@
+//! What may and may not enter the archive, named after the failures it must survive.
+
 use std::time::Duration;
 
-use super::*;
 use crate::{
+    repo::archive::{PutOptions, RawSource},
     storage::{
         ErrorKind,
         fault::{Fault, Operation, Rule},
     },
-    types::{ErrorCode, Failure},
-    wal::test_support::*,
+    types::{CompressType, Compression, ErrorCode, Failure},
+    wal::{Error, PushOptions, PushOutcome, push, tests::support::*},
 };
 
 const NAME: &str = "00000001000000000000000A";

@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::ClusterIdentity;
 use crate::{
     repo::archive::WalArchive,
     storage::{
@@ -12,6 +11,7 @@ use crate::{
     types::{
         ArchiveFile, CompressType, Compression, PgVersion, SystemId, WalSegment, WalSegmentSize,
     },
+    wal::ClusterIdentity,
 };
 
 pub(super) const SIZE: usize = 1 << 20;
