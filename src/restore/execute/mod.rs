@@ -9,6 +9,7 @@ mod file_job;
 mod finish;
 mod owner;
 mod pool;
+mod small_file;
 mod source;
 mod target;
 mod tree;

@@ -82,6 +82,11 @@ impl Entries {
         Ok(Self { directories, files, control, data_mode })
     }
 
+    /// The mode of files that the backup does not have.
+    pub fn file_mode(&self) -> u32 {
+        if self.data_mode & 0o040 != 0 { 0o640 } else { 0o600 }
+    }
+
     /// The bytes of all files together.
     pub fn size(&self) -> u64 {
         self.files.iter().chain([&self.control]).map(size_of).sum()
