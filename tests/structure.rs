@@ -325,6 +325,38 @@ fn catalogue_has_no_codes_that_do_not_exist() {
     }
 }
 
+/// All keys of a JSON value, those of values inside it too.
+fn keys_of(value: &serde_json::Value, keys: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                keys.insert(key.clone());
+                keys_of(value, keys);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| keys_of(item, keys)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_key_of_a_manifest_is_in_the_format_specification() {
+    let repository = root().join("fixtures/repository-v1");
+    let text = fs::read_to_string(root().join("docs/repository-format.md")).expect("the page");
+    for object in ["stanza/demo/00000001", "backup/demo/20261121-092452F/manifest"] {
+        let bytes = fs::read(repository.join(object)).expect("the golden repository");
+        // Header, body, and the digest of both.
+        let body = &bytes[16..bytes.len() - 32];
+        let mut keys = BTreeSet::new();
+        keys_of(&serde_json::from_slice(body).expect("JSON"), &mut keys);
+        assert!(!keys.is_empty());
+        for key in &keys {
+            let named = text.contains(&format!("`{key}`")) || text.contains(&format!("\"{key}\""));
+            assert!(named, "docs/repository-format.md does not name '{key}' of {object}");
+        }
+    }
+}
+
 #[test]
 fn documents_are_where_readers_look() {
     for name in [

@@ -18,6 +18,7 @@ pub use format::{
     backup_label::BackupLabelFile,
     backup_manifest::{BackupManifest, ManifestFile, WalRange},
     control_file::{ClusterState, ControlFile},
+    manifest_edit::manifest_without,
     page::{RELATION_SEGMENT_BYTES, check_pages, is_checked_file, page_checksum},
     timeline_history::{HistoryEntry, TimelineHistory},
     wal_header::WalHeader,

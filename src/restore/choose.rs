@@ -148,7 +148,6 @@ impl Request {
 fn fits(manifest: &Manifest, goal: Goal) -> bool {
     match goal {
         Goal::Newest => true,
-        // The stop is known to the second, which may have ended after it.
         Goal::StoppedBefore(moment) => manifest.timestamp_us.stop < moment.as_microsecond(),
         Goal::StoppedUpTo(lsn) => manifest.wal.stop.lsn <= lsn,
     }

@@ -13,6 +13,9 @@ pub enum Error {
     /// The repository failed.
     #[error(transparent)]
     Repo(#[from] repo::Error),
+    /// A file that PostgreSQL wrote is not valid.
+    #[error(transparent)]
+    Postgres(#[from] crate::postgres::Error),
     /// A name is not valid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -105,6 +108,7 @@ impl Failure for Error {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Repo(error) | Self::Fetch { source: error, .. } => error.code(),
+            Self::Postgres(error) => error.code(),
             Self::Invalid(error) => error.code(),
             Self::Refused { code, .. } | Self::Target { code, .. } => *code,
             Self::Block { .. } | Self::Frame { .. } => ErrorCode::Checksum,
@@ -116,6 +120,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Repo(error) | Self::Fetch { source: error, .. } => error.hint(),
+            Self::Postgres(error) => error.hint(),
             Self::Refused { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::Block { .. } | Self::Frame { .. } => Some(
                 "global/pg_control was not restored, so PostgreSQL cannot start from this copy\n\

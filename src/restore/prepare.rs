@@ -53,12 +53,5 @@ pub async fn plan(
     let list = FileList::read(&**storage, &manifest).await?;
     let layout = Layout::new(&options.data, &manifest, &list.files, &options.placement)?;
     let entries = Entries::new(list.files, &layout, target)?;
-    if layout.tablespaces_moved {
-        warnings.push(
-            "tablespaces are moved, so 'tablespace_map' is not restored: give pg_verifybackup \
-             the option -i tablespace_map"
-                .to_owned(),
-        );
-    }
     Ok(RestorePlan { manifest, layout, entries, timeline, warnings })
 }

@@ -26,7 +26,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         .accepted("files of every size are bundled"),
     row("repoN-bundle-size", Global, Size(MIB, PIB), BACKUP, "Size at which a bundle is closed")
         .default("32MiB")
-        .detail("Counted before compression.")
+        .detail("Counted as stored.")
         .example("64MiB"),
     row("repoN-cipher-pass", Global, String, REPO, "Pass phrase of the encryption").secret(),
     row(

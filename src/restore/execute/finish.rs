@@ -2,15 +2,11 @@
 //! is on disk, the control file, without which the copy cannot be started.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    fs::{self, File},
     path::Path,
 };
 
-use rustix::fs::OFlags;
-
-use super::{clean::remove_file, owner::Owner};
+use super::{clean::remove_file, owner::Owner, small_file};
 use crate::{
     restore::{
         Error,
@@ -66,11 +62,7 @@ pub(super) fn publish(plan: &RestorePlan) -> Result<(), Error> {
     if let Some(directory) = control.parent() {
         sync(directory)?;
     }
-    sync(data)?;
-    match data.parent() {
-        Some(parent) => sync(parent),
-        None => Ok(()),
-    }
+    sync(data)
 }
 
 fn sync(path: &Path) -> Result<(), Error> {
@@ -83,21 +75,11 @@ fn sync(path: &Path) -> Result<(), Error> {
 
 /// Writes a small file of the data directory anew.
 fn put(plan: &RestorePlan, name: &str, bytes: &[u8], owner: Owner) -> Result<(), Error> {
-    let path = plan.layout.data.join(name);
-    // Never through a link: one that the plan makes here leads to a file that is not ours to write.
-    let path = match plan.layout.links.iter().find(|link| link.path.as_bytes() == name.as_bytes()) {
+    let links = &plan.layout.links;
+    // A link that the plan makes under the name leads to where the file is to be.
+    let path = match links.iter().find(|link| link.path.as_bytes() == name.as_bytes()) {
         Some(link) => link.target.clone(),
-        None => path,
+        None => plan.layout.data.join(name),
     };
-    let mode = if plan.entries.data_mode & 0o040 != 0 { 0o640 } else { 0o600 };
-    remove_file(&path)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(mode).custom_flags(OFlags::NOFOLLOW.bits() as i32);
-    let written = options.open(&path).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.set_permissions(Permissions::from_mode(mode))?;
-        Ok(file)
-    });
-    let file = written.map_err(Error::target("write", &path, ErrorCode::FileWrite))?;
-    owner.give(&file, &path)
+    small_file::write(&path, bytes, plan.entries.file_mode(), owner)
 }

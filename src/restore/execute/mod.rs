@@ -9,6 +9,7 @@ mod file_job;
 mod finish;
 mod owner;
 mod pool;
+mod small_file;
 mod source;
 mod target;
 mod tree;
@@ -34,10 +35,11 @@ use self::{
 };
 use super::{
     Error,
-    plan::{CONTROL_FILE_PENDING, RestorePlan},
+    plan::{CONTROL_FILE_PENDING, RestorePlan, TABLESPACE_MAP},
     recovery::RecoverySettings,
 };
 use crate::{
+    postgres::manifest_without,
     repo::{block_map::BlockMap, pg_manifest},
     storage::Storage,
     types::progress::ProgressSink,
@@ -71,7 +73,7 @@ pub async fn execute(
     progress: &dyn ProgressSink,
 ) -> Result<(), Error> {
     // Read first: without it the copy would not be complete, and now nothing is touched yet.
-    let backup_manifest = pg_manifest::read(&**storage, &plan.manifest).await?;
+    let backup_manifest = backup_manifest(plan, &**storage).await?;
     let existing = options.existing;
     let (owner, systems) = {
         let plan = Arc::clone(plan);
@@ -104,6 +106,16 @@ pub async fn execute(
     .await?;
     progress.finish();
     Ok(())
+}
+
+/// PostgreSQL's manifest byte for byte, but without a file that is not restored, which pg_verifybackup
+/// would miss.
+async fn backup_manifest(plan: &RestorePlan, storage: &dyn Storage) -> Result<Vec<u8>, Error> {
+    let bytes = pg_manifest::read(storage, &plan.manifest).await?;
+    match plan.layout.tablespaces_moved {
+        true => Ok(manifest_without(&bytes, TABLESPACE_MAP)?),
+        false => Ok(bytes),
+    }
 }
 
 /// Makes room for the files.

@@ -53,14 +53,12 @@ impl Pool {
             }
             Ok(())
         };
-        let both = {
-            // The worker's error is the cause when both ends failed, so it is polled first.
-            let produce = produce(units);
-            tokio::try_join!(biased; collect, produce).map(drop)
-        };
+        // Both run to their end: a worker that fails closes the queue, which ends the producer, whose
+        // own error then only says so.
+        let (collected, produced) = tokio::join!(collect, produce(units));
         done.close();
         join(threads).await?;
-        both
+        collected.and(produced)
     }
 }
 

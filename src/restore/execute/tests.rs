@@ -375,8 +375,11 @@ async fn tablespaces_and_links_go_where_they_are_mapped() {
         file("pg_wal/x", "x"),
         link("log", "/var/log/nowhere"),
     ]);
-    let making =
-        Making { tablespaces: vec![tablespace(16401, "ts", "/old/place")], ..Making::default() };
+    let making = Making {
+        tablespaces: vec![tablespace(16401, "ts", "/old/place")],
+        backup_manifest: MANIFEST_OF_TABLESPACE_MAP,
+        ..Making::default()
+    };
     store(&bench.storage, &items, &making).await;
     let new = bench.scratch.path().join("new/ts");
     let wal = bench.scratch.path().join("wal");
@@ -394,6 +397,8 @@ async fn tablespaces_and_links_go_where_they_are_mapped() {
     assert_eq!(fs::read(wal.join("x")).unwrap(), b"x");
     assert!(data.join("log").is_dir(), "links come back as directories without link-all");
     assert!(!data.join("tablespace_map").exists());
+    let listed = fs::read_to_string(data.join("backup_manifest")).unwrap();
+    assert!(listed.contains("WAL-Ranges") && !listed.contains("tablespace_map"), "{listed}");
 
     fs::create_dir(new.join("PG_14_other")).unwrap();
     fs::write(new.join("PG_15_202209061/junk"), "junk").unwrap();

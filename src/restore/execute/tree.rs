@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::owner::Owner;
+use super::{owner::Owner, small_file};
 use crate::{
     restore::{
         Error,
@@ -21,10 +21,9 @@ const MODE_MIN: u32 = 0o700;
 /// Makes the data directory and puts the marker in it that a restore is under way.
 pub(super) fn begin(plan: &RestorePlan, owner: Owner) -> Result<(), Error> {
     directory(&plan.layout.data, plan.entries.data_mode, owner)?;
-    let marker = plan.layout.data.join(MARKER);
     let text = format!("{}\n", plan.manifest.label);
-    fs::write(&marker, text).map_err(Error::target("write", &marker, ErrorCode::FileWrite))?;
-    owner.give_path(&marker)
+    let marker = plan.layout.data.join(MARKER);
+    small_file::write(&marker, text.as_bytes(), plan.entries.file_mode(), owner)
 }
 
 /// Makes everything that is not a file: first what is in the data directory, then the links that lead

@@ -14,6 +14,9 @@ pub const CONTROL_FILE: &str = "global/pg_control";
 /// The name under which it is prepared.
 pub const CONTROL_FILE_PENDING: &str = "global/pg_control.pgstrata";
 
+/// From this file PostgreSQL makes the links to the tablespaces anew when recovery starts.
+pub const TABLESPACE_MAP: &str = "tablespace_map";
+
 /// A file in the data directory that says a restore is under way, or was cut short.
 pub const MARKER: &str = "pgstrata.restoring";
 
@@ -79,6 +82,11 @@ impl Entries {
         Ok(Self { directories, files, control, data_mode })
     }
 
+    /// The mode of files that the backup does not have.
+    pub fn file_mode(&self) -> u32 {
+        if self.data_mode & 0o040 != 0 { 0o640 } else { 0o600 }
+    }
+
     /// The bytes of all files together.
     pub fn size(&self) -> u64 {
         self.files.iter().chain([&self.control]).map(size_of).sum()
@@ -106,9 +114,8 @@ fn is_left_out(path: &DataPath, layout: &Layout, target: &RecoveryTarget) -> boo
     match path.as_bytes() {
         b"postmaster.pid" | b"postmaster.opts" | b"backup_manifest" => true,
         b"recovery.signal" | b"standby.signal" => *target != RecoveryTarget::Preserve,
-        // PostgreSQL would make the links to the old places again.
-        b"tablespace_map" => layout.tablespaces_moved,
-        _ => false,
+        // The links would lead to the old places again.
+        name => layout.tablespaces_moved && name == TABLESPACE_MAP.as_bytes(),
     }
 }
 

@@ -7,7 +7,9 @@ mod time;
 mod timeline;
 pub mod wal;
 
-pub use entries::{CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, PlannedDirectory, size_of};
+pub use entries::{
+    CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, PlannedDirectory, TABLESPACE_MAP, size_of,
+};
 pub use layout::{Layout, PlacementOptions, PlannedLink, Root};
 pub use time::parse_target_time;
 pub use timeline::{ArchiveView, TimelineDecision};

@@ -133,6 +133,14 @@ impl BackupSource for ItemSource {
     async fn cancel(&mut self) {}
 }
 
+/// A manifest that lists nothing but `tablespace_map`.
+pub(crate) const MANIFEST_OF_TABLESPACE_MAP: &[u8] =
+    b"{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n\"Files\": [\n\
+    { \"Path\": \"tablespace_map\", \"Size\": 17, \"Last-Modified\": \"2026-11-21 11:29:06 GMT\" }\n\
+    ],\n\"WAL-Ranges\": [\n\
+    { \"Timeline\": 1, \"Start-LSN\": \"0/2000028\", \"End-LSN\": \"0/2000100\" }\n],\n\
+    \"Manifest-Checksum\": \"5f3e5d3ad7a61bf21e5d817753c44c230a83d56d0581991a2865ed3150011af4\"}\n";
+
 /// How a made-up backup is stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Making {
@@ -144,6 +152,7 @@ pub(crate) struct Making {
     pub(crate) stop: Lsn,
     pub(crate) timeline: TimeLine,
     pub(crate) stopped_at: i64,
+    pub(crate) backup_manifest: &'static [u8],
 }
 
 impl Default for Making {
@@ -157,6 +166,7 @@ impl Default for Making {
             stop: Lsn(0x200_0100),
             timeline: TimeLine(1),
             stopped_at: 1_700_000_100,
+            backup_manifest: BACKUP_MANIFEST,
         }
     }
 }
@@ -175,7 +185,7 @@ pub(crate) async fn store(storage: &Arc<dyn Storage>, items: &[Item], making: &M
     let label: BackupLabel = making.label.parse().unwrap();
     let stanza = "demo".parse().unwrap();
     let paths = BackupPaths::new(&stanza, &label).unwrap();
-    let backup_manifest = Bytes::from_static(BACKUP_MANIFEST);
+    let backup_manifest = Bytes::from_static(making.backup_manifest);
     let stop = BackupStop {
         lsn: making.stop,
         timeline: making.timeline,
