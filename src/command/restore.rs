@@ -20,7 +20,7 @@ use crate::{
     },
     restore::{
         self, PlanOptions, Request,
-        execute::{self, Existing, Options},
+        execute::{self, Options},
         plan::RestorePlan,
     },
     ui::{self, Ui},
@@ -63,7 +63,7 @@ async fn restore(
     }
     let progress = ui.progress("restore");
     execute::execute(&plan, &repo.storage, &options, &*progress).await?;
-    report_done(&plan, &options);
+    report_done(&plan);
     Ok(())
 }
 
@@ -113,14 +113,7 @@ async fn plan(
     Ok(Arc::new(plan))
 }
 
-fn report_done(plan: &RestorePlan, options: &Options) {
-    let verb = match options.existing {
-        Existing::Refuse => "restored",
-        Existing::Replace | Existing::Update => "brought up to date",
-    };
-    tracing::info!(
-        "restore size = {}, file total = {} ({verb})",
-        ui::size(plan.entries.size()),
-        plan.entries.files.len() + 1
-    );
+fn report_done(plan: &RestorePlan) {
+    let size = ui::size(plan.entries.size());
+    tracing::info!("restore size = {size}, file total = {}", plan.entries.files.len() + 1);
 }

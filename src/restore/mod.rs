@@ -16,4 +16,4 @@ pub use prepare::{PlanOptions, plan};
 pub use target::{RecoveryTarget, TargetAction, TimelineChoice};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -58,7 +58,7 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
             plan.entries.directories.len()
         ),
         format!(
-            "    WAL to become consistent: {} to {}, in the archive",
+            "    WAL to become consistent: {} to {}",
             manifest.wal_start(),
             manifest.wal_stop()
         ),
@@ -124,4 +124,136 @@ fn to_json(repo: u16, plan: &RestorePlan, options: &Options) -> Value {
         "signal": options.recovery.signal_file().map(|signal| signal.file_name()),
         "warning": plan.warnings,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        postgres::TimelineHistory,
+        repo::file_list::{EntryKind, FileEntry},
+        restore::{
+            RecoveryTarget, TargetAction,
+            plan::{Entries, Layout, PlacementOptions, TimelineDecision},
+            recovery::RecoverySettings,
+            tests::repository::{manifest, tablespace},
+        },
+        types::{Lsn, TimeLine},
+    };
+
+    fn plan() -> RestorePlan {
+        let stopped_at = 1_795_253_094;
+        let mut manifest =
+            manifest("20261121-092452F", TimeLine(1), Lsn(0x200_0028), Lsn(0x300_0100), stopped_at);
+        manifest.tablespaces = vec![tablespace(16401, "ts", "/old")];
+        let file = |path: &str| FileEntry {
+            path: path.parse().unwrap(),
+            kind: EntryKind::File { size: 5_000_000, map: None },
+            mode: 0o600,
+            mtime: 0,
+            uid: 0,
+            gid: 0,
+        };
+        let files = vec![file("base/5/1"), file("global/pg_control")];
+        let placement = PlacementOptions {
+            tablespace_map: [("ts".to_owned(), "/new ts".into())].into(),
+            ..PlacementOptions::default()
+        };
+        let data = std::path::Path::new("/var/lib/postgresql/data");
+        let layout = Layout::new(data, &manifest, &files, &placement).unwrap();
+        let entries = Entries::new(files, &layout, &RecoveryTarget::Latest).unwrap();
+        let timeline = TimelineDecision {
+            history: TimelineHistory::without_ancestors(TimeLine(2)),
+            setting: Some("2".to_owned()),
+            note: None,
+        };
+        let warnings = vec!["there is a hole".to_owned()];
+        RestorePlan { manifest, layout, entries, timeline, warnings }
+    }
+
+    fn options() -> Options {
+        let recovery = RecoverySettings {
+            target: RecoveryTarget::Name("before".to_owned()),
+            exclusive: false,
+            action: TargetAction::Promote,
+            timeline: Some("2".to_owned()),
+            restore_command: "pgstrata --stanza=demo archive-get %f \"%p\"".to_owned(),
+            options: Vec::new(),
+            archive_mode_off: false,
+        };
+        Options { threads: 2, existing: Existing::Update, recovery, made_on: "now".to_owned() }
+    }
+
+    #[test]
+    fn a_plan_as_text() {
+        insta::assert_snapshot!(text(1, &plan(), &options(), &TimeZone::UTC), @r#"
+        restore plan, nothing was written
+            backup set: 20261121-092452F in repo1, PostgreSQL 15, stopped at 2026-11-21 09:24:54
+            data directory: /var/lib/postgresql/data
+            existing files: kept where they are as they must be, else brought up to date (--delta)
+            to write: 9.5MB in 2 files, 3 directories
+            WAL to become consistent: 000000010000000000000002 to 000000010000000000000003
+            timeline: 2
+            link: pg_tblspc/16401 -> /new ts
+            setting: restore_command = pgstrata --stanza=demo archive-get %f "%p"
+            setting: recovery_target_name = before
+            setting: recovery_target_action = promote
+            setting: recovery_target_timeline = 2
+            signal file: recovery.signal
+            warning: there is a hole
+        "#);
+    }
+
+    #[test]
+    fn a_plan_as_json() {
+        insta::assert_snapshot!(format!("{:#}", to_json(1, &plan(), &options())), @r##"
+        {
+          "archive": {
+            "start": "000000010000000000000002",
+            "stop": "000000010000000000000003"
+          },
+          "directories": 3,
+          "existing": "update",
+          "files": 2,
+          "link": [
+            {
+              "path": "pg_tblspc/16401",
+              "target": "/new ts"
+            }
+          ],
+          "path": "/var/lib/postgresql/data",
+          "repo": 1,
+          "set": "20261121-092452F",
+          "setting": [
+            {
+              "name": "restore_command",
+              "value": "pgstrata --stanza=demo archive-get %f \"%p\""
+            },
+            {
+              "name": "recovery_target_name",
+              "value": "before"
+            },
+            {
+              "name": "recovery_target_action",
+              "value": "promote"
+            },
+            {
+              "name": "recovery_target_timeline",
+              "value": "2"
+            }
+          ],
+          "signal": "recovery.signal",
+          "size": 10000000,
+          "timeline": 2,
+          "timestamp": {
+            "start": 1795253084,
+            "stop": 1795253094
+          },
+          "version": "15",
+          "warning": [
+            "there is a hole"
+          ]
+        }
+        "##);
+    }
 }

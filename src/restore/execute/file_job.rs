@@ -37,7 +37,7 @@ pub(super) struct FileJob {
 /// An open file.
 #[derive(Debug)]
 pub(super) struct Opened {
-    file: File,
+    pub(super) file: Arc<File>,
     /// Whether it held anything before: then zeros must be written like other bytes.
     pub(super) existed: bool,
 }
@@ -160,7 +160,7 @@ fn open(path: &Path, reuse: bool, size: u64) -> Result<Opened, Error> {
     }
     let made = options.create_new(true).open(path);
     let file = made.map_err(Error::target("create", path, ErrorCode::FileOpen))?;
-    Ok(Opened { file, existed: false })
+    Ok(Opened { file: Arc::new(file), existed: false })
 }
 
 fn reused(file: File, path: &Path, size: u64) -> Result<Opened, Error> {
@@ -168,7 +168,7 @@ fn reused(file: File, path: &Path, size: u64) -> Result<Opened, Error> {
     if file.metadata().map_err(failed())?.len() != size {
         file.set_len(size).map_err(failed())?;
     }
-    Ok(Opened { file, existed: true })
+    Ok(Opened { file: Arc::new(file), existed: true })
 }
 
 fn time_of(seconds: i64) -> SystemTime {

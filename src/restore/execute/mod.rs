@@ -15,6 +15,7 @@ mod target;
 mod tree;
 mod units;
 mod worker;
+mod writeback;
 
 use std::sync::Arc;
 
@@ -49,8 +50,6 @@ use crate::{
 const READS_MAX: u64 = 64 << 20;
 const READ_MIN: u64 = 2 << 20;
 const READ_MAX: u64 = 8 << 20;
-/// How many entries of the file list are looked up at a time.
-const ENTRIES_AT_A_TIME: usize = 512;
 
 /// How a plan is executed.
 #[derive(Clone, Debug)]
@@ -147,11 +146,14 @@ async fn produce(
 ) -> Result<(), Error> {
     let mut builder = UnitBuilder::new(shared.source.block_size);
     let mut ready = Vec::new();
-    for entries in plan.entries.files.chunks(ENTRIES_AT_A_TIME) {
-        let mut maps = shared.source.maps(entries).await?.into_iter();
-        for entry in entries {
+    let mut rest = plan.entries.files.as_slice();
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(shared.source.batch(rest));
+        rest = later;
+        let maps = shared.source.maps(now).await?;
+        for (entry, map) in now.iter().zip(maps) {
             let job = FileJob::new(entry.clone(), plan.layout.resolve(&entry.path), reuse);
-            builder.push(job, maps.next().unwrap_or_default(), &mut ready);
+            builder.push(job, map, &mut ready);
             send(&mut ready, &units).await?;
         }
     }

@@ -27,6 +27,10 @@ use crate::{
 /// Block maps that lie together are read together, up to so many bytes.
 const MAP_READ_MAX: u64 = 4 << 20;
 
+/// Entries whose maps are looked up at a time, and the bytes of those maps.
+const ENTRIES_MAX: usize = 512;
+const MAPS_MAX: u64 = 8 << 20;
+
 /// The repository as the workers see it.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -85,6 +89,16 @@ impl Source {
     /// An object as errors name it.
     pub(super) fn object(&self, path: &ObjectPath) -> String {
         metadata::object_name(&*self.storage, path)
+    }
+
+    /// How many of `entries`, one at least, to look up at a time: what their maps take is bounded.
+    pub(super) fn batch(&self, entries: &[FileEntry]) -> usize {
+        let mut bytes = 0;
+        let fits = |entry: &&FileEntry| {
+            bytes += map_ref(entry).map_or(0, |map| u64::from(map.len));
+            bytes <= MAPS_MAX
+        };
+        entries.iter().take(ENTRIES_MAX).take_while(fits).count().max(1)
     }
 
     /// The block maps of neighbouring entries of the file list, each proven by its digest. Entries

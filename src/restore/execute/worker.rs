@@ -11,6 +11,7 @@ use super::{
     owner::Owner,
     source::Source,
     units::{Part, Unit},
+    writeback::Writeback,
 };
 use crate::{
     codec::Decompressor,
@@ -21,6 +22,9 @@ use crate::{
 
 /// Frames that are no further apart than this are fetched in one read.
 const GAP_MAX: u64 = 64 << 10;
+
+/// Files of at least this size go to disk while the work goes on.
+const WRITEBACK_MIN: u64 = 1 << 20;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -38,6 +42,7 @@ pub(super) struct Worker {
     raw: Vec<u8>,
     decompressors: [Option<Decompressor>; 4],
     zeros: BlockDigest,
+    writeback: Writeback,
 }
 
 /// An extent of the unit, with the part whose file it belongs to.
@@ -53,6 +58,7 @@ impl Worker {
             zeros: shared.source.hasher.digest(&zeros),
             raw: Vec::with_capacity(FRAME_RAW_MAX + 1),
             decompressors: [const { None }; 4],
+            writeback: Writeback::default(),
             shared,
             runtime,
         }
@@ -133,10 +139,27 @@ impl Worker {
                 self.place(wanted, parts)?;
                 left[wanted.part] -= 1;
                 if left[wanted.part] == 0 {
+                    self.begin_writeback(&parts[wanted.part])?;
                     parts[wanted.part].job.end_part(shared.owner)?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// A part of a large file is complete.
+    fn begin_writeback(&mut self, part: &Part) -> Result<(), Error> {
+        let (job, block_size) = (&part.job, self.shared.source.block_size);
+        if job.size() < WRITEBACK_MIN {
+            return Ok(());
+        }
+        let mut extents = part.map.extents(job.size(), block_size);
+        let first = extents.nth(part.runs.start).map_or(0, |extent| extent.file_offset);
+        let end = match part.runs.end == part.map.runs.len() {
+            true => job.size(),
+            false => extents.nth(part.runs.len() - 1).map_or(job.size(), |next| next.file_offset),
+        };
+        self.writeback.begin(Arc::clone(&job.open()?.file), first..end);
         Ok(())
     }
 
