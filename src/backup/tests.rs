@@ -66,6 +66,7 @@ impl SyntheticSource {
                 wal_segment_size: WalSegmentSize::DEFAULT,
                 page_size: 8192,
                 page_checksums: false,
+                data_directory_mode: 0o700,
                 in_recovery: false,
             },
             events,

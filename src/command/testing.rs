@@ -48,7 +48,7 @@ pub(super) fn manifest(label: &str, references: &[&str]) -> Manifest {
         "references": references,
         "cluster": {
             "history-id": 1, "system-id": 7, "version": "15", "version-num": 150018,
-            "wal-segment-size": 16777216, "page-size": 8192, "page-checksums": true,
+            "wal-segment-size": 16777216, "page-size": 8192, "page-checksums": true, "data-directory-mode": 448,
         },
         "source": "stream",
         "timestamp-us": { "start": 1_795_253_092_000_000_i64, "stop": 1_795_253_094_000_000_i64 },

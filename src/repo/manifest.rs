@@ -87,6 +87,8 @@ pub struct ClusterRecord {
     pub page_size: u32,
     /// Whether its pages carry checksums.
     pub page_checksums: bool,
+    /// The permission bits of the data directory itself, which no entry of the file list is: 0700 or 0750.
+    pub data_directory_mode: u32,
 }
 
 /// A start and a stop.

@@ -52,6 +52,6 @@ pub async fn plan(
     }
     let list = FileList::read(&**storage, &manifest).await?;
     let layout = Layout::new(&options.data, &manifest, &list.files, &options.placement)?;
-    let entries = Entries::new(list.files, &layout, target)?;
+    let entries = Entries::new(list.files, &layout, target, manifest.cluster.data_directory_mode)?;
     Ok(RestorePlan { manifest, layout, entries, timeline, warnings })
 }

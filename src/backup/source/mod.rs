@@ -25,6 +25,8 @@ pub struct ClusterFacts {
     pub page_size: u32,
     /// Whether pages carry checksums.
     pub page_checksums: bool,
+    /// Permission bits of the data directory, which is no entry of its own.
+    pub data_directory_mode: u32,
     /// Whether the server is in recovery (a standby).
     pub in_recovery: bool,
 }

@@ -307,8 +307,15 @@ async fn read_facts(client: &mut ReplicationClient) -> PgResult<ClusterFacts> {
         wal_segment_size: WalSegmentSize::new(size(&segment_size)?)?,
         page_size: size(&client.show("block_size").await?)?,
         page_checksums: client.show("data_checksums").await? == "on",
+        data_directory_mode: mode(&client.show("data_directory_mode").await?)?,
         in_recovery: client.in_recovery(version).await?,
     })
+}
+
+/// Permission bits as SHOW writes them: four octal digits.
+fn mode(text: &str) -> PgResult<u32> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| crate::postgres::Error::Protocol(format!("'{text}' is not a mode")))
 }
 
 /// A size as SHOW writes it: a number and, perhaps, B, kB, MB or GB.

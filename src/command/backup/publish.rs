@@ -114,6 +114,7 @@ fn cluster_record(job: &Job<'_>, cluster: &Cluster) -> ClusterRecord {
         wal_segment_size: facts.wal_segment_size,
         page_size: facts.page_size,
         page_checksums: facts.page_checksums,
+        data_directory_mode: facts.data_directory_mode,
     }
 }
 

@@ -55,7 +55,8 @@ impl Bench {
         let manifest = Manifest::read(&*self.storage, &stanza, &label).await?;
         let list = FileList::read(&*self.storage, &manifest).await?;
         let layout = Layout::new(&self.data(), &manifest, &list.files, placement)?;
-        let entries = Entries::new(list.files, &layout, &RecoveryTarget::Latest)?;
+        let mode = manifest.cluster.data_directory_mode;
+        let entries = Entries::new(list.files, &layout, &RecoveryTarget::Latest, mode)?;
         let timeline = crate::restore::plan::TimelineDecision {
             history: crate::postgres::TimelineHistory::without_ancestors(TimeLine(1)),
             setting: None,
@@ -177,7 +178,8 @@ async fn group_access_is_kept() {
     let bench = Bench::new();
     let mut items = cluster(Vec::new());
     items.iter_mut().for_each(|item| item.mode |= (item.mode & 0o700) >> 3 & 0o050);
-    bench.store(&items).await;
+    let making = Making { data_directory_mode: 0o750, ..Making::default() };
+    store(&bench.storage, &items, &making).await;
     bench.restore(Existing::Refuse).await.unwrap();
     for (name, mode) in
         [("", 0o750), ("global", 0o750), ("PG_VERSION", 0o640), ("backup_manifest", 0o640)]

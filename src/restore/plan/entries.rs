@@ -51,11 +51,10 @@ impl Entries {
         list: Vec<FileEntry>,
         layout: &Layout,
         target: &RecoveryTarget,
+        data_mode: u32,
     ) -> Result<Self, Error> {
-        let group_reads = list
-            .iter()
-            .any(|entry| entry.path.as_bytes() == b"PG_VERSION" && entry.mode & 0o040 != 0);
-        let data_mode = if group_reads { 0o750 } else { 0o700 };
+        // PostgreSQL refuses to start in a directory of any other mode.
+        let data_mode = if data_mode & 0o040 != 0 { 0o750 } else { 0o700 };
         let mut directories = BTreeMap::new();
         let mut files = Vec::with_capacity(list.len());
         let mut control = None;

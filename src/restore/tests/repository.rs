@@ -110,6 +110,7 @@ impl ItemSource {
             wal_segment_size: WalSegmentSize::DEFAULT,
             page_size: 8192,
             page_checksums: false,
+            data_directory_mode: 0o700,
             in_recovery: false,
         };
         Self { facts, events }
@@ -152,6 +153,7 @@ pub(crate) struct Making {
     pub(crate) stop: Lsn,
     pub(crate) timeline: TimeLine,
     pub(crate) stopped_at: i64,
+    pub(crate) data_directory_mode: u32,
     pub(crate) backup_manifest: &'static [u8],
 }
 
@@ -166,6 +168,7 @@ impl Default for Making {
             stop: Lsn(0x200_0100),
             timeline: TimeLine(1),
             stopped_at: 1_700_000_100,
+            data_directory_mode: 0o700,
             backup_manifest: BACKUP_MANIFEST,
         }
     }
@@ -208,13 +211,17 @@ pub(crate) async fn store(storage: &Arc<dyn Storage>, items: &[Item], making: &M
     let mut source = ItemSource::new(items, stop);
     let target = backup::Target { storage: Arc::clone(storage), paths: paths.clone() };
     let taken = backup::take(&mut source, &start, target, &options, &NoProgress).await.unwrap();
+    let base =
+        manifest(making.label, making.timeline, making.start, making.stop, making.stopped_at);
+    let mode = making.data_directory_mode;
     let manifest = Manifest {
+        cluster: ClusterRecord { data_directory_mode: mode, ..base.cluster.clone() },
         compression: making.compression,
         tablespaces: making.tablespaces.clone(),
         totals: taken.written.totals,
         file_list: taken.written.file_list,
         backup_manifest: pg_manifest::write(&**storage, &paths, &backup_manifest).await.unwrap(),
-        ..manifest(making.label, making.timeline, making.start, making.stop, making.stopped_at)
+        ..base
     };
     manifest.publish(&**storage).await.unwrap();
     manifest
@@ -244,6 +251,7 @@ pub(crate) fn manifest(
             wal_segment_size: WalSegmentSize::DEFAULT,
             page_size: 8192,
             page_checksums: false,
+            data_directory_mode: 0o700,
         },
         source: "stream".to_owned(),
         timestamp_us: Span { start: (stopped_at - 10) * 1_000_000, stop: stopped_at * 1_000_000 },
