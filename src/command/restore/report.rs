@@ -161,7 +161,7 @@ mod tests {
         };
         let data = std::path::Path::new("/var/lib/postgresql/data");
         let layout = Layout::new(data, &manifest, &files, &placement).unwrap();
-        let entries = Entries::new(files, &layout, &RecoveryTarget::Latest).unwrap();
+        let entries = Entries::new(files, &layout, &RecoveryTarget::Latest, 0o700).unwrap();
         let timeline = TimelineDecision {
             history: TimelineHistory::without_ancestors(TimeLine(2)),
             setting: Some("2".to_owned()),
