@@ -10,7 +10,7 @@ mod recheck;
 use rand::RngExt;
 
 use self::{cluster::Cluster, lock_progress::LockProgress, publish::Job};
-use super::{Result, context, signal};
+use super::{Result, context, signal::Signals};
 use crate::{
     backup::{self, source::SourceOptions},
     config::Config,
@@ -24,12 +24,16 @@ pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let (repo, repo_config) = context::repo(config)?;
+    let mut signals = Signals::listen()?;
     let kind = LockKind::Backup { repo: repo.key };
     let lock = Lock::acquire(&config.lock_path, stanza, kind, "backup")?;
     warn_of_what_is_not_done(config);
-    let mut cluster = Cluster::connect(config).await?;
-    let entry = cluster.check(config, &repo).await?;
-    let label = label::choose(&*repo.storage, stanza).await?;
+    let prepared = async {
+        let cluster = Cluster::connect(config).await?;
+        let entry = cluster.check(config, &repo).await?;
+        Ok((cluster, entry, label::choose(&*repo.storage, stanza).await?))
+    };
+    let (mut cluster, entry, label) = signals.guard(prepared).await?;
     let job = Job::new(config, repo, entry, label)?;
     let options = backup::Options {
         threads: config.process_max.max(1),
@@ -39,7 +43,7 @@ pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
         check_pages: cluster.check_pages(config),
     };
     let progress = LockProgress::new(lock, ui.progress("backup"));
-    match signal::or_terminated(take(&job, &mut cluster, &options, &progress)).await {
+    match signals.guard(take(&job, &mut cluster, &options, &progress)).await {
         Ok(()) => Ok(0),
         Err(error) => {
             cluster.cancel().await;

@@ -10,7 +10,7 @@ use jiff::{Zoned, tz::TimeZone};
 use super::{
     Error, Result,
     context::{self, Repo},
-    signal,
+    signal::Signals,
 };
 use crate::{
     config::Config,
@@ -32,11 +32,12 @@ pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result
     let data = options::data_directory(config)?;
     options::check_supported(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
+    let mut signals = Signals::listen()?;
     let _lock = Lock::acquire(&config.lock_path, stanza, LockKind::Restore, "restore")?;
     let zone = TimeZone::system();
     let request = options::request(config, stanza);
     request.check(&zone)?;
-    signal::or_terminated(restore(config, ui, out, request, data, &zone)).await?;
+    signals.guard(restore(config, ui, out, request, data, &zone)).await?;
     Ok(0)
 }
 
