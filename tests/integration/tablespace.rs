@@ -41,7 +41,7 @@ for_each_version! {
         let (new_one, new_two) = (site.dir.make("new1"), site.dir.make("new2"));
         let by_name = format!("--tablespace-map=ts1={}", new_one.display());
         let by_oid = format!("--tablespace-map={two}={}", new_two.display());
-        let restored = site.restore("r", &[&by_name, &by_oid]).verified_but_for_the_map();
+        let restored = site.restore("r", &[&by_name, &by_oid]).verified();
         assert_eq!(link_of(restored.path(), &one), new_one.display().to_string());
         assert_eq!(link_of(restored.path(), &two), new_two.display().to_string());
         let restored = restored.start_primary();
@@ -51,7 +51,7 @@ for_each_version! {
     fn map_all_moves_every_tablespace(version) {
         let site = site_with_tablespaces(version);
         let all = site.dir.make("all");
-        let restored = site.restore("r", &[&format!("--tablespace-map-all={}", all.display())]).verified_but_for_the_map();
+        let restored = site.restore("r", &[&format!("--tablespace-map-all={}", all.display())]).verified();
         for name in ["ts1", "ts two"] {
             let link = link_of(restored.path(), &oid_of(&site, name));
             assert!(Path::new(&link).starts_with(&all), "{link}");

@@ -44,18 +44,6 @@ impl Restored {
         self
     }
 
-    /// The same for tablespaces that were moved: PostgreSQL would follow the file `tablespace_map` back to
-    /// where they were, so it cannot be as it was sent.
-    #[track_caller]
-    pub(crate) fn verified_but_for_the_map(self) -> Self {
-        tools::pg_verifybackup_without(
-            self.cluster.version,
-            &self.cluster.data_dir,
-            "tablespace_map",
-        );
-        self
-    }
-
     /// Starts the server; recovery may still go on when this returns.
     #[track_caller]
     pub(crate) fn start(self) -> Cluster {

@@ -22,13 +22,6 @@ pub(crate) fn pg_verifybackup(version: Version, data_dir: &Path) {
     run(as_server_user(tool).arg("-n").arg(data_dir)).ok();
 }
 
-/// The same, one path left out of the comparison.
-#[track_caller]
-pub(crate) fn pg_verifybackup_without(version: Version, data_dir: &Path, ignored: &str) {
-    let tool = tools_of(version).program("pg_verifybackup");
-    run(as_server_user(tool).args(["-n", "--ignore", ignored]).arg(data_dir)).ok();
-}
-
 /// Checks every heap and every B-tree index of every database with amcheck. `pg_amcheck` cannot speak
 /// to 13, whose amcheck has no heap check: there the index check runs, with a look at every heap row.
 #[track_caller]
