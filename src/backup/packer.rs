@@ -61,7 +61,7 @@ impl Packer {
             return Err(Error::source(&header.path, "it begins before the entry before it ended"));
         }
         let size = match header.kind {
-            FileKind::File { size } => size,
+            FileKind::File { size, .. } => size,
             FileKind::Directory | FileKind::Link { .. } => 0,
         };
         let segment = if self.check_pages { postgres::is_checked_file(&header.path) } else { None };

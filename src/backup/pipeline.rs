@@ -138,6 +138,9 @@ impl Producer<'_> {
                     }
                 }
                 SourceEvent::Bytes(data) => self.add(data).await?,
+                SourceEvent::Unchanged(_) => {
+                    return Err(Error::Source("unchanged bytes, but no prior backup".to_owned()));
+                }
                 SourceEvent::End => {
                     if self.packer.end()? {
                         self.hand_on().await?;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     codec::{BlockHasher, Decompressor, Sha256Hasher},
     repo::{
-        block_map::BlockMap,
+        block_map::{BlockMap, Numbers},
         file_list::{EntryKind, FileList},
         layout::BackupPaths,
     },
@@ -46,7 +46,7 @@ impl SyntheticSource {
         events.push_back(SourceEvent::Begin(header("base", FileKind::Directory)));
         events.push_back(SourceEvent::End);
         for (path, data) in files {
-            let kind = FileKind::File { size: data.len() as u64 };
+            let kind = FileKind::File { size: data.len() as u64, unchanged: 0 };
             events.push_back(SourceEvent::Begin(header(path, kind)));
             let chunks = data.chunks(chunk).map(Bytes::copy_from_slice);
             events.extend(chunks.map(SourceEvent::Bytes));
@@ -135,7 +135,7 @@ impl Taker {
         self.check_bundles(&list).await;
         let mut files = Vec::new();
         for entry in &list.files {
-            let EntryKind::File { size, map } = &entry.kind else { continue };
+            let EntryKind::File { size, map, .. } = &entry.kind else { continue };
             let mut content = vec![0; *size as usize];
             if let Some(at) = map {
                 let bytes = self
@@ -147,7 +147,8 @@ impl Taker {
                     .await
                     .unwrap();
                 assert_eq!(BlockHasher::new(KEY).digest(&bytes), at.digest);
-                let map = BlockMap::decode(&bytes, "map", *size, BLOCK_SIZE, 0).unwrap();
+                let map =
+                    BlockMap::decode(&bytes, "map", *size, BLOCK_SIZE, Numbers::of_own(0)).unwrap();
                 self.fill(&map, &mut content, kind).await;
             }
             files.push((entry.path.to_string(), content));

@@ -136,11 +136,11 @@ impl Writer {
 
     async fn list_entry(&mut self, file: Pending) -> Result<(), Error> {
         let kind = match file.header.kind {
-            FileKind::File { size } => {
+            FileKind::File { size, .. } => {
                 self.totals.files += 1;
                 self.totals.size += size;
                 self.totals.size_delta += size;
-                EntryKind::File { size, map: self.write_map(&file.map).await? }
+                EntryKind::File { size, map: self.write_map(&file.map).await?, base: None }
             }
             FileKind::Directory => EntryKind::Dir,
             FileKind::Link { target } => {
@@ -163,7 +163,7 @@ impl Writer {
         let (len, digest) = (bytes.len() as u32, self.hasher.digest(&bytes));
         self.totals.map_size += u64::from(len);
         let Placed { bundle, offset } = self.maps.append(bytes.into()).await?;
-        Ok(Some(MapRef { bundle, offset, len, digest }))
+        Ok(Some(MapRef { reference: 0, bundle, offset, len, digest }))
     }
 
     /// Makes everything durable.
@@ -188,7 +188,7 @@ impl Writer {
 impl Pending {
     fn is_complete(&self) -> bool {
         match self.header.kind {
-            FileKind::File { size } => self.placed == size,
+            FileKind::File { size, .. } => self.placed == size,
             FileKind::Directory | FileKind::Link { .. } => true,
         }
     }

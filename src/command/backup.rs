@@ -66,6 +66,7 @@ async fn take(
             label: format!("pgstrata backup {}", job.label),
             start_fast: settings.start_fast,
             max_rate_kb: settings.max_rate_kb,
+            prior: None,
         })
         .await?;
     let target = backup::Target { storage: job.repo.storage.clone(), paths: job.paths.clone() };

@@ -8,6 +8,13 @@
 //! Encoding, all integers LEB128 (`varint`): frame count; for each frame: reference, bundle, offset,
 //! stored length, raw length; run count; for each run: frame index, raw offset in the frame, block
 //! count; then the block digests, [`BlockDigest::LEN`] bytes each, in file order.
+//!
+//! A *patch* says how a map differs from another one, so that a backup in which few blocks changed
+//! does not repeat the digests of all others; see [`BlockMap::encode_patch`].
+
+mod patch;
+
+use std::collections::HashMap;
 
 use super::{Error, varint};
 use crate::types::BlockDigest;
@@ -57,6 +64,35 @@ pub struct BlockMap {
     pub runs: Vec<Run>,
     /// A digest for each block.
     pub digests: Vec<BlockDigest>,
+}
+
+/// How the backups that a map refers to are numbered by whoever reads it. References of backups that
+/// build on each other agree: each has those of its prior, in their order, and then the prior itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbers {
+    /// The reader's number for the backup that holds the map, which the map itself calls 0.
+    pub own: u32,
+    /// How many references that backup has.
+    pub references: u32,
+}
+
+impl Numbers {
+    /// For maps of the reader's own backup, which has so many references.
+    pub fn of_own(references: usize) -> Self {
+        Self { own: 0, references: references as u32 }
+    }
+
+    /// For maps that the reader's reference `number` holds.
+    pub fn of_reference(number: u32) -> Self {
+        Self { own: number, references: number.saturating_sub(1) }
+    }
+
+    fn translate(self, reference: u32) -> Option<u32> {
+        match reference {
+            0 => Some(self.own),
+            n => (n <= self.references).then_some(n),
+        }
+    }
 }
 
 /// Blocks that a run stores, with what a reader needs to place and verify them.
@@ -117,17 +153,13 @@ impl BlockMap {
     /// The bytes of the map.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 * (1 + self.frames.len() + self.digests.len()));
-        varint::put(&mut out, self.frames.len() as u64);
-        for frame in &self.frames {
-            varint::put(&mut out, frame.reference.into());
-            varint::put(&mut out, frame.bundle.into());
-            varint::put(&mut out, frame.offset);
-            varint::put(&mut out, frame.stored_len.into());
-            varint::put(&mut out, frame.raw_len.into());
-        }
+        let mut frames = FrameTable::default();
+        let numbers: Vec<u32> =
+            self.runs.iter().map(|run| frames.number(self.frames[run.frame as usize])).collect();
+        frames.put(&mut out);
         varint::put(&mut out, self.runs.len() as u64);
-        for run in &self.runs {
-            varint::put(&mut out, run.frame.into());
+        for (run, frame) in self.runs.iter().zip(numbers) {
+            varint::put(&mut out, frame.into());
             varint::put(&mut out, run.raw_offset.into());
             varint::put(&mut out, run.blocks.into());
         }
@@ -136,27 +168,24 @@ impl BlockMap {
     }
 
     /// Reads the map of a file of `file_size` bytes from `object`, and checks it whole: counts, bounds,
-    /// references up to `references`, and that every block lies inside its frame.
+    /// references, and that every block lies inside its frame.
     pub fn decode(
         bytes: &[u8],
         object: &str,
         file_size: u64,
         block_size: u32,
-        references: usize,
+        numbers: Numbers,
     ) -> Result<Self, Error> {
         let invalid = |what| Error::format(object, what);
         let blocks = file_size.div_ceil(block_size.into());
         let mut rest = bytes;
         let frames =
-            take_frames(&mut rest, references).ok_or_else(|| invalid("bad frame in block map"))?;
+            take_frames(&mut rest, numbers).ok_or_else(|| invalid("bad frame in block map"))?;
         let runs = take_runs(&mut rest).ok_or_else(|| invalid("bad run in block map"))?;
-        if blocks.checked_mul(BlockDigest::LEN as u64) != Some(rest.len() as u64) {
-            return Err(invalid(
-                "the block map has another number of digests than the file has blocks",
-            ));
-        }
-        let digests =
-            rest.as_chunks::<{ BlockDigest::LEN }>().0.iter().map(|d| BlockDigest(*d)).collect();
+        let digests = take_digests(rest).filter(|digests| digests.len() as u64 == blocks);
+        let digests = digests.ok_or_else(|| {
+            invalid("the block map has another number of digests than the file has blocks")
+        })?;
         let map = Self { frames, runs, digests };
         match map.runs_are_sound(file_size, block_size) {
             true => Ok(map),
@@ -164,6 +193,7 @@ impl BlockMap {
         }
     }
 
+    /// Whether the runs make up the file and lie inside their frames.
     fn runs_are_sound(&self, file_size: u64, block_size: u32) -> bool {
         let block_size = u64::from(block_size);
         let mut block = 0u64;
@@ -183,6 +213,35 @@ impl BlockMap {
     }
 }
 
+/// The frames that an encoded map names, each once.
+#[derive(Default)]
+struct FrameTable {
+    frames: Vec<FrameRef>,
+    numbers: HashMap<FrameRef, u32>,
+}
+
+impl FrameTable {
+    fn number(&mut self, frame: FrameRef) -> u32 {
+        let next = self.frames.len() as u32;
+        let number = *self.numbers.entry(frame).or_insert(next);
+        if number == next {
+            self.frames.push(frame);
+        }
+        number
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        varint::put(out, self.frames.len() as u64);
+        for frame in &self.frames {
+            varint::put(out, frame.reference.into());
+            varint::put(out, frame.bundle.into());
+            varint::put(out, frame.offset);
+            varint::put(out, frame.stored_len.into());
+            varint::put(out, frame.raw_len.into());
+        }
+    }
+}
+
 fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     varint::take(rest)?.try_into().ok()
 }
@@ -193,24 +252,29 @@ fn take_count(rest: &mut &[u8], bytes_each_min: usize) -> Option<usize> {
     (count <= rest.len() / bytes_each_min).then_some(count)
 }
 
-fn take_frames(rest: &mut &[u8], references: usize) -> Option<Vec<FrameRef>> {
+fn take_frames(rest: &mut &[u8], numbers: Numbers) -> Option<Vec<FrameRef>> {
     let count = take_count(rest, 5)?;
     let mut frames = Vec::with_capacity(count);
     for _ in 0..count {
         let frame = FrameRef {
-            reference: take_u32(rest)?,
+            reference: numbers.translate(take_u32(rest)?)?,
             bundle: take_u32(rest)?,
             offset: varint::take(rest)?,
             stored_len: take_u32(rest)?,
             raw_len: take_u32(rest)?,
         };
-        let sound = frame.reference as usize <= references
-            && frame.raw_len as usize <= FRAME_RAW_MAX
+        let sound = frame.raw_len as usize <= FRAME_RAW_MAX
             && frame.stored_len as usize <= 2 * FRAME_RAW_MAX
             && frame.offset.checked_add(frame.stored_len.into()).is_some();
         frames.push(sound.then_some(frame)?);
     }
     Some(frames)
+}
+
+/// The digests that the rest is; `None` where it is not made of whole ones.
+fn take_digests(rest: &[u8]) -> Option<Vec<BlockDigest>> {
+    let (digests, odd) = rest.as_chunks::<{ BlockDigest::LEN }>();
+    odd.is_empty().then(|| digests.iter().map(|digest| BlockDigest(*digest)).collect())
 }
 
 fn take_runs(rest: &mut &[u8]) -> Option<Vec<Run>> {
@@ -248,7 +312,8 @@ mod tests {
         map.push(frame(16), 0, &digests(128), BLOCK);
         map.push(frame(116), 0, &digests(3), BLOCK);
         let size = 130 * u64::from(BLOCK) + 5;
-        let decoded = BlockMap::decode(&map.encode(), "m", size, BLOCK, 0).unwrap();
+        let decoded =
+            BlockMap::decode(&map.encode(), "m", size, BLOCK, Numbers::of_own(0)).unwrap();
         assert_eq!(decoded, map);
         let last = decoded.extents(size, BLOCK).last().unwrap();
         assert_eq!((last.file_offset, last.len), (128 * u64::from(BLOCK), 2 * BLOCK as usize + 5));
@@ -266,21 +331,27 @@ mod tests {
 
     #[test]
     fn unsound_maps_are_refused() {
+        let refused = |bytes: &[u8], size, references| {
+            BlockMap::decode(bytes, "m", size, BLOCK, Numbers::of_own(references)).is_err()
+        };
         let mut map = BlockMap::default();
         map.push(FrameRef { reference: 1, ..frame(0) }, 0, &digests(1), BLOCK);
-        assert!(BlockMap::decode(&map.encode(), "m", 8192, BLOCK, 0).is_err(), "unknown reference");
-        assert!(BlockMap::decode(&map.encode(), "m", 8192, BLOCK, 1).is_ok());
-        assert!(BlockMap::decode(&map.encode(), "m", 9000, BLOCK, 1).is_err(), "too few blocks");
+        let mut bytes = map.encode();
+        assert!(!refused(&bytes, 8192, 1));
+        assert!(refused(&bytes, 8192, 0), "unknown reference");
+        assert!(refused(&bytes, 9000, 1), "too few blocks");
+        // Frame, raw offset and block count of the only run, a byte each, then the only digest.
+        let run_at = bytes.len() - BlockDigest::LEN - 3;
+        bytes[run_at] = 7;
+        assert!(refused(&bytes, 8192, 1), "unknown frame");
         map.runs[0].raw_offset = (1 << 20) - 1;
-        assert!(BlockMap::decode(&map.encode(), "m", 8192, BLOCK, 1).is_err(), "behind the frame");
-        map.runs[0] = Run { frame: 7, raw_offset: 0, blocks: 1 };
-        assert!(BlockMap::decode(&map.encode(), "m", 8192, BLOCK, 1).is_err(), "unknown frame");
+        assert!(refused(&map.encode(), 8192, 1), "behind the frame");
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>, size in 0u64..1 << 40) {
-            if let Ok(map) = BlockMap::decode(&bytes, "m", size, BLOCK, 3) {
+            if let Ok(map) = BlockMap::decode(&bytes, "m", size, BLOCK, Numbers::of_own(3)) {
                 map.extents(size, BLOCK).for_each(drop);
             }
         }

@@ -54,6 +54,9 @@ pub enum EntryKind {
         /// Where its block map is; an empty file has none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         map: Option<MapRef>,
+        /// Where the map is a patch: what it is a patch to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<BaseRef>,
     },
     /// A directory.
     Dir,
@@ -67,6 +70,9 @@ pub enum EntryKind {
 /// Where the block map of a file is, and the digest that proves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapRef {
+    /// 0 where this backup holds it, n where the n-th of the manifest's references does.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reference: u32,
     /// The number of the map bundle.
     pub bundle: u32,
     /// The offset of the map in it, in bytes.
@@ -76,6 +82,54 @@ pub struct MapRef {
     /// The keyed digest of the map's bytes, as hexadecimal digits.
     #[serde(with = "hex_digest")]
     pub digest: BlockDigest,
+}
+
+/// A whole block map that a patch refers to. It is never a patch itself, so a map is at most two pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseRef {
+    /// Where it is.
+    #[serde(flatten)]
+    pub map: MapRef,
+    /// The size of the file that it is the map of, in bytes.
+    pub size: u64,
+}
+
+/// The block map of a file, in one piece or two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapPlace {
+    /// Where the map, or the patch, is.
+    pub map: MapRef,
+    /// Where it is a patch: what it is a patch to.
+    pub base: Option<BaseRef>,
+}
+
+impl MapRef {
+    /// The offset of the first byte behind the map.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len.into())
+    }
+}
+
+impl FileEntry {
+    /// The size of a file in bytes; 0 for anything else.
+    pub fn size(&self) -> u64 {
+        match self.kind {
+            EntryKind::File { size, .. } => size,
+            EntryKind::Dir | EntryKind::Link { .. } => 0,
+        }
+    }
+
+    /// Where the block map is; `None` for an empty file, and for what is no file.
+    pub fn map_place(&self) -> Option<MapPlace> {
+        match self.kind {
+            EntryKind::File { map: Some(map), base, .. } => Some(MapPlace { map, base }),
+            _ => None,
+        }
+    }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A bundle of this backup.

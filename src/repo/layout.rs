@@ -3,6 +3,7 @@
 //! ```text
 //! stanza/<stanza>/<history id, 8 digits>             one object a cluster of the stanza's history
 //! archive/<stanza>/<version>-<history id>/…          the WAL, see `archive`
+//! backup/<stanza>/<label>/started                    the notice that the backup has begun
 //! backup/<stanza>/<label>/bundle/<number, 8 digits>  the data, frames one after the other
 //! backup/<stanza>/<label>/map/<number, 8 digits>     the block maps of the files
 //! backup/<stanza>/<label>/files                      the file list
@@ -73,6 +74,11 @@ impl BackupPaths {
         self.0.join("backup_manifest")
     }
 
+    /// The notice that the backup has begun, written before anything else of it.
+    pub fn started(&self) -> Result<ObjectPath, Invalid> {
+        self.0.join(STARTED)
+    }
+
     /// A bundle of frames.
     pub fn bundle(&self, number: u32) -> Result<ObjectPath, Invalid> {
         self.0.join(&format!("bundle/{}", numbered(number)))
@@ -93,6 +99,9 @@ impl BackupPaths {
         self.annotations()?.join(&numbered(number))
     }
 }
+
+/// The file name of the notice that a backup has begun.
+pub const STARTED: &str = "started";
 
 /// The file name of a manifest.
 pub const MANIFEST: &str = "manifest";

@@ -12,12 +12,14 @@ pub mod file_list;
 pub mod layout;
 pub mod lock;
 pub mod manifest;
+pub mod map_reader;
 pub mod metadata;
 pub mod object_header;
 pub mod object_writer;
 pub mod pg_manifest;
 pub mod plain;
 pub mod stanza;
+pub mod started;
 mod varint;
 
 pub use error::Error;

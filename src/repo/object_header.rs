@@ -31,10 +31,12 @@ pub enum ObjectKind {
     Annotation,
     /// PostgreSQL's backup_manifest.
     BackupManifest,
+    /// The notice that a backup has begun.
+    Started,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Wal,
         Self::Manifest,
         Self::FileList,
@@ -43,6 +45,7 @@ impl ObjectKind {
         Self::Stanza,
         Self::Annotation,
         Self::BackupManifest,
+        Self::Started,
     ];
 
     /// The four bytes that stand for the kind.
@@ -56,6 +59,7 @@ impl ObjectKind {
             Self::Stanza => b"stza",
             Self::Annotation => b"anno",
             Self::BackupManifest => b"pgmn",
+            Self::Started => b"strt",
         }
     }
 }

@@ -77,7 +77,10 @@ impl State {
     fn after(header: &[u8], object: &str) -> Result<Self, Error> {
         let ObjectHeader { kind, compress, .. } = ObjectHeader::decode_any(header, object)?;
         match kind {
-            ObjectKind::Manifest | ObjectKind::Stanza | ObjectKind::Annotation => {
+            ObjectKind::Manifest
+            | ObjectKind::Stanza
+            | ObjectKind::Annotation
+            | ObjectKind::Started => {
                 let mut hasher = Sha256Hasher::new();
                 hasher.update(header);
                 Ok(Self::Metadata { hasher, tail: Vec::new() })

@@ -57,6 +57,8 @@ on_one_version! {
         let site = Site::new(version);
         site.full_backup(&[]);
         let segment = site.primary.archive_wal();
+        // Nothing more is archived while the repository is looked at.
+        site.primary.stop();
         let top = site.run(&["repo-ls"]).ok();
         let names: Vec<&str> = top.stdout.lines().collect();
         assert!(names.contains(&"archive") && names.contains(&"backup"), "{top}");

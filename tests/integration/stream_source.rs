@@ -54,7 +54,12 @@ pub(crate) fn options_for(cluster: &Cluster) -> ConnectOptions {
 }
 
 fn fast() -> SourceOptions {
-    SourceOptions { label: "it's a test".to_owned(), start_fast: true, max_rate_kb: None }
+    SourceOptions {
+        label: "it's a test".to_owned(),
+        start_fast: true,
+        max_rate_kb: None,
+        prior: None,
+    }
 }
 
 /// Takes a backup; checks the order of events on the way.
@@ -77,7 +82,7 @@ async fn take(mut source: StreamSource) -> Backup {
             SourceEvent::End => {
                 let (header, bytes) = current.take().expect("a begin");
                 order.push(header.path.clone());
-                if let FileKind::File { size } = header.kind {
+                if let FileKind::File { size, .. } = header.kind {
                     assert_eq!(size, bytes.len() as u64, "{}", header.path);
                     files.insert(header.path.clone(), bytes);
                 } else {
@@ -86,6 +91,7 @@ async fn take(mut source: StreamSource) -> Backup {
                 let earlier = headers.insert(header.path.clone(), header);
                 assert!(earlier.is_none(), "{:?} came twice", earlier.map(|h| h.path));
             }
+            SourceEvent::Unchanged(_) => panic!("there is no prior backup"),
             SourceEvent::Stop(stop) => break stop,
         }
     };

@@ -3,6 +3,8 @@
 
 mod stream;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -73,6 +75,8 @@ pub enum FileKind {
     File {
         /// Size in bytes.
         size: u64,
+        /// How many of them are those of the prior backup, and come as [`SourceEvent::Unchanged`].
+        unchanged: u64,
     },
     /// A directory; no bytes follow.
     Directory,
@@ -109,6 +113,9 @@ pub enum SourceEvent {
     Begin(FileHeader),
     /// Bytes of the file that began last; never empty.
     Bytes(Bytes),
+    /// So many bytes of the file that began last are those that the prior backup has at the same place
+    /// of the file with the same path: whole blocks, or blocks up to the file's end.
+    Unchanged(u64),
     /// The entry is complete.
     End,
     /// The backup is complete.
@@ -132,7 +139,7 @@ pub trait BackupSource: Send {
 }
 
 /// How a source is asked to take the backup.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct SourceOptions {
     /// The label given to the server; it ends up in `backup_label`.
     pub label: String,
@@ -140,4 +147,22 @@ pub struct SourceOptions {
     pub start_fast: bool,
     /// Limit of what the server sends, in kB/s (32..=1048576).
     pub max_rate_kb: Option<u32>,
+    /// PostgreSQL's manifest of the prior backup, and the sizes of its files: then the source may leave out
+    /// what has not changed since. It need not; what it sends is compared block by block.
+    pub prior: Option<PriorFacts>,
+}
+
+/// What a source must know of the prior backup to leave out what has not changed since.
+#[derive(Clone, Debug)]
+pub struct PriorFacts {
+    /// PostgreSQL's own backup_manifest, byte for byte.
+    pub backup_manifest: Bytes,
+    /// The size of each file of the prior backup, in bytes.
+    pub sizes: Arc<dyn FileSizes>,
+}
+
+/// The sizes of the files of a backup.
+pub trait FileSizes: std::fmt::Debug + Send + Sync {
+    /// The size of a file in bytes; `None` where the backup does not have it.
+    fn size_of(&self, path: &DataPath) -> Option<u64>;
 }

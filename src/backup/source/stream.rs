@@ -256,7 +256,7 @@ impl Running {
         Ok(Some(FileHeader {
             path,
             kind: match entry.kind {
-                TarEntryKind::File { size } => FileKind::File { size },
+                TarEntryKind::File { size } => FileKind::File { size, unchanged: 0 },
                 TarEntryKind::Directory => FileKind::Directory,
                 TarEntryKind::Link { target } => FileKind::Link { target },
             },

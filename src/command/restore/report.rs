@@ -148,7 +148,7 @@ mod tests {
         manifest.tablespaces = vec![tablespace(16401, "ts", "/old")];
         let file = |path: &str| FileEntry {
             path: path.parse().unwrap(),
-            kind: EntryKind::File { size: 5_000_000, map: None },
+            kind: EntryKind::File { size: 5_000_000, map: None, base: None },
             mode: 0o600,
             mtime: 0,
             uid: 0,

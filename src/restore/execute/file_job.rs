@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use super::owner::Owner;
 use crate::{
     repo::file_list::FileEntry,
-    restore::{Error, plan::size_of},
+    restore::Error,
     types::{DataPath, ErrorCode},
 };
 
@@ -62,7 +62,7 @@ impl FileJob {
 
     /// The size that the file must have.
     pub(super) fn size(&self) -> u64 {
-        size_of(&self.entry)
+        self.entry.size()
     }
 
     /// The file's name in the backup.

@@ -41,7 +41,7 @@ use super::{
 };
 use crate::{
     postgres::manifest_without,
-    repo::{block_map::BlockMap, pg_manifest},
+    repo::{block_map::BlockMap, file_list::FileEntry, map_reader::MapReader, pg_manifest},
     storage::Storage,
     types::progress::ProgressSink,
 };
@@ -144,21 +144,34 @@ async fn produce(
     reuse: bool,
     units: Sender<Unit>,
 ) -> Result<(), Error> {
+    let mut maps = map_reader(plan, shared)?;
     let mut builder = UnitBuilder::new(shared.source.block_size);
     let mut ready = Vec::new();
-    let mut rest = plan.entries.files.as_slice();
-    while !rest.is_empty() {
-        let (now, later) = rest.split_at(shared.source.batch(rest));
-        rest = later;
-        let maps = shared.source.maps(now).await?;
-        for (entry, map) in now.iter().zip(maps) {
-            let job = FileJob::new(entry.clone(), plan.layout.resolve(&entry.path), reuse);
-            builder.push(job, map, &mut ready);
-            send(&mut ready, &units).await?;
-        }
+    let files = &plan.entries.files;
+    for (index, entry) in files.iter().enumerate() {
+        let map = map_of(&mut maps, entry, &files[index + 1..]).await?;
+        let job = FileJob::new(entry.clone(), plan.layout.resolve(&entry.path), reuse);
+        builder.push(job, map, &mut ready);
+        send(&mut ready, &units).await?;
     }
     builder.finish(&mut ready);
     send(&mut ready, &units).await
+}
+
+fn map_reader(plan: &RestorePlan, shared: &Shared) -> Result<MapReader, Error> {
+    Ok(MapReader::of(Arc::clone(&shared.source.storage), &plan.manifest)?)
+}
+
+/// The map of a file, empty for an empty file; `ahead` are the files whose maps are asked for next.
+async fn map_of(
+    maps: &mut MapReader,
+    entry: &FileEntry,
+    ahead: &[FileEntry],
+) -> Result<Arc<BlockMap>, Error> {
+    let Some(place) = entry.map_place() else { return Ok(Arc::default()) };
+    let read = maps.read(&place, entry.size(), ahead.iter().filter_map(FileEntry::map_place)).await;
+    let read = read.map_err(|source| Error::Fetch { file: entry.path.clone(), source })?;
+    Ok(read.map)
 }
 
 async fn send(ready: &mut Vec<Unit>, units: &Sender<Unit>) -> Result<(), Error> {
@@ -171,8 +184,7 @@ async fn send(ready: &mut Vec<Unit>, units: &Sender<Unit>) -> Result<(), Error> 
 /// Restores the control file under its temporary name.
 async fn restore_control_file(plan: &Arc<RestorePlan>, shared: &Arc<Shared>) -> Result<(), Error> {
     let control = &plan.entries.control;
-    let mut maps = shared.source.maps(std::slice::from_ref(control)).await?;
-    let map: BlockMap = maps.pop().unwrap_or_default();
+    let map = map_of(&mut map_reader(plan, shared)?, control, &[]).await?;
     let pending = plan.layout.data.join(CONTROL_FILE_PENDING);
     let job = FileJob::new(control.clone(), pending.clone(), false);
     let mut ready = Vec::new();

@@ -431,7 +431,7 @@ fn the_raw_size_of_units_is_bounded_and_frames_are_not_torn() {
     let job = |name: &str, size: u64| {
         let entry = crate::repo::file_list::FileEntry {
             path: path(name),
-            kind: crate::repo::file_list::EntryKind::File { size, map: None },
+            kind: crate::repo::file_list::EntryKind::File { size, map: None, base: None },
             mode: 0o600,
             mtime: 0,
             uid: 0,
@@ -445,11 +445,11 @@ fn the_raw_size_of_units_is_bounded_and_frames_are_not_torn() {
     for number in 0..10_000 {
         let mut map = BlockMap::default();
         map.push(frame(number / 128), (number % 128) as u32 * 8192, &[digest], 8192);
-        builder.push(job("small", 8192), map, &mut out);
+        builder.push(job("small", 8192), map.into(), &mut out);
     }
     let mut map = BlockMap::default();
     (0..1024).for_each(|n| map.push(frame(1000 + n), 0, &[digest; 128], 8192));
-    builder.push(job("large", 1 << 30), map, &mut out);
+    builder.push(job("large", 1 << 30), map.into(), &mut out);
     builder.finish(&mut out);
     let raw: u64 = out.iter().map(|unit| unit.raw).sum();
     assert_eq!(raw, 10_000 * 8192 + (1 << 30));

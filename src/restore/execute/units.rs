@@ -45,14 +45,13 @@ impl UnitBuilder {
     }
 
     /// Adds a file; hands out the units that are complete.
-    pub(super) fn push(&mut self, job: FileJob, map: BlockMap, out: &mut Vec<Unit>) {
+    pub(super) fn push(&mut self, job: FileJob, map: Arc<BlockMap>, out: &mut Vec<Unit>) {
         let full = self.unit.raw >= UNIT_RAW || self.unit.parts.len() >= UNIT_FILES;
         let shares = self.last_frame.is_some() && self.last_frame == map.frames.first().copied();
         let sliced = job.size() >= UNIT_RAW;
         if (full || sliced) && !shares {
             self.flush(out);
         }
-        let map = Arc::new(map);
         self.last_frame = map.frames.last().copied();
         if !sliced {
             self.unit.raw += job.size();

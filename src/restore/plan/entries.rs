@@ -88,15 +88,7 @@ impl Entries {
 
     /// The bytes of all files together.
     pub fn size(&self) -> u64 {
-        self.files.iter().chain([&self.control]).map(size_of).sum()
-    }
-}
-
-/// The size of a file; 0 for anything else.
-pub fn size_of(entry: &FileEntry) -> u64 {
-    match entry.kind {
-        EntryKind::File { size, .. } => size,
-        EntryKind::Dir | EntryKind::Link { .. } => 0,
+        self.files.iter().chain([&self.control]).map(FileEntry::size).sum()
     }
 }
 

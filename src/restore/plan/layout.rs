@@ -346,7 +346,7 @@ mod tests {
     }
 
     fn entries() -> Vec<FileEntry> {
-        let file = || EntryKind::File { size: 0, map: None };
+        let file = || EntryKind::File { size: 0, map: None, base: None };
         let link = |target: &str| EntryKind::Link { target: target.to_owned() };
         vec![
             entry("global/pg_control", file()),

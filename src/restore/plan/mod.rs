@@ -8,7 +8,7 @@ mod timeline;
 pub mod wal;
 
 pub use entries::{
-    CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, PlannedDirectory, TABLESPACE_MAP, size_of,
+    CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, PlannedDirectory, TABLESPACE_MAP,
 };
 pub use layout::{Layout, PlacementOptions, PlannedLink, Root};
 pub use time::parse_target_time;

@@ -47,7 +47,7 @@ pub(crate) fn path(bytes: impl AsRef<[u8]>) -> DataPath {
 
 pub(crate) fn file(name: impl AsRef<[u8]>, data: impl Into<Bytes>) -> Item {
     let data = data.into();
-    let kind = FileKind::File { size: data.len() as u64 };
+    let kind = FileKind::File { size: data.len() as u64, unchanged: 0 };
     Item { path: path(name), kind, data, mode: 0o600, mtime: 1_700_000_000 }
 }
 
