@@ -210,7 +210,8 @@ pub(crate) async fn store(storage: &Arc<dyn Storage>, items: &[Item], making: &M
     };
     let mut source = ItemSource::new(items, stop);
     let target = backup::Target { storage: Arc::clone(storage), paths: paths.clone() };
-    let taken = backup::take(&mut source, &start, target, &options, &NoProgress).await.unwrap();
+    let taken =
+        backup::take(&mut source, &start, None, target, &options, &NoProgress).await.unwrap();
     let base =
         manifest(making.label, making.timeline, making.start, making.stop, making.stopped_at);
     let mode = making.data_directory_mode;
@@ -243,6 +244,8 @@ pub(crate) fn manifest(
         stanza: "demo".parse().unwrap(),
         prior: None,
         references: Vec::new(),
+        changes: None,
+        full_reason: None,
         cluster: ClusterRecord {
             history_id: HistoryId(1),
             system_id: SystemId(7),
