@@ -29,7 +29,7 @@ pub(crate) use repository::Damage;
 pub(crate) use restored::Restored;
 pub(crate) use site::{Site, SiteBuilder, write_file};
 pub(crate) use tls::TlsFiles;
-pub(crate) use tools::pg_amcheck;
+pub(crate) use tools::{pg_amcheck, pg_verifybackup};
 pub(crate) use version::{Version, for_each_version, on_one_version};
 pub(crate) use wait::wait_until;
 
