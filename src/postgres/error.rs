@@ -282,3 +282,22 @@ impl fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_speaks_against_incremental_backups_alone() {
+        let asked = |code: &str| {
+            let said = ServerError { code: code.to_owned(), ..ServerError::default() };
+            said.while_incremental("unable to take the backup")
+        };
+        for code in ["55000", "XX000", "XX001", "58P01"] {
+            assert!(asked(code).is_about_incremental(), "{code}");
+        }
+        for code in ["57014", "57P01", "53300", "42501", "08006", ""] {
+            assert!(!asked(code).is_about_incremental(), "{code}");
+        }
+    }
+}

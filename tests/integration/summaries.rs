@@ -20,7 +20,10 @@ use pgstrata::{
 
 use crate::{
     stream_source::{options_for, run},
-    support::{Cluster, Site, SiteBuilder, Version, give_to_server_user, pg_verifybackup},
+    support::{
+        Cluster, Site, SiteBuilder, Version, for_each_fixed_version, give_to_server_user,
+        pg_verifybackup,
+    },
 };
 
 /// A whole backup in memory, however it was taken.
@@ -61,11 +64,8 @@ impl Copy {
 
     /// Every relation file, FSM forks aside: nobody logs what happens to them.
     fn relations(&self) -> BTreeMap<&DataPath, &Vec<u8>> {
-        let is_relation = |path: &DataPath| {
-            is_checked_file(path).is_some()
-                && !path.to_string().contains("_fsm")
-                && !path.to_string().contains("_vm")
-        };
+        let is_relation =
+            |path: &DataPath| is_checked_file(path).is_some() && !path.to_string().contains("_fsm");
         self.files.iter().filter(|(path, _)| is_relation(path)).collect()
     }
 
@@ -215,25 +215,7 @@ fn changed(site: &Site) {
     }
 }
 
-/// Makes of each function a module with one test for each server that can be asked for incrementals.
-macro_rules! with_summaries {
-    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
-        $(#[$meta])*
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            fn check($version: Version) $body
-
-            #[test]
-            fn pg17() { check(Version(17)) }
-            #[test]
-            fn pg18() { check(Version(18)) }
-        }
-    )+};
-}
-
-with_summaries! {
+for_each_fixed_version! {
     fn incremental_on_its_prior_is_a_whole_backup(version) {
         let site = summarizing(version).build_without_stanza();
         filled(&site);
@@ -278,26 +260,30 @@ with_summaries! {
         assert!(said.contains(&lost), "{said}");
     }
 
-    fn server_that_cannot_is_no_failure(version) {
+    fn manifest_that_is_not_of_this_cluster_is_refused(version) {
         let site = summarizing(version).build_without_stanza();
         let full = take(&site.primary, None);
-
         let foreign = site.foreign_cluster("foreign");
         foreign.start();
         let other = take(&foreign, None);
         let said = refusal(&site.primary, &other, other.facts());
         assert!(said.contains("system identifier"), "{said}");
+
         let garbage = PriorFacts { backup_manifest: b"{ garbage".as_slice().into(), ..full.facts() };
         refusal(&site.primary, &full, garbage);
-        let damaged = String::from_utf8_lossy(&full.stop.backup_manifest).replace("\"Size\": 3", "\"Size\": 4");
+        let mut damaged = full.stop.backup_manifest.to_vec();
+        damaged[200] ^= 1;
         let damaged = PriorFacts { backup_manifest: damaged.into(), ..full.facts() };
         refusal(&site.primary, &full, damaged);
+        take(&site.primary, None);
+    }
 
-        // Summaries go with the WAL they are of; here they go without.
+    fn summaries_that_are_gone_are_named(version) {
+        let site = summarizing(version).build_without_stanza();
+        let full = take(&site.primary, None);
         site.primary.sql("select pg_switch_wal()");
-        site.primary.sql("checkpoint");
         let newest = take(&site.primary, None);
-        let (start, _) = (newest.parsed_manifest().wal_ranges[0].start, ());
+        let start = newest.parsed_manifest().wal_ranges[0].start;
         let summarized = format!(
             "select (summarized_lsn >= '{start}')::text from pg_get_wal_summarizer_state()"
         );
@@ -307,14 +293,14 @@ with_summaries! {
         }
         let said = refusal(&site.primary, &full, full.facts());
         assert!(said.contains("WAL summaries are required"), "{said}");
+        take(&site.primary, None);
+    }
 
-        site.primary.sql("alter system set summarize_wal = off");
-        site.primary.sql("select pg_reload_conf()");
-        site.primary.wait_for_value("show summarize_wal", "off", 20);
+    fn server_that_does_not_summarize_is_no_failure(version) {
+        let site = Site::builder(version).without_archiving().build_without_stanza();
+        let full = take(&site.primary, None);
         let said = refusal(&site.primary, &full, full.facts());
         assert!(said.contains("summarization"), "{said}");
-
-        // Whole backups are not harmed by any of it.
         take(&site.primary, None);
     }
 }
