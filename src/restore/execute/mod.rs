@@ -18,7 +18,7 @@ mod units;
 mod worker;
 mod writeback;
 
-use std::sync::Arc;
+use std::{cell::OnceCell, collections::HashMap, sync::Arc};
 
 use async_channel::Sender;
 use tokio::runtime::Handle;
@@ -42,10 +42,10 @@ use super::{
     recovery::RecoverySettings,
 };
 use crate::{
-    postgres::manifest_without,
+    postgres::{PlainFile, manifest_without, plain_manifest},
     repo::{block_map::BlockMap, file_list::FileEntry, map_reader::MapReader, pg_manifest},
     storage::Storage,
-    types::progress::ProgressSink,
+    types::{DataPath, progress::ProgressSink},
 };
 
 /// Reads of all workers together, in bytes; a single one is never less than a frame can take.
@@ -110,13 +110,20 @@ pub async fn execute(
     Ok(())
 }
 
-/// PostgreSQL's manifest byte for byte, but without a file that is not restored, which pg_verifybackup
-/// would miss.
+/// PostgreSQL's manifest byte for byte, but with the whole files that an incremental backup lists by their
+/// changes, and without a file that is not restored, which pg_verifybackup would miss.
 async fn backup_manifest(plan: &RestorePlan, storage: &dyn Storage) -> Result<Vec<u8>, Error> {
-    let bytes = pg_manifest::read(storage, &plan.manifest).await?;
+    let stored = pg_manifest::read(storage, &plan.manifest).await?;
+    // Only an incremental backup asks for sizes.
+    let sizes: OnceCell<HashMap<&DataPath, u64>> = OnceCell::new();
+    let all = || plan.entries.files.iter().map(|file| (&file.path, file.size())).collect();
+    let plain = plain_manifest(&stored, &|path| {
+        let size = *sizes.get_or_init(all).get(path)?;
+        Some(PlainFile { size, crc32c: None })
+    })?;
     match plan.layout.tablespaces_moved {
-        true => Ok(manifest_without(&bytes, TABLESPACE_MAP)?),
-        false => Ok(bytes),
+        true => Ok(manifest_without(&plain, TABLESPACE_MAP)?),
+        false => Ok(plain.into_owned()),
     }
 }
 
