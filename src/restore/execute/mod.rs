@@ -18,7 +18,7 @@ mod units;
 mod worker;
 mod writeback;
 
-use std::{cell::OnceCell, collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use async_channel::Sender;
 use tokio::runtime::Handle;
@@ -43,7 +43,10 @@ use super::{
 };
 use crate::{
     postgres::{PlainFile, manifest_without, plain_manifest},
-    repo::{block_map::BlockMap, file_list::FileEntry, map_reader::MapReader, pg_manifest},
+    repo::{
+        block_map::BlockMap, file_list::FileEntry, manifest::ChangesBy, map_reader::MapReader,
+        pg_manifest,
+    },
     storage::Storage,
     types::{DataPath, progress::ProgressSink},
 };
@@ -113,18 +116,25 @@ pub async fn execute(
 /// PostgreSQL's manifest byte for byte, but with the whole files that an incremental backup lists by their
 /// changes, and without a file that is not restored, which pg_verifybackup would miss.
 async fn backup_manifest(plan: &RestorePlan, storage: &dyn Storage) -> Result<Vec<u8>, Error> {
-    let stored = pg_manifest::read(storage, &plan.manifest).await?;
-    // Only an incremental backup asks for sizes.
-    let sizes: OnceCell<HashMap<&DataPath, u64>> = OnceCell::new();
-    let all = || plan.entries.files.iter().map(|file| (&file.path, file.size())).collect();
-    let plain = plain_manifest(&stored, &|path| {
-        let size = *sizes.get_or_init(all).get(path)?;
+    let mut bytes = pg_manifest::read(storage, &plan.manifest).await?;
+    if plan.manifest.changes.as_ref().is_some_and(|changes| changes.by == ChangesBy::Summaries) {
+        bytes = whole_files(plan, &bytes)?;
+    }
+    match plan.layout.tablespaces_moved {
+        true => Ok(manifest_without(&bytes, TABLESPACE_MAP)?),
+        false => Ok(bytes),
+    }
+}
+
+/// The manifest of the server's incremental backup as that of the plain copy which is restored from it.
+fn whole_files(plan: &RestorePlan, manifest: &[u8]) -> Result<Vec<u8>, Error> {
+    let files = plan.entries.files.iter();
+    let sizes: HashMap<&DataPath, u64> = files.map(|file| (&file.path, file.size())).collect();
+    let plain = plain_manifest(manifest, &|path| {
+        let size = *sizes.get(path)?;
         Some(PlainFile { size, crc32c: None })
     })?;
-    match plan.layout.tablespaces_moved {
-        true => Ok(manifest_without(&plain, TABLESPACE_MAP)?),
-        false => Ok(plain.into_owned()),
-    }
+    Ok(plain.into_owned())
 }
 
 /// Makes room for the files.
