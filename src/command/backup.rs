@@ -9,6 +9,8 @@ mod lock_progress;
 mod prior;
 mod publish;
 mod recheck;
+#[allow(dead_code)]
+mod summaries;
 
 use rand::RngExt;
 
