@@ -1,21 +1,27 @@
-//! Frames on their way through the pipeline: raw from the packer to a worker, stored from the worker
-//! to the writer.
+//! Frames on their way through the pipeline: raw from the packer to a worker, digested and perhaps
+//! stored from the worker to the writer.
 
-use super::source::FileHeader;
+use std::sync::Arc;
+
+use super::{prior::Known, source::FileHeader};
 use crate::types::BlockDigest;
 
 /// The size of a block, the unit in which changes are found and data is verified: a PostgreSQL page.
 pub const BLOCK_SIZE: u32 = 8192;
 
 /// Consecutive bytes of one file in a frame. Every piece but a file's last is a whole number of blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Piece {
     /// Where the piece begins in the raw frame, in bytes.
     pub raw_offset: u32,
     /// Its length in bytes.
     pub len: u32,
+    /// The number of its first block within the file.
+    pub first_block: usize,
     /// The number of its first page within its relation, where its pages carry checksums.
     pub first_page: Option<u32>,
+    /// What the prior backup has of the file.
+    pub known: Option<Arc<Known>>,
 }
 
 impl Piece {
@@ -28,26 +34,78 @@ impl Piece {
     pub fn of<'a>(&self, raw: &'a [u8]) -> &'a [u8] {
         &raw[self.raw_offset as usize..][..self.len as usize]
     }
+
+    /// Whether the prior backup has this block of the piece.
+    pub fn is_known(&self, block: usize, digest: BlockDigest) -> bool {
+        let known = self.known.as_ref().and_then(|known| known.digest(self.first_block + block));
+        known == Some(digest)
+    }
 }
 
-/// What the packer made since its last batch: entries that began, in order, and a frame of their bytes.
+/// What comes next of the files in line.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// Bytes in the frame.
+    Piece(Piece),
+    /// So many bytes that the prior backup has.
+    Unchanged(u64),
+}
+
+/// An entry that began.
+#[derive(Debug)]
+pub struct Begun {
+    /// What the source said of it.
+    pub header: FileHeader,
+    /// What the prior backup has of it.
+    pub known: Option<Arc<Known>>,
+}
+
+/// What the packer made since its last batch: entries that began, in order, and what follows of their bytes.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Entries that began since the batch before.
-    pub begun: Vec<FileHeader>,
-    /// Pieces of the files whose bytes are next in line, oldest file first; empty without a frame.
-    pub pieces: Vec<Piece>,
+    pub begun: Vec<Begun>,
+    /// What comes next of the files in line, oldest file first.
+    pub parts: Vec<Part>,
+}
+
+impl Batch {
+    /// The pieces that make up the frame.
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Piece(piece) => Some(piece),
+            Part::Unchanged(_) => None,
+        })
+    }
 }
 
 /// A frame as a worker leaves it.
+#[derive(Debug)]
+pub struct WorkedFrame {
+    /// What is to be stored of it.
+    pub content: FrameContent,
+    /// The digests of the blocks, piece after piece.
+    pub digests: Vec<BlockDigest>,
+    /// Whether the prior backup has the block, for each digest; empty where it has none of them.
+    pub known: Vec<bool>,
+    /// Damaged pages: the piece by its index in the batch, and the page's number within its relation.
+    pub bad_pages: Vec<(usize, u32)>,
+}
+
+/// What is to be stored of a frame.
+#[derive(Debug)]
+pub enum FrameContent {
+    /// All of it, as it is.
+    Whole(StoredFrame),
+    /// Only these blocks, one after the other; they will share a frame with others.
+    Changed(Vec<u8>),
+}
+
+/// A frame ready to be stored.
 #[derive(Debug)]
 pub struct StoredFrame {
     /// The compressed bytes.
     pub stored: Vec<u8>,
     /// The length of the frame when decompressed.
     pub raw_len: u32,
-    /// The digests of the blocks, piece after piece.
-    pub digests: Vec<BlockDigest>,
-    /// Damaged pages: the piece by its index in the batch, and the page's number within its relation.
-    pub bad_pages: Vec<(usize, u32)>,
 }

@@ -2,15 +2,21 @@
 //! threads, and written in order into bundles with a block map for each file and a file list.
 //!
 //! ```text
-//! source -> packer -> workers (check, digest, compress) -> writer -> bundles, maps, file list
+//! source -> packer -> workers (check, digest, compare, compress) -> writer -> bundles, maps, file list
 //! ```
+//!
+//! With a prior backup the workers compare the digest of each block with what that backup has at its
+//! place. Blocks that it has become references to it; the others are gathered in frames of their own.
 //!
 //! Every queue between the stages is bounded: memory does not grow with the database.
 
 mod error;
 pub mod frame;
+mod gather;
 mod packer;
+mod pending;
 mod pipeline;
+pub mod prior;
 pub mod source;
 #[cfg(test)]
 mod tests;

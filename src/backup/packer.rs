@@ -1,11 +1,14 @@
-//! Packs the bytes of files into frames: a file of a frame's size or more has frames of its own,
-//! smaller ones share.
+//! Packs the bytes of files into frames: a file that brings a frame's size of bytes or more has frames
+//! of its own, smaller ones share. What the prior backup has goes along as lengths only.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{
     Error,
-    frame::{BLOCK_SIZE, Batch, Piece},
+    frame::{BLOCK_SIZE, Batch, Begun, Part, Piece},
+    prior::Known,
     source::{FileHeader, FileKind},
 };
 use crate::{
@@ -14,15 +17,18 @@ use crate::{
     types::DataPath,
 };
 
-/// A batch without a frame is handed on when this many entries have gathered.
-const BEGUN_MAX: usize = 4096;
+/// A batch is handed on when this many entries or parts have gathered, however small its frame is.
+const GATHERED_MAX: usize = 4096;
 
 /// The file whose bytes are arriving.
 #[derive(Debug)]
 struct Current {
     path: DataPath,
     size: u64,
+    /// The bytes of it that the prior backup has, as far as the source told.
+    unchanged: u64,
     received: u64,
+    known: Option<Arc<Known>>,
     /// The relation's segment number, where the file's pages carry checksums.
     segment: Option<u32>,
 }
@@ -55,22 +61,38 @@ impl Packer {
         }
     }
 
-    /// Begins an entry. Says whether [`Packer::take`] must be called before bytes are added.
-    pub(super) fn begin(&mut self, header: FileHeader) -> Result<bool, Error> {
+    /// Begins an entry; `known` is what the prior backup has of it. Says whether [`Packer::take`] must be
+    /// called before bytes are added.
+    pub(super) fn begin(
+        &mut self,
+        header: FileHeader,
+        known: Option<Arc<Known>>,
+    ) -> Result<bool, Error> {
         if self.current.is_some() {
             return Err(Error::source(&header.path, "it begins before the entry before it ended"));
         }
-        let size = match header.kind {
-            FileKind::File { size, .. } => size,
-            FileKind::Directory | FileKind::Link { .. } => 0,
+        let (size, unchanged) = match header.kind {
+            FileKind::File { size, unchanged } => (size, unchanged),
+            FileKind::Directory | FileKind::Link { .. } => (0, 0),
         };
+        if unchanged > 0 && known.is_none() {
+            return Err(Error::source(&header.path, "the prior backup does not have it"));
+        }
         let segment = if self.check_pages { postgres::is_checked_file(&header.path) } else { None };
-        self.current = Some(Current { path: header.path.clone(), size, received: 0, segment });
-        self.room = 0;
+        let file = Current {
+            path: header.path.clone(),
+            size,
+            unchanged,
+            received: 0,
+            known: known.clone(),
+            segment,
+        };
         // The frame so far goes out without this entry, so that its frames are its own.
-        let flush = size >= FRAME_RAW_MAX as u64 && !self.raw.is_empty();
-        self.batch.begun.push(header);
-        Ok(flush || self.batch.begun.len() >= BEGUN_MAX)
+        let flush = file.fills_frames() && !self.raw.is_empty();
+        self.current = Some(file);
+        self.room = 0;
+        self.batch.begun.push(Begun { header, known });
+        Ok(flush || self.batch.begun.len() >= GATHERED_MAX)
     }
 
     /// Adds bytes of the current file. What is left in `data` waits for [`Packer::take`].
@@ -87,7 +109,7 @@ impl Packer {
                     return Ok(());
                 };
                 self.room = piece.len as usize;
-                self.batch.pieces.push(piece);
+                self.batch.parts.push(Part::Piece(piece));
             }
             let part = data.split_to(self.room.min(data.len()));
             self.raw.extend_from_slice(&part);
@@ -97,6 +119,39 @@ impl Packer {
         Ok(())
     }
 
+    /// Adds bytes of the current file that the prior backup has. Says whether [`Packer::take`] is due.
+    pub(super) fn unchanged(&mut self, len: u64) -> Result<bool, Error> {
+        self.cut_piece()?;
+        let Some(file) = &mut self.current else {
+            return Err(Error::Source("unchanged bytes outside of any entry".to_owned()));
+        };
+        let end = file.received.checked_add(len).filter(|end| *end <= file.size);
+        let end =
+            end.ok_or_else(|| Error::source(&file.path, "it is longer than was announced"))?;
+        let whole = end % u64::from(BLOCK_SIZE) == 0 || end == file.size;
+        if !whole || !file.known.as_ref().is_some_and(|known| known.covers(end, file.size)) {
+            return Err(Error::source(&file.path, "the prior backup does not have these blocks"));
+        }
+        file.received = end;
+        self.batch.parts.push(Part::Unchanged(len));
+        Ok(self.batch.parts.len() >= GATHERED_MAX)
+    }
+
+    /// Ends the current piece where bytes of another kind follow.
+    fn cut_piece(&mut self) -> Result<(), Error> {
+        let room = std::mem::take(&mut self.room) as u32;
+        match self.batch.parts.last_mut() {
+            Some(Part::Piece(piece)) if room > 0 => piece.len -= room,
+            _ => {}
+        }
+        match &self.current {
+            Some(file) if file.received % u64::from(BLOCK_SIZE) != 0 => {
+                Err(Error::source(&file.path, "unchanged bytes begin inside a block"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Ends the current entry. Says whether [`Packer::take`] is due.
     pub(super) fn end(&mut self) -> Result<bool, Error> {
         let file = self
@@ -104,7 +159,7 @@ impl Packer {
             .take()
             .ok_or_else(|| Error::Source("an entry ends that did not begin".to_owned()))?;
         match file.received == file.size {
-            true => Ok(file.size >= FRAME_RAW_MAX as u64),
+            true => Ok(file.fills_frames()),
             false => Err(Error::source(&file.path, "it is shorter than was announced")),
         }
     }
@@ -134,5 +189,18 @@ fn next_piece(file: &Current, used: usize, page_size: u32) -> Option<Piece> {
     let first_page = file.segment.map(|segment| {
         (u64::from(segment) * pages_per_segment + file.received / u64::from(page_size)) as u32
     });
-    (len > 0).then_some(Piece { raw_offset: used as u32, len: len as u32, first_page })
+    (len > 0).then(|| Piece {
+        raw_offset: used as u32,
+        len: len as u32,
+        first_block: (file.received / u64::from(BLOCK_SIZE)) as usize,
+        first_page,
+        known: file.known.clone(),
+    })
+}
+
+impl Current {
+    /// Whether it brings so many bytes that it has frames of its own.
+    fn fills_frames(&self) -> bool {
+        self.size.saturating_sub(self.unchanged) >= FRAME_RAW_MAX as u64
+    }
 }

@@ -3,21 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     Error,
-    frame::{Batch, StoredFrame},
+    frame::{Batch, Piece, WorkedFrame},
     packer::Packer,
+    prior::Prior,
     source::{BackupSource, BackupStart, BackupStop, SourceEvent},
-    workers::{WorkerOptions, Workers},
+    workers::{Promised, WorkerOptions, Workers},
     writer::{Writer, WriterOptions, Written},
 };
 use crate::{
-    codec::{self, BlockHasher},
+    codec::BlockHasher,
     repo::{block_map::FRAME_RAW_MAX, layout::BackupPaths},
     storage::Storage,
     types::{Compression, progress::ProgressSink},
@@ -58,13 +56,15 @@ pub struct Taken {
     pub written: Written,
 }
 
-type Frame = oneshot::Receiver<codec::Result<StoredFrame>>;
+type Frame = Promised<WorkedFrame>;
 type Queue = mpsc::Sender<(Batch, Option<Frame>)>;
 
-/// Takes everything that `source`, already started, yields, and writes it to `target`.
+/// Takes everything that `source`, already started, yields, compares it with `prior`, and writes what
+/// has changed to `target`; without a prior backup, everything.
 pub async fn take(
     source: &mut dyn BackupSource,
     start: &BackupStart,
+    prior: Option<Prior>,
     target: Target,
     options: &Options,
     progress: &dyn ProgressSink,
@@ -76,27 +76,28 @@ pub async fn take(
             threads: options.threads,
             compression: options.compression,
             hasher: hasher.clone(),
+            compare: prior.is_some(),
             page_size,
             start_lsn: start.lsn,
         },
         FRAME_RAW_MAX,
     )?;
-    let writer = Writer::create(WriterOptions {
+    let writer = WriterOptions {
         storage: target.storage,
         paths: target.paths,
         bundle_size: options.bundle_size,
         compress: options.compression.kind,
         hasher,
         page_size,
-    })
-    .await?;
+    };
+    let writer = Writer::create(writer, workers.compressing()).await?;
     let (queue, waiting) = mpsc::channel(4 * options.threads + 4);
     // A set, so that the writer is aborted when this future is dropped.
     let mut writing = JoinSet::new();
     writing.spawn(write_all(writer, waiting));
     progress.start(start.size_estimate);
     let packer = Packer::new(page_size, options.check_pages, workers.buffer().await?);
-    let stop = Producer { workers: &workers, queue, packer, progress }.run(source).await;
+    let stop = Producer { workers: &workers, queue, packer, prior, progress }.run(source).await;
     let stopped_us = jiff::Timestamp::now().as_microsecond();
     // The writer's error is the cause when both stages failed.
     let written = writing.join_next().await.ok_or(Error::WorkerLost)?;
@@ -125,6 +126,7 @@ struct Producer<'a> {
     workers: &'a Workers,
     queue: Queue,
     packer: Packer,
+    prior: Option<Prior>,
     progress: &'a dyn ProgressSink,
 }
 
@@ -133,13 +135,20 @@ impl Producer<'_> {
         loop {
             match source.next().await? {
                 SourceEvent::Begin(header) => {
-                    if self.packer.begin(header)? {
+                    let known = match &mut self.prior {
+                        Some(prior) => prior.known(&header).await?,
+                        None => None,
+                    };
+                    if self.packer.begin(header, known)? {
                         self.hand_on().await?;
                     }
                 }
                 SourceEvent::Bytes(data) => self.add(data).await?,
-                SourceEvent::Unchanged(_) => {
-                    return Err(Error::Source("unchanged bytes, but no prior backup".to_owned()));
+                SourceEvent::Unchanged(len) => {
+                    self.progress.advance(len);
+                    if self.packer.unchanged(len)? {
+                        self.hand_on().await?;
+                    }
                 }
                 SourceEvent::End => {
                     if self.packer.end()? {
@@ -171,7 +180,10 @@ impl Producer<'_> {
         let (batch, raw) = self.packer.take(self.workers.buffer().await?);
         let frame = match raw.is_empty() {
             true => None,
-            false => Some(self.workers.give(raw, batch.pieces.clone()).await?),
+            false => {
+                let pieces: Vec<Piece> = batch.pieces().cloned().collect();
+                Some(self.workers.give(raw, pieces).await?)
+            }
         };
         self.queue.send((batch, frame)).await.map_err(|_| Error::WorkerLost)
     }

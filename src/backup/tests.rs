@@ -121,7 +121,7 @@ impl Taker {
             digest_key: KEY,
             check_pages: true,
         };
-        take(&mut source, &start, target, &options, &NoProgress).await
+        take(&mut source, &start, None, target, &options, &NoProgress).await
     }
 
     /// Reads every file back through its map, verifying each block.

@@ -1,15 +1,16 @@
-//! Worker threads: check pages, digest blocks, compress. The order of frames is kept by whoever
-//! awaits their results in the order they were given out.
+//! Worker threads: check pages, digest blocks, compare them with the prior backup's, compress. The order
+//! of frames is kept by whoever awaits their results in the order they were given out.
 
 use tokio::sync::oneshot;
 
 use super::{
     Error,
-    frame::{BLOCK_SIZE, Piece, StoredFrame},
+    frame::{BLOCK_SIZE, FrameContent, Piece, StoredFrame, WorkedFrame},
 };
 use crate::{
     codec::{self, BlockHasher, Compressor},
     postgres,
+    repo::block_map::FRAME_RAW_MAX,
     types::{Compression, Lsn},
 };
 
@@ -22,17 +23,28 @@ pub(super) struct WorkerOptions {
     pub compression: Compression,
     /// The key of the block digests.
     pub hasher: BlockHasher,
+    /// Whether there is a prior backup to compare blocks with.
+    pub compare: bool,
     /// The size of a page in bytes.
     pub page_size: u32,
     /// Pages written at this position or later may be torn; recovery mends them.
     pub start_lsn: Lsn,
 }
 
-struct Job {
-    raw: Vec<u8>,
-    pieces: Vec<Piece>,
-    done: oneshot::Sender<codec::Result<StoredFrame>>,
+/// A frame smaller than this is not stored by itself where it can share one with others.
+const ALONE_MIN: usize = FRAME_RAW_MAX / 2;
+
+enum Job {
+    /// Bytes of files, in a buffer of the pool.
+    Work { raw: Vec<u8>, pieces: Vec<Piece>, done: Done<WorkedFrame> },
+    /// Gathered blocks, which were worked on before.
+    Compress { raw: Vec<u8>, done: Done<StoredFrame> },
 }
+
+type Done<T> = oneshot::Sender<codec::Result<T>>;
+
+/// What a worker will have made.
+pub(super) type Promised<T> = oneshot::Receiver<codec::Result<T>>;
 
 /// A pool of worker threads and of the raw buffers that go round between packer and workers. There
 /// are only so many buffers, which bounds the memory and makes the source wait for the workers.
@@ -58,12 +70,7 @@ impl Workers {
                 .name(format!("backup-{number}"))
                 .spawn(move || {
                     while let Ok(job) = job_queue.recv_blocking() {
-                        let result = worker.run(&job.raw, &job.pieces);
-                        let mut raw = job.raw;
-                        raw.clear();
-                        // A receiver that is gone has given the backup up; so will this thread.
-                        let _ = buffer_return.try_send(raw);
-                        let _ = job.done.send(result);
+                        worker.run(job, &buffer_return);
                     }
                 })
                 .map_err(Error::Thread)?;
@@ -81,9 +88,26 @@ impl Workers {
         &self,
         raw: Vec<u8>,
         pieces: Vec<Piece>,
-    ) -> Result<oneshot::Receiver<codec::Result<StoredFrame>>, Error> {
+    ) -> Result<Promised<WorkedFrame>, Error> {
         let (done, result) = oneshot::channel();
-        self.jobs.send(Job { raw, pieces, done }).await.map_err(|_| Error::WorkerLost)?;
+        self.jobs.send(Job::Work { raw, pieces, done }).await.map_err(|_| Error::WorkerLost)?;
+        Ok(result)
+    }
+
+    /// The way to have gathered blocks compressed.
+    pub(super) fn compressing(&self) -> Compressing {
+        Compressing(self.jobs.clone())
+    }
+}
+
+/// Has gathered blocks compressed by the workers.
+pub(super) struct Compressing(async_channel::Sender<Job>);
+
+impl Compressing {
+    /// Gives blocks out; the frame comes through the receiver.
+    pub(super) async fn give(&self, raw: Vec<u8>) -> Result<Promised<StoredFrame>, Error> {
+        let (done, result) = oneshot::channel();
+        self.0.send(Job::Compress { raw, done }).await.map_err(|_| Error::WorkerLost)?;
         Ok(result)
     }
 }
@@ -91,6 +115,7 @@ impl Workers {
 struct Worker {
     compressor: Compressor,
     hasher: BlockHasher,
+    compare: bool,
     page_size: u32,
     start_lsn: Lsn,
 }
@@ -100,25 +125,73 @@ impl Worker {
         Ok(Self {
             compressor: Compressor::new(options.compression)?,
             hasher: options.hasher.clone(),
+            compare: options.compare,
             page_size: options.page_size,
             start_lsn: options.start_lsn,
         })
     }
 
-    fn run(&mut self, raw: &[u8], pieces: &[Piece]) -> codec::Result<StoredFrame> {
-        let mut digests = Vec::with_capacity(pieces.iter().map(Piece::blocks).sum());
+    /// Does a job. A receiver that is gone has given the backup up; so will this thread.
+    fn run(&mut self, job: Job, buffers: &async_channel::Sender<Vec<u8>>) {
+        match job {
+            Job::Work { mut raw, pieces, done } => {
+                let result = self.work(&raw, &pieces);
+                raw.clear();
+                let _ = buffers.try_send(raw);
+                let _ = done.send(result);
+            }
+            Job::Compress { raw, done } => {
+                let _ = done.send(self.compress(&raw));
+            }
+        }
+    }
+
+    fn work(&mut self, raw: &[u8], pieces: &[Piece]) -> codec::Result<WorkedFrame> {
+        let blocks = pieces.iter().map(Piece::blocks).sum();
+        let mut digests = Vec::with_capacity(blocks);
+        let mut known = Vec::with_capacity(if self.compare { blocks } else { 0 });
         let mut bad_pages = Vec::new();
         for (index, piece) in pieces.iter().enumerate() {
             let bytes = piece.of(raw);
-            digests.extend(bytes.chunks(BLOCK_SIZE as usize).map(|b| self.hasher.digest(b)));
+            for (block, bytes) in bytes.chunks(BLOCK_SIZE as usize).enumerate() {
+                let digest = self.hasher.digest(bytes);
+                digests.push(digest);
+                if self.compare {
+                    known.push(piece.is_known(block, digest));
+                }
+            }
             if let Some(first) = piece.first_page {
                 let bad = postgres::check_pages(bytes, self.page_size, first, self.start_lsn);
                 bad_pages.extend(bad.into_iter().map(|page| (index, page)));
             }
         }
+        let content = self.content(raw, pieces, &known)?;
+        Ok(WorkedFrame { content, digests, known, bad_pages })
+    }
+
+    /// The whole frame, or the blocks of it that the prior backup does not have.
+    fn content(
+        &mut self,
+        raw: &[u8],
+        pieces: &[Piece],
+        known: &[bool],
+    ) -> codec::Result<FrameContent> {
+        let alone = !self.compare || raw.len() >= ALONE_MIN && !known.contains(&true);
+        if alone {
+            return self.compress(raw).map(FrameContent::Whole);
+        }
+        let blocks = pieces.iter().flat_map(|piece| piece.of(raw).chunks(BLOCK_SIZE as usize));
+        let mut changed = Vec::new();
+        for (block, _) in blocks.zip(known).filter(|(_, known)| !**known) {
+            changed.extend_from_slice(block);
+        }
+        Ok(FrameContent::Changed(changed))
+    }
+
+    fn compress(&mut self, raw: &[u8]) -> codec::Result<StoredFrame> {
         let mut stored = Vec::with_capacity(raw.len() / 2 + 64);
         self.compressor.compress_frame(raw, &mut stored)?;
         stored.shrink_to_fit();
-        Ok(StoredFrame { stored, raw_len: raw.len() as u32, digests, bad_pages })
+        Ok(StoredFrame { stored, raw_len: raw.len() as u32 })
     }
 }

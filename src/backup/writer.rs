@@ -1,25 +1,33 @@
-//! Writes what the workers made, in order: frames into bundles, a block map for each file, the file
-//! list. Nothing it writes is visible as a backup until the manifest is published.
+//! Writes what the workers made, in order: frames into bundles, a block map for each file that has
+//! changed, the file list. Nothing it writes is visible as a backup until the manifest is published.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Error,
-    frame::{BLOCK_SIZE, Batch, Piece, StoredFrame},
+    frame::{BLOCK_SIZE, Batch, Begun, FrameContent, Part, Piece, WorkedFrame},
+    gather::{self, Gatherer},
+    pending::Pending,
     source::{FileHeader, FileKind},
+    workers::Compressing,
 };
 use crate::{
     codec::BlockHasher,
     repo::{
-        block_map::{BlockMap, FrameRef},
+        block_map::FrameRef,
         bundle::{BundleWriter, Placed},
-        file_list::{BundleKind, BundleRecord, EntryKind, FileEntry, FileListWriter, MapRef},
+        file_list::{
+            BundleKind, BundleRecord, EntryKind, FileEntry, FileListWriter, MapPlace, MapRef,
+        },
         layout::BackupPaths,
         manifest::{ObjectRecord, PageErrors, Totals},
     },
     storage::Storage,
-    types::CompressType,
+    types::{BlockDigest, CompressType},
 };
+
+/// Files wait for the frame of their gathered blocks; when so many wait, the frame is closed.
+const WAITING_MAX: usize = 65_536;
 
 /// Where the writer writes.
 #[derive(Clone, Debug)]
@@ -38,14 +46,6 @@ pub(super) struct WriterOptions {
     pub page_size: u32,
 }
 
-/// A file whose bytes have not all been placed.
-struct Pending {
-    header: FileHeader,
-    map: BlockMap,
-    placed: u64,
-    bad_pages: Vec<u32>,
-}
-
 /// What was written.
 #[derive(Debug)]
 pub struct Written {
@@ -62,16 +62,38 @@ pub(super) struct Writer {
     data: BundleWriter,
     maps: BundleWriter,
     list: FileListWriter,
+    gatherer: Gatherer,
     hasher: BlockHasher,
     pages_per_segment: u32,
+    /// The files in line: those whose bytes have not all come, and those that wait for a frame.
     pending: VecDeque<Pending>,
+    /// The first of them whose bytes have not all come.
+    filling: usize,
     totals: Totals,
     page_errors: Vec<PageErrors>,
 }
 
+/// Where new blocks of a frame go, piece by piece.
+enum Destination {
+    /// Stored already.
+    Frame(FrameRef),
+    /// To be gathered; the blocks that are left of the frame.
+    Gathered(Vec<u8>),
+}
+
+/// The blocks of one piece.
+struct Blocks<'a> {
+    piece: &'a Piece,
+    digests: &'a [BlockDigest],
+    known: &'a [bool],
+}
+
 impl Writer {
     /// Starts the objects of a backup.
-    pub(super) async fn create(options: WriterOptions) -> Result<Self, Error> {
+    pub(super) async fn create(
+        options: WriterOptions,
+        compressing: Compressing,
+    ) -> Result<Self, Error> {
         let WriterOptions { storage, paths, bundle_size, compress, hasher, page_size } = options;
         let list = FileListWriter::create(&*storage, &paths).await?;
         let bundles = |kind, compress| {
@@ -81,9 +103,11 @@ impl Writer {
             data: bundles(BundleKind::Data, compress),
             maps: bundles(BundleKind::Map, CompressType::None),
             list,
+            gatherer: Gatherer::new(compressing),
             hasher,
             pages_per_segment: crate::postgres::RELATION_SEGMENT_BYTES / page_size,
             pending: VecDeque::new(),
+            filling: 0,
             totals: Totals::default(),
             page_errors: Vec::new(),
         })
@@ -93,54 +117,138 @@ impl Writer {
     pub(super) async fn write(
         &mut self,
         batch: Batch,
-        frame: Option<StoredFrame>,
+        frame: Option<WorkedFrame>,
     ) -> Result<(), Error> {
-        self.pending.extend(batch.begun.into_iter().map(|header| Pending {
-            header,
-            map: BlockMap::default(),
-            placed: 0,
-            bad_pages: Vec::new(),
-        }));
-        self.finish_complete().await?;
-        if let Some(frame) = frame {
-            self.place(&batch.pieces, frame).await?;
+        let entries = batch.begun.into_iter();
+        self.pending.extend(entries.map(|Begun { header, known }| Pending::new(header, known)));
+        match frame {
+            Some(frame) => self.place(&batch.parts, frame).await?,
+            None => self.pass(&batch.parts).await?,
+        }
+        if self.pending.len() >= WAITING_MAX {
+            self.gatherer.close(&mut self.data).await?;
+        }
+        self.finish_complete().await
+    }
+
+    /// Parts without a frame: all of them unchanged.
+    async fn pass(&mut self, parts: &[Part]) -> Result<(), Error> {
+        for part in parts {
+            match part {
+                Part::Unchanged(len) => self.unchanged(*len).await?,
+                Part::Piece(_) => return Err(Error::WorkerLost),
+            }
         }
         Ok(())
     }
 
-    async fn place(&mut self, pieces: &[Piece], frame: StoredFrame) -> Result<(), Error> {
-        let stored_len = frame.stored.len() as u32;
-        let Placed { bundle, offset } = self.data.append(frame.stored.into()).await?;
-        let at = FrameRef { reference: 0, bundle, offset, stored_len, raw_len: frame.raw_len };
-        let mut digests = frame.digests.as_slice();
-        for (index, piece) in pieces.iter().enumerate() {
-            let file = self.pending.front_mut().ok_or(Error::WorkerLost)?;
-            let (own, rest) = digests.split_at(piece.blocks());
-            digests = rest;
-            file.map.push(at, piece.raw_offset, own, BLOCK_SIZE);
-            file.placed += u64::from(piece.len);
+    async fn place(&mut self, parts: &[Part], frame: WorkedFrame) -> Result<(), Error> {
+        let mut to = match frame.content {
+            FrameContent::Whole(stored) => {
+                Destination::Frame(gather::place(stored, &mut self.data).await?)
+            }
+            FrameContent::Changed(blocks) => Destination::Gathered(blocks),
+        };
+        let (mut at, mut taken, mut index) = (0, 0, 0);
+        for part in parts {
+            let piece = match part {
+                Part::Piece(piece) => piece,
+                Part::Unchanged(len) => {
+                    self.unchanged(*len).await?;
+                    continue;
+                }
+            };
+            let range = at..at + piece.blocks();
+            at = range.end;
             let bad = frame.bad_pages.iter().filter(|(of, _)| *of == index);
-            file.bad_pages.extend(bad.map(|(_, page)| page % self.pages_per_segment));
-            self.finish_complete().await?;
+            let pages_per_segment = self.pages_per_segment;
+            let pages = bad.map(|(_, page)| page % pages_per_segment);
+            self.filling()?.bad_pages.extend(pages);
+            let known = frame.known.get(range.clone()).unwrap_or_default();
+            let blocks = Blocks { piece, digests: &frame.digests[range], known };
+            self.place_piece(&blocks, &mut to, &mut taken).await?;
+            index += 1;
         }
         Ok(())
     }
 
-    /// Lists the entries at the front of the queue that wait for no more bytes.
+    /// Places the blocks of a piece; `taken` bytes of what is gathered are placed already.
+    async fn place_piece(
+        &mut self,
+        blocks: &Blocks<'_>,
+        to: &mut Destination,
+        taken: &mut usize,
+    ) -> Result<(), Error> {
+        let piece = blocks.piece;
+        let mut at = 0;
+        for (known, alike) in blocks.stretches() {
+            let from = at * BLOCK_SIZE as usize;
+            let len = (alike.len() * BLOCK_SIZE as usize).min(piece.len as usize - from);
+            at += alike.len();
+            if known {
+                self.filling()?.prior(alike.len(), len as u64);
+                continue;
+            }
+            self.totals.size_delta += len as u64;
+            match to {
+                Destination::Frame(frame) => {
+                    let frame = *frame;
+                    self.filling()?.stored(
+                        frame,
+                        piece.raw_offset + from as u32,
+                        alike,
+                        len as u64,
+                    );
+                }
+                Destination::Gathered(changed) => {
+                    let slot =
+                        self.gatherer.take(&changed[*taken..][..len], &mut self.data).await?;
+                    *taken += len;
+                    self.filling()?.gathered(slot, alike, len as u64);
+                }
+            }
+        }
+        self.gatherer.pass(piece.len.into(), &mut self.data).await
+    }
+
+    async fn unchanged(&mut self, len: u64) -> Result<(), Error> {
+        let file = self.filling()?;
+        file.unchanged(len);
+        self.gatherer.pass(len, &mut self.data).await
+    }
+
+    /// The file whose bytes come next.
+    fn filling(&mut self) -> Result<&mut Pending, Error> {
+        while self.pending.get(self.filling).is_some_and(Pending::is_filled) {
+            self.filling += 1;
+        }
+        self.pending.get_mut(self.filling).ok_or(Error::WorkerLost)
+    }
+
+    /// Lists the entries at the front of the queue that wait for nothing.
     async fn finish_complete(&mut self) -> Result<(), Error> {
-        while let Some(front) = self.pending.pop_front_if(|file| file.is_complete()) {
-            self.list_entry(front).await?;
+        while let Some(file) = self.pending.pop_front_if(|file| {
+            file.is_filled()
+                && file.last_slot().is_none_or(|slot| self.gatherer.placed(slot).is_some())
+        }) {
+            self.filling = self.filling.saturating_sub(1);
+            self.list_entry(file).await?;
+        }
+        if let Some(first) = self.pending.front().and_then(Pending::first_slot) {
+            self.gatherer.forget_before(first);
         }
         Ok(())
     }
 
-    async fn list_entry(&mut self, file: Pending) -> Result<(), Error> {
+    async fn list_entry(&mut self, mut file: Pending) -> Result<(), Error> {
+        let pages = file.all_bad_pages();
+        let place = self.map_place(&file).await?;
         let kind = match file.header.kind {
             FileKind::File { size, .. } => {
                 self.totals.files += 1;
                 self.totals.size += size;
-                self.totals.size_delta += size;
-                EntryKind::File { size, map: self.write_map(&file.map).await?, base: None }
+                let (map, base) = place.map_or((None, None), |at| (Some(at.map), at.base));
+                EntryKind::File { size, map, base }
             }
             FileKind::Directory => EntryKind::Dir,
             FileKind::Link { target } => {
@@ -148,26 +256,47 @@ impl Writer {
             }
         };
         let FileHeader { path, mode, modified, uid, gid, .. } = file.header;
-        if !file.bad_pages.is_empty() {
-            self.page_errors.push(PageErrors { path: path.clone(), pages: file.bad_pages });
+        if !pages.is_empty() {
+            self.page_errors.push(PageErrors { path: path.clone(), pages });
         }
         let entry = FileEntry { path, kind, mode, mtime: modified, uid, gid };
         Ok(self.list.file(&entry).await?)
     }
 
-    async fn write_map(&mut self, map: &BlockMap) -> Result<Option<MapRef>, Error> {
-        if map.digests.is_empty() {
+    /// Where the map of a file is: that of the prior backup where nothing changed, else a patch to it or a
+    /// whole one, whichever is worth it.
+    async fn map_place(&mut self, file: &Pending) -> Result<Option<MapPlace>, Error> {
+        if file.size() == 0 {
             return Ok(None);
         }
-        let bytes = map.encode();
+        if let Some(place) = file.unchanged_place() {
+            return Ok(Some(place));
+        }
+        let map = file.map(&self.gatherer)?;
+        let whole = map.encode();
+        if let Some(known) = &file.known {
+            let (base, base_map) = known.base();
+            let patch = map.encode_patch(base_map, BLOCK_SIZE);
+            // A patch costs a second read, and makes later maps depend on the base: it must save something.
+            if 2 * patch.len() < whole.len() {
+                let map = self.write_map(patch).await?;
+                return Ok(Some(MapPlace { map, base: Some(base) }));
+            }
+        }
+        Ok(Some(MapPlace { map: self.write_map(whole).await?, base: None }))
+    }
+
+    async fn write_map(&mut self, bytes: Vec<u8>) -> Result<MapRef, Error> {
         let (len, digest) = (bytes.len() as u32, self.hasher.digest(&bytes));
         self.totals.map_size += u64::from(len);
         let Placed { bundle, offset } = self.maps.append(bytes.into()).await?;
-        Ok(Some(MapRef { reference: 0, bundle, offset, len, digest }))
+        Ok(MapRef { reference: 0, bundle, offset, len, digest })
     }
 
     /// Makes everything durable.
     pub(super) async fn finish(mut self) -> Result<Written, Error> {
+        self.gatherer.finish(&mut self.data).await?;
+        self.finish_complete().await?;
         if let Some(file) = self.pending.front() {
             return Err(Error::source(&file.header.path, "its bytes did not all arrive"));
         }
@@ -185,11 +314,18 @@ impl Writer {
     }
 }
 
-impl Pending {
-    fn is_complete(&self) -> bool {
-        match self.header.kind {
-            FileKind::File { size, .. } => self.placed == size,
-            FileKind::Directory | FileKind::Link { .. } => true,
-        }
+impl<'a> Blocks<'a> {
+    /// Blocks that follow each other and are all known, or all new.
+    fn stretches(&self) -> impl Iterator<Item = (bool, &'a [BlockDigest])> {
+        let (known, digests) = (self.known, self.digests);
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let rest = &digests[at..];
+            let is_known = |block: usize| known.get(block).copied().unwrap_or(false);
+            let first = is_known(at);
+            let len = (at..digests.len()).take_while(|block| is_known(*block) == first).count();
+            at += len;
+            (len > 0).then(|| (first, &rest[..len]))
+        })
     }
 }

@@ -1,21 +1,30 @@
-//! `backup`: copies the cluster over a replication connection into a repository.
+//! `backup`: copies the cluster over a replication connection into a repository; a diff or incr keeps
+//! only what has changed since the backup that it builds on.
 
 mod archive_wait;
 mod cluster;
+mod job;
 mod label;
 mod lock_progress;
+mod prior;
 mod publish;
 mod recheck;
 
 use rand::RngExt;
 
-use self::{cluster::Cluster, lock_progress::LockProgress, publish::Job};
+use self::{cluster::Cluster, job::Job, lock_progress::LockProgress};
 use super::{Result, context, signal::Signals};
 use crate::{
-    backup::{self, source::SourceOptions},
+    backup::{
+        self,
+        prior::Prior,
+        source::{BackupSource, SourceOptions},
+    },
     config::Config,
-    repo::lock::{self, Lock, LockKind},
-    types::BackupType,
+    repo::{
+        lock::{self, Lock, LockKind},
+        manifest::{ChangeRecord, ChangesBy},
+    },
     ui::Ui,
 };
 
@@ -27,23 +36,16 @@ pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     let mut signals = Signals::listen()?;
     let kind = LockKind::Backup { repo: repo.key };
     let lock = Lock::acquire(&config.lock_path, stanza, kind, "backup")?;
-    warn_of_what_is_not_done(config);
-    let prepared = async {
-        let cluster = Cluster::connect(config).await?;
-        let entry = cluster.check(config, &repo).await?;
-        Ok((cluster, entry, label::choose(&*repo.storage, stanza).await?))
-    };
-    let (mut cluster, entry, label) = signals.guard(prepared).await?;
-    let job = Job::new(config, repo, entry, label)?;
+    let (mut cluster, mut job) = signals.guard(prepare(config, repo)).await?;
     let options = backup::Options {
         threads: config.process_max.max(1),
         compression: config.backup.compression,
         bundle_size: repo_config.bundle_size,
-        digest_key: rand::rng().random(),
+        digest_key: digest_key(&job),
         check_pages: cluster.check_pages(config),
     };
     let progress = LockProgress::new(lock, ui.progress("backup"));
-    match signals.guard(take(&job, &mut cluster, &options, &progress)).await {
+    match signals.guard(take(&mut job, &mut cluster, &options, &progress)).await {
         Ok(()) => Ok(0),
         Err(error) => {
             cluster.cancel().await;
@@ -53,14 +55,33 @@ pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     }
 }
 
+/// Connects, checks, and chooses what the backup builds on.
+async fn prepare(config: &Config, repo: context::Repo) -> Result<(Cluster, Job<'_>)> {
+    let cluster = Cluster::connect(config).await?;
+    let entry = cluster.check(config, &repo).await?;
+    let stanza = context::stanza(config)?;
+    let facts = cluster.source.facts();
+    let choice = prior::choose(config.backup.kind, &repo, stanza, &entry, facts).await?;
+    Ok((cluster, Job::begin(config, repo, entry, choice).await?))
+}
+
+/// The key of the block digests: a chain shares one, because digests of different keys do not compare.
+fn digest_key(job: &Job<'_>) -> [u8; 32] {
+    match &job.choice.base {
+        Some(base) => base.manifest.block.digest_key.0,
+        None => rand::rng().random(),
+    }
+}
+
 /// Start, copy, wait for the WAL, publish.
 async fn take(
-    job: &Job<'_>,
+    job: &mut Job<'_>,
     cluster: &mut Cluster,
     options: &backup::Options,
     progress: &LockProgress,
 ) -> Result<()> {
     let settings = &job.config.backup;
+    let prior = prior(job)?;
     let start = cluster
         .start(&SourceOptions {
             label: format!("pgstrata backup {}", job.label),
@@ -70,7 +91,8 @@ async fn take(
         })
         .await?;
     let target = backup::Target { storage: job.repo.storage.clone(), paths: job.paths.clone() };
-    let mut taken = backup::take(&mut cluster.source, &start, target, options, progress).await?;
+    let source = &mut cluster.source;
+    let mut taken = backup::take(source, &start, prior, target, options, progress).await?;
     cluster.report_stop(&taken.stop);
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
     recheck::report(&taken.written.page_errors);
@@ -78,12 +100,10 @@ async fn take(
     publish::publish(job, cluster, options, &start, taken).await
 }
 
-/// Says what was asked for and is not part of this version, so that nobody relies on it.
-fn warn_of_what_is_not_done(config: &Config) {
-    if config.backup.kind != BackupType::Full {
-        tracing::warn!(
-            "{} backups are not part of this version: a full backup is made, which is safe but larger",
-            config.backup.kind
-        );
-    }
+/// The prior backup, for the comparison.
+fn prior(job: &mut Job<'_>) -> Result<Option<Prior>> {
+    let Some(base) = &mut job.choice.base else { return Ok(None) };
+    job.changes = Some(ChangeRecord { by: ChangesBy::Blocks, reason: None });
+    let list = std::mem::take(&mut base.list);
+    Ok(Some(Prior::new(job.repo.storage.clone(), &base.manifest, list, &job.label)?))
 }

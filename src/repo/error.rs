@@ -115,6 +115,14 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Whether the repository does not hold what it should. Other errors may pass when tried again.
+    pub fn is_damage(&self) -> bool {
+        let damaged = matches!(self, Self::Damaged { .. } | Self::Format { .. });
+        let cut =
+            matches!(self, Self::Storage(error) if error.kind() == storage::ErrorKind::Truncated);
+        damaged || cut || self.is_not_found()
+    }
 }
 
 impl Failure for Error {

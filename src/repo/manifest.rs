@@ -34,6 +34,12 @@ pub struct Manifest {
     /// The backups whose bundles the block maps refer to; reference n of a map is the n-th, from 1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<BackupLabel>,
+    /// How it was found out what has changed since the prior backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<ChangeRecord>,
+    /// Why this is a full, although another type was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_reason: Option<String>,
     /// The cluster.
     pub cluster: ClusterRecord,
     /// Which source gave the bytes: `stream` or `local`.
@@ -67,6 +73,26 @@ pub struct Manifest {
     pub file_list: ObjectRecord,
     /// PostgreSQL's backup_manifest, framed like every object.
     pub backup_manifest: ObjectRecord,
+}
+
+/// How it was found out what has changed since the prior backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    /// Who found it out.
+    pub by: ChangesBy,
+    /// Why the server was not asked although it might have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Who found out what has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangesBy {
+    /// This program, by the digests of all blocks.
+    Blocks,
+    /// The server, by its WAL summaries.
+    Summaries,
 }
 
 /// The cluster a backup was taken of.

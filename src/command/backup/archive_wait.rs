@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{cluster::Cluster, publish::Job};
+use super::{cluster::Cluster, job::Job};
 use crate::{
     backup::source::{BackupSource, BackupStart, BackupStop},
     command::{Error, Result},

@@ -6,16 +6,26 @@ use crate::{
     command::Result,
     repo::backup_list,
     storage::Storage,
-    types::{BackupLabel, StanzaName},
+    types::{BackupLabel, BackupType, StanzaName},
 };
 
 const STAMP: &str = "%Y%m%d-%H%M%S";
 
-/// The label for a full backup that starts now. Directories of interrupted backups count too.
-pub(super) async fn choose(storage: &dyn Storage, stanza: &StanzaName) -> Result<BackupLabel> {
+/// The label for a backup that starts now and builds on `prior`. Directories of interrupted backups
+/// count too.
+pub(super) async fn choose(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+    kind: BackupType,
+    prior: Option<&BackupLabel>,
+) -> Result<BackupLabel> {
     let taken = backup_list::directories(storage, stanza).await?;
     let newest = taken.last().map(BackupLabel::stamp);
-    Ok(BackupLabel::full(&stamp_after(Zoned::now().datetime(), newest))?)
+    let stamp = stamp_after(Zoned::now().datetime(), newest);
+    Ok(match prior {
+        None => BackupLabel::full(&stamp)?,
+        Some(prior) => BackupLabel::dependent(prior, kind, &stamp)?,
+    })
 }
 
 /// The stamp of `now`, or, where the clock stands still or went back, a second after `newest`.

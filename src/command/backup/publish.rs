@@ -1,66 +1,24 @@
 //! The last steps of a backup: PostgreSQL's manifest, then ours, which makes the backup exist; or, where
 //! it failed, the removal of what it wrote.
 
-use super::cluster::Cluster;
+use super::{cluster::Cluster, job::Job, prior};
 use crate::{
     backup::{
         self, BLOCK_SIZE, Taken, link_target_text,
         source::{BackupSource, BackupStart, Tablespace},
     },
-    command::{
-        Result,
-        context::{self, Repo},
-    },
-    config::Config,
+    command::Result,
     repo::{
         self,
-        layout::BackupPaths,
         manifest::{
             BlockFacts, ClusterRecord, DatabaseRecord, Manifest, Span, TablespaceRecord,
             WalPosition,
         },
         pg_manifest,
-        stanza::StanzaEntry,
     },
-    types::{BackupLabel, Sha256, StanzaName},
+    types::Sha256,
     ui,
 };
-
-/// A backup in the making.
-pub(super) struct Job<'a> {
-    /// The configuration.
-    pub config: &'a Config,
-    /// The stanza.
-    pub stanza: &'a StanzaName,
-    /// The repository.
-    pub repo: Repo,
-    /// The cluster in the stanza's history.
-    pub entry: StanzaEntry,
-    /// The label.
-    pub label: BackupLabel,
-    /// The backup's paths in the repository.
-    pub paths: BackupPaths,
-    started_us: i64,
-}
-
-impl<'a> Job<'a> {
-    /// A backup that starts now.
-    pub(super) fn new(
-        config: &'a Config,
-        repo: Repo,
-        entry: StanzaEntry,
-        label: BackupLabel,
-    ) -> Result<Self> {
-        let stanza = context::stanza(config)?;
-        let paths = BackupPaths::new(stanza, &label).map_err(repo::Error::from)?;
-        Ok(Self { config, stanza, repo, entry, label, paths, started_us: now_us() })
-    }
-}
-
-/// The time, microseconds since 1970.
-fn now_us() -> i64 {
-    jiff::Timestamp::now().as_microsecond()
-}
 
 /// Publishes the backup and reports it.
 pub(super) async fn publish(
@@ -72,15 +30,19 @@ pub(super) async fn publish(
 ) -> Result<()> {
     let storage = &*job.repo.storage;
     let pg = pg_manifest::write(storage, &job.paths, &taken.stop.backup_manifest).await?;
+    let prior = job.choice.base.as_ref().map(|base| &base.manifest);
     let mut totals = taken.written.totals;
     totals.repo_size_delta += pg.size;
-    totals.repo_size = totals.repo_size_delta;
+    totals.repo_size = totals.repo_size_delta + prior.map_or(0, |prior| prior.totals.repo_size);
+    let references = job.choice.references();
     let manifest = Manifest {
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
         label: job.label.clone(),
         stanza: job.stanza.clone(),
-        prior: None,
-        references: Vec::new(),
+        prior: prior.map(|prior| prior.label.clone()),
+        references,
+        changes: job.changes.clone(),
+        full_reason: job.choice.full_reason.clone(),
         cluster: cluster_record(job, cluster),
         source: "stream".to_owned(),
         timestamp_us: Span { start: job.started_us, stop: taken.stopped_us },
@@ -99,6 +61,7 @@ pub(super) async fn publish(
         file_list: taken.written.file_list,
         backup_manifest: pg,
     };
+    prior::check_references(&job.repo, job.stanza, &manifest.references).await?;
     manifest.publish(storage).await?;
     report(&manifest);
     Ok(())
@@ -144,7 +107,7 @@ fn report(manifest: &Manifest) {
     tracing::info!(
         "{} backup size = {}, file total = {}, stored = {}",
         manifest.kind(),
-        ui::size(totals.size),
+        ui::size(totals.size_delta),
         totals.files,
         ui::size(totals.repo_size_delta)
     );

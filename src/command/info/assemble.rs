@@ -7,7 +7,11 @@ use super::{
     gather::{Content, Facts, Found, FoundRepo},
 };
 use crate::{
-    repo::{lock::LockState, manifest::Manifest, object_header::FORMAT_VERSION},
+    repo::{
+        lock::LockState,
+        manifest::{ChangesBy, Manifest},
+        object_header::FORMAT_VERSION,
+    },
     ui::info::{
         ArchiveInfo, BackupInfo, BackupLock, DatabaseInfo, DatabaseRef, DbInfo, Detail, Locks,
         ProgramInfo, RepoInfo, RepoLock, RepoStatus, RepositorySizes, RestoreLock, Sizes, Span,
@@ -139,12 +143,29 @@ fn describe(
         label: manifest.label.clone(),
         link: set.then_some(None),
         lsn: Span { start: manifest.wal.start.lsn, stop: manifest.wal.stop.lsn },
+        note: notes(manifest),
         prior: manifest.prior.clone(),
         reference: (!manifest.references.is_empty()).then(|| manifest.references.clone()),
         tablespace: set.then(|| tablespace_list(manifest)),
         timestamp: span(manifest.timestamp()),
         kind: manifest.kind(),
     }
+}
+
+fn notes(manifest: &Manifest) -> Vec<String> {
+    let full =
+        manifest.full_reason.iter().map(|reason| format!("a full was made because {reason}"));
+    let changes =
+        manifest.changes.iter().filter_map(|changes| match (changes.by, &changes.reason) {
+            (ChangesBy::Summaries, _) => {
+                Some("the server's WAL summaries told what has changed".to_owned())
+            }
+            (ChangesBy::Blocks, Some(reason)) => {
+                Some(format!("all blocks were compared because {reason}"))
+            }
+            (ChangesBy::Blocks, None) => None,
+        });
+    full.chain(changes).collect()
 }
 
 fn span(time: crate::repo::manifest::Span<i64>) -> Span<i64> {

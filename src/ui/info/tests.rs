@@ -69,6 +69,7 @@ fn backup(
         label,
         link: None,
         lsn: Span { start: crate::types::Lsn(lsn.0), stop: crate::types::Lsn(lsn.1) },
+        note: Vec::new(),
         prior: labels.last().cloned(),
         reference: (!labels.is_empty()).then_some(labels),
         tablespace: None,

@@ -129,6 +129,7 @@ impl View<'_> {
         let (key, size, delta) =
             (backup.database.repo_key, human_size(repo.size), human_size(repo.delta));
         writeln!(f, "{PAD}repo{key}: backup set size: {size}, backup size: {delta}")?;
+        backup.note.iter().try_for_each(|note| writeln!(f, "{PAD}note: {note}"))?;
         match self.detail {
             Detail::Set => set_details(f, backup),
             Detail::Full | Detail::Progress => {

@@ -1,0 +1,196 @@
+//! The backup that a new one is compared with: which files it has, and, file by file as they are
+//! asked for, where their blocks are. Nothing of its data is read, only its block maps.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+
+use super::{
+    Error,
+    frame::BLOCK_SIZE,
+    source::{FileHeader, FileKind, FileSizes},
+};
+use crate::{
+    codec::BlockHasher,
+    repo::{
+        self,
+        block_map::BlockMap,
+        file_list::{BaseRef, FileList, MapPlace, MapRef},
+        manifest::Manifest,
+        map_reader::{FileMap, MapReader},
+    },
+    storage::Storage,
+    types::{BackupLabel, BlockDigest, DataPath},
+};
+
+/// The prior backup.
+pub struct Prior {
+    files: Arc<PriorFiles>,
+    maps: MapReader,
+}
+
+/// The files of the prior backup, in the order they were stored.
+#[derive(Debug)]
+pub struct PriorFiles {
+    files: Vec<PriorFile>,
+    by_path: HashMap<DataPath, u32>,
+    /// By file name and size together: a database that was copied or moved keeps both.
+    by_name: HashMap<u64, u32>,
+    name_hasher: RandomState,
+    bad_pages: HashMap<DataPath, Vec<u32>>,
+}
+
+#[derive(Debug)]
+struct PriorFile {
+    size: u64,
+    place: Option<MapPlace>,
+}
+
+/// What the prior backup has of one file. References are numbered as in the new backup.
+#[derive(Debug)]
+pub struct Known {
+    /// The size that the file had, in bytes.
+    pub size: u64,
+    /// Where its map is.
+    pub place: MapPlace,
+    /// Its map.
+    pub map: FileMap,
+    /// Its damaged pages, ascending.
+    pub bad_pages: Vec<u32>,
+}
+
+impl Known {
+    /// The digest of a block; `None` behind the end.
+    pub fn digest(&self, block: usize) -> Option<BlockDigest> {
+        self.map.map.digests.get(block).copied()
+    }
+
+    /// Whether the blocks up to `end` of a file that is `size` bytes long now can be those of this one:
+    /// a short last block only where both files end alike.
+    pub fn covers(&self, end: u64, size: u64) -> bool {
+        let whole = self.size - self.size % u64::from(BLOCK_SIZE);
+        end <= whole || (self.size == size && end <= size)
+    }
+
+    /// The whole map that a patch can refer to.
+    pub fn base(&self) -> (BaseRef, &BlockMap) {
+        let own = BaseRef { map: self.place.map, size: self.size };
+        (self.place.base.unwrap_or(own), &self.map.base)
+    }
+}
+
+/// The references of a backup that is compared with `prior`: the whole chain, oldest first.
+pub fn references(prior: &Manifest) -> Vec<BackupLabel> {
+    prior.references.iter().chain([&prior.label]).cloned().collect()
+}
+
+impl Prior {
+    /// The backup of `manifest`, whose file list was read, for a new backup called `label`.
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        manifest: &Manifest,
+        list: FileList,
+        label: &BackupLabel,
+    ) -> Result<Self, Error> {
+        let references = references(manifest);
+        let labels = std::iter::once(label).chain(&references);
+        let hasher = BlockHasher::new(manifest.block.digest_key.0);
+        let maps = MapReader::new(storage, &manifest.stanza, labels, hasher, manifest.block.size)?;
+        let files = Arc::new(PriorFiles::new(manifest, list, references.len() as u32));
+        Ok(Self { files, maps })
+    }
+
+    /// The sizes of its files.
+    pub fn sizes(&self) -> Arc<PriorFiles> {
+        Arc::clone(&self.files)
+    }
+
+    /// What it has of a file that begins; where it has nothing, of one that the file may be a copy of.
+    pub(super) async fn known(&mut self, header: &FileHeader) -> Result<Option<Arc<Known>>, Error> {
+        let FileKind::File { size, unchanged } = header.kind else { return Ok(None) };
+        let found = match unchanged {
+            0 => self.files.find_or_copied(&header.path, size),
+            _ => self.files.find(&header.path),
+        };
+        let Some(index) = found else { return Ok(None) };
+        match self.read(index, &header.path).await {
+            Ok(known) => Ok(known.map(Arc::new)),
+            // The file is stored whole then, which needs nothing of the prior backup.
+            Err(error) if unchanged == 0 && error.is_damage() => {
+                tracing::warn!(
+                    "'{}' is stored whole, because the prior backup is damaged: {error}; run verify",
+                    header.path
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn read(&mut self, index: usize, path: &DataPath) -> Result<Option<Known>, repo::Error> {
+        let PriorFile { size, place } = self.files.files[index];
+        let Some(place) = place else { return Ok(None) };
+        let ahead = self.files.files[index + 1..].iter().filter_map(|file| file.place);
+        let map = self.maps.read(&place, size, ahead).await?;
+        let bad_pages = self.files.bad_pages.get(path).cloned().unwrap_or_default();
+        Ok(Some(Known { size, place, map, bad_pages }))
+    }
+}
+
+impl PriorFiles {
+    /// `own` is the number that the new backup has for the prior one.
+    fn new(manifest: &Manifest, list: FileList, own: u32) -> Self {
+        let mut files = Vec::with_capacity(list.files.len());
+        let mut by_path = HashMap::with_capacity(list.files.len());
+        let mut by_name = HashMap::new();
+        let name_hasher = RandomState::new();
+        for entry in list.files {
+            let number = files.len() as u32;
+            let (size, place) = (entry.size(), entry.map_place().map(|place| numbered(place, own)));
+            if place.is_none() && !matches!(entry.kind, repo::file_list::EntryKind::File { .. }) {
+                continue;
+            }
+            files.push(PriorFile { size, place });
+            by_name.entry(name_key(&name_hasher, &entry.path, size)).or_insert(number);
+            by_path.insert(entry.path, number);
+        }
+        let bad_pages = manifest.page_errors.iter();
+        let bad_pages = bad_pages.map(|file| (file.path.clone(), file.pages.clone())).collect();
+        Self { files, by_path, by_name, name_hasher, bad_pages }
+    }
+
+    fn find(&self, path: &DataPath) -> Option<usize> {
+        self.by_path.get(path).map(|number| *number as usize)
+    }
+
+    fn find_or_copied(&self, path: &DataPath, size: u64) -> Option<usize> {
+        let copied = || self.by_name.get(&name_key(&self.name_hasher, path, size));
+        self.find(path).or_else(|| copied().map(|number| *number as usize))
+    }
+}
+
+impl FileSizes for PriorFiles {
+    fn size_of(&self, path: &DataPath) -> Option<u64> {
+        self.by_path.get(path).map(|number| self.files[*number as usize].size)
+    }
+}
+
+/// Two files with one key are only ever compared, so a key that meets by chance does no harm.
+fn name_key(hasher: &RandomState, path: &DataPath, size: u64) -> u64 {
+    let name = path.as_bytes().rsplit(|byte| *byte == b'/').next();
+    hasher.hash_one((name, size))
+}
+
+/// The place of a map as the new backup numbers it; what the prior calls 0 is the prior itself.
+fn numbered(place: MapPlace, own: u32) -> MapPlace {
+    let map = |map: MapRef| MapRef {
+        reference: if map.reference == 0 { own } else { map.reference },
+        ..map
+    };
+    MapPlace {
+        map: map(place.map),
+        base: place.base.map(|base| BaseRef { map: map(base.map), ..base }),
+    }
+}

@@ -1,0 +1,150 @@
+//! Chooses what a diff or incr is compared with. Where nothing fits, a full is made and says why: a
+//! schedule goes on, and whoever reads the log or `info` knows.
+
+use crate::{
+    backup::{BLOCK_SIZE, prior, source::ClusterFacts},
+    command::{Result, context::Repo},
+    repo::{
+        self,
+        backup_list::{self, Listed},
+        file_list::FileList,
+        manifest::Manifest,
+        stanza::StanzaEntry,
+    },
+    types::{BackupLabel, BackupType, StanzaName},
+};
+
+/// What kind of backup is made.
+pub(super) struct Choice {
+    /// The type, which is full where nothing fits.
+    pub kind: BackupType,
+    /// What it is compared with; `None` for a full.
+    pub base: Option<Base>,
+    /// Why it is a full although another type was asked for.
+    pub full_reason: Option<String>,
+}
+
+/// The prior backup.
+pub(super) struct Base {
+    pub manifest: Manifest,
+    pub list: FileList,
+}
+
+impl Choice {
+    fn full(full_reason: Option<String>) -> Self {
+        Self { kind: BackupType::Full, base: None, full_reason }
+    }
+
+    /// The whole chain that the new backup will refer to, oldest first.
+    pub(super) fn references(&self) -> Vec<BackupLabel> {
+        self.base.as_ref().map(|base| prior::references(&base.manifest)).unwrap_or_default()
+    }
+}
+
+/// Chooses the prior backup for the type that was asked for.
+pub(super) async fn choose(
+    requested: BackupType,
+    repo: &Repo,
+    stanza: &StanzaName,
+    entry: &StanzaEntry,
+    facts: &ClusterFacts,
+) -> Result<Choice> {
+    if requested == BackupType::Full {
+        return Ok(Choice::full(None));
+    }
+    let backups = backup_list::list(&repo.storage, stanza).await?;
+    let base = match newest(&backups, requested) {
+        None => Err("no prior backup exists".to_owned()),
+        Some((label, manifest)) => match usable(manifest, entry, facts, &backups)? {
+            Ok(manifest) => read(repo, manifest).await?,
+            Err(reason) => Err(format!("it cannot build on backup {label}: {reason}")),
+        },
+    };
+    match base {
+        Ok(base) => {
+            tracing::info!(
+                "last backup label = {}, version = {}",
+                base.manifest.label,
+                base.manifest.program_version
+            );
+            Ok(Choice { kind: requested, base: Some(base), full_reason: None })
+        }
+        Err(reason) => {
+            tracing::warn!("{reason}, {requested} backup has been changed to full");
+            Ok(Choice::full(Some(reason)))
+        }
+    }
+}
+
+/// A diff builds on the newest full, an incr on the newest backup.
+fn newest(backups: &[Listed], requested: BackupType) -> Option<&Listed> {
+    let fits =
+        |label: &BackupLabel| requested == BackupType::Incr || label.kind() == BackupType::Full;
+    backups.iter().rev().find(|(label, _)| fits(label))
+}
+
+/// The manifest, or why a new backup must not refer to it. Errors that may pass stay errors.
+fn usable(
+    manifest: &std::result::Result<Manifest, repo::Error>,
+    entry: &StanzaEntry,
+    facts: &ClusterFacts,
+    backups: &[Listed],
+) -> Result<std::result::Result<Manifest, String>> {
+    let manifest = match manifest {
+        Ok(manifest) => manifest,
+        Err(error) if error.is_damage() => return Ok(Err(error.to_string())),
+        Err(error) => return Err(repo::Error::format("backup list", error.to_string()).into()),
+    };
+    let reason = mismatch(manifest, entry, facts).or_else(|| broken_chain(manifest, backups));
+    Ok(reason.map_or_else(|| Ok(manifest.clone()), Err))
+}
+
+fn mismatch(manifest: &Manifest, entry: &StanzaEntry, facts: &ClusterFacts) -> Option<String> {
+    let cluster = &manifest.cluster;
+    let reason = if cluster.version != facts.version {
+        format!("it is of PostgreSQL {}, the cluster is {}", cluster.version, facts.version)
+    } else if cluster.system_id != facts.system_id {
+        format!("it is of cluster {}, this is {}", cluster.system_id, facts.system_id)
+    } else if cluster.history_id != entry.id {
+        "the stanza was upgraded since".to_owned()
+    } else if cluster.page_size != facts.page_size {
+        format!("its pages have {} bytes", cluster.page_size)
+    } else if manifest.block.size != BLOCK_SIZE {
+        format!("its blocks have {} bytes", manifest.block.size)
+    } else {
+        return None;
+    };
+    Some(reason)
+}
+
+/// What is wrong with the backups that it refers to.
+fn broken_chain(manifest: &Manifest, backups: &[Listed]) -> Option<String> {
+    let is_there = |wanted: &BackupLabel| {
+        backups.iter().any(|(label, manifest)| label == wanted && manifest.is_ok())
+    };
+    let missing = manifest.references.iter().find(|label| !is_there(label))?;
+    Some(format!("it refers to backup {missing}, which is missing or damaged"))
+}
+
+async fn read(repo: &Repo, manifest: Manifest) -> Result<std::result::Result<Base, String>> {
+    match FileList::read(&*repo.storage, &manifest).await {
+        Ok(list) => Ok(Ok(Base { manifest, list })),
+        Err(error) if error.is_damage() => {
+            Ok(Err(format!("it cannot build on backup {}: {error}", manifest.label)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Looks once more for the backups that a new one refers to: a retention run of another host may have
+/// removed them.
+pub(super) async fn check_references(
+    repo: &Repo,
+    stanza: &StanzaName,
+    references: &[BackupLabel],
+) -> Result<()> {
+    for label in references {
+        Manifest::read(&*repo.storage, stanza, label).await?;
+    }
+    Ok(())
+}
