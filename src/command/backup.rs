@@ -13,7 +13,7 @@ mod recheck;
 use rand::RngExt;
 
 use self::{cluster::Cluster, job::Job, lock_progress::LockProgress};
-use super::{Result, context, signal::Signals};
+use super::{Result, context, expire, signal::Signals};
 use crate::{
     backup::{
         self,
@@ -46,7 +46,9 @@ pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     };
     let progress = LockProgress::new(lock, ui.progress("backup"));
     match signals.guard(take(&mut job, &mut cluster, &options, &progress)).await {
-        Ok(()) => Ok(0),
+        Ok(()) => {
+            signals.guard(expire::after_backup(config, &job.repo, &job.label)).await.map(|()| 0)
+        }
         Err(error) => {
             cluster.cancel().await;
             publish::discard(&job).await;

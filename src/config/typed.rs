@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::flavor::Program;
-use crate::types::{BackupLabel, BackupType, CompressType, Compression, StanzaName, TimeLine, WalSegment};
+use crate::types::{
+    BackupLabel, BackupType, CompressType, Compression, StanzaName, TimeLine, WalSegment,
+};
 
 /// Every command word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

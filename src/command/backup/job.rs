@@ -4,7 +4,7 @@
 use super::{label, prior, prior::Choice};
 use crate::{
     command::{
-        Result,
+        Error, Result,
         context::{self, Repo},
     },
     config::Config,
@@ -12,7 +12,7 @@ use crate::{
         self, layout::BackupPaths, manifest::ChangeRecord, stanza::StanzaEntry, started::Started,
     },
     storage::ErrorKind,
-    types::{BackupLabel, StanzaName},
+    types::{BackupLabel, ErrorCode, StanzaName},
 };
 
 /// How often a label that another host took in the same second is stepped over.
@@ -56,6 +56,23 @@ impl<'a> Job<'a> {
         // With the notice in place, nobody removes them any more; before it, somebody may have.
         prior::check_references(&job.repo, stanza, &job.choice.references()).await?;
         Ok(job)
+    }
+
+    /// The notice must still be there: an expire that saw no sign of life for a day takes it away, and
+    /// with it what this backup has written.
+    pub(super) async fn check_notice(&self) -> Result<()> {
+        match Started::read(&*self.repo.storage, &self.paths).await {
+            Err(error) if error.is_not_found() => Err(Error::Check {
+                what: format!(
+                    "backup {} was taken for an interrupted one, and what it wrote was removed",
+                    self.label
+                ),
+                code: ErrorCode::FileMissing,
+                hint: "an expire found no new object of it for a day; take the backup again"
+                    .to_owned(),
+            }),
+            other => Ok(other.map(drop)?),
+        }
     }
 }
 

@@ -61,6 +61,7 @@ pub(super) async fn publish(
         file_list: taken.written.file_list,
         backup_manifest: pg,
     };
+    job.check_notice().await?;
     prior::check_references(&job.repo, job.stanza, &manifest.references).await?;
     manifest.publish(storage).await?;
     report(&manifest);

@@ -6,7 +6,6 @@ use crate::{
     types::{ArchiveId, StanzaName},
 };
 
-
 /// The archives of a stanza, by their directories. Directories with other names are none.
 pub async fn archive_ids(
     storage: &dyn Storage,
