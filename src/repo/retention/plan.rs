@@ -214,7 +214,11 @@ fn warnings(
     if *scope != Scope::Retention {
         warnings.extend(asked_warnings(backups, remaining));
     } else if settings.full.is_none() && !settings.calendar.is_set() {
-        warnings.push("no full backup is ever expired".to_owned());
+        warnings.push(
+            "no retention option says which full backups may go, so the repository may run out of \
+             space; retention-full=9999999 keeps all without this warning"
+                .to_owned(),
+        );
     }
     warnings
 }
