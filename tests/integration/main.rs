@@ -12,6 +12,7 @@ mod client_connection;
 mod command_line;
 mod connection;
 mod damage;
+mod expire;
 mod harness;
 mod info;
 mod interruption;
