@@ -13,6 +13,7 @@ mod command_line;
 mod connection;
 mod damage;
 mod differential;
+mod expire;
 mod harness;
 mod info;
 mod interruption;
