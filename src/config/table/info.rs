@@ -12,7 +12,12 @@ pub(super) static ROWS: &[OptionSpec] = &[
         String,
         Commands::EXPIRE,
         "Remove WAL before this segment",
-    ),
+    )
+    .detail(
+        "No backup is expired then, and no WAL that a backup needs. Meant for PostgreSQL's \
+                 archive_cleanup_command and an archive that serves standbys: the segment is its %r.",
+    )
+    .example("000000010000000A000000FF"),
     row(
         "detail-level",
         CommandLine,
@@ -40,7 +45,8 @@ pub(super) static ROWS: &[OptionSpec] = &[
     )
     .default("n"),
     row("oldest", CommandLine, Boolean, Commands::EXPIRE, "Expire the oldest full backup")
-        .default("n"),
+        .default("n")
+        .detail("With what builds on it and its WAL, whatever the retention options say."),
     row(
         "raw",
         CommandLine,
@@ -59,6 +65,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
     )
     .default("n"),
     row("reference", CommandLine, String, Commands::MANIFEST, "The backup to compare with"),
+    row("remove", CommandLine, Boolean, Commands::KEEP, "Take the keep mark off").default("n"),
     row(
         "sort",
         CommandLine,
@@ -67,6 +74,12 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "Order of the names",
     )
     .default("asc"),
+    row("until", CommandLine, String, Commands::KEEP, "How long to keep the backup")
+        .detail(
+            "A date, which is kept to its end in local time, or a time with an optional offset. \
+                 Without it the mark holds until it is removed.",
+        )
+        .example("2027-01-31"),
     row("verbose", CommandLine, Boolean, Commands::VERIFY, "Show what is in order too")
         .default("n"),
 ];
