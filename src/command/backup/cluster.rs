@@ -23,9 +23,6 @@ pub(super) struct Cluster {
     pub databases: Vec<Database>,
     /// The tablespaces outside the data directory.
     pub tablespaces: Vec<TablespaceInfo>,
-    /// How to connect to the source's server once more.
-    #[allow(dead_code)]
-    options: ConnectOptions,
     /// Where the source is a standby: its primary, where that can be reached.
     primary: Option<Connected>,
 }
@@ -45,22 +42,7 @@ impl Cluster {
         let primary = servers.primary.filter(|_| facts.in_recovery);
         let databases = sql.databases().await?;
         let tablespaces = sql.tablespaces().await?;
-        Ok(Self { source, sql, databases, tablespaces, options, primary })
-    }
-
-    /// A new source in the place of one that has failed.
-    #[allow(dead_code)]
-    pub(super) async fn renew_source(&mut self) -> Result<()> {
-        let before = self.source.facts().clone();
-        self.source = StreamSource::connect(&self.options).await?;
-        match *self.source.facts() == before {
-            true => Ok(()),
-            false => Err(Error::Check {
-                what: "the server is not what it was when the backup began".to_owned(),
-                code: ErrorCode::DbMismatch,
-                hint: "run the backup again".to_owned(),
-            }),
-        }
+        Ok(Self { source, sql, databases, tablespaces, primary })
     }
 
     /// Checks that the cluster is the stanza's and that it archives its WAL; returns the stanza's entry.
