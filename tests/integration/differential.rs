@@ -1,7 +1,10 @@
 //! Differential and incremental backups: what they hold, what they build on, and that every backup of a
 //! chain comes back to the byte.
 
-use crate::support::{Damage, Site, WriteLoad, exit, for_each_version, on_one_version, pg_amcheck};
+use crate::support::{
+    Damage, Site, WriteLoad, exit, for_each_fixed_version, for_each_version, on_one_version,
+    pg_amcheck,
+};
 
 /// Takes a backup of a type and returns its label.
 fn take(site: &Site, kind: &str) -> String {
@@ -174,4 +177,96 @@ on_one_version! {
             assert_eq!(std::fs::read_dir(&target).expect("there").count(), 0);
         });
     }
+}
+
+/// The way of each backup to find out what has changed, as `info` tells it.
+fn note_of(site: &Site, label: &str) -> String {
+    info_of(site, label)["note"].as_array().map_or(String::new(), |notes| {
+        notes.iter().map(|note| note.as_str().expect("text")).collect::<Vec<_>>().join("; ")
+    })
+}
+
+const TOLD: &str = "the server's WAL summaries told what has changed";
+
+fn summarize(site: &Site, on: bool) {
+    site.primary
+        .sql(&format!("alter system set summarize_wal = {}", if on { "on" } else { "off" }));
+    site.primary.sql("select pg_reload_conf()");
+    let is_on = if on { "on" } else { "off" };
+    site.primary.wait_for_value("show summarize_wal", is_on, 20);
+}
+
+for_each_fixed_version! {
+    fn what_the_server_tells_and_what_is_compared_go_together(version) {
+        let site = Site::builder(version).setting("summarize_wal", "on").build();
+        tables(&site);
+        let load = WriteLoad::start(&site.primary);
+        let mut labels = vec![take(&site, "full")];
+        let mut told = vec![false];
+        let steps = [("diff", true), ("incr", true), ("incr", false), ("incr", true), ("diff", true)];
+        for (round, (kind, on)) in steps.into_iter().enumerate() {
+            summarize(&site, on);
+            churn(&site, round as u32 + 1);
+            labels.push(take(&site, kind));
+            told.push(note_of(&site, &labels[round + 1]).contains(TOLD));
+        }
+        load.stop();
+        // While summaries were off none were made: the backup after it cannot rely on them.
+        assert!(told[1] && told[2] && !told[3], "{told:?}");
+        let expected = site.primary.fingerprint();
+        site.primary.archive_wal();
+        for (number, label) in labels.iter().enumerate() {
+            let set = format!("--set={label}");
+            let restored = site.restore(&format!("r{number}"), &[&set]).verified().start_primary();
+            assert_eq!(restored.fingerprint(), expected, "{label}: {told:?}");
+            pg_amcheck(&restored);
+            restored.stop();
+        }
+    }
+
+    fn removed_summaries_are_said_and_blocks_compared(version) {
+        let site = Site::builder(version).setting("summarize_wal", "on").build();
+        tables(&site);
+        take(&site, "full");
+        site.primary.sql("update kept set body = 'changed' where id % 100 = 0");
+        site.primary.sql("checkpoint");
+        site.primary.stop();
+        let summaries = site.primary.data_dir.join("pg_wal/summaries");
+        for entry in std::fs::read_dir(&summaries).expect("there") {
+            std::fs::remove_file(entry.expect("entry").path()).expect("own file");
+        }
+        site.primary.start();
+        let outcome = site.run(&["--type=diff", "backup"]).ok();
+        outcome.says("all blocks are read and compared");
+        let label = site.last_label();
+        assert!(label.ends_with('D'), "{label}");
+        assert!(!note_of(&site, &label).contains(TOLD), "{}", note_of(&site, &label));
+        let expected = site.primary.fingerprint();
+        site.primary.archive_wal();
+        let restored = site.restore("r", &[]).verified().start_primary();
+        assert_eq!(restored.fingerprint(), expected);
+    }
+}
+
+/// Servers whose minor version has a bug in the summarizer.
+fn unfixed_servers_are_not_relied_on(version: crate::support::Version) {
+    let site = Site::builder(version).setting("summarize_wal", "on").build();
+    take(&site, "full");
+    site.primary.sql("create table t as select 1 as id");
+    site.run(&["--type=diff", "backup"]).ok().says("can miss changes in its WAL summaries");
+    let label = site.last_label();
+    assert!(note_of(&site, &label).contains("can miss changes"), "{}", note_of(&site, &label));
+    site.primary.archive_wal();
+    let restored = site.restore("r", &[]).verified().start_primary();
+    assert_eq!(restored.value("select count(*) from t"), "1");
+}
+
+#[test]
+fn unfixed_17_is_not_relied_on() {
+    unfixed_servers_are_not_relied_on(crate::support::Version::new(17));
+}
+
+#[test]
+fn unfixed_18_is_not_relied_on() {
+    unfixed_servers_are_not_relied_on(crate::support::Version::new(18));
 }
