@@ -22,6 +22,7 @@ mod page_checksum;
 mod recovery;
 mod refusal;
 mod standby;
+mod standby_backup;
 mod stanza;
 mod stream_source;
 mod summaries;
