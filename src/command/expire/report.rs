@@ -38,8 +38,7 @@ pub(super) fn removed(repo: u16, removal: &Removal) -> Vec<String> {
 pub(super) fn kept(repo: u16, plan: &ExpirePlan) -> Vec<String> {
     let mut lines = Vec::new();
     for kept in &plan.kept {
-        let mut reasons: Vec<String> = kept.why.iter().map(ToString::to_string).collect();
-        reasons.dedup();
+        let reasons: Vec<String> = kept.why.iter().map(ToString::to_string).collect();
         lines.push(format!("repo{repo}: keep backup {}: {}", kept.label, reasons.join(", ")));
     }
     for running in &plan.in_progress {

@@ -7,18 +7,6 @@ use crate::config::{
 
 pub(super) static ROWS: &[OptionSpec] = &[
     row(
-        "archive-expire-before",
-        CommandLine,
-        String,
-        Commands::EXPIRE,
-        "Remove WAL before this segment",
-    )
-    .detail(
-        "No backup is expired then, and no WAL that a backup needs. Meant for PostgreSQL's \
-                 archive_cleanup_command and an archive that serves standbys: the segment is its %r.",
-    )
-    .example("000000010000000A000000FF"),
-    row(
         "detail-level",
         CommandLine,
         Word(&["full", "progress"]),
@@ -44,9 +32,6 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "Succeed where the file is missing",
     )
     .default("n"),
-    row("oldest", CommandLine, Boolean, Commands::EXPIRE, "Expire the oldest full backup")
-        .default("n")
-        .detail("With what builds on it and its WAL, whatever the retention options say."),
     row(
         "raw",
         CommandLine,
@@ -65,7 +50,6 @@ pub(super) static ROWS: &[OptionSpec] = &[
     )
     .default("n"),
     row("reference", CommandLine, String, Commands::MANIFEST, "The backup to compare with"),
-    row("remove", CommandLine, Boolean, Commands::KEEP, "Take the keep mark off").default("n"),
     row(
         "sort",
         CommandLine,
@@ -74,12 +58,6 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "Order of the names",
     )
     .default("asc"),
-    row("until", CommandLine, String, Commands::KEEP, "How long to keep the backup")
-        .detail(
-            "A date, which is kept to its end in local time, or a time with an optional offset. \
-                 Without it the mark holds until it is removed.",
-        )
-        .example("2027-01-31"),
     row("verbose", CommandLine, Boolean, Commands::VERIFY, "Show what is in order too")
         .default("n"),
 ];

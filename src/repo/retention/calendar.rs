@@ -7,6 +7,9 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use super::{BackupFacts, Calendar, Why};
 use crate::types::BackupLabel;
 
+/// The number of the day, week, month or year that a date is in.
+type Period = fn(Date) -> i64;
+
 /// Which of `fulls`, oldest first, a calendar rule keeps, and the rule.
 pub(super) fn kept(
     fulls: &[&BackupFacts],
@@ -14,8 +17,8 @@ pub(super) fn kept(
     now: i64,
     zone: &TimeZone,
 ) -> Vec<(BackupLabel, Why)> {
-    let rules: [(_, fn(Date) -> i64, _); 4] = [
-        (calendar.daily, day, Why::Daily),
+    let rules = [
+        (calendar.daily, day as Period, Why::Daily),
         (calendar.weekly, week, Why::Weekly),
         (calendar.monthly, month, Why::Monthly),
         (calendar.yearly, year, Why::Yearly),
@@ -41,7 +44,7 @@ fn last_of_each<'a>(
     for full in fulls.iter().copied() {
         let number = period(full);
         let is_better = |other: &&BackupFacts| other.has_page_errors || !full.has_page_errors;
-        if number >= first && last.get(&number).is_none_or(|other| is_better(other)) {
+        if number >= first && last.get(&number).is_none_or(is_better) {
             last.insert(number, full);
         }
     }

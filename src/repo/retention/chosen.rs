@@ -41,10 +41,9 @@ impl Choice<'_> {
         for (label, why) in self.in_use() {
             keep(&label, why);
         }
-        for backup in [newest_clean(self.backups), newest_clean_full(self.backups)] {
-            if let Some(backup) = backup {
-                keep(&backup.label, Why::LastWithoutPageErrors);
-            }
+        let clean = [newest_clean(self.backups), newest_clean_full(self.backups)];
+        for backup in clean.into_iter().flatten() {
+            keep(&backup.label, Why::LastWithoutPageErrors);
         }
         close(&mut chosen, self.backups);
         chosen

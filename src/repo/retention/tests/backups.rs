@@ -97,6 +97,10 @@ fn the_last_backup_without_page_errors_stays() {
     // And its WAL, to roll it forward.
     assert!(keeps(&plan, 1, series.backups[3].wal_start));
     assert!(!keeps(&plan, 1, segment(1, 29)));
+    let single = Series::daily("F F! F!");
+    let plan = single.plan(&count(1));
+    assert_eq!(single.days(&plan), [1, 3]);
+    assert_eq!(plan.warnings.len(), 1, "{:?}", plan.warnings);
     let mended = Series::daily("F F D F! D F");
     assert_eq!(mended.days(&mended.plan(&count(1))), [6]);
     let hopeless = Series::daily("F! F! F!");
