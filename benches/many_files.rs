@@ -47,7 +47,7 @@ struct ManyFiles {
 impl ManyFiles {
     fn page(&self) -> Bytes {
         let mut page = vec![0; 8192];
-        let changed = u64::from(self.round) * u64::from(self.number % 100 == 0);
+        let changed = u64::from(self.round) * u64::from(self.number.is_multiple_of(100));
         for (index, chunk) in page.chunks_mut(64).enumerate() {
             let word =
                 (self.number.wrapping_mul(0x9e37_79b9) ^ index as u64).wrapping_add(changed << 40);
