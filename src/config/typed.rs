@@ -286,6 +286,19 @@ pub struct BackupConfig {
     pub max_rate_kb: Option<u32>,
     /// `expire-auto`.
     pub expire_auto: bool,
+    /// `backup-standby`, also looked at by check.
+    pub standby: BackupStandby,
+}
+
+/// `backup-standby`: which server the files of a backup come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupStandby {
+    /// `n`: the primary.
+    No,
+    /// `prefer`: a standby, or the primary where none can be reached.
+    Prefer,
+    /// `y`: a standby.
+    Yes,
 }
 
 /// restore.

@@ -15,14 +15,18 @@ pub use connect::{
 };
 pub use error::{Error, Result, ServerError};
 pub use format::{
-    backup_label::BackupLabelFile,
+    backup_label::{BackupLabelFile, plain_backup_label},
     backup_manifest::{BackupManifest, ManifestFile, WalRange},
     control_file::{ClusterState, ControlFile},
+    incremental::{
+        IncrementalHeader, IncrementalHeaderReader, Stretch, Stretches, incremental_target,
+    },
     manifest_edit::manifest_without,
     page::{RELATION_SEGMENT_BYTES, check_pages, is_checked_file, page_checksum},
+    plain_manifest::{PlainFile, is_incremental_manifest, plain_manifest},
     timeline_history::{HistoryEntry, TimelineHistory},
     wal_header::WalHeader,
 };
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
-pub use sql::{ArchiverFacts, Database, ServerFacts, SqlClient, TablespaceInfo};
+pub use sql::{ArchiverFacts, Database, ServerFacts, SqlClient, SummaryFacts, TablespaceInfo};
 pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};

@@ -29,8 +29,8 @@ pub(crate) use repository::Damage;
 pub(crate) use restored::Restored;
 pub(crate) use site::{Site, SiteBuilder, write_file};
 pub(crate) use tls::TlsFiles;
-pub(crate) use tools::pg_amcheck;
-pub(crate) use version::{Version, for_each_version, on_one_version};
+pub(crate) use tools::{pg_amcheck, pg_verifybackup};
+pub(crate) use version::{Version, for_each_fixed_version, for_each_version, on_one_version};
 pub(crate) use wait::wait_until;
 
 /// The exit codes that tests name, as the command-line contract numbers them.
@@ -49,6 +49,7 @@ pub(crate) mod exit {
     pub(crate) const BACKUP_MISMATCH: i32 = 51;
     pub(crate) const FILE_MISSING: i32 = 55;
     pub(crate) const DB_CONNECT: i32 = 56;
+    pub(crate) const DB_QUERY: i32 = 57;
     pub(crate) const STOP: i32 = 62;
     pub(crate) const TERM: i32 = 63;
     pub(crate) const BACKUP_SET_INVALID: i32 = 75;
