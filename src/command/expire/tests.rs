@@ -129,7 +129,7 @@ async fn a_dry_run_says_what_goes_and_removes_nothing() {
          repo1: expire diff backup {}, 1.9KB\n\
          repo1: expire full backup {}, 1.8KB\n\
          repo1: 15-1 remove archive, start = 000000010000000000000001, stop = 000000010000000000000009, 9 segments\n\
-         repo1: keep backup {NEW}: retention, last backup without page errors\n",
+         repo1: keep backup {NEW}: retention\n",
         OLD[2], OLD[1], OLD[0]
     );
     let sizes = regex::Regex::new(r"[\d.]+ ?[KMG]?i?B").unwrap();
