@@ -181,8 +181,12 @@ async fn what_an_interrupted_backup_left_goes_after_a_day() {
     let repo = with_two_chains(dir.path()).await;
     let label = "20260301-000000F";
     put(&repo, &format!("backup/demo/{label}/bundle/00000001")).await;
+    let unfinished =
+        dir.path().join("backup/demo").join(label).join("bundle/.tmp-0123456789abcdef");
+    std::fs::write(&unfinished, "x").unwrap();
     run_expire(&repo, settings(9), Scope::Retention).await.unwrap();
     assert_eq!(names(&repo, &format!("backup/demo/{label}")).await.len(), 1);
+    assert!(unfinished.exists());
     age(dir.path(), label);
     run_expire(&repo, settings(9), Scope::Retention).await.unwrap();
     assert!(!dir.path().join("backup/demo").join(label).exists());
