@@ -32,6 +32,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is the server's incremental backup alone that failed: the same backup can be taken
+    /// from a new source that is given no prior backup.
+    pub fn is_about_incremental(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.is_about_incremental())
+    }
+
     pub(super) fn source(path: &DataPath, what: &str) -> Self {
         Self::Source(format!("'{path}': {what}"))
     }

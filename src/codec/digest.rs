@@ -55,7 +55,7 @@ impl BlockHasher {
         Self { key }
     }
 
-    /// The first 12 bytes of the keyed BLAKE3 of one raw block.
+    /// The first 10 bytes of the keyed BLAKE3 of one raw block.
     pub fn digest(&self, raw_block: &[u8]) -> BlockDigest {
         let full = blake3::keyed_hash(&self.key, raw_block);
         let mut short = [0; BlockDigest::LEN];

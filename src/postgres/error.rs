@@ -5,7 +5,7 @@ use std::{fmt, io};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::ErrorFields;
 
-use crate::types::{ErrorCode, Failure, Invalid};
+use crate::types::{DataPath, ErrorCode, Failure, Invalid};
 
 /// The result of an operation of this module.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -107,6 +107,20 @@ pub enum Error {
         /// Which checksum, expected and found.
         reason: String,
     },
+    /// The server cannot say what changed since the prior backup.
+    #[error("the server cannot take an incremental backup: {source}")]
+    NotIncremental {
+        /// What the server said.
+        source: Box<ServerError>,
+    },
+    /// A file of an incremental backup does not go together with the prior backup.
+    #[error("'{path}' of the server's incremental backup cannot be used: {reason}")]
+    IncrementalFile {
+        /// The file it stands for.
+        path: DataPath,
+        /// What does not fit.
+        reason: String,
+    },
     /// A value that came from a server is not valid.
     #[error("the server sent a value that is not valid: {0}")]
     Invalid(#[from] Invalid),
@@ -133,9 +147,16 @@ impl Error {
         match self {
             Self::Refused { source, .. }
             | Self::Server { source, .. }
+            | Self::NotIncremental { source }
             | Self::PermissionDenied { source, .. } => Some(&**source),
             _ => None,
         }
+    }
+
+    /// Whether it is the server's incremental backup alone that failed: the same backup can be taken
+    /// on a new session without asking what changed.
+    pub fn is_about_incremental(&self) -> bool {
+        matches!(self, Self::NotIncremental { .. } | Self::IncrementalFile { .. })
     }
 }
 
@@ -148,11 +169,12 @@ impl Failure for Error {
             | Self::Authentication { .. }
             | Self::Refused { .. }
             | Self::Broken { .. } => ErrorCode::DbConnect,
-            Self::Server { .. } | Self::Timeout { .. } | Self::PermissionDenied { .. } => {
-                ErrorCode::DbQuery
-            }
+            Self::Server { .. }
+            | Self::Timeout { .. }
+            | Self::PermissionDenied { .. }
+            | Self::NotIncremental { .. } => ErrorCode::DbQuery,
             Self::Protocol(_) | Self::Tar(_) | Self::Invalid(_) => ErrorCode::Protocol,
-            Self::Format { .. } => ErrorCode::Format,
+            Self::Format { .. } | Self::IncrementalFile { .. } => ErrorCode::Format,
             Self::Checksum { .. } => ErrorCode::Checksum,
             Self::Version(_) => ErrorCode::VersionNotSupported,
         }
@@ -164,9 +186,9 @@ impl Failure for Error {
                 "is the server running, and are host, port and socket directory right?".to_owned(),
             ),
             Self::Refused { source, .. } => source.hint.clone().or_else(|| source.refusal_hint()),
-            Self::Server { source, .. } | Self::PermissionDenied { source, .. } => {
-                source.hint.clone()
-            }
+            Self::Server { source, .. }
+            | Self::PermissionDenied { source, .. }
+            | Self::NotIncremental { source } => source.hint.clone(),
             Self::Timeout { doing, .. } if *doing == WAITING_FOR_START => Some(
                 "the server waits for its next checkpoint: use start-fast, or a db-timeout longer \
                  than the server's checkpoint_timeout."
@@ -200,6 +222,22 @@ impl ServerError {
     pub const INSUFFICIENT_PRIVILEGE: &'static str = "42501";
     /// SQLSTATE `invalid_authorization_specification`: also what a missing pg_hba.conf entry gives.
     pub const INVALID_AUTHORIZATION: &'static str = "28000";
+
+    /// Whether an error that came while the server prepared an incremental backup speaks against that
+    /// kind of backup, and not against any: summaries that are missing, damaged or late, a prior backup
+    /// of another timeline or cluster. By SQLSTATE, since the words may be translated: object not in
+    /// prerequisite state, internal error (the manifest's parser), damaged data, missing file.
+    fn refuses_incremental(&self) -> bool {
+        matches!(&*self.code, "55000" | "XX000" | Self::DATA_CORRUPTED | "58P01")
+    }
+
+    /// The error of a server that was asked for an incremental backup.
+    pub(crate) fn while_incremental(self, doing: &str) -> Error {
+        match self.refuses_incremental() {
+            true => Error::NotIncremental { source: Box::new(self) },
+            false => Error::server(doing, self),
+        }
+    }
 
     pub(crate) fn read(fields: &mut ErrorFields<'_>) -> Result<Self> {
         let mut error = Self::default();
@@ -244,3 +282,22 @@ impl fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_speaks_against_incremental_backups_alone() {
+        let asked = |code: &str| {
+            let said = ServerError { code: code.to_owned(), ..ServerError::default() };
+            said.while_incremental("unable to take the backup")
+        };
+        for code in ["55000", "XX000", "XX001", "58P01"] {
+            assert!(asked(code).is_about_incremental(), "{code}");
+        }
+        for code in ["57014", "57P01", "53300", "42501", "08006", ""] {
+            assert!(!asked(code).is_about_incremental(), "{code}");
+        }
+    }
+}

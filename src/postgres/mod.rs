@@ -15,11 +15,15 @@ pub use connect::{
 };
 pub use error::{Error, Result, ServerError};
 pub use format::{
-    backup_label::BackupLabelFile,
+    backup_label::{BackupLabelFile, plain_backup_label},
     backup_manifest::{BackupManifest, ManifestFile, WalRange},
     control_file::{ClusterState, ControlFile},
+    incremental::{
+        IncrementalHeader, IncrementalHeaderReader, Stretch, Stretches, incremental_target,
+    },
     manifest_edit::manifest_without,
     page::{RELATION_SEGMENT_BYTES, check_pages, is_checked_file, page_checksum},
+    plain_manifest::{PlainFile, is_incremental_manifest, plain_manifest},
     timeline_history::{HistoryEntry, TimelineHistory},
     wal_header::WalHeader,
 };

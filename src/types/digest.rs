@@ -39,14 +39,14 @@ impl FromStr for Sha256 {
     }
 }
 
-/// The keyed digest of one raw block: the first 12 bytes of BLAKE3 under the backup's block key.
-/// 96 bits of a keyed digest: nobody who can write to the database can make two pages collide.
+/// The keyed digest of one raw block: the first 10 bytes of BLAKE3 under the backup's block key.
+/// 80 bits of a keyed digest: nobody who can write to the database can make two pages collide.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockDigest(pub [u8; Self::LEN]);
 
 impl BlockDigest {
     /// Length in bytes, also on disk.
-    pub const LEN: usize = 12;
+    pub const LEN: usize = 10;
 }
 
 impl fmt::Debug for BlockDigest {

@@ -9,7 +9,7 @@ for_each_version! {
     fn server_runs_and_answers(version) {
         let site = Site::builder(version).without_archiving().build_without_stanza();
         let reported = site.primary.value("show server_version_num");
-        assert_eq!(reported.parse::<u32>().expect("a number") / 10000, version.0);
+        assert_eq!(reported.parse::<u32>().expect("a number") / 10000, version.major());
         assert_eq!(site.primary.value("show data_checksums"), "on");
         let load = WriteLoad::start(&site.primary);
         assert!(load.stop() > 10);

@@ -22,5 +22,6 @@ mod refusal;
 mod standby;
 mod stanza;
 mod stream_source;
+mod summaries;
 mod tablespace;
 mod timeline;

@@ -163,8 +163,8 @@ for_each_version! {
             let facts = source.facts().clone();
             let backup = take(source).await;
             let control = ControlFile::parse(backup.file(ControlFile::PATH)).expect("pg_control");
-            assert_eq!(u32::from(facts.version.major()), version.0);
-            assert_eq!(facts.version_num / 10_000, version.0);
+            assert_eq!(u32::from(facts.version.major()), version.major());
+            assert_eq!(facts.version_num / 10_000, version.major());
             assert_eq!(control.system_id, facts.system_id);
             assert_eq!(control.version, facts.version);
             assert_eq!(control.wal_segment_size, facts.wal_segment_size);
@@ -174,7 +174,7 @@ for_each_version! {
             backup
         });
         let manifest = backup.check_manifest();
-        assert_eq!(manifest.system_id.is_some(), version.0 >= 17);
+        assert_eq!(manifest.system_id.is_some(), version.major() >= 17);
         let label = BackupLabelFile::parse(backup.file("backup_label")).expect("backup_label");
         assert_eq!(label.start, backup.start.lsn);
         assert_eq!(label.timeline, backup.start.timeline);
@@ -303,7 +303,7 @@ for_each_version! {
         run(async {
             let sql = SqlClient::connect(&options_for(&site.primary)).await.expect("sql");
             let facts = sql.server_facts().await.expect("facts");
-            assert_eq!(u32::from(facts.version.major()), version.0);
+            assert_eq!(u32::from(facts.version.major()), version.major());
             assert!(!facts.in_recovery);
             let control = std::fs::read(site.primary.data_dir.join(ControlFile::PATH)).expect("file");
             let control = ControlFile::parse(&control).expect("pg_control");
@@ -318,7 +318,7 @@ for_each_version! {
             assert!(spaces[0].location.ends_with("a space"));
             assert_eq!(sql.setting("archive_mode").await.expect("known").as_deref(), Some("off"));
             let library = sql.setting("archive_library").await.expect("no error");
-            assert_eq!(library.is_some(), version.0 >= 15);
+            assert_eq!(library.is_some(), version.major() >= 15);
             let point = sql.create_restore_point("here").await.expect("restore point");
             let switched = sql.switch_wal().await.expect("switch");
             assert!(point <= switched);
@@ -397,14 +397,14 @@ mod tablespace_in_place_is_a_directory {
 
     #[test]
     fn pg16() {
-        check(Version(16));
+        check(Version::new(16));
     }
     #[test]
     fn pg17() {
-        check(Version(17));
+        check(Version::new(17));
     }
     #[test]
     fn pg18() {
-        check(Version(18));
+        check(Version::new(18));
     }
 }

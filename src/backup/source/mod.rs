@@ -1,6 +1,8 @@
 //! Where the bytes of a backup come from. One seam, [`BackupSource`]; nothing after it knows which
 //! source stands behind it.
 
+mod facts;
+mod rebuild;
 mod stream;
 
 use std::sync::Arc;
@@ -128,10 +130,12 @@ pub trait BackupSource: Send {
     /// What the cluster is.
     fn facts(&self) -> &ClusterFacts;
 
-    /// Begins the backup: returns after the server's checkpoint.
+    /// Begins the backup: returns after the server's checkpoint. Where a prior backup was given, an error
+    /// of which [`super::Error::is_about_incremental`] is true means that a source without one would do.
     async fn start(&mut self, options: &SourceOptions) -> Result<BackupStart, super::Error>;
 
-    /// The next event. After `Stop`, or an error, the source is done.
+    /// The next event. After `Stop`, or an error, the source is done. An error can be about the prior
+    /// backup here too.
     async fn next(&mut self) -> Result<SourceEvent, super::Error>;
 
     /// Ends the server's side of a backup that is given up; called at most once, instead of more `next`.

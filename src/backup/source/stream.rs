@@ -1,27 +1,34 @@
 //! The source that needs no more than a connection with the REPLICATION attribute: BASE_BACKUP, its
 //! archives taken apart into files as they arrive.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use tracing::{debug, warn};
 
 use super::{
-    BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, SourceEvent,
-    SourceOptions, Tablespace,
+    BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, FileSizes,
+    SourceEvent, SourceOptions, Tablespace, facts::read_facts, rebuild::Rebuild,
 };
 use crate::{
     backup::Error,
     postgres::{
         BackupEvent, BackupOptions, BackupStarted, BaseBackup, CancelToken, ConnectOptions,
         ReplicationClient, Result as PgResult, TarEntry, TarEntryKind, TarEvent, TarReader,
+        incremental_target, plain_backup_label,
     },
-    types::{DataPath, Oid, PgVersion, WalSegmentSize},
+    types::{DataPath, Oid},
 };
 
 /// A manifest of ten million files stays below this.
 const MANIFEST_BYTES_MAX: usize = 2 << 30;
+/// A backup_label is a few hundred bytes; its label is at most 1024.
+const LABEL_BYTES_MAX: u64 = 64 << 10;
+const BACKUP_LABEL: &[u8] = b"backup_label";
 
 /// A backup over the replication protocol.
 pub struct StreamSource {
@@ -36,6 +43,8 @@ pub struct StreamSource {
     /// Directories sent so far: a directory that two archives hold is sent once.
     directories: HashSet<DataPath>,
     manifest: BytesMut,
+    /// The files of the prior backup, where the server leaves out what has not changed since.
+    prior: Option<Arc<dyn FileSizes>>,
 }
 
 enum State {
@@ -48,8 +57,19 @@ struct Running {
     backup: BaseBackup,
     /// The archive being read, and the directory that its names are relative to.
     tar: Option<(TarReader, Option<Oid>)>,
-    /// Whether the member being read is passed on.
-    passing: bool,
+    member: Member,
+}
+
+/// What becomes of the member that is being read.
+enum Member {
+    /// It was sent before.
+    Skipped,
+    /// It is passed on as it is.
+    Passed,
+    /// An incremental file: it is passed on as the file it stands for.
+    Incremental(Rebuild),
+    /// The backup_label of an incremental backup: it is passed on as a plain one.
+    Label(FileHeader, BytesMut),
 }
 
 impl StreamSource {
@@ -66,6 +86,7 @@ impl StreamSource {
             links: Vec::new(),
             directories: HashSet::new(),
             manifest: BytesMut::new(),
+            prior: None,
         })
     }
 
@@ -79,7 +100,7 @@ impl StreamSource {
 
     async fn advance(&mut self) -> Result<(), Error> {
         let State::Running(running) = &mut self.state else {
-            return Err(broken("an event was asked for while no backup runs"));
+            return Err(broken(NOT_RUNNING));
         };
         if let Some(event) = running.next_member_event()? {
             self.member_event(event)?;
@@ -92,7 +113,7 @@ impl StreamSource {
     fn running(&mut self) -> Result<&mut Running, Error> {
         match &mut self.state {
             State::Running(running) => Ok(running),
-            _ => Err(broken("no backup runs")),
+            _ => Err(broken(NOT_RUNNING)),
         }
     }
 
@@ -151,13 +172,60 @@ impl StreamSource {
         match event {
             TarEvent::Begin(entry) => {
                 let header = self.running()?.header(entry)?;
-                let header = header.filter(|header| self.is_new(header));
-                self.running()?.passing = header.is_some();
-                self.ready.extend(header.map(SourceEvent::Begin));
+                let member = match header {
+                    Some(header) => self.begin_member(header)?,
+                    None => Member::Skipped,
+                };
+                self.running()?.member = member;
             }
-            TarEvent::Bytes(bytes) => self.ready.push_back(SourceEvent::Bytes(bytes)),
-            TarEvent::End if self.running()?.passing => self.ready.push_back(SourceEvent::End),
-            TarEvent::End => {}
+            TarEvent::Bytes(bytes) => self.member_bytes(bytes)?,
+            TarEvent::End => self.end_member()?,
+        }
+        Ok(())
+    }
+
+    fn begin_member(&mut self, mut header: FileHeader) -> Result<Member, Error> {
+        if !self.is_new(&header) {
+            return Ok(Member::Skipped);
+        }
+        if let (Some(prior), FileKind::File { size, .. }) = (&self.prior, &header.kind) {
+            if header.path.as_bytes() == BACKUP_LABEL && *size <= LABEL_BYTES_MAX {
+                return Ok(Member::Label(header, BytesMut::new()));
+            }
+            if let Some(target) = incremental_target(&header.path) {
+                header.path = target;
+                let page_size = self.facts.page_size;
+                return Ok(Member::Incremental(Rebuild::new(header, page_size, &**prior)?));
+            }
+        }
+        self.ready.push_back(SourceEvent::Begin(header));
+        Ok(Member::Passed)
+    }
+
+    fn member_bytes(&mut self, bytes: Bytes) -> Result<(), Error> {
+        let State::Running(running) = &mut self.state else { return Err(broken(NOT_RUNNING)) };
+        match &mut running.member {
+            Member::Skipped => {}
+            Member::Passed => self.ready.push_back(SourceEvent::Bytes(bytes)),
+            Member::Incremental(rebuild) => rebuild.push(bytes, &mut self.ready)?,
+            Member::Label(_, label) => label.extend_from_slice(&bytes),
+        }
+        Ok(())
+    }
+
+    fn end_member(&mut self) -> Result<(), Error> {
+        match std::mem::replace(&mut self.running()?.member, Member::Skipped) {
+            Member::Skipped => {}
+            Member::Passed => self.ready.push_back(SourceEvent::End),
+            Member::Incremental(rebuild) => rebuild.end(&mut self.ready)?,
+            Member::Label(header, label) => {
+                let plain = Bytes::copy_from_slice(plain_backup_label(&label)?);
+                let kind = FileKind::File { size: plain.len() as u64, unchanged: 0 };
+                let header = FileHeader { kind, ..header };
+                let events =
+                    [SourceEvent::Begin(header), SourceEvent::Bytes(plain), SourceEvent::End];
+                self.ready.extend(events);
+            }
         }
         Ok(())
     }
@@ -178,16 +246,19 @@ impl BackupSource for StreamSource {
         let State::Idle(client) = std::mem::replace(&mut self.state, State::Done) else {
             return Err(broken("a backup was started twice"));
         };
+        self.prior = options.prior.as_ref().map(|prior| Arc::clone(&prior.sizes));
         let options = BackupOptions {
             label: options.label.clone(),
             checkpoint_fast: options.start_fast,
             max_rate_kb: options.max_rate_kb,
             verify_checksums: self.verify_checksums,
+            prior_manifest: options.prior.as_ref().map(|prior| prior.backup_manifest.clone()),
         };
         let backup = BaseBackup::start(client, self.facts.version, &options).await?;
         let start = backup_start(backup.started());
         self.links = start.tablespaces.clone();
-        self.state = State::Running(Box::new(Running { backup, tar: None, passing: false }));
+        self.state =
+            State::Running(Box::new(Running { backup, tar: None, member: Member::Skipped }));
         Ok(start)
     }
 
@@ -268,6 +339,8 @@ impl Running {
     }
 }
 
+const NOT_RUNNING: &str = "an event was asked for while no backup runs";
+
 fn broken(reason: &str) -> Error {
     Error::Source(reason.to_owned())
 }
@@ -291,58 +364,5 @@ fn backup_start(started: &BackupStarted) -> BackupStart {
         timeline: started.timeline,
         tablespaces: tablespaces.collect(),
         size_estimate: rows.iter().map(|row| row.size).sum(),
-    }
-}
-
-async fn read_facts(client: &mut ReplicationClient) -> PgResult<ClusterFacts> {
-    let version_num = client.version_num().await?;
-    let unsupported = |_| crate::postgres::Error::Version((version_num / 10_000).to_string());
-    let version = PgVersion::new((version_num / 10_000) as u16).map_err(unsupported)?;
-    let identity = client.identify_system().await?;
-    let segment_size = client.show("wal_segment_size").await?;
-    Ok(ClusterFacts {
-        system_id: identity.system_id,
-        version,
-        version_num,
-        wal_segment_size: WalSegmentSize::new(size(&segment_size)?)?,
-        page_size: size(&client.show("block_size").await?)?,
-        page_checksums: client.show("data_checksums").await? == "on",
-        data_directory_mode: mode(&client.show("data_directory_mode").await?)?,
-        in_recovery: client.in_recovery(version).await?,
-    })
-}
-
-/// Permission bits as SHOW writes them: four octal digits.
-fn mode(text: &str) -> PgResult<u32> {
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-    mode.ok_or_else(|| crate::postgres::Error::Protocol(format!("'{text}' is not a mode")))
-}
-
-/// A size as SHOW writes it: a number and, perhaps, B, kB, MB or GB.
-fn size(text: &str) -> PgResult<u32> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "" | "B" => Some(1_u32),
-        "kB" => Some(1 << 10),
-        "MB" => Some(1 << 20),
-        "GB" => Some(1 << 30),
-        _ => None,
-    };
-    let value = digits.parse::<u32>().ok().zip(unit).and_then(|(n, unit)| n.checked_mul(unit));
-    value.ok_or_else(|| crate::postgres::Error::Protocol(format!("'{text}' is not a size")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_as_show_writes_them() {
-        assert_eq!(size("16MB").unwrap(), 16 << 20);
-        assert_eq!(size("1GB").unwrap(), 1 << 30);
-        assert_eq!(size("8192").unwrap(), 8192);
-        for text in ["", "MB", "16 MB", "16TB", "9GB", "é"] {
-            assert!(size(text).is_err(), "{text}");
-        }
     }
 }

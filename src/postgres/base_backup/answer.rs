@@ -14,6 +14,7 @@ use crate::{
     types::{Lsn, Oid, TimeLine},
 };
 
+pub(super) const UNABLE: &str = "unable to take the backup";
 const ENDING: &str = "waiting for the backup to end";
 
 impl BaseBackup {
@@ -62,7 +63,11 @@ impl BaseBackup {
                 Message::DataRow(body) => push_row(&mut rows, &body)?,
                 Message::CommandComplete(_) => return Ok(rows),
                 Message::ErrorResponse(body) => {
-                    return Err(failed(ServerError::read(&mut body.fields())?));
+                    let said = ServerError::read(&mut body.fields())?;
+                    return Err(match self.preparing_incremental {
+                        true => said.while_incremental(UNABLE),
+                        false => failed(said),
+                    });
                 }
                 _ => return Err(Error::protocol("an odd message came around a backup")),
             }
@@ -96,7 +101,7 @@ impl BaseBackup {
 }
 
 pub(super) fn failed(said: ServerError) -> Error {
-    Error::server("unable to take the backup", said)
+    Error::server(UNABLE, said)
 }
 
 fn position(rows: &[Row]) -> Result<(Lsn, TimeLine)> {

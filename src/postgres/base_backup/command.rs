@@ -1,5 +1,7 @@
 //! The BASE_BACKUP command in the grammar of each version (`src/backend/replication/repl_gram.y`).
 
+use bytes::Bytes;
+
 use crate::types::PgVersion;
 
 /// How the server is asked to take the backup.
@@ -13,6 +15,8 @@ pub struct BackupOptions {
     pub max_rate_kb: Option<u32>,
     /// Whether the server verifies page checksums, on the one core that also sends.
     pub verify_checksums: bool,
+    /// PostgreSQL's manifest of the prior backup: then only what changed since is asked for (17 on).
+    pub prior_manifest: Option<Bytes>,
 }
 
 impl BackupOptions {
@@ -50,6 +54,9 @@ impl BackupOptions {
         if let Some(rate) = self.max_rate_kb {
             command.push_str(&format!(", MAX_RATE {rate}"));
         }
+        if self.prior_manifest.is_some() {
+            command.push_str(", INCREMENTAL");
+        }
         let verify = self.verify_checksums;
         command.push_str(&format!(
             ", TABLESPACE_MAP, VERIFY_CHECKSUMS {verify}, \
@@ -74,7 +81,7 @@ mod tests {
             label: "it's".to_owned(),
             checkpoint_fast: true,
             max_rate_kb: Some(32),
-            verify_checksums: false,
+            ..Default::default()
         };
         assert_eq!(
             options.command(PgVersion::new(14).unwrap()),
@@ -93,5 +100,9 @@ mod tests {
              MANIFEST_CHECKSUMS 'CRC32C'"
         );
         assert!(plain.command(PgVersion::NEWEST).contains("CHECKPOINT 'spread'"));
+        let incremental =
+            BackupOptions { prior_manifest: Some(Bytes::new()), ..Default::default() };
+        assert!(incremental.command(PgVersion::NEWEST).contains(", INCREMENTAL, "));
+        assert!(!plain.command(PgVersion::NEWEST).contains("INCREMENTAL"));
     }
 }

@@ -4,6 +4,7 @@
 mod answer;
 mod command;
 mod copy;
+mod upload;
 
 use std::collections::VecDeque;
 
@@ -69,6 +70,8 @@ pub struct BaseBackup {
     /// Archives whose COPY is still to come (up to 14).
     archives: VecDeque<Option<Oid>>,
     warnings: Vec<ServerError>,
+    /// Whether an incremental backup was asked for and the server still prepares it.
+    preparing_incremental: bool,
 }
 
 /// Where in the answer the backup is.
@@ -87,12 +90,16 @@ enum Phase {
 }
 
 impl BaseBackup {
-    /// Sends BASE_BACKUP and reads up to the first archive; waits for the server's checkpoint.
+    /// Sends BASE_BACKUP and reads up to the first archive; waits for the server's checkpoint. An error
+    /// that speaks against incremental backups alone is [`super::Error::NotIncremental`].
     pub async fn start(
         mut client: ReplicationClient,
         version: PgVersion,
         options: &BackupOptions,
     ) -> Result<Self> {
+        if let Some(manifest) = &options.prior_manifest {
+            upload::manifest(&mut client, manifest).await?;
+        }
         client.send_query(&options.command(version)).await?;
         let mut backup = Self {
             client,
@@ -105,8 +112,10 @@ impl BaseBackup {
             },
             archives: VecDeque::new(),
             warnings: Vec::new(),
+            preparing_incremental: options.prior_manifest.is_some(),
         };
         backup.read_start().await?;
+        backup.preparing_incremental = false;
         Ok(backup)
     }
 

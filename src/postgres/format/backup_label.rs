@@ -63,6 +63,23 @@ impl BackupLabelFile {
     }
 }
 
+/// The file without what makes PostgreSQL refuse to start from it: the lines at its end with which an
+/// incremental backup names the backup it needs. Any other label comes back as it is.
+pub fn plain_backup_label(bytes: &[u8]) -> Result<&[u8]> {
+    let mut plain = bytes;
+    for name in ["INCREMENTAL FROM TLI", "INCREMENTAL FROM LSN"] {
+        let body = plain.strip_suffix(b"\n").unwrap_or(plain);
+        let last_at = body.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
+        if body[last_at..].starts_with(name.as_bytes()) {
+            plain = &plain[..last_at];
+        }
+    }
+    match BackupLabelFile::parse(plain)?.incremental_from {
+        None => Ok(plain),
+        Some(_) => Err(Error::format(FILE, "it names a prior backup where none is expected")),
+    }
+}
+
 fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     line.strip_prefix(name)?.strip_prefix(": ")
 }
@@ -102,6 +119,18 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_label_names_no_prior_backup() {
+        let incremental =
+            format!("{PLAIN}INCREMENTAL FROM LSN: 0/1000000\nINCREMENTAL FROM TLI: 1\n");
+        assert_eq!(plain_backup_label(incremental.as_bytes()).unwrap(), PLAIN.as_bytes());
+        assert_eq!(plain_backup_label(PLAIN.as_bytes()).unwrap(), PLAIN.as_bytes());
+        let posing =
+            PLAIN.replace("nightly", "x\nINCREMENTAL FROM LSN: 0/1\nINCREMENTAL FROM TLI: 1");
+        assert!(plain_backup_label(posing.as_bytes()).is_err());
+        assert!(plain_backup_label(b"").is_err());
+    }
+
+    #[test]
     fn a_label_cannot_pose_as_a_field() {
         let text = PLAIN.replace("nightly", "x\nSTART TIMELINE: 9");
         assert_eq!(BackupLabelFile::parse(text.as_bytes()).unwrap().timeline, TimeLine(1));
@@ -122,6 +151,7 @@ mod tests {
             let mut text = PLAIN.as_bytes().to_vec();
             text.splice(at.min(text.len()).., bytes);
             let _ = BackupLabelFile::parse(&text);
+            let _ = plain_backup_label(&text);
         }
     }
 }

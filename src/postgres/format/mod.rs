@@ -4,9 +4,11 @@
 pub(super) mod backup_label;
 pub(super) mod backup_manifest;
 pub(super) mod control_file;
+pub(super) mod incremental;
 pub(super) mod manifest_edit;
 pub(super) mod page;
 mod page_sum;
+pub(super) mod plain_manifest;
 pub(super) mod timeline_history;
 pub(super) mod wal_header;
 

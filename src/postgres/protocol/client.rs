@@ -178,6 +178,22 @@ impl ReplicationClient {
         self.wire.send(&packet, "sending a command").await
     }
 
+    /// Sends data of a COPY that the server asked for, as one message.
+    pub(crate) async fn send_copy_data(&mut self, data: &[u8], doing: &'static str) -> Result<()> {
+        let mut packet = BytesMut::with_capacity(data.len() + 5);
+        let message = frontend::CopyData::new(data)
+            .map_err(|e| Error::Options(format!("data cannot be sent: {e}")))?;
+        message.write(&mut packet);
+        self.wire.send(&packet, doing).await
+    }
+
+    /// Ends the data of a COPY.
+    pub(crate) async fn send_copy_done(&mut self, doing: &'static str) -> Result<()> {
+        let mut packet = BytesMut::new();
+        frontend::copy_done(&mut packet);
+        self.wire.send(&packet, doing).await
+    }
+
     /// Ends the session, so that the server need not log a lost connection.
     pub async fn close(mut self) {
         let mut packet = BytesMut::new();

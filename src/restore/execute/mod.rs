@@ -7,6 +7,7 @@ mod delta;
 mod durable;
 mod file_job;
 mod finish;
+mod frame_cache;
 mod owner;
 mod pool;
 mod small_file;
@@ -28,6 +29,7 @@ use self::{
     cancel::blocking,
     durable::FileSystems,
     file_job::FileJob,
+    frame_cache::FrameCache,
     owner::Owner,
     pool::Pool,
     source::Source,
@@ -81,6 +83,7 @@ pub async fn execute(
     let shared = Arc::new(Shared {
         source: Source::new(Arc::clone(storage), &plan.manifest)?,
         owner,
+        cache: FrameCache::default(),
         read_max: (READS_MAX / options.threads.max(1) as u64).clamp(READ_MIN, READ_MAX),
     });
     progress.start(Some(plan.entries.size()));

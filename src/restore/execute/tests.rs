@@ -22,6 +22,7 @@ use crate::{
     types::{CompressType, Compression, ErrorCode, Failure, TimeLine, progress::NoProgress},
 };
 
+mod chain;
 mod golden;
 
 /// A repository in memory and an empty directory to restore into.
@@ -51,7 +52,15 @@ impl Bench {
     }
 
     async fn plan(&self, placement: &PlacementOptions) -> Result<Arc<RestorePlan>, Error> {
-        let (stanza, label) = ("demo".parse().unwrap(), "20261121-092452F".parse().unwrap());
+        self.plan_of("20261121-092452F", placement).await
+    }
+
+    async fn plan_of(
+        &self,
+        label: &str,
+        placement: &PlacementOptions,
+    ) -> Result<Arc<RestorePlan>, Error> {
+        let (stanza, label) = ("demo".parse().unwrap(), label.parse().unwrap());
         let manifest = Manifest::read(&*self.storage, &stanza, &label).await?;
         let list = FileList::read(&*self.storage, &manifest).await?;
         let layout = Layout::new(&self.data(), &manifest, &list.files, placement)?;
@@ -75,6 +84,11 @@ impl Bench {
         placement: &PlacementOptions,
     ) -> Result<Arc<RestorePlan>, Error> {
         let plan = self.plan(placement).await?;
+        self.execute(&plan, existing).await?;
+        Ok(plan)
+    }
+
+    async fn execute(&self, plan: &Arc<RestorePlan>, existing: Existing) -> Result<(), Error> {
         let recovery = RecoverySettings {
             target: RecoveryTarget::Preserve,
             exclusive: false,
@@ -85,8 +99,7 @@ impl Bench {
             archive_mode_off: false,
         };
         let options = Options { threads: 2, existing, recovery, made_on: "now".to_owned() };
-        execute(&plan, &self.storage, &options, &NoProgress).await?;
-        Ok(plan)
+        execute(plan, &self.storage, &options, &NoProgress).await
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use super::{
     delta,
     file_job::{FileJob, Opened},
+    frame_cache::FrameCache,
     owner::Owner,
     source::Source,
     units::{Part, Unit},
@@ -31,6 +32,8 @@ const WRITEBACK_MIN: u64 = 1 << 20;
 pub(super) struct Shared {
     pub(super) source: Source,
     pub(super) owner: Owner,
+    /// Frames that later units will probably need.
+    pub(super) cache: FrameCache,
     /// The greatest read, in bytes; with the number of workers it bounds the memory.
     pub(super) read_max: u64,
 }
@@ -75,6 +78,7 @@ impl Worker {
             part.job.open()?;
             part.job.end_part(self.shared.owner)?;
         }
+        let wanted = self.place_kept(wanted, &unit.parts, &mut left)?;
         let mut rest = wanted.as_slice();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(one_read(rest, self.shared.read_max));
@@ -112,6 +116,47 @@ impl Worker {
         Ok(wanted)
     }
 
+    /// Deals with the extents whose frames are kept; returns the others.
+    fn place_kept<'a>(
+        &mut self,
+        wanted: Vec<Wanted<'a>>,
+        parts: &[Part],
+        left: &mut [usize],
+    ) -> Result<Vec<Wanted<'a>>, Error> {
+        let mut others = Vec::with_capacity(wanted.len());
+        let mut kept: Option<(FrameRef, Option<Arc<[u8]>>)> = None;
+        for wanted in wanted {
+            let frame = wanted.extent.frame;
+            if kept.as_ref().is_none_or(|(of, _)| *of != frame) {
+                kept = Some((frame, self.shared.cache.get(&frame)));
+            }
+            match &kept {
+                Some((_, Some(raw))) => {
+                    self.place(&wanted, raw, parts)?;
+                    self.end_extent(&wanted, parts, left)?;
+                }
+                _ => others.push(wanted),
+            }
+        }
+        Ok(others)
+    }
+
+    /// An extent is written; completes the part whose last one it was.
+    fn end_extent(
+        &mut self,
+        wanted: &Wanted<'_>,
+        parts: &[Part],
+        left: &mut [usize],
+    ) -> Result<(), Error> {
+        left[wanted.part] -= 1;
+        if left[wanted.part] == 0 {
+            let part = &parts[wanted.part];
+            self.begin_writeback(part)?;
+            part.job.end_part(self.shared.owner)?;
+        }
+        Ok(())
+    }
+
     /// Fetches the frames of `wanted` in one read and deals with them one after the other.
     fn read(
         &mut self,
@@ -135,14 +180,14 @@ impl Worker {
             let from = (frame.offset - first.offset) as usize;
             let stored = &bytes[from..from + frame.stored_len as usize];
             self.decompress(kind, stored, &same_frame[0], parts)?;
+            let raw = std::mem::take(&mut self.raw);
             for wanted in same_frame {
-                self.place(wanted, parts)?;
-                left[wanted.part] -= 1;
-                if left[wanted.part] == 0 {
-                    self.begin_writeback(&parts[wanted.part])?;
-                    parts[wanted.part].job.end_part(shared.owner)?;
-                }
+                self.place(wanted, &raw, parts)?;
+                self.end_extent(wanted, parts, left)?;
             }
+            let used = same_frame.iter().map(|wanted| wanted.extent.len).sum();
+            shared.cache.keep(&frame, &raw, used);
+            self.raw = raw;
         }
         Ok(())
     }
@@ -185,9 +230,9 @@ impl Worker {
     }
 
     /// Proves the blocks of an extent and writes them.
-    fn place(&self, wanted: &Wanted<'_>, parts: &[Part]) -> Result<(), Error> {
+    fn place(&self, wanted: &Wanted<'_>, raw: &[u8], parts: &[Part]) -> Result<(), Error> {
         let (job, extent) = (&parts[wanted.part].job, &wanted.extent);
-        let bytes = &self.raw[extent.raw_offset..][..extent.len];
+        let bytes = &raw[extent.raw_offset..][..extent.len];
         let source = &self.shared.source;
         let block_size = source.block_size as usize;
         let mut holds_zeros = false;

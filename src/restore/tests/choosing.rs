@@ -56,7 +56,7 @@ impl Archive {
         stanza::create(&*archive.storage, &stanza, cluster_id, None).await.unwrap();
         for (label, timeline, number, stopped_at) in BACKUPS {
             let making = Making {
-                label,
+                label: label.to_owned(),
                 timeline: TimeLine(timeline),
                 start: lsn(number, 0x28),
                 stop: lsn(number, 0x100),

@@ -11,12 +11,14 @@ use bytes::Bytes;
 use crate::{
     backup::{
         self,
+        prior::{self, Prior},
         source::{
             BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, SourceEvent,
             SourceOptions,
         },
     },
     repo::{
+        file_list::FileList,
         layout::BackupPaths,
         manifest::{
             BlockFacts, ClusterRecord, Manifest, ObjectRecord, Span, TablespaceRecord, Totals,
@@ -82,24 +84,60 @@ struct ItemSource {
     events: VecDeque<SourceEvent>,
 }
 
+/// The bytes of an item, in chunks as a socket would yield them; those that `old` has are left out.
+fn bytes_of(item: &Item, old: Option<&Item>) -> Vec<SourceEvent> {
+    let old = old.map_or(&[][..], |old| &old.data);
+    let blocks = item.data.chunks(backup::BLOCK_SIZE as usize);
+    let numbered: Vec<(usize, &[u8])> = blocks.enumerate().collect();
+    let same = |(number, block): &(usize, &[u8])| {
+        let from = number * backup::BLOCK_SIZE as usize;
+        // A short block is the same only where it ends both files.
+        let end = from + block.len();
+        let short = block.len() < backup::BLOCK_SIZE as usize;
+        old.get(from..end) == Some(*block) && (!short || old.len() == end)
+    };
+    let mut events = Vec::new();
+    for alike in numbered.chunk_by(|a, b| same(a) == same(b)) {
+        let bytes: Vec<u8> = alike.iter().flat_map(|(_, block)| *block).copied().collect();
+        let mut data = Bytes::from(bytes);
+        if same(&alike[0]) {
+            events.push(SourceEvent::Unchanged(data.len() as u64));
+            continue;
+        }
+        while !data.is_empty() {
+            // A size that is no multiple of anything.
+            events.push(SourceEvent::Bytes(data.split_to(data.len().min(100_003))));
+        }
+    }
+    events
+}
+
 impl ItemSource {
-    fn new(items: &[Item], stop: BackupStop) -> Self {
+    /// A source that leaves out what is in `old`.
+    fn new(items: &[Item], old: &[Item], stop: BackupStop) -> Self {
         let mut events = VecDeque::new();
         for item in items {
+            let old = old.iter().find(|old| old.path == item.path);
+            let bytes = bytes_of(item, old);
+            let unchanged = bytes.iter().map(|event| match event {
+                SourceEvent::Unchanged(len) => *len,
+                _ => 0,
+            });
+            let kind = match &item.kind {
+                FileKind::File { size, .. } => {
+                    FileKind::File { size: *size, unchanged: unchanged.sum() }
+                }
+                other => other.clone(),
+            };
             events.push_back(SourceEvent::Begin(FileHeader {
                 path: item.path.clone(),
-                kind: item.kind.clone(),
+                kind,
                 mode: item.mode,
                 modified: item.mtime,
                 uid: rustix::process::geteuid().as_raw(),
                 gid: rustix::process::getegid().as_raw(),
             }));
-            let mut data = item.data.clone();
-            while !data.is_empty() {
-                // A size that is no multiple of anything, as a socket would yield it.
-                let chunk = data.split_to(data.len().min(100_003));
-                events.push_back(SourceEvent::Bytes(chunk));
-            }
+            events.extend(bytes);
             events.push_back(SourceEvent::End);
         }
         events.push_back(SourceEvent::Stop(stop));
@@ -145,7 +183,7 @@ pub(crate) const MANIFEST_OF_TABLESPACE_MAP: &[u8] =
 /// How a made-up backup is stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Making {
-    pub(crate) label: &'static str,
+    pub(crate) label: String,
     pub(crate) compression: Compression,
     pub(crate) bundle_size: u64,
     pub(crate) tablespaces: Vec<TablespaceRecord>,
@@ -160,7 +198,7 @@ pub(crate) struct Making {
 impl Default for Making {
     fn default() -> Self {
         Self {
-            label: "20261121-092452F",
+            label: "20261121-092452F".to_owned(),
             compression: Compression { kind: CompressType::Zst, level: 1 },
             bundle_size: 1 << 20,
             tablespaces: Vec::new(),
@@ -183,8 +221,25 @@ pub(crate) fn tablespace(oid: u32, name: &str, location: &str) -> TablespaceReco
     TablespaceRecord { oid: Oid(oid), name: Some(name.to_owned()), location: location.to_owned() }
 }
 
-/// Stores a backup of `items` as the backup command does.
+/// Stores a full backup of `items` as the backup command does.
 pub(crate) async fn store(storage: &Arc<dyn Storage>, items: &[Item], making: &Making) -> Manifest {
+    store_on(storage, items, making, None).await
+}
+
+/// What a made-up backup builds on.
+pub(crate) struct On<'a> {
+    pub(crate) prior: &'a Manifest,
+    /// What the source leaves out, because it knows that the prior backup has it.
+    pub(crate) left_out: &'a [Item],
+}
+
+/// Stores a backup of `items` that builds on another one.
+pub(crate) async fn store_on(
+    storage: &Arc<dyn Storage>,
+    items: &[Item],
+    making: &Making,
+    on: Option<On<'_>>,
+) -> Manifest {
     let label: BackupLabel = making.label.parse().unwrap();
     let stanza = "demo".parse().unwrap();
     let paths = BackupPaths::new(&stanza, &label).unwrap();
@@ -208,14 +263,23 @@ pub(crate) async fn store(storage: &Arc<dyn Storage>, items: &[Item], making: &M
         digest_key: DIGEST_KEY,
         check_pages: false,
     };
-    let mut source = ItemSource::new(items, stop);
+    let mut source = ItemSource::new(items, on.as_ref().map_or(&[], |on| on.left_out), stop);
     let target = backup::Target { storage: Arc::clone(storage), paths: paths.clone() };
-    let taken =
-        backup::take(&mut source, &start, None, target, &options, &NoProgress).await.unwrap();
+    let prior = match &on {
+        Some(on) => {
+            let list = FileList::read(&**storage, on.prior).await.unwrap();
+            Some(Prior::new(Arc::clone(storage), on.prior, list, &label).unwrap())
+        }
+        None => None,
+    };
+    let taken = backup::take(&mut source, &start, prior, target, &options, &NoProgress).await;
+    let taken = taken.unwrap();
     let base =
-        manifest(making.label, making.timeline, making.start, making.stop, making.stopped_at);
+        manifest(&making.label, making.timeline, making.start, making.stop, making.stopped_at);
     let mode = making.data_directory_mode;
     let manifest = Manifest {
+        prior: on.as_ref().map(|on| on.prior.label.clone()),
+        references: on.map(|on| prior::references(on.prior)).unwrap_or_default(),
         cluster: ClusterRecord { data_directory_mode: mode, ..base.cluster.clone() },
         compression: making.compression,
         tablespaces: making.tablespaces.clone(),

@@ -29,8 +29,8 @@ pub(crate) use repository::Damage;
 pub(crate) use restored::Restored;
 pub(crate) use site::{Site, SiteBuilder, write_file};
 pub(crate) use tls::TlsFiles;
-pub(crate) use tools::pg_amcheck;
-pub(crate) use version::{Version, for_each_version, on_one_version};
+pub(crate) use tools::{pg_amcheck, pg_verifybackup};
+pub(crate) use version::{Version, for_each_fixed_version, for_each_version, on_one_version};
 pub(crate) use wait::wait_until;
 
 /// The exit codes that tests name, as the command-line contract numbers them.

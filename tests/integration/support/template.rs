@@ -72,7 +72,7 @@ pub(crate) fn initdb(kind: Kind, data_dir: &Path) {
     command.arg(format!("--wal-segsize={}", kind.wal_segment_mib));
     if kind.checksums {
         command.arg("--data-checksums");
-    } else if kind.version >= Version(18) {
+    } else if kind.version >= Version::new(18) {
         command.arg("--no-data-checksums");
     }
     must_succeed(&mut command);

@@ -11,7 +11,7 @@ use super::{
 
 /// Whose tool reads what: 17 reads the manifests of every earlier version; 18 changed pg_control.
 fn tools_of(version: Version) -> Version {
-    if version >= Version(18) { version } else { Version(17) }
+    if version >= Version::new(18) { version } else { Version::new(17) }
 }
 
 /// Compares a restored directory with PostgreSQL's backup_manifest: every file there, no file more,
@@ -26,11 +26,11 @@ pub(crate) fn pg_verifybackup(version: Version, data_dir: &Path) {
 /// to 13, whose amcheck has no heap check: there the index check runs, with a look at every heap row.
 #[track_caller]
 pub(crate) fn pg_amcheck(cluster: &Cluster) {
-    if cluster.version < Version(14) {
+    if cluster.version < Version::new(14) {
         cluster.sql(INDEX_CHECK_13);
         return;
     }
-    let mut command = as_server_user(Version(18).program("pg_amcheck"));
+    let mut command = as_server_user(Version::new(18).program("pg_amcheck"));
     command.arg("--host").arg(&cluster.socket_dir);
     command.args(["--port", &cluster.port().to_string(), "--username=postgres"]);
     command.args(["--database=postgres", "--heapallindexed"]);

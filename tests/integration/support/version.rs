@@ -3,14 +3,33 @@
 
 use std::{fmt, path::PathBuf};
 
-/// A major version that a server is installed for.
+/// A server that is installed: a major version, and of some a second one whose minor version is free of
+/// the bugs that earlier ones have with WAL summaries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Version(pub(crate) u32);
+pub(crate) struct Version {
+    major: u32,
+    fixed: bool,
+}
 
 impl Version {
+    /// The usual server of a major version. That of 17 and 18 has the bugs.
+    pub(crate) const fn new(major: u32) -> Self {
+        Self { major, fixed: false }
+    }
+
+    /// The server of 17 or 18 whose WAL summaries can be relied on.
+    pub(crate) const fn fixed(major: u32) -> Self {
+        Self { major, fixed: true }
+    }
+
+    pub(crate) fn major(self) -> u32 {
+        self.major
+    }
+
     /// The server's directory: `bin/`, `lib/` and `share/` are below it.
     pub(crate) fn home(self) -> PathBuf {
-        let home = servers_root().join(format!("pg{}", self.0));
+        let suffix = if self.fixed { "-fixed" } else { "" };
+        let home = servers_root().join(format!("pg{}{suffix}", self.major));
         assert!(
             home.join("bin/postgres").exists(),
             "PostgreSQL {self} is not installed in {}: run scripts/install-test-servers",
@@ -29,13 +48,14 @@ impl Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        let which = if self.fixed { " (fixed minor)" } else { "" };
+        write!(f, "{}{which}", self.major)
     }
 }
 
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pg{}", self.0)
+        write!(f, "pg{self}")
     }
 }
 
@@ -66,17 +86,17 @@ macro_rules! for_each_version {
             fn check($version: $crate::support::Version) $body
 
             #[test]
-            fn pg13() { check($crate::support::Version(13)) }
+            fn pg13() { check($crate::support::Version::new(13)) }
             #[test]
-            fn pg14() { check($crate::support::Version(14)) }
+            fn pg14() { check($crate::support::Version::new(14)) }
             #[test]
-            fn pg15() { check($crate::support::Version(15)) }
+            fn pg15() { check($crate::support::Version::new(15)) }
             #[test]
-            fn pg16() { check($crate::support::Version(16)) }
+            fn pg16() { check($crate::support::Version::new(16)) }
             #[test]
-            fn pg17() { check($crate::support::Version(17)) }
+            fn pg17() { check($crate::support::Version::new(17)) }
             #[test]
-            fn pg18() { check($crate::support::Version(18)) }
+            fn pg18() { check($crate::support::Version::new(18)) }
         }
     )+};
 }
@@ -93,8 +113,28 @@ macro_rules! on_one_version {
             fn check($version: $crate::support::Version) $body
 
             #[test]
-            fn pg15() { check($crate::support::Version(15)) }
+            fn pg15() { check($crate::support::Version::new(15)) }
         }
     )+};
 }
 pub(crate) use on_one_version;
+
+/// Like [`for_each_version`], for what needs WAL summaries that can be relied on: the servers of 17 and
+/// 18 with fixed minor versions.
+macro_rules! for_each_fixed_version {
+    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn check($version: $crate::support::Version) $body
+
+            #[test]
+            fn pg17_fixed() { check($crate::support::Version::fixed(17)) }
+            #[test]
+            fn pg18_fixed() { check($crate::support::Version::fixed(18)) }
+        }
+    )+};
+}
+pub(crate) use for_each_fixed_version;

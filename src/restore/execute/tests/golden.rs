@@ -7,8 +7,8 @@ use crate::{
         archive::WalArchive,
         layout::BackupPaths,
         stanza::{self, ClusterId, StanzaHistory},
+        started::Started,
     },
-    restore::tests::repository::{Making, cluster, directory, file, store},
     storage::{PosixStorage, Storage},
     types::{ArchiveFile, HistoryId, PgVersion, SystemId},
     wal::{self, GetOptions, GetOutcome, PushOptions},
@@ -17,8 +17,15 @@ use crate::{
 const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/repository-v1");
 const HISTORY: &str = "1\t0/5000000\tno recovery target specified\n";
 
-fn items() -> Vec<crate::restore::tests::repository::Item> {
-    let text = |seed: u32, size: u32| (0..size).map(|i| (i / 64 * seed) as u8).collect::<Vec<u8>>();
+const FULL: &str = "20261121-092452F";
+const DIFF: &str = "20261121-092452F_20261121-103000D";
+const INCR: &str = "20261121-092452F_20261121-113000I";
+
+fn text(seed: u32, size: u32) -> Vec<u8> {
+    (0..size).map(|i| (i / 64 * seed) as u8).collect()
+}
+
+fn items() -> Vec<Item> {
     cluster(vec![
         directory("base"),
         directory("base/empty"),
@@ -31,13 +38,47 @@ fn items() -> Vec<crate::restore::tests::repository::Item> {
     ])
 }
 
+/// What became of the items: a page changed, a file grew, one is new, one is gone.
+fn later_items(seed: u8) -> Vec<Item> {
+    let mut items = items();
+    items.retain(|item| item.path != path("base/one"));
+    for item in &mut items {
+        let mut data = item.data.to_vec();
+        if item.path == path("base/frames") {
+            data[5 * 8192 + usize::from(seed)] ^= 255;
+            *item = file("base/frames", data);
+        } else if item.path == path("base/odd") {
+            data.extend(vec![seed; 20_000]);
+            *item = file("base/odd", data);
+        }
+    }
+    items.insert(8, file("base/new", text(13, 9000)));
+    items
+}
+
+/// The three backups of the fixture.
+fn backups() -> [(&'static str, Vec<Item>); 3] {
+    [(FULL, items()), (DIFF, later_items(1)), (INCR, later_items(2))]
+}
+
 /// Writes the fixture where there is none: `PGSTRATA_MAKE_FIXTURES=1 cargo test golden`. One that is
 /// there is never written again; a new format gets a directory of its own.
 async fn make(storage: &Arc<dyn Storage>) {
     let demo = "demo".parse().unwrap();
     let id = ClusterId { system_id: SystemId(7), version: PgVersion::new(15).unwrap() };
     stanza::create(&**storage, &demo, id, Some(1300)).await.unwrap();
-    let manifest = store(storage, &items(), &Making::default()).await;
+    let mut made: Vec<Manifest> = Vec::new();
+    for (label, items) in backups() {
+        let making = Making { label: label.to_owned(), ..Making::default() };
+        let paths = BackupPaths::new(&demo, &label.parse().unwrap()).unwrap();
+        let references = made.iter().map(|manifest| manifest.label.clone()).collect();
+        let notice = Started { host: "db1".to_owned(), process: 4711, time: 1, references };
+        notice.write(&**storage, &paths).await.unwrap();
+        let on = made.last().map(|prior| On { prior, left_out: &[] });
+        let manifest = store_on(storage, &items, &making, on).await;
+        made.push(manifest);
+    }
+    let manifest = &made[0];
     let paths = BackupPaths::new(&demo, &manifest.label).unwrap();
     let mut change = annotation::Change::default();
     change.set.insert("reason".to_owned(), "golden".to_owned());
@@ -59,18 +100,16 @@ async fn the_first_format_is_read_as_it_was_written() {
     if std::env::var_os("PGSTRATA_MAKE_FIXTURES").is_some() && !Path::new(VERSION_1).exists() {
         make(&storage).await;
     }
-    let bench = Bench::on(storage.clone());
-    let plan = bench.restore(Existing::Refuse).await.unwrap();
-    let effective = annotation::effective(&*storage, &plan.manifest).await.unwrap();
-    assert_eq!(effective["reason"], "golden");
-    for item in items() {
-        let found = item.path.under(&bench.data());
-        match item.kind {
-            FileKind::File { .. } => {
-                assert!(fs::read(found).unwrap() == item.data, "{}", item.path)
-            }
-            _ => assert!(found.is_dir(), "{}", item.path),
-        }
+    for (label, items) in backups() {
+        let bench = Bench::on(storage.clone());
+        let plan = bench.plan_of(label, &PlacementOptions::default()).await.unwrap();
+        bench.execute(&plan, Existing::Refuse).await.unwrap();
+        assert!(tree(&bench.data()) == expected(&items), "{label}");
+        let paths = BackupPaths::new(&plan.manifest.stanza, &plan.manifest.label).unwrap();
+        let notice = Started::read(&*storage, &paths).await.unwrap();
+        assert_eq!(notice.references, plan.manifest.references);
+        let effective = annotation::effective(&*storage, &plan.manifest).await.unwrap();
+        assert_eq!(effective.contains_key("reason"), label == FULL);
     }
 }
 
