@@ -225,7 +225,10 @@ fn compare(job: &Job, outcome: &mut Outcome, sha256: Sha256) {
 
 /// Says in a sentence what is wrong with frames and blocks.
 fn summarise(outcome: &mut Outcome) {
+    // Backups that share a block claim it each.
     outcome.bad_frames.dedup();
+    outcome.bad_blocks.sort_unstable();
+    outcome.bad_blocks.dedup();
     let (frames, blocks) = (outcome.bad_frames.len(), outcome.bad_blocks.len());
     if let Some(first) = outcome.bad_frames.first() {
         let what = format!("{frames} frame(s) cannot be read, the first at offset {first}");

@@ -86,3 +86,6 @@ pub async fn verify(
     progress.finish();
     Ok(findings.report(&backups, &inventory, archives, windows, started.elapsed()))
 }
+
+#[cfg(test)]
+mod tests;
