@@ -83,7 +83,7 @@ fn errors() {
         &["--stanza=db"],
         &["bakup"],
         &["frobnicate"],
-        &["expire", "--stanza=db"],
+        &["repo-rm", "x"],
         &["backup", "--stanz=db"],
         &["backup", "--pg-path=/x"],
         &["backup", "--pg0-path=/x"],

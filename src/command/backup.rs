@@ -9,22 +9,24 @@ mod lock_progress;
 mod prior;
 mod publish;
 mod recheck;
+mod summaries;
 
 use rand::RngExt;
 
-use self::{cluster::Cluster, job::Job, lock_progress::LockProgress};
-use super::{Result, context, signal::Signals};
+use self::{cluster::Cluster, job::Job, lock_progress::LockProgress, summaries::ChangeDetection};
+use super::{Error, Result, context, expire, signal::Signals};
 use crate::{
     backup::{
         self,
         prior::Prior,
-        source::{BackupSource, SourceOptions},
+        source::{BackupSource, PriorFacts, SourceOptions},
     },
     config::Config,
     repo::{
         lock::{self, Lock, LockKind},
-        manifest::{ChangeRecord, ChangesBy},
+        pg_manifest,
     },
+    types::BackupLabel,
     ui::Ui,
 };
 
@@ -32,21 +34,39 @@ use crate::{
 pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
-    let (repo, repo_config) = context::repo(config)?;
+    let (repo, _) = context::repo(config)?;
     let mut signals = Signals::listen()?;
     let kind = LockKind::Backup { repo: repo.key };
     let lock = Lock::acquire(&config.lock_path, stanza, kind, "backup")?;
-    let (mut cluster, mut job) = signals.guard(prepare(config, repo)).await?;
-    let options = backup::Options {
-        threads: config.process_max.max(1),
-        compression: config.backup.compression,
-        bundle_size: repo_config.bundle_size,
-        digest_key: digest_key(&job),
-        check_pages: cluster.check_pages(config),
-    };
     let progress = LockProgress::new(lock, ui.progress("backup"));
-    match signals.guard(take(&mut job, &mut cluster, &options, &progress)).await {
-        Ok(()) => Ok(0),
+    let first = attempt(config, None, &mut signals, &progress).await;
+    let label = match first.as_ref().err().and_then(blocks_instead) {
+        Some(changes) => attempt(config, Some(changes), &mut signals, &progress).await?,
+        None => first?,
+    };
+    signals.guard(expire::after_backup(config, &repo, &label)).await.map(|()| 0)
+}
+
+/// The way out where the server failed to say what has changed: it need not.
+fn blocks_instead(error: &Error) -> Option<ChangeDetection> {
+    match error {
+        Error::Backup(error) => ChangeDetection::after(error),
+        _ => None,
+    }
+}
+
+/// Takes the backup and publishes it, or leaves nothing behind; `changes` is how to find out what has
+/// changed, where that is not to be decided anew.
+async fn attempt(
+    config: &Config,
+    changes: Option<ChangeDetection>,
+    signals: &mut Signals,
+    progress: &LockProgress,
+) -> Result<BackupLabel> {
+    let (mut cluster, mut job) = signals.guard(prepare(config, changes)).await?;
+    let options = options(config, &cluster, &job)?;
+    match signals.guard(take(&mut job, &mut cluster, &options, progress)).await {
+        Ok(()) => Ok(job.label),
         Err(error) => {
             cluster.cancel().await;
             publish::discard(&job).await;
@@ -56,13 +76,33 @@ pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
 }
 
 /// Connects, checks, and chooses what the backup builds on.
-async fn prepare(config: &Config, repo: context::Repo) -> Result<(Cluster, Job<'_>)> {
+async fn prepare(config: &Config, changes: Option<ChangeDetection>) -> Result<(Cluster, Job<'_>)> {
+    let (repo, _) = context::repo(config)?;
     let cluster = Cluster::connect(config).await?;
     let entry = cluster.check(config, &repo).await?;
     let stanza = context::stanza(config)?;
     let facts = cluster.source.facts();
     let choice = prior::choose(config.backup.kind, &repo, stanza, &entry, facts).await?;
-    Ok((cluster, Job::begin(config, repo, entry, choice).await?))
+    let changes = match (&choice.base, changes) {
+        (None, _) => None,
+        (Some(_), Some(changes)) => Some(changes),
+        (Some(base), None) => Some(summaries::decide(&cluster, &base.manifest).await?),
+    };
+    if let Some(changes) = &changes {
+        changes.report();
+    }
+    Ok((cluster, Job::begin(config, repo, entry, choice, changes).await?))
+}
+
+fn options(config: &Config, cluster: &Cluster, job: &Job<'_>) -> Result<backup::Options> {
+    let (_, repo_config) = context::repo(config)?;
+    Ok(backup::Options {
+        threads: config.process_max.max(1),
+        compression: config.backup.compression,
+        bundle_size: repo_config.bundle_size,
+        digest_key: digest_key(job),
+        check_pages: cluster.check_pages(config),
+    })
 }
 
 /// The key of the block digests: a chain shares one, because digests of different keys do not compare.
@@ -82,18 +122,20 @@ async fn take(
 ) -> Result<()> {
     let settings = &job.config.backup;
     let prior = prior(job)?;
+    let told = what_to_tell(job, prior.as_ref()).await?;
     let start = cluster
         .start(&SourceOptions {
             label: format!("pgstrata backup {}", job.label),
             start_fast: settings.start_fast,
             max_rate_kb: settings.max_rate_kb,
-            prior: None,
+            prior: told,
         })
         .await?;
     let target = backup::Target { storage: job.repo.storage.clone(), paths: job.paths.clone() };
     let source = &mut cluster.source;
     let mut taken = backup::take(source, &start, prior, target, options, progress).await?;
     cluster.report_stop(&taken.stop);
+    cluster.end_last_segment(&taken.stop).await;
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
     recheck::report(&taken.written.page_errors);
     archive_wait::wait(job, cluster, &start, &taken.stop).await?;
@@ -103,7 +145,17 @@ async fn take(
 /// The prior backup, for the comparison.
 fn prior(job: &mut Job<'_>) -> Result<Option<Prior>> {
     let Some(base) = &mut job.choice.base else { return Ok(None) };
-    job.changes = Some(ChangeRecord { by: ChangesBy::Blocks, reason: None });
     let list = std::mem::take(&mut base.list);
     Ok(Some(Prior::new(job.repo.storage.clone(), &base.manifest, list, &job.label)?))
+}
+
+/// What the server is told of the prior backup, if it is asked what has changed since.
+async fn what_to_tell(job: &Job<'_>, prior: Option<&Prior>) -> Result<Option<PriorFacts>> {
+    match (&job.choice.base, prior) {
+        (Some(base), Some(prior)) if job.changes == Some(ChangeDetection::Summaries) => {
+            let manifest = pg_manifest::read(&*job.repo.storage, &base.manifest).await?;
+            Ok(Some(PriorFacts { backup_manifest: manifest.into(), sizes: prior.sizes() }))
+        }
+        _ => Ok(None),
+    }
 }

@@ -1,5 +1,6 @@
-//! `check`: proves that what a backup needs is there. The connection, the stanza in every repository,
-//! the server's archiving; then a WAL segment is switched and must arrive in every repository.
+//! `check`: proves that what a backup needs is there. The connections, the stanza in every repository,
+//! the primary's archiving; then a WAL segment is switched and must arrive in every repository. A
+//! standby is checked too, except for its WAL, which is the primary's.
 
 mod archiving;
 
@@ -16,7 +17,7 @@ use super::{
     context::{self, Repo},
 };
 use crate::{
-    config::{Config, OutputFormat},
+    config::{BackupStandby, Config, OutputFormat},
     postgres::{self, SqlClient},
     repo::{
         archive::{StoredWal, WalArchive},
@@ -81,37 +82,67 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
 }
 
 async fn check(config: &Config, stanza: &StanzaName, report: &mut Report) -> Result<()> {
-    let cluster = cluster::connect(config).await?;
-    report.standby = cluster.facts.in_recovery;
-    report.system_id = Some(cluster.facts.system_id);
-    report.version = Some(cluster.facts.version);
-    let repos = check_stanza(context::repos(config)?, stanza, &cluster).await?;
-    if cluster.facts.in_recovery {
-        tracing::info!("switch wal not performed because this is a standby");
-        report.repo = repos.iter().map(|(r, _)| RepoReport { key: r.key, path: None }).collect();
-    } else if !config.archive.check {
-        tracing::warn!("archive-check is off: whether WAL arrives in the archive is not known");
-        report.repo = repos.iter().map(|(r, _)| RepoReport { key: r.key, path: None }).collect();
-    } else {
-        archiving::check_settings(&cluster.sql, config.archive.mode_check).await?;
-        let segment = segment_to_find(&cluster.sql).await?;
-        report.wal = Some(segment);
-        let deadline = Instant::now() + config.archive.timeout;
-        for (repo, archive_id) in repos {
-            tracing::info!("check repo{} archive for WAL (primary)", repo.key);
-            let archive = WalArchive::new(repo.storage.clone(), stanza, archive_id)?;
-            let Some(stored) = wait(&archive, segment, deadline).await? else {
-                return Err(not_archived(segment, &repo, config, &cluster.sql).await);
-            };
-            let path = format!("{}/{}", repo.storage.location(), stored.path);
-            tracing::info!(
-                "WAL segment {segment} successfully archived to '{path}' on repo{}",
-                repo.key
-            );
-            report.repo.push(RepoReport { key: repo.key, path: Some(path) });
-        }
+    let servers = cluster::servers(config).await?;
+    report.standby = servers.primary.is_none();
+    if let Some(first) = servers.primary.as_ref().or(servers.standby.as_ref()) {
+        report.system_id = Some(first.facts.system_id);
+        report.version = Some(first.facts.version);
     }
-    cluster.sql.close().await;
+    match servers.standby {
+        Some(standby) => {
+            let repos = check_stanza(context::repos(config)?, stanza, &standby).await?;
+            tracing::info!("switch wal not performed because this is a standby");
+            report.repo = without_wal(&repos);
+            standby.sql.close().await;
+        }
+        None if config.backup.standby != BackupStandby::No => {
+            tracing::warn!("option 'backup-standby' is enabled, but no standby can be reached");
+        }
+        None => {}
+    }
+    if let Some(primary) = servers.primary {
+        let repos = check_stanza(context::repos(config)?, stanza, &primary).await?;
+        report.repo = without_wal(&repos);
+        check_wal(config, &primary, &repos, report).await?;
+        primary.sql.close().await;
+    }
+    Ok(())
+}
+
+fn without_wal(repos: &[Checked]) -> Vec<RepoReport> {
+    repos.iter().map(|(repo, _)| RepoReport { key: repo.key, path: None }).collect()
+}
+
+/// The primary's settings for archiving, and a segment that must arrive in every repository.
+async fn check_wal(
+    config: &Config,
+    primary: &Connected,
+    repos: &[Checked],
+    report: &mut Report,
+) -> Result<()> {
+    if !config.archive.check {
+        tracing::warn!("archive-check is off: whether WAL arrives in the archive is not known");
+        return Ok(());
+    }
+    archiving::check_settings(&primary.sql, config.archive.mode_check).await?;
+    let segment = segment_to_find(&primary.sql).await?;
+    report.wal = Some(segment);
+    let deadline = Instant::now() + config.archive.timeout;
+    report.repo.clear();
+    for (repo, archive_id) in repos {
+        tracing::info!("check repo{} archive for WAL (primary)", repo.key);
+        let stanza = context::stanza(config)?;
+        let archive = WalArchive::new(repo.storage.clone(), stanza, *archive_id)?;
+        let Some(stored) = wait(&archive, segment, deadline).await? else {
+            return Err(not_archived(segment, repo, config, &primary.sql).await);
+        };
+        let path = format!("{}/{}", repo.storage.location(), stored.path);
+        tracing::info!(
+            "WAL segment {segment} successfully archived to '{path}' on repo{}",
+            repo.key
+        );
+        report.repo.push(RepoReport { key: repo.key, path: Some(path) });
+    }
     Ok(())
 }
 

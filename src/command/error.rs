@@ -2,7 +2,7 @@
 
 use crate::{
     backup, codec, postgres, repo, restore, storage,
-    types::{ErrorCode, Failure, Invalid},
+    types::{BackupLabel, ErrorCode, Failure, Invalid},
     verify, wal,
 };
 
@@ -71,6 +71,17 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
+    /// Retention keeps what was asked to be expired, or cannot be worked out.
+    #[error(transparent)]
+    Retention(#[from] repo::retention::Error),
+    /// The backup was published, and the expire after it failed.
+    #[error("backup {label} is complete, but the expire after it failed: {source}")]
+    AfterBackup {
+        /// The backup, which exists.
+        label: BackupLabel,
+        /// Why expire failed.
+        source: Box<Error>,
+    },
     /// The command word is handled before commands run.
     #[error("the command is not run here")]
     NotACommand,
@@ -93,6 +104,8 @@ impl Failure for Error {
             Self::OptionRequired { .. } => ErrorCode::OptionRequired,
             Self::NotSupported(_) => ErrorCode::FeatureNotSupported,
             Self::Parameter { code, .. } | Self::Check { code, .. } => *code,
+            Self::Retention(error) => error.code(),
+            Self::AfterBackup { source, .. } => source.code(),
             Self::NotACommand => ErrorCode::Assert,
         }
     }
@@ -106,6 +119,8 @@ impl Failure for Error {
             Self::Postgres(error) => error.hint(),
             Self::Repo(error) => error.hint(),
             Self::Storage(error) => error.hint(),
+            Self::Retention(error) => error.hint(),
+            Self::AfterBackup { source, .. } => source.hint(),
             Self::Check { hint, .. } => Some(hint.clone()),
             _ => None,
         }

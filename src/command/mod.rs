@@ -9,7 +9,9 @@ mod check;
 mod cluster;
 mod context;
 mod error;
+mod expire;
 mod info;
+mod keep;
 mod repo_get;
 mod repo_ls;
 mod repo_path;
@@ -57,6 +59,8 @@ pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
         CommandName::ArchiveGet => archive_get::run(config).await,
         CommandName::ArchivePush => archive_push::run(config).await,
         CommandName::Backup => backup::run(config, ui).await,
+        CommandName::Expire => expire::run(config, out).await,
+        CommandName::Keep => keep::run(config).await,
         CommandName::Info => info::run(config, out).await,
         CommandName::Check => check::run(config, out).await,
         CommandName::Annotate => annotate::run(config, out).await,

@@ -37,9 +37,10 @@ impl Commands {
     pub const STOP: Self = Self(1 << 22);
     pub const VERIFY: Self = Self(1 << 23);
     pub const VERSION: Self = Self(1 << 24);
+    pub const KEEP: Self = Self(1 << 25);
 
     /// Every command.
-    pub const ALL: Self = Self((1 << 25) - 1);
+    pub const ALL: Self = Self((1 << 26) - 1);
     /// Those that do work, as against those that print text about the program.
     pub const WORK: Self = Self::ALL
         .without(Self::COMPLETION)
@@ -296,7 +297,25 @@ pub static COMMANDS: &[CommandSpec] = &[
     )
     .arguments(&[("shell", true)])
     .examples(&["completion bash > /etc/bash_completion.d/pgstrata"]),
-    foreign("expire", Commands::EXPIRE, LATER),
+    command(
+        "expire",
+        Commands::EXPIRE,
+        CommandName::Expire,
+        "Expire backups and WAL that exceed retention",
+        "Removes the backups that the retention options do not keep, the WAL that no backup needs, \
+         and what interrupted backups left. Runs by itself after each backup (expire-auto). A \
+         backup in progress, on whatever host, and what it builds on are left alone, and so are \
+         backups that are marked with keep.\nWith --set or --oldest only that backup goes, with all \
+         that build on it, whatever the options say.\nWithout --repo it works on every repository.",
+    )
+    .stanza(StanzaUse::Required)
+    .logged()
+    .announced()
+    .examples(&[
+        "--stanza=db expire",
+        "--stanza=db expire --dry-run",
+        "--stanza=db --set=20261121-092452F expire",
+    ]),
     command(
         "help",
         Commands::HELP,
@@ -320,6 +339,24 @@ pub static COMMANDS: &[CommandSpec] = &[
         "info",
         "--stanza=db --output=json info",
         "--stanza=db --set=20261121-092452F info",
+    ]),
+    command(
+        "keep",
+        Commands::KEEP,
+        CommandName::Keep,
+        "Mark a backup to be kept whatever retention says",
+        "expire leaves a marked backup alone, with all it needs: the backups it builds on and the \
+         WAL from its start to its stop. A marked backup does not count for retention-full. Marking \
+         it again changes how long; --remove takes the mark off.\nWithout --repo it is marked in \
+         every repository that has it.",
+    )
+    .stanza(StanzaUse::Required)
+    .logged()
+    .announced()
+    .examples(&[
+        "--stanza=db --set=20261121-092452F keep",
+        "--stanza=db --set=20261121-092452F --until=2027-01-31 keep",
+        "--stanza=db --set=20261121-092452F --remove keep",
     ]),
     command(
         "man",
@@ -492,7 +529,7 @@ mod tests {
         // 'stanza-…' stands before 'start' as in every list of these commands.
         let mut words: Vec<_> = COMMANDS.iter().map(|spec| spec.word).collect();
         words.dedup();
-        assert_eq!(words.len(), 25);
+        assert_eq!(words.len(), 26);
     }
 
     #[test]

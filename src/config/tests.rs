@@ -439,8 +439,10 @@ fn every_command_has_a_configuration() {
         if spec.stanza != StanzaUse::Unused {
             options.push("stanza=db");
         }
-        if spec.word == "annotate" {
-            options.extend(["set=20261121-092452F", "annotation=a=b"]);
+        match spec.word {
+            "annotate" => options.extend(["set=20261121-092452F", "annotation=a=b"]),
+            "keep" => options.push("set=20261121-092452F"),
+            _ => {}
         }
         let run =
             Run { command: spec.word, arguments: &arguments, options: &options, ..Run::default() };
@@ -482,5 +484,6 @@ pg1-port=5433
     let config = Run { argv0: "pgbackrest", files, ..Run::default() }.config();
     assert_eq!(config.pgs[&1].port, 5433);
     assert!(config.backup.start_fast && config.delta);
-    assert_eq!(config.warnings.len(), 3, "{:#?}", config.warnings);
+    assert_eq!(config.repos[&1].retention.full, Some(2));
+    assert_eq!(config.warnings.len(), 2, "{:#?}", config.warnings);
 }

@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::flavor::Program;
-use crate::types::{BackupLabel, BackupType, CompressType, Compression, StanzaName, TimeLine};
+use crate::types::{
+    BackupLabel, BackupType, CompressType, Compression, StanzaName, TimeLine, WalSegment,
+};
 
 /// Every command word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,8 +18,10 @@ pub enum CommandName {
     Backup,
     Check,
     Completion,
+    Expire,
     Help,
     Info,
+    Keep,
     Man,
     RepoGet,
     RepoLs,
@@ -72,6 +76,10 @@ pub struct Config {
     pub backup: BackupConfig,
     /// restore.
     pub restore: RestoreConfig,
+    /// expire.
+    pub expire: ExpireConfig,
+    /// keep.
+    pub keep: KeepConfig,
     /// info.
     pub info: InfoConfig,
     /// repo-ls and repo-get.
@@ -127,6 +135,31 @@ pub struct RepoConfig {
     pub kind: RepoKind,
     /// Raw bytes after which a new bundle is begun (`repoN-bundle-size`).
     pub bundle_size: u64,
+    /// What expire keeps.
+    pub retention: RetentionConfig,
+}
+
+/// `repoN-retention-…`. `None`: the option is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// `-full`: a number of full backups, or of days.
+    pub full: Option<u32>,
+    /// Whether `-full` is a number of days (`-full-type=time`).
+    pub full_is_days: bool,
+    /// `-diff`.
+    pub diff: Option<u32>,
+    /// `-archive`.
+    pub archive: Option<u32>,
+    /// `-archive-type`.
+    pub archive_type: BackupType,
+    /// `-daily`.
+    pub daily: Option<u32>,
+    /// `-weekly`.
+    pub weekly: Option<u32>,
+    /// `-monthly`.
+    pub monthly: Option<u32>,
+    /// `-yearly`.
+    pub yearly: Option<u32>,
 }
 
 /// `repoN-type`.
@@ -259,6 +292,19 @@ pub struct BackupConfig {
     pub max_rate_kb: Option<u32>,
     /// `expire-auto`.
     pub expire_auto: bool,
+    /// `backup-standby`, also looked at by check.
+    pub standby: BackupStandby,
+}
+
+/// `backup-standby`: which server the files of a backup come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackupStandby {
+    /// `n`: the primary.
+    No,
+    /// `prefer`: a standby, or the primary where none can be reached.
+    Prefer,
+    /// `y`: a standby.
+    Yes,
 }
 
 /// restore.
@@ -333,6 +379,24 @@ pub enum TargetTimeline {
     Current,
     /// A timeline by number.
     Number(TimeLine),
+}
+
+/// expire.
+#[derive(Clone, Debug)]
+pub struct ExpireConfig {
+    /// `--oldest`.
+    pub oldest: bool,
+    /// `--archive-expire-before`.
+    pub wal_before: Option<WalSegment>,
+}
+
+/// keep.
+#[derive(Clone, Debug)]
+pub struct KeepConfig {
+    /// `--until`: a date or a time, as given.
+    pub until: Option<String>,
+    /// `--remove`.
+    pub remove: bool,
 }
 
 /// info.

@@ -107,6 +107,12 @@ pub enum Error {
         /// Which checksum, expected and found.
         reason: String,
     },
+    /// The standby that the files come from became a primary: what came so far is of no use.
+    #[error("the standby was promoted while the backup was taken: {source}")]
+    Promoted {
+        /// What the server said.
+        source: Box<ServerError>,
+    },
     /// The server cannot say what changed since the prior backup.
     #[error("the server cannot take an incremental backup: {source}")]
     NotIncremental {
@@ -148,6 +154,7 @@ impl Error {
             Self::Refused { source, .. }
             | Self::Server { source, .. }
             | Self::NotIncremental { source }
+            | Self::Promoted { source }
             | Self::PermissionDenied { source, .. } => Some(&**source),
             _ => None,
         }
@@ -172,7 +179,8 @@ impl Failure for Error {
             Self::Server { .. }
             | Self::Timeout { .. }
             | Self::PermissionDenied { .. }
-            | Self::NotIncremental { .. } => ErrorCode::DbQuery,
+            | Self::NotIncremental { .. }
+            | Self::Promoted { .. } => ErrorCode::DbQuery,
             Self::Protocol(_) | Self::Tar(_) | Self::Invalid(_) => ErrorCode::Protocol,
             Self::Format { .. } | Self::IncrementalFile { .. } => ErrorCode::Format,
             Self::Checksum { .. } => ErrorCode::Checksum,
@@ -189,6 +197,9 @@ impl Failure for Error {
             Self::Server { source, .. }
             | Self::PermissionDenied { source, .. }
             | Self::NotIncremental { source } => source.hint.clone(),
+            Self::Promoted { .. } => {
+                Some("nothing of this backup is kept: take another one.".to_owned())
+            }
             Self::Timeout { doing, .. } if *doing == WAITING_FOR_START => Some(
                 "the server waits for its next checkpoint: use start-fast, or a db-timeout longer \
                  than the server's checkpoint_timeout."
@@ -218,6 +229,8 @@ pub struct ServerError {
 impl ServerError {
     /// SQLSTATE of a backup that is complete but had checksum failures (`data_corrupted`).
     pub const DATA_CORRUPTED: &'static str = "XX001";
+    /// SQLSTATE `object_not_in_prerequisite_state`.
+    pub const NOT_IN_STATE: &'static str = "55000";
     /// SQLSTATE `insufficient_privilege`.
     pub const INSUFFICIENT_PRIVILEGE: &'static str = "42501";
     /// SQLSTATE `invalid_authorization_specification`: also what a missing pg_hba.conf entry gives.
@@ -228,7 +241,16 @@ impl ServerError {
     /// of another timeline or cluster. By SQLSTATE, since the words may be translated: object not in
     /// prerequisite state, internal error (the manifest's parser), damaged data, missing file.
     fn refuses_incremental(&self) -> bool {
-        matches!(&*self.code, "55000" | "XX000" | Self::DATA_CORRUPTED | "58P01")
+        matches!(&*self.code, Self::NOT_IN_STATE | "XX000" | Self::DATA_CORRUPTED | "58P01")
+    }
+
+    /// The error of a server that takes a backup. A promotion is known by its words: where they are
+    /// translated, the backup fails all the same.
+    pub(crate) fn while_backup(self, doing: &str) -> Error {
+        match self.code == Self::NOT_IN_STATE && self.message.contains("promoted") {
+            true => Error::Promoted { source: Box::new(self) },
+            false => Error::server(doing, self),
+        }
     }
 
     /// The error of a server that was asked for an incremental backup.

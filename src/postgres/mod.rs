@@ -28,5 +28,5 @@ pub use format::{
     wal_header::WalHeader,
 };
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
-pub use sql::{ArchiverFacts, Database, ServerFacts, SqlClient, TablespaceInfo};
+pub use sql::{ArchiverFacts, Database, ServerFacts, SqlClient, SummaryFacts, TablespaceInfo};
 pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};

@@ -15,6 +15,7 @@
 mod listing;
 mod name;
 mod read;
+mod stored;
 mod write;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -22,6 +23,7 @@ use std::{collections::BTreeSet, sync::Arc};
 pub use listing::{Holdings, Listed, SegmentRange, Stretch};
 pub use name::StoredWal;
 pub use read::RawSink;
+pub use stored::archive_ids;
 pub use write::{PutOptions, PutOutcome, RawSource};
 
 use super::{Error, layout};

@@ -10,6 +10,7 @@
 //! backup/<stanza>/<label>/backup_manifest            PostgreSQL's own manifest
 //! backup/<stanza>/<label>/manifest                   the manifest, written last: the backup exists
 //! backup/<stanza>/<label>/annotation/<number, 8 digits>
+//! backup/<stanza>/<label>/keep/<number, 8 digits>
 //! ```
 
 use crate::{
@@ -94,9 +95,9 @@ impl BackupPaths {
         self.0.join("annotation")
     }
 
-    /// One annotation change.
-    pub fn annotation(&self, number: u32) -> Result<ObjectPath, Invalid> {
-        self.annotations()?.join(&numbered(number))
+    /// The directory of the changes of the keep mark.
+    pub fn keep(&self) -> Result<ObjectPath, Invalid> {
+        self.0.join("keep")
     }
 }
 
@@ -106,7 +107,8 @@ pub const STARTED: &str = "started";
 /// The file name of a manifest.
 pub const MANIFEST: &str = "manifest";
 
-fn numbered(number: u32) -> String {
+/// The file name of a number.
+pub fn numbered(number: u32) -> String {
     format!("{number:08}")
 }
 

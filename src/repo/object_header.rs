@@ -33,10 +33,12 @@ pub enum ObjectKind {
     BackupManifest,
     /// The notice that a backup has begun.
     Started,
+    /// A change of a keep mark.
+    Keep,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Wal,
         Self::Manifest,
         Self::FileList,
@@ -46,6 +48,7 @@ impl ObjectKind {
         Self::Annotation,
         Self::BackupManifest,
         Self::Started,
+        Self::Keep,
     ];
 
     /// The four bytes that stand for the kind.
@@ -60,6 +63,7 @@ impl ObjectKind {
             Self::Annotation => b"anno",
             Self::BackupManifest => b"pgmn",
             Self::Started => b"strt",
+            Self::Keep => b"keep",
         }
     }
 }

@@ -80,7 +80,8 @@ impl State {
             ObjectKind::Manifest
             | ObjectKind::Stanza
             | ObjectKind::Annotation
-            | ObjectKind::Started => {
+            | ObjectKind::Started
+            | ObjectKind::Keep => {
                 let mut hasher = Sha256Hasher::new();
                 hasher.update(header);
                 Ok(Self::Metadata { hasher, tail: Vec::new() })

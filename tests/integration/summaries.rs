@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A whole backup in memory, however it was taken.
-struct Copy {
+pub(crate) struct Copy {
     files: BTreeMap<DataPath, Vec<u8>>,
     directories: Vec<DataPath>,
     stop: BackupStop,
@@ -46,7 +46,7 @@ impl FileSizes for Sizes {
 }
 
 impl Copy {
-    fn facts(&self) -> PriorFacts {
+    pub(crate) fn facts(&self) -> PriorFacts {
         let sizes = self.files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64));
         PriorFacts {
             backup_manifest: self.stop.backup_manifest.clone(),
@@ -69,7 +69,7 @@ impl Copy {
         self.files.iter().filter(|(path, _)| is_relation(path)).collect()
     }
 
-    fn assert_same_relations(&self, other: &Self) {
+    pub(crate) fn assert_same_relations(&self, other: &Self) {
         let (ours, theirs) = (self.relations(), other.relations());
         assert!(ours.keys().eq(theirs.keys()), "{:?} {:?}", ours.keys(), theirs.keys());
         for (path, bytes) in ours {
@@ -159,12 +159,12 @@ async fn try_take(
     }
 }
 
-fn take(cluster: &Cluster, prior: Option<&Copy>) -> Copy {
+pub(crate) fn take(cluster: &Cluster, prior: Option<&Copy>) -> Copy {
     let taken = run(try_take(cluster, prior.map(|prior| (prior, prior.facts()))));
     taken.unwrap_or_else(|error| panic!("{error}\n{}", cluster.log()))
 }
 
-fn refusal(cluster: &Cluster, base: &Copy, facts: PriorFacts) -> String {
+pub(crate) fn refusal(cluster: &Cluster, base: &Copy, facts: PriorFacts) -> String {
     let error = run(try_take(cluster, Some((base, facts)))).err().expect("a refusal");
     assert!(error.is_about_incremental(), "{error:?}");
     error.to_string()

@@ -3,17 +3,19 @@
 use super::ClusterFacts;
 use crate::{
     postgres::{Error, ReplicationClient, Result as PgResult},
-    types::{PgVersion, WalSegmentSize},
+    types::{PgVersion, TimeLine, WalSegmentSize},
 };
 
-/// Asks what the cluster is.
-pub(super) async fn read_facts(client: &mut ReplicationClient) -> PgResult<ClusterFacts> {
+/// Asks what the cluster is, and which timeline it is on.
+pub(super) async fn read_facts(
+    client: &mut ReplicationClient,
+) -> PgResult<(ClusterFacts, TimeLine)> {
     let version_num = client.version_num().await?;
     let unsupported = |_| Error::Version((version_num / 10_000).to_string());
     let version = PgVersion::new((version_num / 10_000) as u16).map_err(unsupported)?;
     let identity = client.identify_system().await?;
     let segment_size = client.show("wal_segment_size").await?;
-    Ok(ClusterFacts {
+    let facts = ClusterFacts {
         system_id: identity.system_id,
         version,
         version_num,
@@ -22,7 +24,8 @@ pub(super) async fn read_facts(client: &mut ReplicationClient) -> PgResult<Clust
         page_checksums: client.show("data_checksums").await? == "on",
         data_directory_mode: mode(&client.show("data_directory_mode").await?)?,
         in_recovery: client.in_recovery(version).await?,
-    })
+    };
+    Ok((facts, identity.timeline))
 }
 
 /// Permission bits as SHOW writes them: four octal digits.

@@ -21,7 +21,7 @@ use crate::{
         ReplicationClient, Result as PgResult, TarEntry, TarEntryKind, TarEvent, TarReader,
         incremental_target, plain_backup_label,
     },
-    types::{DataPath, Oid},
+    types::{DataPath, Oid, TimeLine},
 };
 
 /// A manifest of ten million files stays below this.
@@ -33,6 +33,7 @@ const BACKUP_LABEL: &[u8] = b"backup_label";
 /// A backup over the replication protocol.
 pub struct StreamSource {
     facts: ClusterFacts,
+    timeline: TimeLine,
     cancel: CancelToken,
     verify_checksums: bool,
     state: State,
@@ -76,9 +77,10 @@ impl StreamSource {
     /// Connects and asks what the cluster is.
     pub async fn connect(options: &ConnectOptions) -> Result<Self, Error> {
         let mut client = ReplicationClient::connect(options).await?;
-        let facts = read_facts(&mut client).await?;
+        let (facts, timeline) = read_facts(&mut client).await?;
         Ok(Self {
             facts,
+            timeline,
             cancel: client.cancel_token(),
             verify_checksums: false,
             state: State::Idle(client),
@@ -88,6 +90,11 @@ impl StreamSource {
             manifest: BytesMut::new(),
             prior: None,
         })
+    }
+
+    /// The timeline that the server was on when the connection was made.
+    pub fn timeline(&self) -> TimeLine {
+        self.timeline
     }
 
     /// Lets the server verify page checksums too. It does so on the core that sends; the pipeline

@@ -59,11 +59,17 @@ async fn not_archived(missing: &[WalSegment], timeout: Duration, cluster: &Clust
     }
 }
 
-/// What the server knows of its archiving.
+/// What the server that archives knows of it.
 async fn why(cluster: &Cluster) -> String {
-    let command = cluster.sql.setting_if_visible("archive_command").await.ok().flatten();
+    let Some(server) = cluster.archiving_server() else {
+        return "the primary archives the last segment when it is full: set archive_timeout there to \
+                less than archive-timeout here, or name the primary among the pgN options, so that \
+                it is asked to end the segment"
+            .to_owned();
+    };
+    let command = server.setting_if_visible("archive_command").await.ok().flatten();
     let command = command.map_or(String::new(), |c| format!("archive_command is '{c}'; "));
-    let failure = match cluster.sql.archiver().await {
+    let failure = match server.archiver().await {
         Ok(facts) if facts.failing => format!(
             "it last failed for {} at {}, see the server's log",
             facts.last_failed_wal.unwrap_or_default(),

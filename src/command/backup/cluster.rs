@@ -2,34 +2,47 @@
 
 use crate::{
     backup::source::{BackupSource, BackupStart, BackupStop, SourceOptions, StreamSource},
-    command::{Error, Result, context},
+    command::{
+        Error, Result,
+        cluster::{self, Connected},
+        context,
+    },
     config::Config,
-    postgres::{Database, SqlClient, TablespaceInfo},
+    postgres::{self, ConnectOptions, Database, SqlClient, TablespaceInfo},
     repo::stanza::{ClusterId, StanzaEntry, StanzaHistory},
-    types::{ErrorCode, WalSegment},
+    types::{ErrorCode, WalSegment, WalSegmentSize},
 };
 
 /// The connections to the cluster, and what SQL told of it.
 pub(super) struct Cluster {
     /// Yields the files.
     pub source: StreamSource,
-    /// Answers what the replication protocol does not.
+    /// Answers, on the same server, what the replication protocol does not.
     pub sql: SqlClient,
     /// The databases.
     pub databases: Vec<Database>,
     /// The tablespaces outside the data directory.
     pub tablespaces: Vec<TablespaceInfo>,
+    /// Where the source is a standby: its primary, where that can be reached.
+    primary: Option<Connected>,
 }
 
 impl Cluster {
-    /// Opens both connections.
+    /// Chooses the server that the files come from, and opens the connections.
     pub(super) async fn connect(config: &Config) -> Result<Self> {
-        let options = context::connect_options(config, context::pg(config)?)?;
+        let mut servers = cluster::servers(config).await?;
+        let Connected { key, options, sql, facts } = servers.take_source(config.backup.standby)?;
         let source = StreamSource::connect(&options).await?;
-        let sql = SqlClient::connect(&options).await?;
+        if facts.in_recovery != source.facts().in_recovery {
+            return Err(changed_role(key));
+        }
+        if facts.in_recovery {
+            tracing::info!("the backup is taken from the standby pg{key}");
+        }
+        let primary = servers.primary.filter(|_| facts.in_recovery);
         let databases = sql.databases().await?;
         let tablespaces = sql.tablespaces().await?;
-        Ok(Self { source, sql, databases, tablespaces })
+        Ok(Self { source, sql, databases, tablespaces, primary })
     }
 
     /// Checks that the cluster is the stanza's and that it archives its WAL; returns the stanza's entry.
@@ -38,17 +51,23 @@ impl Cluster {
         let cluster = ClusterId { system_id: facts.system_id, version: facts.version };
         let history = StanzaHistory::read(&*repo.storage, context::stanza(config)?).await?;
         let entry = history.expect(cluster, ErrorCode::BackupMismatch)?.clone();
-        if facts.in_recovery {
-            return Err(Error::NotSupported("backup from a standby".to_owned()));
-        }
         if config.archive.check && config.archive.mode_check {
             self.check_archive_mode().await?;
         }
         Ok(entry)
     }
 
+    /// The server that archives the WAL of the backup, where there is a session with it.
+    pub(super) fn archiving_server(&self) -> Option<&SqlClient> {
+        match self.source.facts().in_recovery {
+            true => self.primary.as_ref().map(|primary| &primary.sql),
+            false => Some(&self.sql),
+        }
+    }
+
     async fn check_archive_mode(&self) -> Result<()> {
-        match self.sql.setting_if_visible("archive_mode").await?.as_deref() {
+        let Some(server) = self.archiving_server() else { return Ok(()) };
+        match server.setting_if_visible("archive_mode").await?.as_deref() {
             Some("off") => Err(Error::Check {
                 what: "archive_mode must be enabled".to_owned(),
                 code: ErrorCode::ArchiveDisabled,
@@ -91,8 +110,60 @@ impl Cluster {
         }
     }
 
+    /// Makes sure that the last WAL segment of the backup gets archived. A primary ends it by itself, a
+    /// standby cannot: there the primary is asked. Where that fails, the segment comes when it is full, or
+    /// when the primary's archive_timeout is over.
+    pub(super) async fn end_last_segment(&self, stop: &BackupStop) {
+        if !self.source.facts().in_recovery {
+            return;
+        }
+        let size = self.source.facts().wal_segment_size;
+        let last = WalSegment::ending_at(stop.lsn, stop.timeline, size);
+        let Some(primary) = &self.primary else {
+            tracing::info!(
+                "segment {last} is archived when the primary has filled it or its archive_timeout is \
+                 over; with the primary among the pgN options it is asked to end it"
+            );
+            return;
+        };
+        match end_segment(&primary.options, last, size).await {
+            Ok(()) => {}
+            Err(error @ postgres::Error::PermissionDenied { .. }) => tracing::warn!(
+                "the primary cannot be asked to end segment {last}: {error}\n\
+                 HINT: grant the role EXECUTE on pg_catalog.pg_switch_wal()"
+            ),
+            Err(error) => {
+                tracing::warn!("the primary cannot be asked to end segment {last}: {error}");
+            }
+        }
+    }
+
     /// Ends the server's side of a backup that is given up.
     pub(super) async fn cancel(&mut self) {
         self.source.cancel().await;
+    }
+}
+
+/// Ends `segment` on the primary, unless it has got past it already. The session is a new one: that of
+/// the start may have been cut in the hours since.
+async fn end_segment(
+    primary: &ConnectOptions,
+    segment: WalSegment,
+    size: WalSegmentSize,
+) -> postgres::Result<()> {
+    let sql = SqlClient::connect(primary).await?;
+    let written = sql.current_wal_lsn().await?;
+    if WalSegment::ending_at(written, segment.timeline, size) <= segment {
+        sql.switch_wal().await?;
+    }
+    sql.close().await;
+    Ok(())
+}
+
+fn changed_role(key: u16) -> Error {
+    Error::Check {
+        what: format!("pg{key} was promoted or made a standby just now"),
+        code: ErrorCode::DbMismatch,
+        hint: "run the backup again".to_owned(),
     }
 }

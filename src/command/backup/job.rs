@@ -1,18 +1,16 @@
 //! A backup in the making: its name is taken, and everybody who looks at the repository can see that it
 //! has begun.
 
-use super::{label, prior, prior::Choice};
+use super::{label, prior, prior::Choice, summaries::ChangeDetection};
 use crate::{
     command::{
-        Result,
+        Error, Result,
         context::{self, Repo},
     },
     config::Config,
-    repo::{
-        self, layout::BackupPaths, manifest::ChangeRecord, stanza::StanzaEntry, started::Started,
-    },
+    repo::{self, layout::BackupPaths, stanza::StanzaEntry, started::Started},
     storage::ErrorKind,
-    types::{BackupLabel, StanzaName},
+    types::{BackupLabel, ErrorCode, StanzaName},
 };
 
 /// How often a label that another host took in the same second is stepped over.
@@ -31,7 +29,7 @@ pub(super) struct Job<'a> {
     /// Its type, and what it builds on.
     pub choice: Choice,
     /// How it is found out what has changed.
-    pub changes: Option<ChangeRecord>,
+    pub changes: Option<ChangeDetection>,
     /// The label.
     pub label: BackupLabel,
     /// The backup's paths in the repository.
@@ -47,15 +45,32 @@ impl<'a> Job<'a> {
         repo: Repo,
         entry: StanzaEntry,
         choice: Choice,
+        changes: Option<ChangeDetection>,
     ) -> Result<Self> {
         let stanza = context::stanza(config)?;
         let (label, paths) = take_label(&repo, stanza, &choice).await?;
         let started_us = jiff::Timestamp::now().as_microsecond();
-        let job =
-            Self { config, stanza, repo, entry, choice, changes: None, label, paths, started_us };
+        let job = Self { config, stanza, repo, entry, choice, changes, label, paths, started_us };
         // With the notice in place, nobody removes them any more; before it, somebody may have.
         prior::check_references(&job.repo, stanza, &job.choice.references()).await?;
         Ok(job)
+    }
+
+    /// The notice must still be there: an expire that saw no sign of life for a day takes it away, and
+    /// with it what this backup has written.
+    pub(super) async fn check_notice(&self) -> Result<()> {
+        match Started::read(&*self.repo.storage, &self.paths).await {
+            Err(error) if error.is_not_found() => Err(Error::Check {
+                what: format!(
+                    "backup {} was taken for an interrupted one, and what it wrote was removed",
+                    self.label
+                ),
+                code: ErrorCode::FileMissing,
+                hint: "an expire found no new object of it for a day; take the backup again"
+                    .to_owned(),
+            }),
+            other => Ok(other.map(drop)?),
+        }
     }
 }
 

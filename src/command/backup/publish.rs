@@ -1,7 +1,7 @@
 //! The last steps of a backup: PostgreSQL's manifest, then ours, which makes the backup exist; or, where
 //! it failed, the removal of what it wrote.
 
-use super::{cluster::Cluster, job::Job, prior};
+use super::{cluster::Cluster, job::Job, prior, summaries::ChangeDetection};
 use crate::{
     backup::{
         self, BLOCK_SIZE, Taken, link_target_text,
@@ -41,7 +41,7 @@ pub(super) async fn publish(
         stanza: job.stanza.clone(),
         prior: prior.map(|prior| prior.label.clone()),
         references,
-        changes: job.changes.clone(),
+        changes: job.changes.as_ref().map(ChangeDetection::record),
         full_reason: job.choice.full_reason.clone(),
         cluster: cluster_record(job, cluster),
         source: "stream".to_owned(),
@@ -61,6 +61,7 @@ pub(super) async fn publish(
         file_list: taken.written.file_list,
         backup_manifest: pg,
     };
+    job.check_notice().await?;
     prior::check_references(&job.repo, job.stanza, &manifest.references).await?;
     manifest.publish(storage).await?;
     report(&manifest);

@@ -1,10 +1,8 @@
 //! Makes what `info` shows out of what was read.
 
-use std::collections::BTreeMap;
-
 use super::{
     Query,
-    gather::{Content, Facts, Found, FoundRepo},
+    gather::{Content, Facts, Found, FoundRepo, Remarks},
 };
 use crate::{
     repo::{
@@ -13,9 +11,9 @@ use crate::{
         object_header::FORMAT_VERSION,
     },
     ui::info::{
-        ArchiveInfo, BackupInfo, BackupLock, DatabaseInfo, DatabaseRef, DbInfo, Detail, Locks,
-        ProgramInfo, RepoInfo, RepoLock, RepoStatus, RepositorySizes, RestoreLock, Sizes, Span,
-        StanzaInfo, StanzaStatus, StatusCode, TablespaceInfo,
+        ArchiveInfo, BackupInfo, BackupLock, DatabaseInfo, DatabaseRef, DbInfo, Detail, KeepInfo,
+        Locks, ProgramInfo, RepoInfo, RepoLock, RepoStatus, RepositorySizes, RestoreLock, Sizes,
+        Span, StanzaInfo, StanzaStatus, StatusCode, TablespaceInfo,
     },
 };
 
@@ -42,7 +40,7 @@ pub(super) fn assemble(found: &Found, query: &Query) -> StanzaInfo {
     let mut backup: Vec<BackupInfo> = shown()
         .flat_map(|(key, facts)| facts.backups.iter().map(move |backup| (key, backup)))
         .filter(|(_, (manifest, _))| query.kind.is_none_or(|kind| kind == manifest.kind()))
-        .map(|(key, (manifest, annotations))| describe(key, manifest, annotations, query.detail))
+        .map(|(key, (manifest, remarks))| describe(key, manifest, remarks, query.detail))
         .collect();
     backup.sort_by_key(|backup| backup.timestamp.stop);
     StanzaInfo {
@@ -118,17 +116,12 @@ fn archives(repo_key: u16, facts: &Facts) -> impl Iterator<Item = ArchiveInfo> {
     })
 }
 
-fn describe(
-    repo_key: u16,
-    manifest: &Manifest,
-    annotations: &BTreeMap<String, String>,
-    detail: Detail,
-) -> BackupInfo {
+fn describe(repo_key: u16, manifest: &Manifest, remarks: &Remarks, detail: Detail) -> BackupInfo {
     let set = detail == Detail::Set;
     let totals = &manifest.totals;
     let errors: Vec<_> = manifest.page_errors.iter().map(|errors| errors.path.clone()).collect();
     BackupInfo {
-        annotation: annotations.clone(),
+        annotation: remarks.annotations.clone(),
         archive: Span { start: manifest.wal_start(), stop: manifest.wal_stop() },
         backrest: ProgramInfo { format: FORMAT_VERSION, version: manifest.program_version.clone() },
         database: DatabaseRef { id: manifest.cluster.history_id, repo_key },
@@ -140,6 +133,7 @@ fn describe(
             repository: RepositorySizes { delta: totals.repo_size_delta, size: totals.repo_size },
             size: totals.size,
         },
+        keep: remarks.mark.map(|mark| KeepInfo { until: mark.until }),
         label: manifest.label.clone(),
         link: set.then_some(None),
         lsn: Span { start: manifest.wal.start.lsn, stop: manifest.wal.stop.lsn },

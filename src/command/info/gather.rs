@@ -14,7 +14,8 @@ use crate::{
         Error, annotation,
         archive::WalArchive,
         backup_list,
-        layout::{BACKUP_ROOT, STANZA_ROOT},
+        keep::{self, KeepMark},
+        layout::{BACKUP_ROOT, BackupPaths, STANZA_ROOT},
         lock::{self, LockKind, LockState},
         manifest::Manifest,
         stanza::StanzaHistory,
@@ -24,7 +25,7 @@ use crate::{
     ui::info::Detail,
 };
 
-/// How many backups' annotations are read at a time.
+/// How many backups' remarks are read at a time.
 const READING_MAX: usize = 16;
 
 /// A stanza over all repositories.
@@ -66,10 +67,29 @@ pub(super) struct Facts {
     pub(super) history: StanzaHistory,
     /// The WAL of each cluster: oldest and newest segment.
     pub(super) archives: Vec<(ArchiveId, Option<(WalSegment, WalSegment)>)>,
-    /// The backups, oldest first, with the annotations that hold.
-    pub(super) backups: Vec<(Manifest, BTreeMap<String, String>)>,
+    /// The backups, oldest first, with what was said of them later.
+    pub(super) backups: Vec<(Manifest, Remarks)>,
     /// What is wrong with those that cannot be read.
     pub(super) damaged: Vec<String>,
+}
+
+/// What was said of a backup after it was published.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Remarks {
+    /// The annotations that hold.
+    pub(super) annotations: BTreeMap<String, String>,
+    /// The keep mark, if it holds now.
+    pub(super) mark: Option<KeepMark>,
+}
+
+impl Remarks {
+    async fn read(storage: &dyn Storage, manifest: &Manifest) -> Result<Self, Error> {
+        let annotations = annotation::effective(storage, manifest).await?;
+        let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
+        let now = jiff::Timestamp::now().as_second();
+        let mark = keep::read(storage, &paths).await?.filter(|mark| mark.holds(now));
+        Ok(Self { annotations, mark })
+    }
 }
 
 /// What stands in the place of a name where no repository could tell any.
@@ -185,16 +205,16 @@ async fn facts(
             Err(error) => damaged.push(describe(&error)),
         }
     }
-    let backups = with_annotations(repo, manifests, &mut damaged).await;
+    let backups = with_remarks(repo, manifests, &mut damaged).await;
     Ok(Facts { history, archives, backups, damaged })
 }
 
-/// Adds the annotations that hold; a backup whose annotations cannot be read shows its first ones.
-async fn with_annotations(
+/// Adds the remarks; a backup whose remarks cannot be read shows what its manifest says.
+async fn with_remarks(
     repo: &Repo,
     manifests: Vec<Manifest>,
     damaged: &mut Vec<String>,
-) -> Vec<(Manifest, BTreeMap<String, String>)> {
+) -> Vec<(Manifest, Remarks)> {
     let (mut waiting, mut reading) = (manifests.into_iter(), JoinSet::new());
     let mut backups = Vec::new();
     loop {
@@ -203,17 +223,17 @@ async fn with_annotations(
         {
             let storage = repo.storage.clone();
             reading.spawn(async move {
-                let annotations = annotation::effective(&*storage, &manifest).await;
-                (manifest, annotations)
+                let remarks = Remarks::read(&*storage, &manifest).await;
+                (manifest, remarks)
             });
         }
         let Some(read) = reading.join_next().await else { break };
         match read {
-            Ok((manifest, Ok(annotations))) => backups.push((manifest, annotations)),
+            Ok((manifest, Ok(remarks))) => backups.push((manifest, remarks)),
             Ok((manifest, Err(error))) => {
                 damaged.push(describe(&error));
                 let annotations = manifest.annotations.clone();
-                backups.push((manifest, annotations));
+                backups.push((manifest, Remarks { annotations, mark: None }));
             }
             Err(error) => damaged.push(error.to_string()),
         }

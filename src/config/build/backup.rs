@@ -2,7 +2,12 @@
 
 use super::backup_type;
 use crate::{
-    config::{commands::Commands, error::Error, settings::Settings, typed::BackupConfig},
+    config::{
+        commands::Commands,
+        error::Error,
+        settings::Settings,
+        typed::{BackupConfig, BackupStandby},
+    },
     types::{BackupType, CompressType, Compression},
 };
 
@@ -15,6 +20,11 @@ pub(super) fn backup(s: &Settings, warnings: &mut Vec<String>) -> Result<BackupC
         compression: compression(s, warnings)?,
         max_rate_kb: s.integer("max-rate", 0)?.map(|rate| rate as u32),
         expire_auto: s.boolean("expire-auto")?,
+        standby: match s.word("backup-standby")?.as_str() {
+            "y" => BackupStandby::Yes,
+            "prefer" => BackupStandby::Prefer,
+            _ => BackupStandby::No,
+        },
     })
 }
 

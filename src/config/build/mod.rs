@@ -2,6 +2,7 @@
 
 mod backup;
 mod carried;
+mod expire;
 mod pg;
 mod repo;
 mod restore;
@@ -54,6 +55,8 @@ pub(super) fn config(parts: Parts) -> Result<Config, Error> {
         archive: archive(s)?,
         backup: backup::backup(s, &mut warnings)?,
         restore: restore::restore(s)?,
+        expire: expire::expire(s)?,
+        keep: expire::keep(s)?,
         info: info(s)?,
         repo_access: repo_access(s)?,
         verify: VerifyConfig {

@@ -6,8 +6,9 @@ use crate::config::{
     error::Error,
     settings::Settings,
     spec::Group,
-    typed::{RepoConfig, RepoKind},
+    typed::{RepoConfig, RepoKind, RetentionConfig},
 };
+use crate::types::BackupType;
 
 /// The configured repositories; `repo1` with its defaults where none is.
 pub(super) fn repos(
@@ -24,7 +25,8 @@ pub(super) fn repos(
         let kind = kind(s, key)?;
         let path = s.required_path("repoN-path", key)?;
         let bundle_size = s.size("repoN-bundle-size", key)?;
-        repos.insert(key, RepoConfig { key, path, kind, bundle_size });
+        let retention = retention(s, key)?;
+        repos.insert(key, RepoConfig { key, path, kind, bundle_size, retention });
     }
     check_paths(&repos)?;
     Ok(repos)
@@ -39,6 +41,26 @@ fn kind(s: &Settings, key: u16) -> Result<RepoKind, Error> {
                 .into(),
         }),
     }
+}
+
+fn retention(s: &Settings, key: u16) -> Result<RetentionConfig, Error> {
+    let number = |name| s.integer(name, key).map(|value| value.map(|number| number as u32));
+    let word = |name| s.text(name, key);
+    Ok(RetentionConfig {
+        full: number("repoN-retention-full")?,
+        full_is_days: word("repoN-retention-full-type")?.as_deref() == Some("time"),
+        diff: number("repoN-retention-diff")?,
+        archive: number("repoN-retention-archive")?,
+        archive_type: match word("repoN-retention-archive-type")?.as_deref() {
+            Some("diff") => BackupType::Diff,
+            Some("incr") => BackupType::Incr,
+            _ => BackupType::Full,
+        },
+        daily: number("repoN-retention-daily")?,
+        weekly: number("repoN-retention-weekly")?,
+        monthly: number("repoN-retention-monthly")?,
+        yearly: number("repoN-retention-yearly")?,
+    })
 }
 
 fn check_cipher(s: &Settings, key: u16, warnings: &mut Vec<String>) -> Result<(), Error> {

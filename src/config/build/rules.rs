@@ -51,6 +51,9 @@ pub(super) fn check_stanza(s: &Settings) -> Result<(), Error> {
     if s.command.set == Commands::INFO && s.is_set("set", 0) && !set {
         return Err(Error::OptionNeeds { option: "set".into(), other: "'stanza'".into() });
     }
+    if s.command.set == Commands::KEEP && !s.is_set("set", 0) {
+        return Err(required(s, "set", None));
+    }
     if s.command.set == Commands::ANNOTATE {
         for option in ["set", "annotation"] {
             if !s.is_set(option, 0) {

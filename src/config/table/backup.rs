@@ -29,7 +29,11 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "Take the backup from a standby",
     )
     .default("n")
-    .accepted("the backup is taken from the first cluster that is configured"),
+    .detail(
+        "y takes the files from a standby and fails where none can be reached; prefer then takes \
+         them from the primary. The primary, where it is among the pgN options too, is asked to end \
+         its WAL segment, so that the backup need not wait for that.",
+    ),
     row("checksum-page", Global, Boolean, Commands::BACKUP, "Verify the checksums of data pages")
         .detail(
             "On by itself where the cluster has checksums. Bad pages are listed in the log and \

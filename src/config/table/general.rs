@@ -10,6 +10,7 @@ const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 const SETS: Commands = Commands::ANNOTATE
     .or(Commands::EXPIRE)
     .or(Commands::INFO)
+    .or(Commands::KEEP)
     .or(Commands::MANIFEST)
     .or(Commands::RESTORE)
     .or(Commands::VERIFY);

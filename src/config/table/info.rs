@@ -7,13 +7,6 @@ use crate::config::{
 
 pub(super) static ROWS: &[OptionSpec] = &[
     row(
-        "archive-expire-before",
-        CommandLine,
-        String,
-        Commands::EXPIRE,
-        "Remove WAL before this segment",
-    ),
-    row(
         "detail-level",
         CommandLine,
         Word(&["full", "progress"]),
@@ -39,8 +32,6 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "Succeed where the file is missing",
     )
     .default("n"),
-    row("oldest", CommandLine, Boolean, Commands::EXPIRE, "Expire the oldest full backup")
-        .default("n"),
     row(
         "raw",
         CommandLine,

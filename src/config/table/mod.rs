@@ -3,6 +3,7 @@
 
 mod archive;
 mod backup;
+mod expire;
 mod general;
 mod info;
 mod log;
@@ -32,6 +33,7 @@ pub static CHAPTERS: &[Chapter] = &[
     Chapter { title: "General options", rows: general::ROWS },
     Chapter { title: "Archive options", rows: archive::ROWS },
     Chapter { title: "Backup options", rows: backup::ROWS },
+    Chapter { title: "Expire options", rows: expire::ROWS },
     Chapter { title: "Restore options", rows: restore::ROWS },
     Chapter { title: "Information options", rows: info::ROWS },
     Chapter { title: "Log options", rows: log::ROWS },

@@ -8,7 +8,9 @@ use crate::config::{
 const REPO: Commands = Commands::REPO;
 const BACKUP: Commands = Commands::BACKUP;
 const EXPIRES: Commands = Commands::BACKUP.or(Commands::EXPIRE);
-const KEPT: &str = "nothing is expired in this release, so all backups and WAL are kept";
+const CALENDAR: &str = "In local time; the current day, week (from Monday), month or year counts. A \
+     backup stays if any of the retention rules keeps it. Where only these rules are set, WAL is kept \
+     from the oldest backup of the finest one on.";
 const COUNT: crate::config::spec::Kind = Integer(1, 9_999_999);
 const KIB: u64 = 1024;
 const MIB: u64 = KIB * KIB;
@@ -45,7 +47,13 @@ pub(super) static ROWS: &[OptionSpec] = &[
         .default_path("/var/lib/pgstrata", "/var/lib/pgbackrest")
         .example("/backup/db"),
     row("repoN-retention-archive", Global, COUNT, EXPIRES, "Backups to keep WAL for")
-        .accepted(KEPT),
+        .detail(
+            "From the oldest of so many backups of retention-archive-type on, all WAL is kept, so \
+                 that they can be rolled forward; an older backup that stays keeps the WAL from its \
+                 start to its stop. Without it the number is that of retention-full, or of \
+                 retention-diff where the type is diff.",
+        )
+        .example("2"),
     row(
         "repoN-retention-archive-type",
         Global,
@@ -54,11 +62,23 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "Type of the backups to keep WAL for",
     )
     .default("full")
-    .accepted(KEPT),
+    .detail("A full counts as a diff too, and both count as an incr.")
+    .example("diff"),
+    row("repoN-retention-daily", Global, COUNT, EXPIRES, "Days to keep the last full of each")
+        .detail(CALENDAR)
+        .example("7"),
     row("repoN-retention-diff", Global, COUNT, EXPIRES, "Differential backups to keep")
-        .accepted(KEPT),
+        .detail(
+            "Fulls are counted as differentials. The incrementals of an expired differential go \
+                 with it. Without it a differential stays as long as its full.",
+        )
+        .example("3"),
     row("repoN-retention-full", Global, COUNT, EXPIRES, "Full backups to keep, or days")
-        .accepted(KEPT)
+        .detail(
+            "With retention-full-type=time a number of days: the newest full that is at least so \
+                 old stays, with all newer ones, so that every moment of those days can be restored. \
+                 What builds on a full is expired with it.",
+        )
         .example("2"),
     row(
         "repoN-retention-full-type",
@@ -68,7 +88,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "Whether full backups are counted, or kept for days",
     )
     .default("count")
-    .accepted(KEPT),
+    .example("time"),
     row(
         "repoN-retention-history",
         Global,
@@ -76,7 +96,16 @@ pub(super) static ROWS: &[OptionSpec] = &[
         EXPIRES,
         "Days to keep the history of backups",
     )
-    .accepted(KEPT),
+    .accepted("no manifest of an expired backup is kept"),
+    row("repoN-retention-monthly", Global, COUNT, EXPIRES, "Months to keep the last full of each")
+        .detail(CALENDAR)
+        .example("12"),
+    row("repoN-retention-weekly", Global, COUNT, EXPIRES, "Weeks to keep the last full of each")
+        .detail(CALENDAR)
+        .example("4"),
+    row("repoN-retention-yearly", Global, COUNT, EXPIRES, "Years to keep the last full of each")
+        .detail(CALENDAR)
+        .example("5"),
     row("repoN-symlink", Global, Boolean, EXPIRES, "Links to the newest backup")
         .default("y")
         .accepted("the repository has no links"),

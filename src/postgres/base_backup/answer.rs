@@ -101,7 +101,7 @@ impl BaseBackup {
 }
 
 pub(super) fn failed(said: ServerError) -> Error {
-    Error::server(UNABLE, said)
+    said.while_backup(UNABLE)
 }
 
 fn position(rows: &[Row]) -> Result<(Lsn, TimeLine)> {

@@ -2,6 +2,7 @@
 //! with the same options, as the replication client.
 
 mod session;
+mod summaries;
 
 use std::{io, time::Duration};
 
@@ -14,6 +15,8 @@ use tracing::debug;
 
 use super::{ConnectOptions, Error, Result, ServerError, protocol::Attempts};
 use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId};
+
+pub use summaries::SummaryFacts;
 
 /// A session for SQL.
 pub struct SqlClient {

@@ -18,7 +18,7 @@ mod units;
 mod worker;
 mod writeback;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_channel::Sender;
 use tokio::runtime::Handle;
@@ -42,10 +42,13 @@ use super::{
     recovery::RecoverySettings,
 };
 use crate::{
-    postgres::manifest_without,
-    repo::{block_map::BlockMap, file_list::FileEntry, map_reader::MapReader, pg_manifest},
+    postgres::{PlainFile, manifest_without, plain_manifest},
+    repo::{
+        block_map::BlockMap, file_list::FileEntry, manifest::ChangesBy, map_reader::MapReader,
+        pg_manifest,
+    },
     storage::Storage,
-    types::progress::ProgressSink,
+    types::{DataPath, progress::ProgressSink},
 };
 
 /// Reads of all workers together, in bytes; a single one is never less than a frame can take.
@@ -110,14 +113,28 @@ pub async fn execute(
     Ok(())
 }
 
-/// PostgreSQL's manifest byte for byte, but without a file that is not restored, which pg_verifybackup
-/// would miss.
+/// PostgreSQL's manifest byte for byte, but with the whole files that an incremental backup lists by their
+/// changes, and without a file that is not restored, which pg_verifybackup would miss.
 async fn backup_manifest(plan: &RestorePlan, storage: &dyn Storage) -> Result<Vec<u8>, Error> {
-    let bytes = pg_manifest::read(storage, &plan.manifest).await?;
+    let mut bytes = pg_manifest::read(storage, &plan.manifest).await?;
+    if plan.manifest.changes.as_ref().is_some_and(|changes| changes.by == ChangesBy::Summaries) {
+        bytes = whole_files(plan, &bytes)?;
+    }
     match plan.layout.tablespaces_moved {
         true => Ok(manifest_without(&bytes, TABLESPACE_MAP)?),
         false => Ok(bytes),
     }
+}
+
+/// The manifest of the server's incremental backup as that of the plain copy which is restored from it.
+fn whole_files(plan: &RestorePlan, manifest: &[u8]) -> Result<Vec<u8>, Error> {
+    let files = plan.entries.files.iter();
+    let sizes: HashMap<&DataPath, u64> = files.map(|file| (&file.path, file.size())).collect();
+    let plain = plain_manifest(manifest, &|path| {
+        let size = *sizes.get(path)?;
+        Some(PlainFile { size, crc32c: None })
+    })?;
+    Ok(plain.into_owned())
 }
 
 /// Makes room for the files.

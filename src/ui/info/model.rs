@@ -237,6 +237,9 @@ pub struct BackupInfo {
     pub error_list: Option<Vec<DataPath>>,
     /// Sizes.
     pub info: Sizes,
+    /// How long it is kept whatever retention says; shown for marked backups only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<KeepInfo>,
     /// The label.
     pub label: BackupLabel,
     /// Symbolic links.
@@ -259,6 +262,13 @@ pub struct BackupInfo {
     /// The type.
     #[serde(rename = "type")]
     pub kind: BackupType,
+}
+
+/// The keep mark of a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct KeepInfo {
+    /// When it ends, seconds since 1970; `null` where it holds until it is removed.
+    pub until: Option<i64>,
 }
 
 /// A start and a stop.

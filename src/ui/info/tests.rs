@@ -67,6 +67,7 @@ fn backup(
             size,
         },
         label,
+        keep: None,
         link: None,
         lsn: Span { start: crate::types::Lsn(lsn.0), stop: crate::types::Lsn(lsn.1) },
         note: Vec::new(),
@@ -152,6 +153,25 @@ fn a_stanza_without_backups_looks_as_recorded() {
     info.db = vec![db(1, 1, "15", 1)];
     info.archive = vec![archive(1, "15-1", "", "")];
     assert_eq!(text(info, Detail::Full), include_str!("samples/info-empty.txt"));
+}
+
+#[test]
+fn a_mark_is_shown_and_nothing_else_changes() {
+    let mut marked = demo();
+    marked.backup[0].keep = Some(KeepInfo { until: None });
+    marked.backup[1].keep = Some(KeepInfo { until: Some(1_801_440_000) });
+    let without = |text: String, words: &[&str]| {
+        words.iter().fold(text, |text, word| {
+            assert!(text.contains(word), "{word} in {text}");
+            text.replacen(word, "", 1)
+        })
+    };
+    let lines =
+        ["            keep: until removed\n", "            keep: until 2027-02-01 00:00:00+00\n"];
+    let shown = text(marked.clone(), Detail::Full);
+    assert_eq!(without(shown, &lines), text(demo(), Detail::Full));
+    let keys = ["\"keep\":{\"until\":null},", "\"keep\":{\"until\":1801440000},"];
+    assert_eq!(without(json(marked, Detail::Full), &keys), json(demo(), Detail::Full));
 }
 
 #[test]

@@ -130,6 +130,11 @@ impl View<'_> {
             (backup.database.repo_key, human_size(repo.size), human_size(repo.delta));
         writeln!(f, "{PAD}repo{key}: backup set size: {size}, backup size: {delta}")?;
         backup.note.iter().try_for_each(|note| writeln!(f, "{PAD}note: {note}"))?;
+        if let Some(keep) = backup.keep {
+            let how_long =
+                keep.until.map_or("until removed".to_owned(), |end| format!("until {}", time(end)));
+            writeln!(f, "{PAD}keep: {how_long}")?;
+        }
         match self.detail {
             Detail::Set => set_details(f, backup),
             Detail::Full | Detail::Progress => {

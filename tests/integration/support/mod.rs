@@ -49,6 +49,7 @@ pub(crate) mod exit {
     pub(crate) const BACKUP_MISMATCH: i32 = 51;
     pub(crate) const FILE_MISSING: i32 = 55;
     pub(crate) const DB_CONNECT: i32 = 56;
+    pub(crate) const DB_QUERY: i32 = 57;
     pub(crate) const STOP: i32 = 62;
     pub(crate) const TERM: i32 = 63;
     pub(crate) const BACKUP_SET_INVALID: i32 = 75;

@@ -138,6 +138,21 @@ async fn annotations_that_changed_later_are_shown() {
 }
 
 #[tokio::test]
+async fn a_mark_is_shown_as_long_as_it_holds() {
+    use crate::repo::keep::{self, KeepMark};
+    let dir = tempfile::tempdir().unwrap();
+    let repos = [repo_with_stanza(&dir.path().join("repo"), 1).await];
+    publish(&repos[0], FULL, &[]).await;
+    let paths =
+        crate::repo::layout::BackupPaths::new(&stanza_name(), &FULL.parse().unwrap()).unwrap();
+    for (until, shown) in [(None, true), (Some(1), false), (Some(i64::MAX), true)] {
+        keep::write(&*repos[0].storage, &paths, Some(KeepMark { until })).await.unwrap();
+        let info = &show(&repos, &query(dir.path())).await[0];
+        assert_eq!(info.backup[0].keep.is_some(), shown, "{until:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_running_backup_is_shown_with_its_progress() {
     let dir = tempfile::tempdir().unwrap();
     let roots = [dir.path().join("1"), dir.path().join("2")];

@@ -1,0 +1,250 @@
+//! Whether a server is asked what changed since the prior backup. It is where its answer can be relied
+//! on; otherwise everything is sent and compared block by block, which is slower and as good.
+
+use super::cluster::Cluster;
+use crate::{
+    backup,
+    backup::{BLOCK_SIZE, source::BackupSource},
+    command::Result,
+    repo::manifest::{ChangeRecord, ChangesBy, Manifest, WalPosition},
+    types::{Lsn, TimeLine},
+};
+
+/// The first major version that has WAL summaries.
+const SUMMARIES_SINCE: u32 = 17;
+
+/// How it is found out what has changed since the prior backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ChangeDetection {
+    /// The server is asked, and sends nothing else.
+    Summaries,
+    /// Blocks are compared, because the server cannot do better.
+    Blocks,
+    /// Blocks are compared, because the server is not set up to do better.
+    NotSetUp {
+        /// What is missing.
+        reason: String,
+    },
+    /// Blocks are compared although the server is set up to do better.
+    Fallback {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ChangeDetection {
+    /// What is left to do after the server's incremental backup failed with `error`; `None` where any
+    /// backup would have.
+    pub(super) fn after(error: &backup::Error) -> Option<Self> {
+        error.is_about_incremental().then(|| Self::Fallback { reason: error.to_string() })
+    }
+
+    /// For the manifest.
+    pub(super) fn record(&self) -> ChangeRecord {
+        let (by, reason) = match self {
+            Self::Summaries => (ChangesBy::Summaries, None),
+            Self::Blocks => (ChangesBy::Blocks, None),
+            Self::NotSetUp { reason } | Self::Fallback { reason } => {
+                (ChangesBy::Blocks, Some(reason.clone()))
+            }
+        };
+        ChangeRecord { by, reason }
+    }
+
+    /// Says it in the log: what was to be expected quietly, what was not loudly.
+    pub(super) fn report(&self) {
+        match self {
+            Self::Summaries => tracing::info!("the server's WAL summaries say what has changed"),
+            Self::Blocks => {}
+            Self::NotSetUp { reason } => {
+                tracing::info!("all blocks are read and compared: {reason}");
+            }
+            Self::Fallback { reason } => {
+                tracing::warn!("all blocks are read and compared: {reason}");
+            }
+        }
+    }
+}
+
+/// What decides: the server as it is now, and the prior backup.
+struct Facts {
+    version_num: u32,
+    page_size: u32,
+    in_recovery: bool,
+    timeline: TimeLine,
+    enabled: bool,
+    earliest: Option<Lsn>,
+    up_since_us: i64,
+    prior_version_num: u32,
+    prior_start: WalPosition,
+    prior_stop: WalPosition,
+    prior_started_us: i64,
+}
+
+/// Decides how to find out what has changed since `prior`.
+pub(super) async fn decide(cluster: &Cluster, prior: &Manifest) -> Result<ChangeDetection> {
+    let server = cluster.source.facts();
+    if server.version_num / 10_000 < SUMMARIES_SINCE {
+        return Ok(ChangeDetection::Blocks);
+    }
+    let timeline = cluster.source.timeline();
+    let summaries = cluster.sql.summaries(timeline).await?;
+    Ok(judge(&Facts {
+        version_num: server.version_num,
+        page_size: server.page_size,
+        in_recovery: server.in_recovery,
+        timeline,
+        enabled: summaries.enabled,
+        earliest: summaries.earliest,
+        up_since_us: summaries.up_since_us,
+        prior_version_num: prior.cluster.version_num,
+        prior_start: prior.wal.start,
+        prior_stop: prior.wal.stop,
+        prior_started_us: prior.timestamp_us.start,
+    }))
+}
+
+fn judge(facts: &Facts) -> ChangeDetection {
+    if !facts.enabled {
+        let reason = "summarize_wal is off; with it on the server would read and send only what \
+                      has changed"
+            .to_owned();
+        return ChangeDetection::NotSetUp { reason };
+    }
+    match obstacle(facts) {
+        Some(reason) => ChangeDetection::Fallback { reason },
+        None => ChangeDetection::Summaries,
+    }
+}
+
+/// Why the server's answer cannot be had, or not be relied on.
+fn obstacle(facts: &Facts) -> Option<String> {
+    let Facts { prior_start: start, prior_stop: stop, timeline, .. } = facts;
+    if facts.page_size != BLOCK_SIZE {
+        return Some(format!("the server's pages have {} bytes", facts.page_size));
+    }
+    if let Some(fixed) = fixed_in(facts.version_num) {
+        return Some(format!(
+            "PostgreSQL {} can miss changes in its WAL summaries, {} does not",
+            shown(facts.version_num),
+            shown(fixed)
+        ));
+    }
+    // The summaries since the prior backup are as old as that: an update does not make them anew.
+    if fixed_in(facts.prior_version_num).is_some() {
+        return Some(format!(
+            "the WAL summaries since the prior backup are of PostgreSQL {}, which can miss changes",
+            shown(facts.prior_version_num)
+        ));
+    }
+    if let Some(other) = [start, stop].into_iter().find(|at| at.timeline != *timeline) {
+        return Some(format!(
+            "the prior backup is of timeline {}, the server is on timeline {timeline}",
+            other.timeline
+        ));
+    }
+    // The prior backup may be another server's. What this one ran before its last start is not known.
+    if facts.in_recovery && facts.up_since_us > facts.prior_started_us {
+        return Some(
+            "the standby was started after the prior backup, so its summaries may be of a version \
+             that can miss changes"
+                .to_owned(),
+        );
+    }
+    let earliest = facts.earliest.filter(|earliest| *earliest > start.lsn)?;
+    Some(format!(
+        "the oldest WAL summary of the server begins at {earliest}, the prior backup at {}",
+        start.lsn
+    ))
+}
+
+/// The minor version that can be relied on, where `version_num` cannot. Before it the summarizer misses
+/// visibility maps that are cleared, and may not get over the end of a timeline.
+fn fixed_in(version_num: u32) -> Option<u32> {
+    let fixed = match version_num / 10_000 {
+        17 => 170_011,
+        18 => 180_006,
+        _ => return None,
+    };
+    (version_num < fixed).then_some(fixed)
+}
+
+fn shown(version_num: u32) -> String {
+    format!("{}.{}", version_num / 10_000, version_num % 10_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(lsn: u64, timeline: u32) -> WalPosition {
+        WalPosition { lsn: Lsn(lsn), timeline: TimeLine(timeline) }
+    }
+
+    fn good() -> Facts {
+        Facts {
+            version_num: 170_011,
+            page_size: BLOCK_SIZE,
+            in_recovery: false,
+            timeline: TimeLine(2),
+            enabled: true,
+            earliest: Some(Lsn(100)),
+            up_since_us: 50,
+            prior_version_num: 170_011,
+            prior_start: at(100, 2),
+            prior_stop: at(200, 2),
+            prior_started_us: 60,
+        }
+    }
+
+    #[test]
+    fn a_server_that_can_be_relied_on_is_asked() {
+        assert_eq!(judge(&good()), ChangeDetection::Summaries);
+        let unseen = Facts { earliest: None, ..good() };
+        assert_eq!(judge(&unseen), ChangeDetection::Summaries);
+        let standby = Facts { in_recovery: true, ..good() };
+        assert_eq!(judge(&standby), ChangeDetection::Summaries);
+        for version_num in [180_006, 190_000] {
+            let newer = Facts { version_num, prior_version_num: version_num, ..good() };
+            assert_eq!(judge(&newer), ChangeDetection::Summaries);
+        }
+    }
+
+    #[test]
+    fn what_is_switched_off_is_no_surprise() {
+        let off = Facts { enabled: false, version_num: 170_001, ..good() };
+        assert!(matches!(judge(&off), ChangeDetection::NotSetUp { .. }));
+    }
+
+    #[test]
+    fn each_obstacle_has_its_reason() {
+        let of = |facts: Facts| match judge(&facts) {
+            ChangeDetection::Fallback { reason } => reason,
+            other => panic!("{other:?}"),
+        };
+        let reasons = [
+            of(Facts { page_size: 4096, ..good() }),
+            of(Facts { version_num: 170_010, ..good() }),
+            of(Facts { version_num: 180_005, ..good() }),
+            of(Facts { prior_version_num: 170_010, ..good() }),
+            of(Facts { timeline: TimeLine(3), ..good() }),
+            of(Facts { prior_start: at(100, 1), ..good() }),
+            of(Facts { in_recovery: true, up_since_us: 61, ..good() }),
+            of(Facts { earliest: Some(Lsn(101)), ..good() }),
+        ];
+        insta::assert_snapshot!(reasons.join("\n"));
+    }
+
+    #[test]
+    fn only_errors_about_the_incremental_backup_are_fallen_back_from() {
+        let path = crate::types::DataPath::new(b"base/5/1").unwrap();
+        let about =
+            crate::postgres::Error::IncrementalFile { path, reason: "it is odd".to_owned() };
+        let fallback = ChangeDetection::after(&about.into()).unwrap();
+        assert_eq!(fallback.record().by, ChangesBy::Blocks);
+        assert!(fallback.record().reason.unwrap().contains("base/5/1"));
+        assert!(ChangeDetection::after(&backup::Error::WorkerLost).is_none());
+        assert_eq!(ChangeDetection::Summaries.record().by, ChangesBy::Summaries);
+        assert_eq!(ChangeDetection::Blocks.record().reason, None);
+    }
+}

@@ -1,0 +1,43 @@
+//! Removes what was planned. What makes a backup goes before its data, dependents before what they
+//! depend on, WAL last: whatever moment this is cut short at, what is left is whole backups with their
+//! WAL, and objects that nobody sees and that the next expire removes.
+
+use super::removal::{ArchiveContent, ArchiveRemoval, Removal};
+use crate::{
+    command::Result,
+    storage::{ObjectPath, Storage},
+};
+
+/// How many objects are deleted with one call.
+const BATCH: usize = 1000;
+
+pub(super) async fn execute(storage: &dyn Storage, removal: &Removal) -> Result<()> {
+    let directories = || removal.backups.iter().chain(&removal.left_overs);
+    for directory in directories() {
+        storage.delete(&directory.head).await?;
+    }
+    for directory in directories() {
+        delete(storage, &directory.data).await?;
+    }
+    for archive in &removal.archives {
+        remove_wal(storage, archive).await?;
+    }
+    Ok(())
+}
+
+async fn remove_wal(storage: &dyn Storage, archive: &ArchiveRemoval) -> Result<()> {
+    match &archive.content {
+        ArchiveContent::Everything(paths) => delete(storage, paths).await,
+        ArchiveContent::Files(files) => {
+            let paths: Vec<ObjectPath> = files.iter().map(|file| file.path.clone()).collect();
+            delete(storage, &paths).await
+        }
+    }
+}
+
+async fn delete(storage: &dyn Storage, paths: &[ObjectPath]) -> Result<()> {
+    for batch in paths.chunks(BATCH) {
+        storage.delete(batch).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Reads what a plan is made from: the backups with their marks, what has no manifest, the archives.
+
+use std::collections::BTreeSet;
+
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
+use tokio::task::JoinSet;
+
+use crate::{
+    command::{Error, Result, context::Repo},
+    repo::{
+        self, archive, backup_list, keep,
+        layout::{self, BackupPaths, MANIFEST},
+        manifest::Manifest,
+        retention::{BackupFacts, ExpirePlan, GRACE_SECONDS, Inventory, Unpublished},
+        stanza::StanzaHistory,
+        started::Started,
+    },
+    storage::{Entry, EntryKind, Storage},
+    types::{BackupLabel, Failure, StanzaName},
+};
+
+/// How many marks are read at a time.
+const READING_MAX: usize = 16;
+
+/// What is known of this host: enough to tell that a backup that began here has ended.
+pub(super) struct Here {
+    host: String,
+}
+
+impl Here {
+    /// This host, where this process holds the lock of a backup.
+    pub(super) fn locked() -> Self {
+        Self { host: rustix::system::uname().nodename().to_string_lossy().into_owned() }
+    }
+
+    /// Whether the process of that notice is gone. The lock alone does not prove it: another
+    /// container may have this host's name, or another configuration another lock-path.
+    fn is_gone(&self, notice: &Started) -> bool {
+        let pid = i32::try_from(notice.process).ok().and_then(Pid::from_raw);
+        notice.host == self.host
+            && pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+    }
+}
+
+/// Reads it all; `None` where a backup was published meanwhile, so that it must be read again.
+pub(super) async fn gather(
+    repo: &Repo,
+    stanza: &StanzaName,
+    here: &Here,
+) -> Result<Option<Inventory>> {
+    let storage = &*repo.storage;
+    let current = StanzaHistory::read(storage, stanza).await?.current().archive_id();
+    let directories = directories(storage, stanza).await?;
+    let mut manifests = Vec::with_capacity(directories.len());
+    for (label, manifest) in backup_list::list(&repo.storage, stanza).await? {
+        manifests.push(manifest.map_err(|error| unreadable(&label, error))?);
+    }
+    let published: BTreeSet<BackupLabel> = manifests.iter().map(|m| m.label.clone()).collect();
+    let backups = with_marks(repo, manifests).await?;
+    let mut unpublished = Vec::new();
+    for (label, modified) in directories {
+        if published.contains(&label) {
+            continue;
+        }
+        match look_into(storage, stanza, label, modified, here).await? {
+            Some(found) => unpublished.push(found),
+            None => return Ok(None),
+        }
+    }
+    let archives = archive::archive_ids(storage, stanza).await?;
+    Ok(Some(Inventory { backups, unpublished, archives, current }))
+}
+
+/// The directories of backups, and when they were last changed.
+async fn directories(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+) -> Result<Vec<(BackupLabel, Option<i64>)>> {
+    let root = layout::backup_directory(stanza)?;
+    let entries = storage.list(&root, false).await?;
+    let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
+    let labelled = |entry: &Entry| Some((entry.path.file_name().parse().ok()?, entry.modified));
+    Ok(directories.filter_map(labelled).collect())
+}
+
+/// Why nothing is expired: who knows what the unreadable backup needs, or who needs it.
+fn unreadable(label: &BackupLabel, error: repo::Error) -> Error {
+    Error::Check {
+        what: format!("nothing is expired, because backup {label} cannot be read: {error}"),
+        code: error.code(),
+        hint: "other backups may build on it; bring its manifest back from a copy, or, if it is lost, \
+               remove its directory"
+            .to_owned(),
+    }
+}
+
+/// The backups with their marks, oldest first.
+async fn with_marks(repo: &Repo, manifests: Vec<Manifest>) -> Result<Vec<BackupFacts>> {
+    let (mut waiting, mut reading) = (manifests.into_iter(), JoinSet::new());
+    let mut backups = Vec::new();
+    loop {
+        while reading.len() < READING_MAX
+            && let Some(manifest) = waiting.next()
+        {
+            let storage = repo.storage.clone();
+            reading.spawn(async move { with_mark(&*storage, &manifest).await });
+        }
+        match reading.join_next().await {
+            None => break,
+            Some(read) => backups.push(read.map_err(std::io::Error::other)??),
+        }
+    }
+    backups.sort_by(|a, b| a.label.cmp(&b.label));
+    Ok(backups)
+}
+
+async fn with_mark(storage: &dyn Storage, manifest: &Manifest) -> Result<BackupFacts> {
+    let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
+    let mark = keep::read(storage, &paths).await;
+    Ok(BackupFacts::new(manifest, mark.map_err(|error| unreadable(&manifest.label, error))?))
+}
+
+/// What a directory without manifest holds; `None` where there is a manifest by now.
+async fn look_into(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+    label: BackupLabel,
+    modified: Option<i64>,
+    here: &Here,
+) -> Result<Option<Unpublished>> {
+    let paths = BackupPaths::new(stanza, &label)?;
+    let entries = storage.list(paths.directory(), true).await?;
+    let objects = || entries.iter().filter(|entry| matches!(entry.kind, EntryKind::Object { .. }));
+    if objects().any(|entry| entry.path.file_name() == MANIFEST) {
+        return Ok(None);
+    }
+    let newest = match objects().next() {
+        None => modified,
+        Some(_) => objects().map(|entry| entry.modified).max().flatten(),
+    };
+    let started = match Started::read(storage, &paths).await {
+        Ok(notice) => Some(notice),
+        Err(error) if error.is_not_found() => None,
+        Err(error) if is_old(newest) => {
+            tracing::warn!("the notice of an interrupted backup cannot be read: {error}");
+            None
+        }
+        Err(error) => return Err(unreadable(&label, error)),
+    };
+    let is_abandoned = started.as_ref().is_some_and(|notice| here.is_gone(notice));
+    Ok(Some(Unpublished { label, started, newest, is_abandoned }))
+}
+
+fn is_old(newest: Option<i64>) -> bool {
+    let now = jiff::Timestamp::now().as_second();
+    newest.is_some_and(|newest| now.saturating_sub(newest) >= GRACE_SECONDS)
+}
+
+/// Looks once more, right before anything is removed: no backup has begun, and none of those that go
+/// was marked or, as a left-over, published.
+pub(super) async fn is_unchanged(
+    repo: &Repo,
+    stanza: &StanzaName,
+    inventory: &Inventory,
+    plan: &ExpirePlan,
+) -> Result<bool> {
+    let storage = &*repo.storage;
+    for label in &plan.backups {
+        let known = inventory.backups.iter().find(|b| b.label == *label).and_then(|b| b.mark);
+        let paths = BackupPaths::new(stanza, label)?;
+        if keep::read(storage, &paths).await.map_err(|e| unreadable(label, e))? != known {
+            return Ok(false);
+        }
+    }
+    for label in &plan.left_overs {
+        let manifest = BackupPaths::new(stanza, label)?.manifest()?;
+        match storage.stat(&manifest).await {
+            Err(error) if error.is_not_found() => {}
+            other => return other.map(|_| false).map_err(Error::from),
+        }
+    }
+    let known = inventory.backups.iter().map(|backup| &backup.label);
+    let known: BTreeSet<_> = known.chain(inventory.unpublished.iter().map(|u| &u.label)).collect();
+    let directories = directories(storage, stanza).await?;
+    Ok(directories.iter().all(|(label, _)| known.contains(label)))
+}

@@ -1,0 +1,274 @@
+use std::path::Path;
+
+use super::*;
+use crate::{
+    command::testing::{manifest, repo_with_stanza, stanza_name},
+    repo::{
+        keep::{self, KeepMark},
+        layout::BackupPaths,
+        started::Started,
+    },
+    storage::{
+        ErrorKind, ObjectPath,
+        fault::{Fault, FaultyStorage, Operation, Rule},
+    },
+};
+
+/// Labels of two chains.
+const OLD: [&str; 3] =
+    ["20260101-000000F", "20260101-000000F_20260102-000000D", "20260101-000000F_20260103-000000I"];
+const NEW: &str = "20260201-000000F";
+const DIGEST: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
+
+fn settings(full: u32) -> Settings {
+    Settings { full: Some(full), ..Settings::default() }
+}
+
+async fn put(repo: &Repo, path: &str) {
+    let path = ObjectPath::new(path.to_owned()).unwrap();
+    repo.storage.put(&path, "x".into()).await.unwrap();
+}
+
+/// Publishes a backup that starts at the segment of that number, with some data.
+async fn publish(repo: &Repo, label: &str, references: &[&str], segment: u32) {
+    let mut manifest = manifest(label, references);
+    manifest.wal.start.lsn = format!("0/{:X}000028", segment).parse().unwrap();
+    manifest.wal.stop.lsn = format!("0/{:X}000100", segment + 1).parse().unwrap();
+    put(repo, &format!("backup/demo/{label}/bundle/00000001")).await;
+    put(repo, &format!("backup/demo/{label}/files")).await;
+    manifest.publish(&*repo.storage).await.unwrap();
+}
+
+async fn archive(repo: &Repo, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        let name = format!("000000010000000000{number:06X}-{DIGEST}.zst");
+        put(repo, &format!("archive/demo/15-1/0000000100000000/{name}")).await;
+    }
+}
+
+/// A repository with two chains and their WAL.
+async fn with_two_chains(root: &Path) -> Repo {
+    let repo = repo_with_stanza(root, 1).await;
+    publish(&repo, OLD[0], &[], 4).await;
+    publish(&repo, OLD[1], &[OLD[0]], 6).await;
+    publish(&repo, OLD[2], &[OLD[0], OLD[1]], 8).await;
+    publish(&repo, NEW, &[], 10).await;
+    archive(&repo, 1..14).await;
+    put(&repo, &format!("archive/demo/15-1/00000002.history-{DIGEST}.zst")).await;
+    repo
+}
+
+async fn run_expire(repo: &Repo, settings: Settings, scope: Scope) -> Result<()> {
+    expire(&Task { repo, stanza: &stanza_name(), settings, scope }).await
+}
+
+/// The names of the objects below a directory.
+async fn names(repo: &Repo, directory: &str) -> Vec<String> {
+    let directory = match directory {
+        "" => ObjectPath::root(),
+        path => ObjectPath::new(path.to_owned()).unwrap(),
+    };
+    let entries = repo.storage.list(&directory, true).await.unwrap();
+    let objects = entries.iter().filter(|e| e.kind != crate::storage::EntryKind::Directory);
+    objects.map(|entry| entry.path.as_str().to_owned()).collect()
+}
+
+async fn labels(repo: &Repo) -> Vec<String> {
+    let listed = crate::repo::backup_list::manifests(&repo.storage, &stanza_name()).await.unwrap();
+    listed.iter().map(|manifest| manifest.label.to_string()).collect()
+}
+
+/// The same repository, where an operation fails as `when` says.
+fn faulty(repo: &Repo, when: impl Fn(Rule) -> Rule, operation: Operation) -> Repo {
+    let storage = FaultyStorage::new(repo.storage.clone());
+    storage.add(when(Rule::always(operation, Fault::Fail(ErrorKind::Denied))));
+    Repo { key: repo.key, storage: std::sync::Arc::new(storage) }
+}
+
+fn age(root: &Path, label: &str) {
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 3600);
+    let mut todo = vec![root.join("backup/demo").join(label)];
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            todo.extend(path.read_dir().unwrap().map(|entry| entry.unwrap().path()));
+        }
+        std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_chain_goes_with_its_wal_and_nothing_is_left_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    run_expire(&repo, settings(1), Scope::Retention).await.unwrap();
+    assert_eq!(labels(&repo).await, [NEW]);
+    let directories: Vec<_> = dir.path().join("backup/demo").read_dir().unwrap().collect();
+    assert_eq!(directories.len(), 1, "{directories:?}");
+    let archived = names(&repo, "archive").await;
+    assert_eq!(archived.len(), 5, "four segments and the timeline history: {archived:?}");
+    assert!(archived.iter().all(|name| !name.contains("000000000000000009-")));
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_goes_and_removes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let before = names(&repo, "").await;
+    let mut out = Vec::new();
+    let task = Task {
+        repo: &repo,
+        stanza: &stanza_name(),
+        settings: settings(1),
+        scope: Scope::Retention,
+    };
+    show(&task, &mut out).await.unwrap();
+    assert_eq!(names(&repo, "").await, before);
+    let text = String::from_utf8(out).unwrap();
+    let expected = format!(
+        "repo1: expire incr backup {}, 1.9KB\n\
+         repo1: expire diff backup {}, 1.9KB\n\
+         repo1: expire full backup {}, 1.8KB\n\
+         repo1: 15-1 remove archive, start = 000000010000000000000001, stop = 000000010000000000000009, 9 segments\n\
+         repo1: keep backup {NEW}: retention, last backup without page errors\n",
+        OLD[2], OLD[1], OLD[0]
+    );
+    let sizes = regex::Regex::new(r"[\d.]+ ?[KMG]?i?B").unwrap();
+    assert_eq!(sizes.replace_all(&text, "SIZE"), sizes.replace_all(&expected, "SIZE"));
+}
+
+#[tokio::test]
+async fn an_unreadable_manifest_or_mark_stops_it_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let file = dir.path().join("backup/demo").join(OLD[1]).join("manifest");
+    let intact = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &intact[..intact.len() - 1]).unwrap();
+    let before = names(&repo, "").await;
+    for scope in [Scope::Retention, Scope::Oldest, Scope::Set(NEW.parse().unwrap())] {
+        let error = run_expire(&repo, settings(1), scope).await.unwrap_err();
+        assert!(error.to_string().contains(OLD[1]), "{error}");
+        assert_eq!(names(&repo, "").await, before);
+    }
+    std::fs::write(&file, &intact).unwrap();
+    let paths = BackupPaths::new(&stanza_name(), &OLD[0].parse().unwrap()).unwrap();
+    keep::write(&*repo.storage, &paths, Some(KeepMark { until: None })).await.unwrap();
+    std::fs::write(dir.path().join("backup/demo").join(OLD[0]).join("keep/00000001"), "x").unwrap();
+    let error = run_expire(&repo, settings(1), Scope::Retention).await.unwrap_err();
+    assert!(error.to_string().contains(OLD[0]), "{error}");
+    assert_eq!(names(&repo, "").await.len(), before.len() + 1);
+}
+
+#[tokio::test]
+async fn a_failed_listing_removes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let before = names(&repo, "").await;
+    for nth in 0.. {
+        let faulty = faulty(&repo, |rule| rule.at(nth, 1), Operation::List);
+        match run_expire(&faulty, settings(1), Scope::Retention).await {
+            Err(_) => assert_eq!(names(&repo, "").await, before, "listing {nth}"),
+            Ok(()) => {
+                assert!(nth > 5, "{nth}");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_interrupted_backup_left_goes_after_a_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let label = "20260301-000000F";
+    put(&repo, &format!("backup/demo/{label}/bundle/00000001")).await;
+    run_expire(&repo, settings(9), Scope::Retention).await.unwrap();
+    assert_eq!(names(&repo, &format!("backup/demo/{label}")).await.len(), 1);
+    age(dir.path(), label);
+    run_expire(&repo, settings(9), Scope::Retention).await.unwrap();
+    assert!(!dir.path().join("backup/demo").join(label).exists());
+    assert_eq!(labels(&repo).await.len(), 4);
+}
+
+#[tokio::test]
+async fn what_a_dead_process_of_this_host_left_goes_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let begin = async |label: &str, host: &str, process| {
+        let paths = BackupPaths::new(&stanza_name(), &label.parse().unwrap()).unwrap();
+        let time = Timestamp::now().as_second();
+        let notice = Started { host: host.to_owned(), process, time, references: Vec::new() };
+        notice.write(&*repo.storage, &paths).await.unwrap();
+    };
+    // The greatest process number there is, which no process has.
+    begin("20260301-000000F", &host, i32::MAX as u32).await;
+    begin("20260302-000000F", &host, std::process::id()).await;
+    begin("20260303-000000F", "elsewhere", i32::MAX as u32).await;
+    run_expire(&repo, settings(9), Scope::Retention).await.unwrap();
+    let left = names(&repo, "backup/demo").await;
+    let notices: Vec<&str> = left.iter().filter_map(|name| name.strip_suffix("/started")).collect();
+    assert_eq!(notices, ["backup/demo/20260302-000000F", "backup/demo/20260303-000000F"]);
+}
+
+#[tokio::test]
+async fn whatever_moment_it_is_cut_short_at_no_chain_is_broken_and_the_next_one_ends_it() {
+    for deletes in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = with_two_chains(dir.path()).await;
+        let faulty = faulty(&repo, |rule| rule.at(deletes, u32::MAX), Operation::Delete);
+        let ended = run_expire(&faulty, settings(1), Scope::Retention).await.is_ok();
+        let left =
+            crate::repo::backup_list::manifests(&repo.storage, &stanza_name()).await.unwrap();
+        for manifest in &left {
+            assert!(
+                manifest.references.iter().all(|needed| left.iter().any(|m| m.label == *needed))
+            );
+            let segment = format!("{}-", manifest.wal_start());
+            assert!(names(&repo, "archive").await.iter().any(|name| name.contains(&segment)));
+        }
+        for label in OLD {
+            if dir.path().join("backup/demo").join(label).exists() {
+                age(dir.path(), label);
+            }
+        }
+        run_expire(&repo, settings(1), Scope::Retention).await.unwrap();
+        assert_eq!(labels(&repo).await, [NEW]);
+        assert_eq!(dir.path().join("backup/demo").read_dir().unwrap().count(), 1, "{deletes}");
+        assert_eq!(names(&repo, "archive").await.len(), 5);
+        if ended {
+            assert!(deletes > 5);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_marked_backup_stays_until_the_mark_is_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let paths = BackupPaths::new(&stanza_name(), &OLD[1].parse().unwrap()).unwrap();
+    keep::write(&*repo.storage, &paths, Some(KeepMark { until: None })).await.unwrap();
+    run_expire(&repo, settings(1), Scope::Retention).await.unwrap();
+    assert_eq!(labels(&repo).await, [OLD[0], OLD[1], NEW]);
+    let set = Scope::Set(OLD[0].parse().unwrap());
+    let error = run_expire(&repo, settings(1), set.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("marked"), "{error}");
+    keep::write(&*repo.storage, &paths, None).await.unwrap();
+    run_expire(&repo, settings(9), set).await.unwrap();
+    assert_eq!(labels(&repo).await, [NEW]);
+}
+
+#[test]
+fn several_repositories_end_in_one_error() {
+    let missing = || Error::Retention(retention::Error::Missing(NEW.parse().unwrap()));
+    let other = || Error::NotACommand;
+    let set: BackupLabel = NEW.parse().unwrap();
+    let code = |failed, repos, set| finish(failed, repos, set).map_err(|e: Error| e.code());
+    assert_eq!(code(Vec::new(), 2, None), Ok(0));
+    assert_eq!(code(vec![(1, missing())], 2, Some(&set)), Ok(0));
+    assert_eq!(code(vec![(1, missing())], 1, Some(&set)), Err(ErrorCode::BackupSetInvalid));
+    let both = vec![(1, missing()), (2, missing())];
+    assert_eq!(code(both, 2, Some(&set)), Err(ErrorCode::BackupSetInvalid));
+    assert_eq!(code(vec![(1, other())], 2, None), Err(ErrorCode::Assert));
+    assert_eq!(code(vec![(1, other()), (2, other())], 2, None), Err(ErrorCode::Command));
+}

@@ -1,0 +1,44 @@
+//! The objects of the archive, directory by directory, for who decides which of them go.
+
+use super::{Error, StoredWal, WalArchive, layout};
+use crate::{
+    storage::{EntryKind, ObjectPath, Storage},
+    types::{ArchiveId, StanzaName},
+};
+
+/// The archives of a stanza, by their directories. Directories with other names are none.
+pub async fn archive_ids(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+) -> Result<Vec<ArchiveId>, Error> {
+    let entries = storage.list(&layout::archive_directory(stanza)?, false).await?;
+    let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
+    Ok(directories.filter_map(|entry| entry.path.file_name().parse().ok()).collect())
+}
+
+impl WalArchive {
+    /// The names of the directories directly below the archive's own, in order.
+    pub async fn directory_names(&self) -> Result<Vec<String>, Error> {
+        let entries = self.storage.list(&self.directory, false).await?;
+        let directories = entries.into_iter().filter(|entry| entry.kind == EntryKind::Directory);
+        Ok(directories.map(|entry| entry.path.file_name().to_owned()).collect())
+    }
+
+    /// The files of the archive in one of its directories, in the order of their names. Objects
+    /// whose names are none of the archive's are left out.
+    pub async fn stored_in(&self, directory: &str) -> Result<Vec<StoredWal>, Error> {
+        let entries = self.storage.list(&self.directory.join(directory)?, false).await?;
+        let stored = entries.iter().filter_map(|entry| match entry.kind {
+            EntryKind::Object { size } => StoredWal::parse(&entry.path, size),
+            EntryKind::Directory => None,
+        });
+        Ok(stored.collect())
+    }
+
+    /// Every object of the archive, whatever its name.
+    pub async fn all_objects(&self) -> Result<Vec<ObjectPath>, Error> {
+        let entries = self.storage.list(&self.directory, true).await?;
+        let objects = entries.into_iter().filter(|e| matches!(e.kind, EntryKind::Object { .. }));
+        Ok(objects.map(|entry| entry.path).collect())
+    }
+}

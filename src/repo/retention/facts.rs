@@ -1,0 +1,119 @@
+//! What is known of the backups that a plan is made for.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    repo::{keep::KeepMark, manifest::Manifest, started::Started},
+    types::{ArchiveId, BackupLabel, BackupType, WalSegment, WalSegmentSize},
+};
+
+/// So long after its last sign of life a backup without manifest may still be in progress.
+pub const GRACE_SECONDS: i64 = 24 * 60 * 60;
+
+/// A backup that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupFacts {
+    /// The label.
+    pub label: BackupLabel,
+    /// All backups that a restore of this one reads.
+    pub needs: BTreeSet<BackupLabel>,
+    /// Where its WAL is.
+    pub archive_id: ArchiveId,
+    /// The size of its WAL segments.
+    pub segment_size: WalSegmentSize,
+    /// The first segment it needs to become consistent.
+    pub wal_start: WalSegment,
+    /// The last segment it needs to become consistent.
+    pub wal_stop: WalSegment,
+    /// When it ended, seconds since 1970.
+    pub stopped: i64,
+    /// Whether damaged pages were found while it was made.
+    pub has_page_errors: bool,
+    /// Its keep mark, also where the time of that has passed.
+    pub mark: Option<KeepMark>,
+}
+
+impl BackupFacts {
+    /// The facts of a backup from its manifest and mark.
+    pub fn new(manifest: &Manifest, mark: Option<KeepMark>) -> Self {
+        let mut needs: BTreeSet<_> = manifest.references.iter().cloned().collect();
+        needs.extend(manifest.prior.clone());
+        needs.extend(full_of(&manifest.label));
+        Self {
+            label: manifest.label.clone(),
+            needs,
+            archive_id: manifest.archive_id(),
+            segment_size: manifest.cluster.wal_segment_size,
+            wal_start: manifest.wal_start(),
+            wal_stop: manifest.wal_stop(),
+            stopped: manifest.timestamp().stop,
+            has_page_errors: !manifest.page_errors.is_empty(),
+            mark,
+        }
+    }
+
+    /// The type.
+    pub fn kind(&self) -> BackupType {
+        self.label.kind()
+    }
+
+    /// Whether a mark keeps it at `now`.
+    pub fn is_marked(&self, now: i64) -> bool {
+        self.mark.is_some_and(|mark| mark.holds(now))
+    }
+}
+
+/// The full backup that the label of another one names.
+pub(super) fn full_of(label: &BackupLabel) -> Option<BackupLabel> {
+    match label.kind() {
+        BackupType::Full => None,
+        BackupType::Diff | BackupType::Incr => label.full_label().parse().ok(),
+    }
+}
+
+/// A directory of a backup without manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpublished {
+    /// The label.
+    pub label: BackupLabel,
+    /// The notice of the backup that began it, where there is one.
+    pub started: Option<Started>,
+    /// When its newest object was made, or, where there is none, the directory; seconds since 1970.
+    pub newest: Option<i64>,
+    /// Whether the process that began it is proven to be gone.
+    pub is_abandoned: bool,
+}
+
+/// A backup that runs, as far as can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InProgress {
+    /// The label it will have.
+    pub label: BackupLabel,
+    /// What it builds on, where its notice says so.
+    pub references: Option<Vec<BackupLabel>>,
+}
+
+/// What a directory without manifest is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnpublishedState {
+    /// A backup that runs, or may.
+    InProgress(InProgress),
+    /// What a backup, or an expire, that was cut short left.
+    LeftOver,
+}
+
+impl Unpublished {
+    /// Decides by its last sign of life. Times in the future, of a clock that is ahead, are signs of life.
+    pub fn state(&self, now: i64) -> UnpublishedState {
+        let started = self.started.as_ref();
+        let sign_of_life = started.map(|notice| notice.time).max(self.newest);
+        let is_fresh = sign_of_life.is_none_or(|time| now.saturating_sub(time) < GRACE_SECONDS);
+        match is_fresh && !self.is_abandoned {
+            true => UnpublishedState::InProgress(InProgress {
+                label: self.label.clone(),
+                references: started.map(|notice| notice.references.clone()),
+            }),
+            false => UnpublishedState::LeftOver,
+        }
+    }
+}

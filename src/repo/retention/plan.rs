@@ -1,0 +1,242 @@
+//! The plan of an expire: what goes, in which order, and why the rest stays.
+
+use std::{collections::BTreeSet, fmt};
+
+use jiff::tz::TimeZone;
+
+use super::{
+    BackupFacts, Error, InProgress, Scope, Settings, Unpublished, UnpublishedState,
+    chosen::{Choice, Chosen, newest_clean, with_dependents},
+    families::held,
+    wal::{ArchiveRule, WalFacts, archive_rules},
+};
+use crate::types::{ArchiveId, BackupLabel, BackupType};
+
+/// What a stanza has in a repository, from one listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// The backups that exist.
+    pub backups: Vec<BackupFacts>,
+    /// The directories of backups without manifest.
+    pub unpublished: Vec<Unpublished>,
+    /// The directories of the archive.
+    pub archives: Vec<ArchiveId>,
+    /// The archive of the cluster that the stanza is now.
+    pub current: ArchiveId,
+}
+
+/// What is to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpirePlan {
+    /// Backups, newest first: what depends goes before what it depends on.
+    pub backups: Vec<BackupLabel>,
+    /// Left-overs of what was cut short.
+    pub left_overs: Vec<BackupLabel>,
+    /// What stays of each archive.
+    pub archives: Vec<(ArchiveId, ArchiveRule)>,
+    /// The backups that stay, oldest first.
+    pub kept: Vec<Kept>,
+    /// Backups in progress, which are left alone.
+    pub in_progress: Vec<InProgress>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// A backup that stays, and the reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The backup.
+    pub label: BackupLabel,
+    /// At least one reason.
+    pub why: Vec<Why>,
+}
+
+/// Why a backup stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// `-full` and `-diff` keep it.
+    Retention,
+    /// The last full of a day.
+    Daily,
+    /// The last full of a week.
+    Weekly,
+    /// The last full of a month.
+    Monthly,
+    /// The last full of a year.
+    Yearly,
+    /// It is marked.
+    Marked,
+    /// A backup in progress builds on it.
+    InUse(BackupLabel),
+    /// All newer ones have page errors.
+    LastWithoutPageErrors,
+    /// A backup that stays needs it.
+    NeededBy(BackupLabel),
+    /// Its full is missing, so no rule decides about it.
+    WithoutFull,
+    /// It is not what was asked to be expired.
+    NotAsked,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retention => f.write_str("retention"),
+            Self::Daily => f.write_str("last full of a day"),
+            Self::Weekly => f.write_str("last full of a week"),
+            Self::Monthly => f.write_str("last full of a month"),
+            Self::Yearly => f.write_str("last full of a year"),
+            Self::Marked => f.write_str("marked to be kept"),
+            Self::InUse(label) => write!(f, "backup {label} in progress builds on it"),
+            Self::LastWithoutPageErrors => f.write_str("last backup without page errors"),
+            Self::NeededBy(label) => write!(f, "needed by {label}"),
+            Self::WithoutFull => f.write_str("its full backup is missing"),
+            Self::NotAsked => f.write_str("not asked for"),
+        }
+    }
+}
+
+/// Makes the plan. `now` is in seconds since 1970; `zone` says when a day begins.
+pub fn plan(
+    inventory: &Inventory,
+    settings: &Settings,
+    scope: &Scope,
+    now: i64,
+    zone: &TimeZone,
+) -> Result<ExpirePlan, Error> {
+    let mut backups = inventory.backups.clone();
+    backups.sort_by(|a, b| a.label.cmp(&b.label));
+    let (in_progress, left_overs) = divide(&inventory.unpublished, now);
+    let held = held(&backups, now);
+    let choice =
+        Choice { backups: &backups, held: &held, in_progress: &in_progress, settings, now, zone };
+    let chosen = choose(&choice, scope)?;
+    let (remaining, expired): (Vec<_>, Vec<_>) =
+        backups.iter().cloned().partition(|backup| chosen.contains_key(&backup.label));
+    let archives = archive_rules(&WalFacts {
+        all: &backups,
+        remaining: &remaining,
+        held: &held,
+        in_progress: &in_progress,
+        inventory,
+        settings,
+        scope,
+        now,
+        zone,
+    });
+    let warnings = warnings(&backups, &remaining, &chosen, settings, scope);
+    Ok(ExpirePlan {
+        backups: expired.into_iter().rev().map(|backup| backup.label).collect(),
+        left_overs: if *scope == Scope::Retention { left_overs } else { Vec::new() },
+        archives,
+        kept: chosen.into_iter().map(|(label, why)| Kept { label, why }).collect(),
+        in_progress,
+        warnings,
+    })
+}
+
+/// The directories without manifest: backups in progress, and left-overs.
+fn divide(unpublished: &[Unpublished], now: i64) -> (Vec<InProgress>, Vec<BackupLabel>) {
+    let (mut in_progress, mut left_overs) = (Vec::new(), Vec::new());
+    for directory in unpublished {
+        match directory.state(now) {
+            UnpublishedState::InProgress(building) => in_progress.push(building),
+            UnpublishedState::LeftOver => left_overs.push(directory.label.clone()),
+        }
+    }
+    (in_progress, left_overs)
+}
+
+fn choose(choice: &Choice<'_>, scope: &Scope) -> Result<Chosen, Error> {
+    let expired = match scope {
+        Scope::Retention => return Ok(choice.by_settings()),
+        Scope::WalBefore(_) => BTreeSet::new(),
+        Scope::Set(label) => expired_set(choice, label)?,
+        Scope::Oldest => expired_set(choice, &oldest(choice)?)?,
+    };
+    let stays = choice.backups.iter().filter(|backup| !expired.contains(&backup.label));
+    Ok(stays.map(|backup| (backup.label.clone(), vec![Why::NotAsked])).collect())
+}
+
+/// What goes with `label`, where that may be expired at all.
+fn expired_set(choice: &Choice<'_>, label: &BackupLabel) -> Result<BTreeSet<BackupLabel>, Error> {
+    if !choice.backups.iter().any(|backup| backup.label == *label) {
+        return Err(Error::Missing(label.clone()));
+    }
+    let expired = with_dependents(choice.backups, label);
+    let in_it = |backup: &&BackupFacts| expired.contains(&backup.label);
+    let fulls = |backup: &&BackupFacts| backup.kind() == BackupType::Full;
+    if let Some(marked) = choice.backups.iter().filter(in_it).find(|b| b.is_marked(choice.now)) {
+        return Err(Error::Marked { label: label.clone(), marked: marked.label.clone() });
+    }
+    for building in choice.in_progress {
+        let one = Choice { in_progress: std::slice::from_ref(building), ..*choice };
+        if one.in_use().iter().any(|(used, _)| expired.contains(used)) {
+            let building = building.label.clone();
+            return Err(Error::InUse { label: label.clone(), building });
+        }
+    }
+    let mut left = choice.backups.iter().filter(fulls).filter(|backup| !in_it(backup));
+    match label.kind() == BackupType::Full && left.next().is_none() {
+        true => Err(Error::LastFull(label.clone())),
+        false => Ok(expired),
+    }
+}
+
+/// The oldest full that no mark holds and that is not the newest.
+fn oldest(choice: &Choice<'_>) -> Result<BackupLabel, Error> {
+    let fulls: Vec<_> = choice.backups.iter().filter(|b| b.kind() == BackupType::Full).collect();
+    let Some((_, older)) = fulls.split_last() else { return Err(Error::NoFull) };
+    let free = older.iter().find(|full| !choice.held.contains(&full.label));
+    free.map(|full| full.label.clone()).ok_or(Error::NoFull)
+}
+
+fn warnings(
+    backups: &[BackupFacts],
+    remaining: &[BackupFacts],
+    chosen: &Chosen,
+    settings: &Settings,
+    scope: &Scope,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (label, why) in chosen {
+        if why.contains(&Why::WithoutFull) {
+            warnings.push(format!(
+                "backup {label} is kept, but its full backup is missing: it cannot be restored"
+            ));
+        }
+        if why[..] == [Why::LastWithoutPageErrors] {
+            warnings.push(format!(
+                "backup {label} is kept, with the WAL from it on: all newer ones have page errors"
+            ));
+        }
+    }
+    if *scope != Scope::Retention {
+        warnings.extend(asked_warnings(backups, remaining));
+    } else if settings.full.is_none() && !settings.calendar.is_set() {
+        warnings.push(
+            "no retention option says which full backups may go, so the repository may run out of \
+             space; retention-full=9999999 keeps all without this warning"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+/// What is lost by an expire that was asked for whatever retention says.
+fn asked_warnings(backups: &[BackupFacts], remaining: &[BackupFacts]) -> Vec<String> {
+    let is_gone = |backup: &BackupFacts| !remaining.iter().any(|left| left.label == backup.label);
+    let mut warnings = Vec::new();
+    if let Some(newest) = backups.last().filter(|newest| is_gone(newest)) {
+        warnings.push(format!(
+            "expiring latest backup {}: the ability to perform point-in-time-recovery may be affected",
+            newest.label
+        ));
+    }
+    if let Some(clean) = newest_clean(backups).filter(|clean| is_gone(clean))
+        && newest_clean(remaining).is_none()
+    {
+        warnings.push(format!("expiring {}: no backup without page errors is left", clean.label));
+    }
+    warnings
+}

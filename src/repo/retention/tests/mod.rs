@@ -1,0 +1,5 @@
+mod archives;
+mod backups;
+
+mod properties;
+mod support;
