@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::{
     Error, Result,
     context::{self, Repo},
+    expire,
     signal::Signals,
 };
 use crate::{
@@ -52,13 +53,14 @@ async fn verify_all(
     stanza: &StanzaName,
     repos: &[Repo],
 ) -> Vec<Verified> {
-    let options = Options {
-        set: config.set.clone(),
-        threads: config.process_max.max(1),
-        claims_max: Options::CLAIMS_MAX,
-    };
     let mut verified = Vec::with_capacity(repos.len());
     for repo in repos {
+        let options = Options {
+            set: config.set.clone(),
+            retention: expire::settings(config, repo),
+            threads: config.process_max.max(1),
+            claims_max: Options::CLAIMS_MAX,
+        };
         let progress = ui.progress("verify");
         let result = verify::verify(&repo.storage, stanza, &options, &*progress).await;
         if let Ok(report) = &result {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     repo::{
+        self,
         archive::{Holdings, SegmentRange, WalArchive},
         manifest::Manifest,
     },
@@ -44,7 +45,7 @@ impl ArchiveWal {
     pub async fn look(
         archive: &WalArchive,
         size: WalSegmentSize,
-    ) -> Result<(Self, Vec<(TimeLine, Error)>), Error> {
+    ) -> Result<(Self, Vec<(TimeLine, Error)>), repo::Error> {
         let holdings = archive.holdings(size).await?;
         let (mut histories, mut unreadable) = (BTreeMap::new(), Vec::new());
         for timeline in archive.list_timeline_histories().await? {

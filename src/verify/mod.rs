@@ -39,6 +39,7 @@ pub use report::{
 
 use self::{archive::Archives, backups::Backups, inventory::Inventory, report::Findings};
 use crate::{
+    repo::retention,
     storage::Storage,
     types::{BackupLabel, ProgressSink, StanzaName},
 };
@@ -48,6 +49,8 @@ use crate::{
 pub struct Options {
     /// Only this backup, what it refers to, and the WAL it needs.
     pub set: Option<BackupLabel>,
+    /// What expire keeps: WAL that it removes is not missed.
+    pub retention: retention::Settings,
     /// How many threads decompress and digest.
     pub threads: usize,
     /// How many bytes of memory the claims of block maps may take.
@@ -77,7 +80,7 @@ pub async fn verify(
     progress.start(Some(backups.stored_size(&inventory) + archives.stored_size()));
     backups.check_consistency(&history, &inventory, &mut findings);
     chain::verify(storage, &mut backups, &inventory, options, progress, &mut findings).await?;
-    let windows = windows::check(storage, &backups, &mut findings).await;
+    let windows = windows::check(storage, &backups, options, &mut findings).await;
     archives.verify(options, &backups, &windows, progress, &mut findings).await;
     if options.set.is_none() {
         inventory.report_strangers(&backups, &mut findings);

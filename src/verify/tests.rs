@@ -33,6 +33,7 @@ struct Bench {
     memory: MemoryStorage,
     storage: Arc<dyn Storage>,
     claims_max: usize,
+    retention: retention::Settings,
 }
 
 fn noise(len: usize, seed: u64) -> Vec<u8> {
@@ -72,7 +73,8 @@ impl Bench {
     async fn new() -> Self {
         let memory = MemoryStorage::default();
         let storage: Arc<dyn Storage> = Arc::new(memory.clone());
-        let bench = Self { memory, storage, claims_max: Options::CLAIMS_MAX };
+        let (claims_max, retention) = (Options::CLAIMS_MAX, retention::Settings::default());
+        let bench = Self { memory, storage, claims_max, retention };
         let cluster = ClusterId { system_id: SystemId(7), version: PgVersion::new(15).unwrap() };
         stanza::create(&*bench.storage, &stanza_name(), cluster, None).await.unwrap();
         let full = store(&bench.storage, &items(&[]), &making(FULL, 2, 100)).await;
@@ -109,7 +111,8 @@ impl Bench {
 
     async fn verify(&self, set: Option<&str>) -> Report {
         let set = set.map(|set| set.parse().unwrap());
-        let options = Options { set, threads: 2, claims_max: self.claims_max };
+        let (retention, claims_max) = (self.retention, self.claims_max);
+        let options = Options { set, retention, threads: 2, claims_max };
         verify(&self.storage, &stanza_name(), &options, &NoProgress).await.unwrap()
     }
 
@@ -132,6 +135,10 @@ impl Bench {
     async fn faults(&self) -> String {
         shown(&self.verify(None).await)
     }
+}
+
+fn options(set: Option<BackupLabel>) -> Options {
+    Options { set, retention: retention::Settings::default(), threads: 1, claims_max: 1 << 20 }
 }
 
 fn stanza_name() -> StanzaName {
@@ -350,6 +357,23 @@ async fn a_missing_segment_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn wal_that_retention_does_not_keep_is_not_missed() {
+    let mut bench = Bench::new().await;
+    let full = "20261122-000000F";
+    store(&bench.storage, &items(&[]), &making(full, 8, 400)).await;
+    bench.memory.remove(&bench.object("000000010000000000000003"));
+    bench.memory.remove(&bench.object("000000010000000000000005"));
+    let faults = bench.faults().await;
+    assert_eq!(faults.matches("hole").count(), 2, "{faults}");
+    // WAL is kept to roll forward the newest full, of the others from start to stop.
+    bench.retention.archive = Some(1);
+    bench.retention.full = Some(2);
+    assert_eq!(bench.faults().await, "");
+    bench.memory.remove(&bench.object("000000010000000000000006"));
+    assert!(bench.faults().await.starts_with("missing archive"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_wal_is_found() {
     let bench = Bench::new().await;
     let [third, fourth] = [3, 4].map(|n| bench.object(&format!("0000000100000000000000{n:02}")));
@@ -400,14 +424,14 @@ async fn a_set_is_verified_with_what_it_needs_and_no_more() {
     assert_eq!(labels(&report), BTreeSet::from([FULL.to_owned(), DIFF.to_owned()]));
     let report = bench.verify(Some(INCR)).await;
     assert_eq!((report.faults.len(), labels(&report).len()), (1, 3));
-    let options = Options { set: "20300101-000000F".parse().ok(), threads: 1, claims_max: 1 << 20 };
+    let options = options("20300101-000000F".parse().ok());
     verify(&bench.storage, &stanza_name(), &options, &NoProgress).await.unwrap_err();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stanza_that_is_not_there_is_an_error() {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
-    let options = Options { set: None, threads: 1, claims_max: 1 << 20 };
+    let options = options(None);
     let error = verify(&storage, &stanza_name(), &options, &NoProgress).await.unwrap_err();
     assert_eq!(crate::types::Failure::code(&error), crate::types::ErrorCode::FileMissing);
 }

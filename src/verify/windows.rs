@@ -6,15 +6,20 @@ use std::{
     sync::Arc,
 };
 
-use super::{FaultKind, backups::Backups, report::Findings};
+use jiff::tz::TimeZone;
+
+use super::{FaultKind, Options, backups::Backups, report::Findings};
 use crate::{
     repo::{
         archive::{SegmentRange, WalArchive},
+        backup_list, keep,
+        layout::BackupPaths,
         manifest::Manifest,
+        retention::{self, BackupFacts, Inventory, Scope, wal::ArchiveRule},
     },
     restore::{ArchiveWal, RecoveryWindow},
     storage::Storage,
-    types::{ArchiveFile, ArchiveId, BackupLabel},
+    types::{ArchiveFile, ArchiveId, BackupLabel, StanzaName, WalSegment},
 };
 
 /// How far each backup can be rolled forward, and the holes of each archive.
@@ -25,13 +30,15 @@ pub(super) struct Windows {
 }
 
 /// Looks at the archives of all backups. A hole between start and stop makes a backup worthless, one
-/// behind it ends its recovery: both are faults.
+/// behind it ends its recovery: both are faults. WAL that retention does not keep is not missed.
 pub(super) async fn check(
     storage: &Arc<dyn Storage>,
     backups: &Backups,
+    options: &Options,
     findings: &mut Findings,
 ) -> Windows {
     let mut windows = Windows::default();
+    let mut kept = None;
     for id in backups.archive_ids().into_values() {
         let manifests: Vec<&Manifest> =
             backups.manifests().filter(|manifest| manifest.archive_id() == id).collect();
@@ -39,30 +46,73 @@ pub(super) async fn check(
         let Ok(archive) = WalArchive::new(Arc::clone(storage), &backups.stanza, id) else {
             continue;
         };
-        match ArchiveWal::look(&archive, newest.cluster.wal_segment_size).await {
-            // Histories that cannot be read are read again with all other files, and noted there.
-            Ok((wal, _)) => {
-                for manifest in manifests {
-                    let window = wal.window(manifest);
-                    note(&archive, manifest, &window, findings);
-                    windows.by_label.insert(manifest.label.clone(), window);
-                }
-                windows.holes.insert(id, wal.holdings().holes());
-            }
+        // Histories that cannot be read are read again with all other files, and noted there.
+        let wal = match ArchiveWal::look(&archive, newest.cluster.wal_segment_size).await {
+            Ok((wal, _)) => wal,
             Err(error) => {
-                let what = error.to_string();
-                let fault = findings.add(archive.directory().as_str(), FaultKind::Unreadable, what);
+                let fault = findings.add_error(archive.directory().as_str(), &error);
                 fault.of_all(manifests.iter().map(|manifest| &manifest.label));
+                continue;
             }
+        };
+        for manifest in manifests {
+            let window = wal.window(manifest);
+            if window.hole.is_some() && kept.is_none() {
+                kept = Some(KeptWal::by_retention(storage, &backups.stanza, options).await);
+            }
+            let missed =
+                |range: &SegmentRange| kept.as_ref().is_none_or(|kept| kept.holds(id, range.first));
+            note(&archive, manifest, &window, missed, findings);
+            windows.by_label.insert(manifest.label.clone(), window);
         }
+        windows.holes.insert(id, wal.holdings().holes());
     }
     windows
+}
+
+/// The WAL that retention keeps.
+struct KeptWal(Vec<(ArchiveId, ArchiveRule)>);
+
+impl KeptWal {
+    /// Asks retention as expire does. Where it cannot tell, all WAL counts as kept.
+    async fn by_retention(
+        storage: &Arc<dyn Storage>,
+        stanza: &StanzaName,
+        options: &Options,
+    ) -> Self {
+        let now = jiff::Timestamp::now().as_second();
+        let mut backups = Vec::new();
+        for (label, manifest) in backup_list::list(storage, stanza).await.unwrap_or_default() {
+            let Ok(manifest) = manifest else { continue };
+            let mark = match BackupPaths::new(stanza, &label) {
+                Ok(paths) => keep::read(&**storage, &paths).await.ok().flatten(),
+                Err(_) => None,
+            };
+            backups.push(BackupFacts::new(&manifest, mark));
+        }
+        let Some(current) = backups.last().map(|backup| backup.archive_id) else {
+            return Self(Vec::new());
+        };
+        let archives: Vec<ArchiveId> = backups.iter().map(|backup| backup.archive_id).collect();
+        let inventory = Inventory { backups, unpublished: Vec::new(), archives, current };
+        let zone = TimeZone::system();
+        let plan = retention::plan(&inventory, &options.retention, &Scope::Retention, now, &zone);
+        Self(plan.map(|plan| plan.archives).unwrap_or_default())
+    }
+
+    fn holds(&self, id: ArchiveId, segment: WalSegment) -> bool {
+        match self.0.iter().find(|(known, _)| *known == id) {
+            Some((_, ArchiveRule::Keep(needed))) => needed.keeps(segment),
+            _ => true,
+        }
+    }
 }
 
 fn note(
     archive: &WalArchive,
     manifest: &Manifest,
     window: &RecoveryWindow,
+    missed: impl Fn(&SegmentRange) -> bool,
     findings: &mut Findings,
 ) {
     let object = |range: &SegmentRange| {
@@ -74,7 +124,7 @@ fn note(
             format!("WAL that backups need to become consistent is missing: {}", named(range));
         findings.add(object(range), FaultKind::Missing, what).of(&manifest.label);
     }
-    if let Some(hole) = &window.hole {
+    if let Some(hole) = window.hole.as_ref().filter(|hole| missed(hole)) {
         let what = format!(
             "WAL is missing and newer WAL is there: {}; recovery of the backups before it ends at {}",
             named(hole),

@@ -71,6 +71,15 @@ impl Holdings {
         self.stretches.iter().flat_map(of_timeline).collect()
     }
 
+    /// The oldest and the newest segment by name.
+    pub fn span(&self) -> Option<(WalSegment, WalSegment)> {
+        let on = |number, timeline| WalSegment::from_number(number, timeline, self.size);
+        let (first, stretches) = self.stretches.first_key_value()?;
+        let first = on(stretches.first()?.first, *first);
+        let (last, stretches) = self.stretches.last_key_value()?;
+        Some((first, on(stretches.last()?.last, *last)))
+    }
+
     /// When the object of a segment was made; known for the last one of a stretch.
     pub fn modified(&self, segment: WalSegment) -> Option<i64> {
         let number = segment.number(self.size);
