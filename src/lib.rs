@@ -1,7 +1,7 @@
 //! pgstrata: physical backup, WAL archiving and point-in-time recovery for PostgreSQL.
 //!
 //! The layers, top to bottom; an arrow only ever points down (`tests/structure.rs` holds it):
-//! `cli -> command -> {backup, restore, wal} -> {repo, postgres, codec} -> storage -> types`.
+//! `cli -> command -> verify -> {backup, restore, wal} -> {repo, postgres, codec} -> storage -> types`.
 
 pub mod backup;
 pub mod cli;
@@ -14,4 +14,5 @@ pub mod restore;
 pub mod storage;
 pub mod types;
 pub mod ui;
+pub mod verify;
 pub mod wal;

@@ -3,7 +3,7 @@
 use crate::{
     backup, codec, postgres, repo, restore, storage,
     types::{BackupLabel, ErrorCode, Failure, Invalid},
-    wal,
+    verify, wal,
 };
 
 /// A failed command.
@@ -15,6 +15,9 @@ pub enum Error {
     /// The restore engine failed.
     #[error(transparent)]
     Restore(#[from] restore::Error),
+    /// The repository could not be verified.
+    #[error(transparent)]
+    Verify(#[from] verify::Error),
     /// A WAL file could not be pushed or fetched.
     #[error(transparent)]
     Wal(#[from] wal::Error),
@@ -89,6 +92,7 @@ impl Failure for Error {
         match self {
             Self::Backup(error) => error.code(),
             Self::Restore(error) => error.code(),
+            Self::Verify(error) => error.code(),
             Self::Wal(error) => error.code(),
             Self::Postgres(error) => error.code(),
             Self::Repo(error) => error.code(),
@@ -110,6 +114,7 @@ impl Failure for Error {
         match self {
             Self::Backup(error) => error.hint(),
             Self::Restore(error) => error.hint(),
+            Self::Verify(error) => error.hint(),
             Self::Wal(error) => error.hint(),
             Self::Postgres(error) => error.hint(),
             Self::Repo(error) => error.hint(),

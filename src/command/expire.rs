@@ -175,7 +175,7 @@ fn scope(config: &Config) -> Scope {
 }
 
 /// The retention options of a repository.
-fn settings(config: &Config, repo: &Repo) -> Settings {
+pub(super) fn settings(config: &Config, repo: &Repo) -> Settings {
     match config.repos.get(&repo.key) {
         Some(RepoConfig { retention, .. }) => from_config(retention),
         None => Settings::default(),

@@ -24,6 +24,7 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod testing;
+mod verify;
 
 use std::io::Write;
 
@@ -70,6 +71,7 @@ pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
         CommandName::StanzaUpgrade => stanza_upgrade::run(config, out).await,
         CommandName::Start => start::run(config, out).await,
         CommandName::Stop => stop::run(config, out).await,
+        CommandName::Verify => verify::run(config, ui, out).await,
         CommandName::Restore => restore::run(config, ui, out).await,
         _ => Err(Error::NotACommand),
     }

@@ -302,7 +302,7 @@ fn what_a_command_needs() {
     assert!(run("info", &[], &[]).load().is_ok());
     assert_eq!(run("info", &[], &["set=20261121-092452F"]).error().0, 31);
     assert_eq!(run("annotate", &[], &["stanza=db", "set=20261121-092452F"]).error().0, 37);
-    assert_eq!(run("verify", &[], &["stanza=db"]).error().0, 67);
+    assert_eq!(run("manifest", &[], &["stanza=db"]).error().0, 67);
 }
 
 #[test]

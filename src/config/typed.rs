@@ -31,6 +31,7 @@ pub enum CommandName {
     StanzaUpgrade,
     Start,
     Stop,
+    Verify,
     Version,
 }
 
@@ -83,6 +84,8 @@ pub struct Config {
     pub info: InfoConfig,
     /// repo-ls and repo-get.
     pub repo_access: RepoAccessConfig,
+    /// verify.
+    pub verify: VerifyConfig,
     /// `--annotation key=value`, in the order given; an empty value removes the key.
     pub annotations: Vec<(String, String)>,
     /// Options that a later call of this program (a restore_command) must repeat to see the same
@@ -106,7 +109,10 @@ impl Config {
     /// there.
     pub fn prints_result(&self) -> bool {
         use CommandName::*;
-        matches!(self.command, Info | RepoGet | RepoLs) || self.output == OutputFormat::Json
+        let verified = self.command == Verify && self.verify.prints;
+        matches!(self.command, Info | RepoGet | RepoLs)
+            || verified
+            || self.output == OutputFormat::Json
     }
 }
 
@@ -415,6 +421,15 @@ pub struct RepoAccessConfig {
     pub ignore_missing: bool,
     /// `--raw`.
     pub raw: bool,
+}
+
+/// verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifyConfig {
+    /// Whether a report is printed; else the log alone tells what is wrong.
+    pub prints: bool,
+    /// `--verbose`: whether the report shows what is in order too.
+    pub verbose: bool,
 }
 
 /// `--sort`.

@@ -20,7 +20,7 @@ mod write;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-pub use listing::SegmentRange;
+pub use listing::{Holdings, Listed, SegmentRange, Stretch};
 pub use name::StoredWal;
 pub use read::RawSink;
 pub use stored::archive_ids;

@@ -40,6 +40,18 @@ pub async fn read(
     unframe(kind, read_whole(storage, path, size_max).await?, &object)
 }
 
+/// Reads the object, whatever kind it is, and proves it by its own SHA-256.
+pub async fn prove(
+    storage: &dyn Storage,
+    path: &ObjectPath,
+    size_max: usize,
+) -> Result<ObjectKind, Error> {
+    let object = object_name(storage, path);
+    let data = read_whole(storage, path, size_max).await?;
+    let kind = ObjectHeader::decode_any(&data, &object)?.kind;
+    unframe(kind, data, &object).map(|_| kind)
+}
+
 /// Reads a whole object and holds it against what was recorded of it; returns it with its header.
 pub async fn read_verified(
     storage: &dyn Storage,

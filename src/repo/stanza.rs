@@ -194,7 +194,8 @@ async fn add(
     }
 }
 
-async fn read_entry(
+/// Reads and verifies one entry of the history.
+pub async fn read_entry(
     storage: &dyn Storage,
     stanza: &StanzaName,
     id: HistoryId,

@@ -28,7 +28,10 @@ pub(super) async fn view(archive: &WalArchive, newer_than: TimeLine) -> Result<A
     Ok(ArchiveView { histories, newest })
 }
 
-async fn history(archive: &WalArchive, timeline: TimeLine) -> Result<TimelineHistory, Error> {
+pub(super) async fn history(
+    archive: &WalArchive,
+    timeline: TimeLine,
+) -> Result<TimelineHistory, Error> {
     let name = timeline.history_file_name();
     let stored = archive.find(ArchiveFile::History(timeline)).await?.ok_or_else(|| {
         let what = format!("'{name}' went from the archive while it was looked at");

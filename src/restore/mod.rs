@@ -9,11 +9,13 @@ pub mod plan;
 mod prepare;
 pub mod recovery;
 mod target;
+mod window;
 
 pub use choose::Request;
 pub use error::Error;
 pub use prepare::{PlanOptions, plan};
 pub use target::{RecoveryTarget, TargetAction, TimelineChoice};
+pub use window::{ArchiveWal, RecoveryWindow};
 
 #[cfg(test)]
 pub(crate) mod tests;

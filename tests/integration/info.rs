@@ -33,14 +33,23 @@ fn assert_backup_shape(backup: &Value) {
     assert_eq!(keys(&backup["lsn"]), "start stop");
     assert_eq!(keys(&backup["timestamp"]), "start stop");
     assert_eq!(backup["type"], "full");
+    assert_eq!(keys(&backup["recovery"]), "lsn stop time");
     assert_eq!(backup["prior"], Value::Null);
     assert_eq!(backup["reference"], Value::Null);
 }
 
 const BACKUP_KEYS: &str =
-    "archive backrest database error info label lsn prior reference timestamp type";
+    "archive backrest database error info label lsn prior recovery reference timestamp type";
 const SET_KEYS: &str = "archive backrest database database-ref error info label link lsn prior \
-     reference tablespace timestamp type";
+     recovery reference tablespace timestamp type";
+
+/// The names of all archived segments, in order.
+fn segment_names(site: &Site) -> Vec<String> {
+    let files = site.repository_files("archive/db");
+    let names = files.iter().filter_map(|path| path.file_name()?.to_str());
+    let segments = names.filter(|name| name.as_bytes().get(24) == Some(&b'-'));
+    segments.map(|name| name[..24].to_owned()).collect()
+}
 
 for_each_version! {
     fn json_has_the_known_shape(version) {
@@ -100,7 +109,32 @@ const TEXT: &str = r"^stanza: db
             wal start/stop: [0-9A-F]{24} / [0-9A-F]{24}
             database size: [0-9.]+MB, database backup size: [0-9.]+MB
             repo1: backup set size: [0-9.]+[KM]B, backup size: [0-9.]+[KM]B
+            recovery window: up to \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00, [0-9A-F]+/[0-9A-F]+ \([0-9A-F]{24}\)
 $";
+
+for_each_version! {
+    fn gaps_and_recovery_windows_are_shown(version) {
+        let site = Site::new(version);
+        site.full_backup(&[]);
+        (0..4).for_each(|_| drop(site.primary.archive_wal()));
+        let info = site.info();
+        let window = &info["backup"][0]["recovery"];
+        assert_eq!((&window["stop"], &window["gap"]), (&info["archive"][0]["max"], &Value::Null));
+        assert!(info["archive"][0]["gap"].is_null());
+        let names = segment_names(&site);
+        let [.., before, lost, _] = &names[..] else { panic!("too few: {names:?}") };
+        for object in site.archived(&format!("{lost}-")) {
+            std::fs::remove_file(object).expect("repository is writable");
+        }
+        let info = site.info();
+        let window = &info["backup"][0]["recovery"];
+        assert_eq!(window["stop"], before.as_str());
+        assert_eq!(window["gap"]["start"], lost.as_str());
+        assert_eq!(info["archive"][0]["gap"][0]["stop"], lost.as_str());
+        let text = site.run(&["info"]).ok();
+        text.says(&format!("wal archive gap: {lost}")).says("then wal missing: ");
+    }
+}
 
 on_one_version! {
     fn text_has_the_known_lines(version) {

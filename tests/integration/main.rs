@@ -28,3 +28,4 @@ mod stream_source;
 mod summaries;
 mod tablespace;
 mod timeline;
+mod verify;

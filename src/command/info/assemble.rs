@@ -6,14 +6,16 @@ use super::{
 };
 use crate::{
     repo::{
+        archive::SegmentRange,
         lock::LockState,
         manifest::{ChangesBy, Manifest},
         object_header::FORMAT_VERSION,
     },
     ui::info::{
-        ArchiveInfo, BackupInfo, BackupLock, DatabaseInfo, DatabaseRef, DbInfo, Detail, KeepInfo,
-        Locks, ProgramInfo, RepoInfo, RepoLock, RepoStatus, RepositorySizes, RestoreLock, Sizes,
-        Span, StanzaInfo, StanzaStatus, StatusCode, TablespaceInfo,
+        ArchiveInfo, BackupInfo, BackupLock, DatabaseInfo, DatabaseRef, DbInfo, Detail, GapInfo,
+        KeepInfo, Locks, ProgramInfo, RecoveryInfo, RepoInfo, RepoLock, RepoStatus,
+        RepositorySizes, RestoreLock, Sizes, Span, StanzaInfo, StanzaStatus, StatusCode,
+        TablespaceInfo,
     },
 };
 
@@ -38,9 +40,12 @@ pub(super) fn assemble(found: &Found, query: &Query) -> StanzaInfo {
     let code = stanza_code(found, &repo);
     let shown = || facts(found).filter(|_| !set_missing);
     let mut backup: Vec<BackupInfo> = shown()
-        .flat_map(|(key, facts)| facts.backups.iter().map(move |backup| (key, backup)))
-        .filter(|(_, (manifest, _))| query.kind.is_none_or(|kind| kind == manifest.kind()))
-        .map(|(key, (manifest, remarks))| describe(key, manifest, remarks, query.detail))
+        .flat_map(|(key, facts)| facts.backups.iter().map(move |backup| (key, facts, backup)))
+        .filter(|(_, _, (manifest, _))| query.kind.is_none_or(|kind| kind == manifest.kind()))
+        .map(|(key, facts, (manifest, remarks))| BackupInfo {
+            recovery: recovery(facts, manifest),
+            ..describe(key, manifest, remarks, query.detail)
+        })
         .collect();
     backup.sort_by_key(|backup| backup.timestamp.stop);
     StanzaInfo {
@@ -107,12 +112,32 @@ fn databases(repo_key: u16, facts: &Facts) -> impl Iterator<Item = DbInfo> {
 /// The WAL of each cluster; of prior ones only where there is some.
 fn archives(repo_key: u16, facts: &Facts) -> impl Iterator<Item = ArchiveInfo> {
     let current = facts.history.current().archive_id();
-    let shown = facts.archives.iter().filter(move |(id, wal)| wal.is_some() || *id == current);
-    shown.map(move |(id, wal)| ArchiveInfo {
-        database: DatabaseRef { id: id.history_id, repo_key },
-        id: *id,
-        max: wal.map(|(_, max)| max),
-        min: wal.map(|(min, _)| min),
+    let known = facts.archives.iter();
+    let shown = known.filter(move |archive| archive.span.is_some() || archive.id == current);
+    shown.map(move |archive| ArchiveInfo {
+        database: DatabaseRef { id: archive.id.history_id, repo_key },
+        gap: archive.wal.iter().flat_map(|wal| wal.holdings().holes()).map(gap).collect(),
+        id: archive.id,
+        max: archive.span.map(|(_, max)| max),
+        min: archive.span.map(|(min, _)| min),
+    })
+}
+
+fn gap(range: SegmentRange) -> GapInfo {
+    GapInfo { count: range.count(), start: range.first, stop: range.last }
+}
+
+/// How far a backup can be rolled forward.
+fn recovery(facts: &Facts, manifest: &Manifest) -> Option<RecoveryInfo> {
+    let id = manifest.archive_id();
+    let archive = facts.archives.iter().find(|archive| archive.id == id)?;
+    let window = archive.wal.as_ref()?.window(manifest);
+    Some(RecoveryInfo {
+        gap: window.hole.map(gap),
+        lsn: window.end,
+        missing: window.missing.into_iter().map(gap).collect(),
+        stop: window.last,
+        time: window.archived,
     })
 }
 
@@ -139,6 +164,7 @@ fn describe(repo_key: u16, manifest: &Manifest, remarks: &Remarks, detail: Detai
         lsn: Span { start: manifest.wal.start.lsn, stop: manifest.wal.stop.lsn },
         note: notes(manifest),
         prior: manifest.prior.clone(),
+        recovery: None,
         reference: (!manifest.references.is_empty()).then(|| manifest.references.clone()),
         tablespace: set.then(|| tablespace_list(manifest)),
         timestamp: span(manifest.timestamp()),

@@ -20,6 +20,7 @@ use crate::{
         manifest::Manifest,
         stanza::StanzaHistory,
     },
+    restore::ArchiveWal,
     storage::{EntryKind, ObjectPath, Storage},
     types::{ArchiveId, Failure, StanzaName, WalSegment},
     ui::info::Detail,
@@ -65,12 +66,22 @@ pub(super) enum Content {
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) history: StanzaHistory,
-    /// The WAL of each cluster: oldest and newest segment.
-    pub(super) archives: Vec<(ArchiveId, Option<(WalSegment, WalSegment)>)>,
+    /// The WAL of each cluster.
+    pub(super) archives: Vec<ArchiveFacts>,
     /// The backups, oldest first, with what was said of them later.
     pub(super) backups: Vec<(Manifest, Remarks)>,
     /// What is wrong with those that cannot be read.
     pub(super) damaged: Vec<String>,
+}
+
+/// The WAL of one cluster, from listings.
+#[derive(Debug)]
+pub(super) struct ArchiveFacts {
+    pub(super) id: ArchiveId,
+    /// The oldest and the newest segment.
+    pub(super) span: Option<(WalSegment, WalSegment)>,
+    /// What a recovery would find; `None` where no backup tells the size of a segment.
+    pub(super) wal: Option<ArchiveWal>,
 }
 
 /// What was said of a backup after it was published.
@@ -186,11 +197,6 @@ async fn facts(
     history: StanzaHistory,
     query: &Query,
 ) -> Result<Facts, Error> {
-    let mut archives = Vec::with_capacity(history.entries().len());
-    for entry in history.entries() {
-        let archive = WalArchive::new(repo.storage.clone(), stanza, entry.archive_id())?;
-        archives.push((entry.archive_id(), archive.min_max().await?));
-    }
     let listed = match &query.set {
         None => backup_list::list(&repo.storage, stanza).await?,
         Some(label) => match Manifest::read(&*repo.storage, stanza, label).await {
@@ -205,8 +211,28 @@ async fn facts(
             Err(error) => damaged.push(describe(&error)),
         }
     }
+    let mut archives = Vec::with_capacity(history.entries().len());
+    for entry in history.entries() {
+        let archive = WalArchive::new(repo.storage.clone(), stanza, entry.archive_id())?;
+        archives.push(archive_facts(&archive, entry.archive_id(), &manifests, &mut damaged).await?);
+    }
     let backups = with_remarks(repo, manifests, &mut damaged).await;
     Ok(Facts { history, archives, backups, damaged })
+}
+
+/// Looks at the WAL of a cluster. What depends on a history that cannot be read is shown without it.
+async fn archive_facts(
+    archive: &WalArchive,
+    id: ArchiveId,
+    manifests: &[Manifest],
+    damaged: &mut Vec<String>,
+) -> Result<ArchiveFacts, Error> {
+    let Some(backup) = manifests.iter().rfind(|manifest| manifest.archive_id() == id) else {
+        return Ok(ArchiveFacts { id, span: archive.min_max().await?, wal: None });
+    };
+    let (wal, unreadable) = ArchiveWal::look(archive, backup.cluster.wal_segment_size).await?;
+    damaged.extend(unreadable.iter().map(|(_, error)| describe(error)));
+    Ok(ArchiveFacts { id, span: wal.holdings().span(), wal: Some(wal) })
 }
 
 /// Adds the remarks; a backup whose remarks cannot be read shows what its manifest says.
@@ -243,7 +269,7 @@ async fn with_remarks(
 }
 
 /// An error as monitoring sees it: its kind in brackets, then its text.
-fn describe(error: &Error) -> String {
+fn describe(error: &(impl Failure + ?Sized)) -> String {
     format!("[{:?}Error] {error}", error.code())
 }
 

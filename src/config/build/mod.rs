@@ -59,6 +59,10 @@ pub(super) fn config(parts: Parts) -> Result<Config, Error> {
         keep: expire::keep(s)?,
         info: info(s)?,
         repo_access: repo_access(s)?,
+        verify: VerifyConfig {
+            prints: s.word("output")? != "none",
+            verbose: s.boolean("verbose")?,
+        },
         annotations: rules::annotations(s)?,
         carried_options: carried::carried(s),
         shown_options: carried::shown(s),

@@ -144,8 +144,11 @@ pub(super) static ROWS: &[OptionSpec] = &[
     row("output", CommandLine, Word(&["text", "json"]), OUTPUTS, "Form of the result")
         .default("text")
         .command_defaults(&[(Commands::VERIFY, "none")])
-        .command_words(&[(Commands::VERIFY, &["none", "text"])])
-        .detail("The JSON of info is the one that monitoring tools of this field read.")
+        .command_words(&[(Commands::VERIFY, &["none", "text", "json"])])
+        .detail(
+            "The JSON of info is the one that monitoring tools of this field read. Without a report \
+                 (none), verify says in the log what is wrong.",
+        )
         .example("json"),
     row("priority", Global, Integer(-20, 19), Commands::WORK, "Nice value of the process")
         .accepted("start the program under nice instead"),

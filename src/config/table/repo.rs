@@ -8,6 +8,8 @@ use crate::config::{
 const REPO: Commands = Commands::REPO;
 const BACKUP: Commands = Commands::BACKUP;
 const EXPIRES: Commands = Commands::BACKUP.or(Commands::EXPIRE);
+/// verify does not take for lost what expire removed.
+const RETENTION: Commands = EXPIRES.or(Commands::VERIFY);
 const CALENDAR: &str = "In local time; the current day, week (from Monday), month or year counts. A \
      backup stays if any of the retention rules keeps it. Where only these rules are set, WAL is kept \
      from the oldest backup of the finest one on.";
@@ -46,7 +48,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
     row("repoN-path", Global, Path, REPO, "Root of the repository")
         .default_path("/var/lib/pgstrata", "/var/lib/pgbackrest")
         .example("/backup/db"),
-    row("repoN-retention-archive", Global, COUNT, EXPIRES, "Backups to keep WAL for")
+    row("repoN-retention-archive", Global, COUNT, RETENTION, "Backups to keep WAL for")
         .detail(
             "From the oldest of so many backups of retention-archive-type on, all WAL is kept, so \
                  that they can be rolled forward; an older backup that stays keeps the WAL from its \
@@ -58,22 +60,22 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "repoN-retention-archive-type",
         Global,
         Word(&["full", "diff", "incr"]),
-        EXPIRES,
+        RETENTION,
         "Type of the backups to keep WAL for",
     )
     .default("full")
     .detail("A full counts as a diff too, and both count as an incr.")
     .example("diff"),
-    row("repoN-retention-daily", Global, COUNT, EXPIRES, "Days to keep the last full of each")
+    row("repoN-retention-daily", Global, COUNT, RETENTION, "Days to keep the last full of each")
         .detail(CALENDAR)
         .example("7"),
-    row("repoN-retention-diff", Global, COUNT, EXPIRES, "Differential backups to keep")
+    row("repoN-retention-diff", Global, COUNT, RETENTION, "Differential backups to keep")
         .detail(
             "Fulls are counted as differentials. The incrementals of an expired differential go \
                  with it. Without it a differential stays as long as its full.",
         )
         .example("3"),
-    row("repoN-retention-full", Global, COUNT, EXPIRES, "Full backups to keep, or days")
+    row("repoN-retention-full", Global, COUNT, RETENTION, "Full backups to keep, or days")
         .detail(
             "With retention-full-type=time a number of days: the newest full that is at least so \
                  old stays, with all newer ones, so that every moment of those days can be restored. \
@@ -84,7 +86,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "repoN-retention-full-type",
         Global,
         Word(&["count", "time"]),
-        EXPIRES,
+        RETENTION,
         "Whether full backups are counted, or kept for days",
     )
     .default("count")
@@ -93,17 +95,17 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "repoN-retention-history",
         Global,
         Integer(0, 9_999_999),
-        EXPIRES,
+        RETENTION,
         "Days to keep the history of backups",
     )
     .accepted("no manifest of an expired backup is kept"),
-    row("repoN-retention-monthly", Global, COUNT, EXPIRES, "Months to keep the last full of each")
+    row("repoN-retention-monthly", Global, COUNT, RETENTION, "Months to keep the last full of each")
         .detail(CALENDAR)
         .example("12"),
-    row("repoN-retention-weekly", Global, COUNT, EXPIRES, "Weeks to keep the last full of each")
+    row("repoN-retention-weekly", Global, COUNT, RETENTION, "Weeks to keep the last full of each")
         .detail(CALENDAR)
         .example("4"),
-    row("repoN-retention-yearly", Global, COUNT, EXPIRES, "Years to keep the last full of each")
+    row("repoN-retention-yearly", Global, COUNT, RETENTION, "Years to keep the last full of each")
         .detail(CALENDAR)
         .example("5"),
     row("repoN-symlink", Global, Boolean, EXPIRES, "Links to the newest backup")

@@ -1,12 +1,119 @@
 //! What the archive holds, from listings alone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Error, StoredWal, WalArchive};
 use crate::{
-    storage::EntryKind,
+    storage::{Entry, EntryKind, ObjectPath},
     types::{ArchiveFile, TimeLine, WalSegment, WalSegmentSize},
 };
+
+/// What a directory of the archive holds.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// The files of the archive, in the order of their names.
+    pub files: Vec<StoredWal>,
+    /// Directories below it.
+    pub directories: Vec<ObjectPath>,
+    /// Objects whose names are none of the archive's.
+    pub strangers: Vec<ObjectPath>,
+}
+
+/// Segments that follow one another without a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The number of the first.
+    pub first: u64,
+    /// The number of the last.
+    pub last: u64,
+    /// When the object of the last one was made, seconds since 1970, where the store tells.
+    pub modified: Option<i64>,
+}
+
+/// The segments of the archive, by timeline, in stretches; from listings alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// The size of a segment.
+    pub size: WalSegmentSize,
+    /// The stretches of each timeline, in order.
+    pub stretches: BTreeMap<TimeLine, Vec<Stretch>>,
+}
+
+impl Holdings {
+    /// The parts of `range` that the archive does not hold, in order.
+    pub fn missing(&self, range: SegmentRange) -> Vec<SegmentRange> {
+        let (last, timeline) = (range.last.number(self.size), range.first.timeline);
+        let mut next = range.first.number(self.size);
+        let mut missing = Vec::new();
+        for stretch in self.stretches.get(&timeline).into_iter().flatten() {
+            if next > last || stretch.first > last {
+                break;
+            }
+            if stretch.first > next {
+                missing.push(self.range(timeline, next, stretch.first - 1));
+            }
+            next = next.max(stretch.last + 1);
+        }
+        if next <= last {
+            missing.push(self.range(timeline, next, last));
+        }
+        missing
+    }
+
+    /// The holes between the segments of each timeline, in order.
+    pub fn holes(&self) -> Vec<SegmentRange> {
+        let of_timeline = |(timeline, stretches): (&TimeLine, &Vec<Stretch>)| {
+            let pairs = stretches.iter().zip(&stretches[1.min(stretches.len())..]);
+            pairs
+                .map(|(before, after)| self.range(*timeline, before.last + 1, after.first - 1))
+                .collect::<Vec<_>>()
+        };
+        self.stretches.iter().flat_map(of_timeline).collect()
+    }
+
+    /// The oldest and the newest segment by name.
+    pub fn span(&self) -> Option<(WalSegment, WalSegment)> {
+        let on = |number, timeline| WalSegment::from_number(number, timeline, self.size);
+        let (first, stretches) = self.stretches.first_key_value()?;
+        let first = on(stretches.first()?.first, *first);
+        let (last, stretches) = self.stretches.last_key_value()?;
+        Some((first, on(stretches.last()?.last, *last)))
+    }
+
+    /// When the object of a segment was made; known for the last one of a stretch.
+    pub fn modified(&self, segment: WalSegment) -> Option<i64> {
+        let number = segment.number(self.size);
+        let stretches = self.stretches.get(&segment.timeline)?;
+        stretches.iter().find(|stretch| stretch.last == number)?.modified
+    }
+
+    /// The newest segment of each timeline.
+    pub fn newest(&self) -> BTreeMap<TimeLine, WalSegment> {
+        let last = |(timeline, stretches): (&TimeLine, &Vec<Stretch>)| {
+            let number = stretches.last()?.last;
+            Some((*timeline, WalSegment::from_number(number, *timeline, self.size)))
+        };
+        self.stretches.iter().filter_map(last).collect()
+    }
+
+    fn range(&self, timeline: TimeLine, first: u64, last: u64) -> SegmentRange {
+        let on = |number| WalSegment::from_number(number, timeline, self.size);
+        SegmentRange { first: on(first), last: on(last), size: self.size }
+    }
+
+    /// Adds the segments of a directory, which lie before all that were added of their timeline.
+    fn add_before(&mut self, segments: BTreeMap<WalSegment, Option<i64>>) {
+        for (segment, modified) in segments.into_iter().rev() {
+            let number = segment.number(self.size);
+            let stretches = self.stretches.entry(segment.timeline).or_default();
+            // Kept in descending order until all are there.
+            match stretches.last_mut() {
+                Some(stretch) if stretch.first == number + 1 => stretch.first = number,
+                _ => stretches.push(Stretch { first: number, last: number, modified }),
+            }
+        }
+    }
+}
 
 /// Segments of one timeline from the first to the last, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +127,11 @@ pub struct SegmentRange {
 }
 
 impl SegmentRange {
+    /// How many segments there are.
+    pub fn count(self) -> u64 {
+        (self.last.number(self.size) + 1).saturating_sub(self.first.number(self.size))
+    }
+
     fn iter(self) -> impl Iterator<Item = WalSegment> {
         let (first, last) = (self.first.number(self.size), self.last.number(self.size));
         (first..=last).map(move |n| WalSegment::from_number(n, self.first.timeline, self.size))
@@ -50,6 +162,42 @@ impl WalArchive {
             }
         }
         Ok(missing)
+    }
+
+    /// All segments of the archive. The newest directories are listed first: segments arrive in their
+    /// order, so one that comes while this lists cannot make an earlier one seem to be missing.
+    pub async fn holdings(&self, size: WalSegmentSize) -> Result<Holdings, Error> {
+        let mut holdings = Holdings { size, stretches: BTreeMap::new() };
+        for directory in self.segment_directories().await?.iter().rev() {
+            let mut segments = self.modified_in(directory).await?;
+            if has_hole(&segments, size) {
+                // It may have been listed while the segment came in.
+                segments.extend(self.modified_in(directory).await?);
+            }
+            segments.retain(|segment, _| segment.fits(size));
+            holdings.add_before(segments);
+        }
+        holdings.stretches.values_mut().for_each(|stretches| stretches.reverse());
+        Ok(holdings)
+    }
+
+    /// What a directory of the archive holds; the empty name is the archive itself.
+    pub async fn list(&self, directory: &str) -> Result<Listed, Error> {
+        let path = match directory {
+            "" => self.directory.clone(),
+            name => self.directory.join(name)?,
+        };
+        let mut listed = Listed::default();
+        for entry in self.storage.list(&path, false).await? {
+            match entry.kind {
+                EntryKind::Directory => listed.directories.push(entry.path),
+                EntryKind::Object { size } => match StoredWal::parse(&entry.path, size) {
+                    Some(stored) => listed.files.push(stored),
+                    None => listed.strangers.push(entry.path),
+                },
+            }
+        }
+        Ok(listed)
     }
 
     /// The oldest and the newest segment of the archive by name, as `info` shows them.
@@ -101,13 +249,28 @@ impl WalArchive {
     }
 
     async fn segments_in(&self, directory: &str) -> Result<BTreeSet<WalSegment>, Error> {
+        Ok(self.modified_in(directory).await?.into_keys().collect())
+    }
+
+    /// The segments of a directory, and when their objects were made.
+    async fn modified_in(
+        &self,
+        directory: &str,
+    ) -> Result<BTreeMap<WalSegment, Option<i64>>, Error> {
         let entries = self.storage.list(&self.directory.join(directory)?, false).await?;
-        let stored = entries.iter().filter_map(|e| StoredWal::parse(&e.path, 0));
-        Ok(stored
-            .filter_map(|stored| match stored.file {
-                ArchiveFile::Segment(segment) => Some(segment),
-                _ => None,
-            })
-            .collect())
+        let segment = |entry: &Entry| match StoredWal::parse(&entry.path, 0)?.file {
+            ArchiveFile::Segment(segment) => Some((segment, entry.modified)),
+            _ => None,
+        };
+        Ok(entries.iter().filter_map(segment).collect())
+    }
+}
+
+fn has_hole(segments: &BTreeMap<WalSegment, Option<i64>>, size: WalSegmentSize) -> bool {
+    match (segments.first_key_value(), segments.last_key_value()) {
+        (Some((first, _)), Some((last, _))) => {
+            last.number(size) - first.number(size) + 1 != segments.len() as u64
+        }
+        _ => false,
     }
 }

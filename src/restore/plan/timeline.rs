@@ -66,7 +66,8 @@ impl ArchiveView {
         }
     }
 
-    fn history(&self, timeline: TimeLine) -> TimelineHistory {
+    /// The history of a timeline, without ancestors where the archive does not tell.
+    pub(crate) fn history(&self, timeline: TimeLine) -> TimelineHistory {
         let known = self.histories.get(&timeline).cloned();
         known.unwrap_or_else(|| TimelineHistory::without_ancestors(timeline))
     }

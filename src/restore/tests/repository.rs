@@ -190,6 +190,7 @@ pub(crate) struct Making {
     pub(crate) start: Lsn,
     pub(crate) stop: Lsn,
     pub(crate) timeline: TimeLine,
+    pub(crate) wal_segment_size: WalSegmentSize,
     pub(crate) stopped_at: i64,
     pub(crate) data_directory_mode: u32,
     pub(crate) backup_manifest: &'static [u8],
@@ -205,6 +206,7 @@ impl Default for Making {
             start: Lsn(0x200_0028),
             stop: Lsn(0x200_0100),
             timeline: TimeLine(1),
+            wal_segment_size: WalSegmentSize::DEFAULT,
             stopped_at: 1_700_000_100,
             data_directory_mode: 0o700,
             backup_manifest: BACKUP_MANIFEST,
@@ -280,7 +282,11 @@ pub(crate) async fn store_on(
     let manifest = Manifest {
         prior: on.as_ref().map(|on| on.prior.label.clone()),
         references: on.map(|on| prior::references(on.prior)).unwrap_or_default(),
-        cluster: ClusterRecord { data_directory_mode: mode, ..base.cluster.clone() },
+        cluster: ClusterRecord {
+            data_directory_mode: mode,
+            wal_segment_size: making.wal_segment_size,
+            ..base.cluster.clone()
+        },
         compression: making.compression,
         tablespaces: making.tablespaces.clone(),
         totals: taken.written.totals,

@@ -98,12 +98,43 @@ pub(super) struct ProgressInfo<'a> {
 pub struct ArchiveInfo {
     /// The cluster and the repository.
     pub database: DatabaseRef,
+    /// The segments that are missing between those that are there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gap: Vec<GapInfo>,
     /// The directory of the cluster's WAL.
     pub id: ArchiveId,
     /// The newest segment.
     pub max: Option<WalSegment>,
     /// The oldest segment.
     pub min: Option<WalSegment>,
+}
+
+/// Segments of one timeline that are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct GapInfo {
+    /// How many.
+    pub count: u64,
+    /// The first.
+    pub start: WalSegment,
+    /// The last.
+    pub stop: WalSegment,
+}
+
+/// How far a backup can be rolled forward.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecoveryInfo {
+    /// What is missing behind the window's end although there is newer WAL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap: Option<GapInfo>,
+    /// The position at which the window ends.
+    pub lsn: Lsn,
+    /// What is missing between the backup's start and stop, without which it cannot be recovered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<GapInfo>,
+    /// The last segment that recovery can read.
+    pub stop: WalSegment,
+    /// When that segment came into the archive, seconds since 1970, where it is known.
+    pub time: Option<i64>,
 }
 
 /// A cluster by its number in a repository.
@@ -252,6 +283,9 @@ pub struct BackupInfo {
     pub note: Vec<String>,
     /// The backup it is the difference to.
     pub prior: Option<BackupLabel>,
+    /// How far it can be rolled forward, where the archive could be listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryInfo>,
     /// The backups it needs.
     pub reference: Option<Vec<BackupLabel>>,
     /// Tablespaces.

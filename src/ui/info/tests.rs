@@ -31,6 +31,7 @@ fn archive(repo_key: u16, id: &str, min: &str, max: &str) -> ArchiveInfo {
     let id: crate::types::ArchiveId = id.parse().unwrap();
     ArchiveInfo {
         database: DatabaseRef { id: id.history_id, repo_key },
+        gap: vec![],
         id,
         max: max.parse().ok(),
         min: min.parse().ok(),
@@ -72,6 +73,7 @@ fn backup(
         lsn: Span { start: crate::types::Lsn(lsn.0), stop: crate::types::Lsn(lsn.1) },
         note: Vec::new(),
         prior: labels.last().cloned(),
+        recovery: None,
         reference: (!labels.is_empty()).then_some(labels),
         tablespace: None,
         timestamp: Span { start: time.0, stop: time.1 },
@@ -255,6 +257,40 @@ fn repositories_that_differ_are_shown_each() {
     let mut alone = stanza("demo", StatusCode::Other);
     alone.repo[0].status.message = "[FormatError] 'x' is not valid: y\nand more".to_owned();
     insta::assert_snapshot!(text(alone, Detail::Full));
+}
+
+#[test]
+fn gaps_and_recovery_windows_stand_behind_what_is_known() {
+    let mut info = demo();
+    let name = |number: u8| format!("0000000100000000000000{number:02X}").parse().unwrap();
+    let gap = |start, stop| GapInfo {
+        count: u64::from(stop - start) + 1,
+        start: name(start),
+        stop: name(stop),
+    };
+    let window = |stop: u8| RecoveryInfo {
+        gap: None,
+        lsn: crate::types::Lsn((u64::from(stop) + 1) << 24),
+        missing: vec![],
+        stop: name(stop),
+        time: Some(1_795_253_200),
+    };
+    info.archive[0].gap = vec![gap(5, 5), gap(7, 8)];
+    info.backup[0].recovery = Some(RecoveryInfo { gap: Some(gap(5, 5)), ..window(4) });
+    info.backup[1].recovery = Some(RecoveryInfo { missing: vec![gap(6, 6)], ..window(9) });
+    info.backup[2].recovery = Some(RecoveryInfo { time: None, ..window(9) });
+    insta::assert_snapshot!(text(info.clone(), Detail::Full));
+    insta::assert_snapshot!(json(info, Detail::Full));
+}
+
+#[test]
+fn many_gaps_are_not_all_shown() {
+    let mut info = demo();
+    let segment = segment(0x100_0000);
+    info.archive[0].gap = vec![GapInfo { count: 1, start: segment, stop: segment }; 25];
+    let text = text(info, Detail::Full);
+    assert_eq!(text.matches("wal archive gap: 0000").count(), 10);
+    assert!(text.contains("wal archive gap: 15 more"), "{text}");
 }
 
 #[test]

@@ -5,12 +5,14 @@ use std::fmt::{Display, Formatter, Result};
 use jiff::tz::TimeZone;
 
 use super::{
-    BackupInfo, DbInfo, Detail, RepoInfo, StanzaInfo, StatusCode,
+    BackupInfo, DbInfo, Detail, GapInfo, RecoveryInfo, RepoInfo, StanzaInfo, StatusCode,
     format::{human_size, human_time, percent},
 };
 use crate::types::{BackupType, WalSegment};
 
 const PAD: &str = "            ";
+/// How many gaps of an archive are shown.
+const GAPS_MAX: usize = 10;
 
 /// What is shown, and how.
 pub(super) struct View<'a> {
@@ -23,6 +25,7 @@ pub(super) struct View<'a> {
 struct Group<'a> {
     db: &'a DbInfo,
     wal: Option<(WalSegment, WalSegment)>,
+    gaps: Vec<GapInfo>,
     backups: Vec<&'a BackupInfo>,
 }
 
@@ -110,6 +113,12 @@ impl View<'_> {
             Some((min, max)) => writeln!(f, "{min}/{max}")?,
             None => writeln!(f, "none present")?,
         }
+        for gap in group.gaps.iter().take(GAPS_MAX) {
+            writeln!(f, "        wal archive gap: {}", shown(gap))?;
+        }
+        if let Some(more) = group.gaps.len().checked_sub(GAPS_MAX).filter(|more| *more > 0) {
+            writeln!(f, "        wal archive gap: {more} more")?;
+        }
         group.backups.iter().try_for_each(|backup| self.backup(f, backup))
     }
 
@@ -135,6 +144,28 @@ impl View<'_> {
                 keep.until.map_or("until removed".to_owned(), |end| format!("until {}", time(end)));
             writeln!(f, "{PAD}keep: {how_long}")?;
         }
+        self.details_of(f, backup)?;
+        match &backup.recovery {
+            Some(recovery) => self.recovery(f, recovery),
+            None => Ok(()),
+        }
+    }
+
+    /// How far a backup can be rolled forward.
+    fn recovery(&self, f: &mut Formatter<'_>, recovery: &RecoveryInfo) -> Result {
+        if let Some(missing) = recovery.missing.first() {
+            return writeln!(f, "{PAD}recovery not possible, wal missing: {}", shown(missing));
+        }
+        let time = recovery.time.map(|time| format!("{}, ", human_time(time, self.zone)));
+        let (time, stop) = (time.unwrap_or_default(), recovery.stop);
+        write!(f, "{PAD}recovery window: up to {time}{} ({stop})", recovery.lsn)?;
+        match &recovery.gap {
+            Some(gap) => writeln!(f, ", then wal missing: {}", shown(gap)),
+            None => writeln!(f),
+        }
+    }
+
+    fn details_of(&self, f: &mut Formatter<'_>, backup: &BackupInfo) -> Result {
         match self.detail {
             Detail::Set => set_details(f, backup),
             Detail::Full | Detail::Progress => {
@@ -147,6 +178,14 @@ impl View<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// Segments that are missing.
+fn shown(gap: &GapInfo) -> String {
+    match gap.count {
+        1 => gap.start.to_string(),
+        count => format!("{} to {} ({count} segments)", gap.start, gap.stop),
     }
 }
 
@@ -250,11 +289,12 @@ fn groups(stanza: &StanzaInfo) -> Vec<Group<'_>> {
     for db in &stanza.db {
         let index = groups.iter().position(|group| same_cluster(group.db, db));
         let index = index.unwrap_or_else(|| {
-            groups.push(Group { db, wal: None, backups: Vec::new() });
+            groups.push(Group { db, wal: None, gaps: Vec::new(), backups: Vec::new() });
             groups.len() - 1
         });
         let is_its = |of: super::DatabaseRef| of.id == db.id && of.repo_key == db.repo_key;
         for archive in stanza.archive.iter().filter(|archive| is_its(archive.database)) {
+            groups[index].gaps.extend(&archive.gap);
             if let Some((min, max)) = archive.min.zip(archive.max) {
                 let wal = groups[index].wal.get_or_insert((min, max));
                 *wal = (wal.0.min(min), wal.1.max(max));

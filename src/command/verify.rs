@@ -1,0 +1,132 @@
+//! `verify`: reads everything in the repositories of a stanza and tells what is wrong. Unlike a backup
+//! or an expire it takes no lock: it changes nothing, and what is removed while it reads is no fault.
+
+mod report;
+
+use std::io::Write;
+
+use jiff::tz::TimeZone;
+
+use super::{
+    Error, Result,
+    context::{self, Repo},
+    expire,
+    signal::Signals,
+};
+use crate::{
+    config::{Config, OutputFormat},
+    types::{ErrorCode, Failure, StanzaName},
+    ui::Ui,
+    verify::{self, Fault, FaultKind, Options, Report},
+};
+
+/// What came of one repository.
+struct Verified {
+    repo: u16,
+    result: std::result::Result<Report, verify::Error>,
+}
+
+/// Verifies every repository, or the one that `--repo` names.
+pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
+    let stanza = context::stanza(config)?;
+    let repos = context::repos(config)?;
+    let mut signals = Signals::listen()?;
+    let verified =
+        signals.guard(async { Ok(verify_all(config, ui, stanza, &repos).await) }).await?;
+    let text = match config.output {
+        OutputFormat::Json => report::json(stanza, &verified),
+        OutputFormat::Text => {
+            report::text(stanza, &verified, config.verify.verbose, &TimeZone::system())
+        }
+    };
+    match config.verify.prints {
+        true => out.write_all(text.as_bytes())?,
+        false => verified.iter().for_each(log),
+    }
+    conclude(verified)
+}
+
+/// A repository that cannot be verified does not keep the others from it.
+async fn verify_all(
+    config: &Config,
+    ui: &Ui,
+    stanza: &StanzaName,
+    repos: &[Repo],
+) -> Vec<Verified> {
+    let mut verified = Vec::with_capacity(repos.len());
+    for repo in repos {
+        let options = Options {
+            set: config.set.clone(),
+            retention: expire::settings(config, repo),
+            threads: config.process_max.max(1),
+            claims_max: Options::CLAIMS_MAX,
+        };
+        let progress = ui.progress("verify");
+        let result = verify::verify(&repo.storage, stanza, &options, &*progress).await;
+        if let Ok(report) = &result {
+            tracing::info!("repo{}: {}", repo.key, report::summary(report));
+        }
+        verified.push(Verified { repo: repo.key, result });
+    }
+    verified
+}
+
+/// Writes the faults of a repository to the log.
+fn log(verified: &Verified) {
+    let Ok(report) = &verified.result else { return };
+    for fault in &report.faults {
+        let (code, hint) = (u64::from(fault.kind.code().exit_code()), fault.hint.as_str());
+        let text = report::fault(fault, "").trim_end().to_owned();
+        tracing::error!(code, hint, "repo{}: {text}", verified.repo);
+    }
+    for left_over in &report.left_over {
+        let text = report::left_over(left_over, &TimeZone::system());
+        tracing::info!("repo{}: {text}", verified.repo);
+    }
+}
+
+/// Success only where every repository was verified and nothing is wrong with any.
+fn conclude(verified: Vec<Verified>) -> Result<u8> {
+    let (mut worst, mut count, mut failed) = (None::<FaultKind>, 0, None);
+    for Verified { repo, result } in verified {
+        match result {
+            Ok(report) => {
+                worst = worst.max(report.worst());
+                count += report.faults.len();
+            }
+            Err(error) => {
+                tracing::error!(
+                    code = u64::from(error.code().exit_code()),
+                    "repo{repo}: unable to verify: {error}"
+                );
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    match (worst, failed) {
+        (None, None) => Ok(0),
+        (None, Some(error)) => Err(error.into()),
+        (Some(worst), _) => Err(found(worst, count)),
+    }
+}
+
+fn found(worst: FaultKind, count: usize) -> Error {
+    let code: ErrorCode = worst.code();
+    let (faults, hint) = match count {
+        1 => ("1 fault".to_owned(), "the report or the log says which object, and what to do"),
+        _ => (
+            format!("{count} faults"),
+            "the report or the log names each object, and says what to do",
+        ),
+    };
+    Error::Check {
+        what: format!("verify found {faults}, the worst: {}", worst.word()),
+        code,
+        hint: hint.to_owned(),
+    }
+}
+
+/// The labels of the backups that a fault affects.
+fn affected(fault: &Fault) -> Vec<String> {
+    fault.backups.iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,182 @@
+//! How far a backup can be rolled forward: what the archive holds, from listings and the histories of
+//! timelines alone, held against what a recovery along the newest timeline will ask for.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Error, archive,
+    plan::{ArchiveView, wal},
+};
+use crate::{
+    repo::{
+        self,
+        archive::{Holdings, SegmentRange, WalArchive},
+        manifest::Manifest,
+    },
+    types::{Lsn, TimeLine, WalSegment, WalSegmentSize},
+};
+
+/// The WAL of one cluster in the archive.
+#[derive(Clone, Debug)]
+pub struct ArchiveWal {
+    view: ArchiveView,
+    holdings: Holdings,
+}
+
+/// How far a backup can be rolled forward.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryWindow {
+    /// What is missing between start and stop; where anything is, the backup cannot be recovered.
+    pub missing: Vec<SegmentRange>,
+    /// The last segment that recovery can read.
+    pub last: WalSegment,
+    /// The position at which that segment ends.
+    pub end: Lsn,
+    /// When that segment came into the archive, seconds since 1970, where it is known.
+    pub archived: Option<i64>,
+    /// What is missing behind it although there is newer WAL.
+    pub hole: Option<SegmentRange>,
+    /// The history files without which PostgreSQL finds no newer timeline although there is WAL of it.
+    pub histories_missing: Vec<TimeLine>,
+}
+
+impl ArchiveWal {
+    /// Looks at the archive; histories that cannot be read come back beside it.
+    pub async fn look(
+        archive: &WalArchive,
+        size: WalSegmentSize,
+    ) -> Result<(Self, Vec<(TimeLine, Error)>), repo::Error> {
+        let holdings = archive.holdings(size).await?;
+        let (mut histories, mut unreadable) = (BTreeMap::new(), Vec::new());
+        for timeline in archive.list_timeline_histories().await? {
+            match archive::history(archive, timeline).await {
+                Ok(history) => drop(histories.insert(timeline, history)),
+                Err(error) => unreadable.push((timeline, error)),
+            }
+        }
+        let newest = holdings.newest();
+        Ok((Self { view: ArchiveView { histories, newest }, holdings }, unreadable))
+    }
+
+    /// The segments that are there.
+    pub fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    /// How far `backup` can be rolled forward along the newest timeline that can be reached from it.
+    pub fn window(&self, backup: &Manifest) -> RecoveryWindow {
+        let size = backup.cluster.wal_segment_size;
+        let mut window = RecoveryWindow {
+            missing: self.holdings.missing(wal::needed(backup)),
+            last: backup.wal_stop(),
+            end: Lsn(0),
+            archived: None,
+            hole: None,
+            histories_missing: self.histories_missing(backup),
+        };
+        let history = self.view.history(self.newest_reachable(backup));
+        for range in wal::onward(backup, &history, &self.view) {
+            if let Some(hole) = self.holdings.missing(range).first() {
+                if hole.first != range.first {
+                    let before = hole.first.number(size) - 1;
+                    window.last = WalSegment::from_number(before, range.first.timeline, size);
+                }
+                window.hole = Some(*hole);
+                break;
+            }
+            window.last = range.last;
+        }
+        window.end = Lsn((window.last.number(size) + 1).saturating_mul(size.bytes()));
+        window.archived = self.holdings.modified(window.last);
+        window
+    }
+
+    fn newest_reachable(&self, backup: &Manifest) -> TimeLine {
+        let known = self.view.histories.keys().rev();
+        let reachable = known.copied().find(|timeline| self.view.reaches(backup, *timeline));
+        reachable.unwrap_or(TimeLine::FIRST).max(backup.wal.stop.timeline)
+    }
+
+    /// Timelines after the backup's of which there is WAL and no history, so that nothing is known of
+    /// where they came from.
+    fn histories_missing(&self, backup: &Manifest) -> Vec<TimeLine> {
+        let later = self.view.newest.keys().filter(|id| **id > backup.wal.stop.timeline);
+        later.filter(|id| !self.view.histories.contains_key(id)).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        postgres::TimelineHistory, repo::archive::Stretch, restore::tests::repository::manifest,
+    };
+
+    const SIZE: WalSegmentSize = WalSegmentSize::DEFAULT;
+
+    /// Starts and stops in segment 2 of timeline 1.
+    fn backup() -> Manifest {
+        manifest("20261121-092452F", TimeLine(1), Lsn(0x200_0028), Lsn(0x200_0100), 0)
+    }
+
+    fn archive(stretches: &[(u32, u64, u64)], histories: &[(u32, &str)]) -> ArchiveWal {
+        let mut holdings = Holdings { size: SIZE, stretches: BTreeMap::new() };
+        for &(timeline, first, last) in stretches {
+            let modified = Some(last as i64);
+            let of_timeline = holdings.stretches.entry(TimeLine(timeline)).or_default();
+            of_timeline.push(Stretch { first, last, modified });
+        }
+        let parse = |(id, text): &(u32, &str)| {
+            let timeline = TimeLine(*id);
+            (timeline, TimelineHistory::parse(timeline, text.as_bytes()).unwrap())
+        };
+        let histories = histories.iter().map(parse).collect();
+        ArchiveWal { view: ArchiveView { histories, newest: holdings.newest() }, holdings }
+    }
+
+    fn names(range: &SegmentRange) -> String {
+        let low = |segment: WalSegment| segment.number(SIZE);
+        format!("{}:{}-{}", range.first.timeline, low(range.first), low(range.last))
+    }
+
+    fn shown(archive: &ArchiveWal) -> String {
+        let window = archive.window(&backup());
+        let missing: Vec<_> = window.missing.iter().map(names).collect();
+        let hole = window.hole.as_ref().map(names);
+        let last = window.last.number(SIZE);
+        format!(
+            "missing {missing:?}, to {}:{last} {} at {:?}, hole {hole:?}, no history {:?}",
+            window.last.timeline, window.end, window.archived, window.histories_missing
+        )
+    }
+
+    #[test]
+    fn unbroken_wal_leads_to_the_newest_segment() {
+        insta::assert_snapshot!(shown(&archive(&[(1, 1, 9)], &[])), @"missing [], to 1:9 0/A000000 at Some(9), hole None, no history []");
+        insta::assert_snapshot!(shown(&archive(&[(1, 2, 2)], &[])), @"missing [], to 1:2 0/3000000 at Some(2), hole None, no history []");
+    }
+
+    #[test]
+    fn a_hole_ends_the_window() {
+        insta::assert_snapshot!(shown(&archive(&[(1, 1, 4), (1, 7, 9)], &[])), @"missing [], to 1:4 0/5000000 at Some(4), hole Some(\"1:5-6\"), no history []");
+        insta::assert_snapshot!(shown(&archive(&[(1, 1, 2), (1, 4, 9)], &[])), @"missing [], to 1:2 0/3000000 at Some(2), hole Some(\"1:3-3\"), no history []");
+        insta::assert_snapshot!(shown(&archive(&[(1, 3, 9)], &[])), @r#"missing ["1:2-2"], to 1:9 0/A000000 at Some(9), hole None, no history []"#);
+        insta::assert_snapshot!(shown(&archive(&[], &[])), @r#"missing ["1:2-2"], to 1:2 0/3000000 at None, hole None, no history []"#);
+    }
+
+    #[test]
+    fn a_promoted_cluster_goes_on_along_its_timeline() {
+        let history = (2, "1\t0/5000100\tx\n");
+        insta::assert_snapshot!(shown(&archive(&[(1, 1, 4), (2, 5, 8)], &[history])), @"missing [], to 2:8 0/9000000 at Some(8), hole None, no history []");
+        insta::assert_snapshot!(shown(&archive(&[(1, 1, 30), (2, 5, 8)], &[history])), @"missing [], to 2:8 0/9000000 at Some(8), hole None, no history []");
+        insta::assert_snapshot!(shown(&archive(&[(1, 1, 30), (2, 6, 8)], &[history])), @r#"missing [], to 1:4 0/5000000 at None, hole Some("2:5-5"), no history []"#);
+        insta::assert_snapshot!(shown(&archive(&[(1, 1, 3), (2, 5, 8)], &[history])), @r#"missing [], to 1:3 0/4000000 at Some(3), hole Some("1:4-4"), no history []"#);
+    }
+
+    #[test]
+    fn a_timeline_without_history_is_not_followed_but_named() {
+        insta::assert_snapshot!(shown(&archive(&[(1, 1, 4), (2, 5, 8)], &[])), @"missing [], to 1:4 0/5000000 at Some(4), hole None, no history [TimeLine(2)]");
+        let early = (2, "1\t0/1000000\tx\n");
+        insta::assert_snapshot!(shown(&archive(&[(1, 1, 4), (2, 5, 8)], &[early])), @"missing [], to 1:4 0/5000000 at Some(4), hole None, no history []");
+    }
+}

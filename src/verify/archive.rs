@@ -1,0 +1,279 @@
+//! The WAL: every object of the archive read, digested, and held against its name and its cluster. A
+//! directory is listed and verified at a time, so memory does not grow with the archive.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::task::JoinSet;
+
+use super::{
+    ArchiveReport, Error, FaultKind, Options,
+    backups::Backups,
+    report::{Findings, describe},
+    windows::Windows,
+};
+use crate::{
+    repo::{
+        archive::{SegmentRange, StoredWal, WalArchive},
+        layout,
+        stanza::StanzaEntry,
+    },
+    storage::{EntryKind, Storage},
+    types::{ArchiveFile, ArchiveId, ProgressSink, Sha256, StanzaName, WalSegment},
+    wal::{self, ClusterIdentity},
+};
+
+/// The archives of a stanza.
+pub(super) struct Archives {
+    archives: Vec<One>,
+    /// Only WAL that the backups need is read.
+    only_needed: bool,
+}
+
+/// The archive of one cluster.
+struct One {
+    id: ArchiveId,
+    cluster: ClusterIdentity,
+    archive: WalArchive,
+    /// Names of the directories of segments; the empty name is the archive itself.
+    directories: Vec<String>,
+    files: u64,
+    stored: u64,
+    span: Option<(WalSegment, WalSegment)>,
+}
+
+impl Archives {
+    /// Lists the archives; a directory of a cluster that the stanza never was is a fault.
+    pub(super) async fn list(
+        storage: &Arc<dyn Storage>,
+        stanza: &StanzaName,
+        history: &[StanzaEntry],
+        backups: &Backups,
+        options: &Options,
+        findings: &mut Findings,
+    ) -> Result<Self, Error> {
+        let mut archives = Self { archives: Vec::new(), only_needed: options.set.is_some() };
+        let clusters = clusters(history, backups);
+        let root = layout::archive_directory(stanza)?;
+        for entry in storage.list(&root, false).await? {
+            let id = entry.path.file_name().parse::<ArchiveId>().ok();
+            let known = id.and_then(|id| Some((id, *clusters.get(&id.to_string())?)));
+            match (known, entry.kind) {
+                (Some((id, _)), EntryKind::Directory)
+                    if archives.only_needed
+                        && !backups.archive_ids().contains_key(&id.to_string()) => {}
+                (Some((id, cluster)), EntryKind::Directory) => {
+                    let archive = WalArchive::new(Arc::clone(storage), stanza, id)?;
+                    let one = One::list(id, cluster, archive, findings).await?;
+                    archives.archives.push(one);
+                }
+                _ => {
+                    let what = "it is the archive of no cluster of the stanza";
+                    findings.add(entry.path.as_str(), FaultKind::Orphan, what);
+                }
+            }
+        }
+        Ok(archives)
+    }
+
+    /// Stored bytes of all WAL.
+    pub(super) fn stored_size(&self) -> u64 {
+        match self.only_needed {
+            true => 0,
+            false => self.archives.iter().map(|one| one.stored).sum(),
+        }
+    }
+
+    /// Verifies every file.
+    pub(super) async fn verify(
+        &self,
+        options: &Options,
+        backups: &Backups,
+        windows: &Windows,
+        progress: &dyn ProgressSink,
+        findings: &mut Findings,
+    ) {
+        for one in &self.archives {
+            for directory in &one.directories {
+                let listed = match one.archive.list(directory).await {
+                    Ok(listed) => listed.files,
+                    Err(error) => {
+                        findings
+                            .add_error(format!("{}/{directory}", one.archive.directory()), &error);
+                        continue;
+                    }
+                };
+                one.check_names(directory, &listed, findings);
+                let wanted = listed
+                    .into_iter()
+                    .filter(|stored| !self.only_needed || is_needed(backups, one.id, stored.file));
+                let proof = Proof { one, threads: options.threads.max(1), progress };
+                for (stored, kind, what) in proof.of_all(wanted.collect(), findings).await {
+                    let fault = findings.add(stored.path.as_str(), kind, what);
+                    fault.of_all(windows.affected(backups, one.id, stored.file));
+                }
+            }
+        }
+    }
+
+    pub(super) fn reports(
+        &self,
+        mut holes: impl FnMut(ArchiveId) -> Vec<SegmentRange>,
+    ) -> Vec<ArchiveReport> {
+        let report = |one: &One| ArchiveReport {
+            id: one.id,
+            files: one.files,
+            repo_size: one.stored,
+            span: one.span,
+            holes: holes(one.id),
+        };
+        self.archives.iter().map(report).collect()
+    }
+}
+
+/// Every cluster that the stanza was, as far as history and backups tell.
+fn clusters(history: &[StanzaEntry], backups: &Backups) -> BTreeMap<String, ClusterIdentity> {
+    let entries = history.iter().map(|entry| {
+        let cluster = entry.cluster;
+        (entry.archive_id(), cluster.system_id, cluster.version)
+    });
+    let manifests = backups.manifests().map(|manifest| {
+        (manifest.archive_id(), manifest.cluster.system_id, manifest.cluster.version)
+    });
+    // What the history says counts.
+    let all = manifests.chain(entries);
+    all.map(|(id, system_id, version)| (id.to_string(), ClusterIdentity { system_id, version }))
+        .collect()
+}
+
+fn is_needed(backups: &Backups, id: ArchiveId, file: ArchiveFile) -> bool {
+    let ArchiveFile::Segment(segment) = file else {
+        return matches!(file, ArchiveFile::History(_));
+    };
+    backups
+        .manifests()
+        .filter(|manifest| manifest.archive_id() == id)
+        .any(|manifest| (manifest.wal_start()..=manifest.wal_stop()).contains(&segment))
+}
+
+impl One {
+    async fn list(
+        id: ArchiveId,
+        cluster: ClusterIdentity,
+        archive: WalArchive,
+        findings: &mut Findings,
+    ) -> Result<Self, Error> {
+        let mut one = Self {
+            id,
+            cluster,
+            archive,
+            directories: vec![String::new()],
+            files: 0,
+            stored: 0,
+            span: None,
+        };
+        let top = one.archive.list("").await?;
+        one.add(&top.files);
+        note_strangers(&top.strangers, findings);
+        for directory in top.directories {
+            let listed = one.archive.list(directory.file_name()).await?;
+            one.add(&listed.files);
+            let below = listed.directories.iter();
+            note_strangers(listed.strangers.iter().chain(below), findings);
+            one.directories.push(directory.file_name().to_owned());
+        }
+        Ok(one)
+    }
+
+    fn add(&mut self, files: &[StoredWal]) {
+        for stored in files {
+            self.files += 1;
+            self.stored += stored.size;
+            if let ArchiveFile::Segment(segment) = stored.file {
+                let (first, last) = self.span.unwrap_or((segment, segment));
+                self.span = Some((first.min(segment), last.max(segment)));
+            }
+        }
+    }
+
+    /// A file in another directory than its own is never found, and of two contents none is right.
+    fn check_names(&self, directory: &str, files: &[StoredWal], findings: &mut Findings) {
+        let mut seen: BTreeMap<ArchiveFile, Sha256> = BTreeMap::new();
+        for stored in files {
+            let own = stored.file.segment().map(WalSegment::directory).unwrap_or_default();
+            if own != directory {
+                let what = format!("its place is the directory '{own}': nothing looks for it here");
+                findings.add(stored.path.as_str(), FaultKind::Orphan, what);
+            }
+            let first = *seen.entry(stored.file).or_insert(stored.digest);
+            if first != stored.digest {
+                let what =
+                    format!("there is another object for {} with other content", stored.file);
+                findings.add(stored.path.as_str(), FaultKind::Inconsistent, what);
+            }
+        }
+    }
+}
+
+fn note_strangers<'a>(
+    strangers: impl IntoIterator<Item = &'a crate::storage::ObjectPath>,
+    findings: &mut Findings,
+) {
+    for path in strangers {
+        findings.add(path.as_str(), FaultKind::Orphan, "its name is none of an archive");
+    }
+}
+
+/// Verifies the files of a directory, several at once.
+struct Proof<'a> {
+    one: &'a One,
+    threads: usize,
+    progress: &'a dyn ProgressSink,
+}
+
+impl Proof<'_> {
+    async fn of_all(
+        &self,
+        files: Vec<StoredWal>,
+        findings: &mut Findings,
+    ) -> Vec<(StoredWal, FaultKind, String)> {
+        let (mut waiting, mut reading) = (files.into_iter(), JoinSet::new());
+        let mut wrong = Vec::new();
+        loop {
+            while reading.len() < self.threads
+                && let Some(stored) = waiting.next()
+            {
+                let (archive, cluster) = (self.one.archive.clone(), self.one.cluster);
+                reading.spawn(async move {
+                    let verified = wal::verify(&archive, &stored, cluster).await;
+                    (stored, verified)
+                });
+            }
+            let Some(read) = reading.join_next().await else { return wrong };
+            let Ok((stored, verified)) = read else { continue };
+            self.progress.advance(stored.size);
+            match verified {
+                Ok(raw) => findings.count(stored.size, raw),
+                // Expire took it since it was listed.
+                Err(wal::Error::Repo(error)) if error.is_not_found() => {}
+                Err(error) => {
+                    findings.count(stored.size, 0);
+                    let (kind, what) = fault_of(&error);
+                    wrong.push((stored, kind, what));
+                }
+            }
+        }
+    }
+}
+
+fn fault_of(error: &wal::Error) -> (FaultKind, String) {
+    match error {
+        wal::Error::Repo(error) => describe(error),
+        wal::Error::Content { reason, .. } => {
+            (FaultKind::Damaged, format!("it is not the WAL that its name says: {reason}"))
+        }
+        wal::Error::OtherCluster { found, expected, .. } => {
+            (FaultKind::Damaged, format!("it is of {found}, and the archive of {expected}"))
+        }
+        other => (FaultKind::Unreadable, other.to_string()),
+    }
+}

@@ -1,0 +1,419 @@
+//! Verifies a chain: a full backup and all that depends on it. Gathers what its block maps claim, has the
+//! bundles proven, and finds out which files of which backups what is wrong with them affects.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    Error, FaultKind, Options,
+    backups::{Backups, Bundles},
+    bundle::{Job, Outcome},
+    claims::{Bad, BundleClaims, BundleKey, Claims},
+    inventory::Inventory,
+    metadata, pool,
+    report::{AffectedFile, Findings},
+};
+use crate::{
+    codec::BlockHasher,
+    repo::{
+        self,
+        block_map::FrameRef,
+        file_list::{BundleKind, FileEntry, FileList, MapPlace, MapRef},
+        layout::BackupPaths,
+        manifest::{Manifest, ObjectRecord},
+        map_reader::{FileMap, MapReader},
+        object_header::ObjectKind,
+    },
+    storage::{ObjectPath, Storage},
+    types::{BackupLabel, BlockDigest, ProgressSink},
+};
+
+/// Verifies all chains.
+pub(super) async fn verify(
+    storage: &Arc<dyn Storage>,
+    backups: &mut Backups,
+    inventory: &Inventory,
+    options: &Options,
+    progress: &dyn ProgressSink,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    for labels in backups.chains() {
+        let chain = Chain {
+            storage,
+            inventory,
+            options,
+            progress,
+            holders: Vec::new(),
+            seen: HashSet::new(),
+            claims: Claims::default(),
+            read: HashSet::new(),
+            bad: Bad::default(),
+            objects: HashMap::new(),
+        };
+        chain.verify(&labels, backups, findings).await?;
+    }
+    Ok(())
+}
+
+/// A map that was decoded: where it is, of how many bytes of file, and what it must be.
+type MapKey = (usize, u32, u64, u64, BlockDigest);
+
+struct Chain<'a> {
+    storage: &'a Arc<dyn Storage>,
+    inventory: &'a Inventory,
+    options: &'a Options,
+    progress: &'a dyn ProgressSink,
+    /// The backups of the chain, and those that they refer to although they are gone.
+    holders: Vec<BackupLabel>,
+    /// The maps whose claims were gathered; of a patch together with its base.
+    seen: HashSet<(MapKey, Option<MapKey>)>,
+    claims: Claims,
+    /// The bundles that were read whole.
+    read: HashSet<BundleKey>,
+    bad: Bad,
+    /// The object of each bundle in which anything is wrong.
+    objects: HashMap<BundleKey, String>,
+}
+
+impl Chain<'_> {
+    async fn verify(
+        mut self,
+        labels: &[BackupLabel],
+        backups: &mut Backups,
+        findings: &mut Findings,
+    ) -> Result<(), Error> {
+        self.holders = labels.to_vec();
+        for label in labels {
+            let Some(manifest) = backups.manifest(label).cloned() else { continue };
+            metadata::check(&**self.storage, &manifest, self.inventory, self.progress, findings)
+                .await;
+            if let Some(files) = self.file_list(&manifest, backups, findings).await {
+                self.gather(&manifest, &files, backups, findings).await?;
+            }
+        }
+        let claims = self.claims.take(None);
+        self.prove(claims, backups, findings).await?;
+        self.prove_rest(labels, backups, findings).await?;
+        if !self.bad.is_empty() {
+            self.attribute(labels, backups, findings).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a file list and holds it against its manifest.
+    async fn file_list(
+        &mut self,
+        manifest: &Manifest,
+        backups: &mut Backups,
+        findings: &mut Findings,
+    ) -> Option<Vec<FileEntry>> {
+        let object = self.inventory.path(&manifest.label, "files");
+        self.progress.advance(manifest.file_list.size);
+        let list = match FileList::read(&**self.storage, manifest).await {
+            Ok(list) => list,
+            Err(error) => {
+                findings.add_error(object, &error).of(&manifest.label);
+                return None;
+            }
+        };
+        findings.count(manifest.file_list.size, 0);
+        let mut bundles = Bundles::new();
+        for record in &list.bundles {
+            bundles.insert(name_of(record.bundle, record.number), record.record);
+        }
+        for what in contradictions(manifest, &list, &bundles) {
+            findings.add(&object, FaultKind::Inconsistent, what).of(&manifest.label);
+        }
+        backups.keep_bundles(&manifest.label, bundles);
+        Some(list.files)
+    }
+
+    /// Reads the maps of a backup's files and gathers what they claim.
+    async fn gather(
+        &mut self,
+        manifest: &Manifest,
+        files: &[FileEntry],
+        backups: &Backups,
+        findings: &mut Findings,
+    ) -> Result<(), Error> {
+        let holders = self.holder_numbers(manifest);
+        let mut maps = MapReader::of(Arc::clone(self.storage), manifest)?;
+        for (index, entry) in files.iter().enumerate() {
+            let Some(place) = entry.map_place() else { continue };
+            let key = keys(&place, entry.size(), &holders);
+            if self.seen.contains(&key) {
+                continue;
+            }
+            let ahead = files[index + 1..].iter().filter_map(FileEntry::map_place);
+            match maps.read(&place, entry.size(), ahead).await {
+                Ok(map) => self.claim(manifest, entry, &place, &map, key, &holders),
+                Err(error) => self.map_fault(manifest, entry, &place, &error, findings),
+            }
+            if self.claims.bytes() > self.options.claims_max {
+                let filling = self.filling(manifest, &holders);
+                let claims = self.claims.take(filling);
+                self.prove(claims, backups, findings).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn claim(
+        &mut self,
+        manifest: &Manifest,
+        entry: &FileEntry,
+        place: &MapPlace,
+        map: &FileMap,
+        key: (MapKey, Option<MapKey>),
+        holders: &[usize],
+    ) {
+        let block_size = manifest.block.size;
+        let bundle_of =
+            |frame: &FrameRef| Some((*holders.get(frame.reference as usize)?, frame.bundle));
+        let Some((base_key, base)) = key.1.zip(place.base) else {
+            self.claims.add(&map.map, None, entry.size(), block_size, bundle_of);
+            self.seen.insert(key);
+            return;
+        };
+        if self.seen.insert((base_key, None)) {
+            self.claims.add(&map.base, None, base.size, block_size, bundle_of);
+        }
+        self.claims.add(&map.map, Some(&map.base), entry.size(), block_size, bundle_of);
+        self.seen.insert(key);
+    }
+
+    fn map_fault(
+        &self,
+        manifest: &Manifest,
+        entry: &FileEntry,
+        place: &MapPlace,
+        error: &repo::Error,
+        findings: &mut Findings,
+    ) {
+        let path = |at: &MapRef| {
+            let label = manifest.holder(at.reference)?;
+            Some(self.inventory.path(label, &name_of(BundleKind::Map, at.bundle)))
+        };
+        let of_base = place.base.and_then(|base| path(&base.map));
+        let said = error.to_string();
+        let object = of_base.filter(|object| said.contains(object)).or_else(|| path(&place.map));
+        let object = object.unwrap_or_else(|| self.inventory.path(&manifest.label, "files"));
+        findings.add_error(object, error).file(AffectedFile {
+            backup: manifest.label.clone(),
+            path: entry.path.clone(),
+            blocks: entry.size().div_ceil(manifest.block.size.into()),
+            first: 0,
+        });
+    }
+
+    /// The bundle of this backup that its maps are just talking of.
+    fn filling(&self, manifest: &Manifest, holders: &[usize]) -> Option<BundleKey> {
+        let own = *holders.first()?;
+        debug_assert_eq!(self.holders.get(own), Some(&manifest.label));
+        self.claims.newest_of(own)
+    }
+
+    /// The place in the chain of the backup itself and, from 1, of its references.
+    fn holder_numbers(&mut self, manifest: &Manifest) -> Vec<usize> {
+        let labels = std::iter::once(&manifest.label).chain(&manifest.references);
+        labels.map(|label| self.holder_number(label)).collect()
+    }
+
+    fn holder_number(&mut self, label: &BackupLabel) -> usize {
+        match self.holders.iter().position(|known| known == label) {
+            Some(number) => number,
+            None => {
+                self.holders.push(label.clone());
+                self.holders.len() - 1
+            }
+        }
+    }
+
+    /// Has bundles proven of which claims were gathered.
+    async fn prove(
+        &mut self,
+        claims: BTreeMap<BundleKey, BundleClaims>,
+        backups: &Backups,
+        findings: &mut Findings,
+    ) -> Result<(), Error> {
+        let mut jobs = Vec::with_capacity(claims.len());
+        for (key, claims) in claims {
+            let label = self.holders[key.0].clone();
+            let name = name_of(BundleKind::Data, key.1);
+            // Only what the backup itself knows is read whole.
+            let record = backups.bundles(&label).and_then(|bundles| bundles.get(&name)).copied();
+            let whole = record.is_some() && self.read.insert(key);
+            jobs.push(self.job(&label, &name, Some(key), record, whole, claims, backups)?);
+        }
+        self.run(jobs, backups, findings).await
+    }
+
+    /// Has the bundles proven that no map claims anything of, and those that hold the maps.
+    async fn prove_rest(
+        &mut self,
+        labels: &[BackupLabel],
+        backups: &Backups,
+        findings: &mut Findings,
+    ) -> Result<(), Error> {
+        let mut jobs = Vec::new();
+        for (holder, label) in labels.iter().enumerate() {
+            for (name, record) in backups.bundles(label).into_iter().flatten() {
+                let number = name.strip_prefix("bundle/").and_then(|number| number.parse().ok());
+                let key = number.map(|number| (holder, number));
+                if key.is_none_or(|key| self.read.insert(key)) {
+                    let claims = BundleClaims::default();
+                    jobs.push(self.job(label, name, key, Some(*record), true, claims, backups)?);
+                }
+            }
+        }
+        self.run(jobs, backups, findings).await
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn job(
+        &self,
+        label: &BackupLabel,
+        name: &str,
+        key: Option<BundleKey>,
+        record: Option<ObjectRecord>,
+        whole: bool,
+        claims: BundleClaims,
+        backups: &Backups,
+    ) -> Result<Job, Error> {
+        // Chains share one key and block size, which was checked.
+        let of_chain = || self.holders.iter().find_map(|label| backups.manifest(label));
+        let block = backups.manifest(label).or_else(of_chain).map(|manifest| &manifest.block);
+        Ok(Job {
+            path: BackupPaths::new(&backups.stanza, label)?.directory().join(name)?,
+            kind: if key.is_some() { ObjectKind::Bundle } else { ObjectKind::MapBundle },
+            key,
+            record,
+            whole,
+            claims,
+            hasher: BlockHasher::new(block.map_or([0; 32], |block| block.digest_key.0)),
+            block_size: block.map_or(8192, |block| block.size),
+        })
+    }
+
+    async fn run(
+        &mut self,
+        jobs: Vec<Job>,
+        backups: &Backups,
+        findings: &mut Findings,
+    ) -> Result<(), Error> {
+        let outcomes = pool::run(self.storage, jobs, self.options.threads, self.progress).await?;
+        for outcome in outcomes {
+            findings.count(outcome.read, outcome.raw);
+            findings.checked.busy += outcome.busy;
+            findings.checked.busy_raw += outcome.raw;
+            self.note(outcome, backups, findings);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, outcome: Outcome, backups: &Backups, findings: &mut Findings) {
+        let object = outcome.path.to_string();
+        let holder = holder_of(&outcome.path);
+        for (kind, what) in &outcome.wrong {
+            let fault = findings.add(&object, *kind, what);
+            fault.of_all(&holder);
+        }
+        if let Some(sha256) = outcome.other_sha256 {
+            let bundles = holder.as_ref().and_then(|label| backups.bundles(label));
+            let found = bundles.into_iter().flatten().find(|(_, record)| record.sha256 == sha256);
+            if let Some((name, _)) = found {
+                findings.add(&object, FaultKind::Damaged, format!("it holds what {name} should"));
+            }
+        }
+        let Some(key) = outcome.key else { return };
+        if outcome.all_bad {
+            self.bad.bundles.insert(key);
+        }
+        self.bad.frames.extend(outcome.bad_frames.into_iter().map(|offset| (key, offset)));
+        let blocks = outcome.bad_blocks.into_iter();
+        self.bad.blocks.extend(blocks.map(|(frame, at, digest)| (key, frame, at, digest)));
+        self.objects.insert(key, object);
+    }
+
+    /// Goes through the maps once more for the files that have blocks in what is wrong.
+    async fn attribute(
+        &mut self,
+        labels: &[BackupLabel],
+        backups: &Backups,
+        findings: &mut Findings,
+    ) -> Result<(), Error> {
+        for label in labels {
+            let Some(manifest) = backups.manifest(label) else { continue };
+            let Ok(list) = FileList::read(&**self.storage, manifest).await else { continue };
+            let holders = self.holder_numbers(manifest);
+            let bundle_of =
+                |frame: &FrameRef| Some((*holders.get(frame.reference as usize)?, frame.bundle));
+            let mut maps = MapReader::of(Arc::clone(self.storage), manifest)?;
+            for (index, entry) in list.files.iter().enumerate() {
+                let Some(place) = entry.map_place() else { continue };
+                let ahead = list.files[index + 1..].iter().filter_map(FileEntry::map_place);
+                // A map that cannot be read was noted when it was first tried.
+                let Ok(read) = maps.read(&place, entry.size(), ahead).await else { continue };
+                let affected =
+                    self.bad.affected(&read.map, entry.size(), manifest.block.size, bundle_of);
+                for (key, (blocks, first)) in affected {
+                    let Some(object) = self.objects.get(&key) else { continue };
+                    let (backup, path) = (label.clone(), entry.path.clone());
+                    findings.affected(object, AffectedFile { backup, path, blocks, first });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The maps that a file's map is made of.
+fn keys(place: &MapPlace, size: u64, holders: &[usize]) -> (MapKey, Option<MapKey>) {
+    let key = |at: &MapRef, size| {
+        let holder = holders.get(at.reference as usize).copied().unwrap_or(usize::MAX);
+        (holder, at.bundle, at.offset, size, at.digest)
+    };
+    (key(&place.map, size), place.base.map(|base| key(&base.map, base.size)))
+}
+
+/// The backup in whose directory an object lies.
+fn holder_of(path: &ObjectPath) -> Option<BackupLabel> {
+    path.parent().parent().file_name().parse().ok()
+}
+
+/// The name of a bundle within the directory of its backup.
+fn name_of(kind: BundleKind, number: u32) -> String {
+    match kind {
+        BundleKind::Data => format!("bundle/{number:08}"),
+        BundleKind::Map => format!("map/{number:08}"),
+    }
+}
+
+/// What a file list says differently from its manifest.
+fn contradictions(manifest: &Manifest, list: &FileList, bundles: &Bundles) -> Vec<String> {
+    let totals = &manifest.totals;
+    let is_file =
+        |entry: &&FileEntry| matches!(entry.kind, crate::repo::file_list::EntryKind::File { .. });
+    let files = list.files.iter().filter(is_file).count() as u64;
+    let size: u64 = list.files.iter().map(FileEntry::size).fold(0, u64::saturating_add);
+    let data = bundles.keys().filter(|name| name.starts_with("bundle/")).count() as u64;
+    let mut wrong = Vec::new();
+    let mut compare = |what: &str, listed: u64, recorded: u64| {
+        if listed != recorded {
+            wrong.push(format!("it lists {listed} {what}, and the manifest says {recorded}"));
+        }
+    };
+    compare("files", files, totals.files);
+    compare("bytes of files", size, totals.size);
+    compare("bundles", data, totals.bundles.into());
+    if bundles.len() != list.bundles.len() {
+        wrong.push("it lists a bundle twice".to_owned());
+    }
+    let mut seen = HashSet::new();
+    if let Some(twice) = list.files.iter().find(|entry| !seen.insert(&entry.path)) {
+        wrong.push(format!("it lists '{}' twice", twice.path));
+    }
+    wrong
+}

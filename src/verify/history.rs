@@ -1,0 +1,52 @@
+//! The stanza's history: which clusters it has been.
+
+use super::{Error, FaultKind, report::Findings};
+use crate::{
+    repo::{
+        self,
+        layout::{self, number_of},
+        stanza::{self, StanzaEntry},
+    },
+    storage::{EntryKind, Storage},
+    types::{HistoryId, StanzaName},
+};
+
+/// Reads every entry of the history; those that cannot be read are faults.
+pub(super) async fn check(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+    findings: &mut Findings,
+) -> Result<Vec<StanzaEntry>, Error> {
+    let directory = layout::stanza_directory(stanza)?;
+    let (mut entries, mut seen) = (Vec::new(), 0);
+    for listed in storage.list(&directory, true).await? {
+        let EntryKind::Object { size } = listed.kind else { continue };
+        let number = number_of(listed.path.file_name());
+        let Some(id) = number.filter(|_| listed.path.parent() == directory) else {
+            findings.add(listed.path.as_str(), FaultKind::Orphan, "its name is none of a history");
+            continue;
+        };
+        for lost in seen + 1..id {
+            let object = layout::stanza_entry(stanza, HistoryId(lost))?;
+            findings.add(
+                object.as_str(),
+                FaultKind::Missing,
+                "it does not exist, and later ones do",
+            );
+        }
+        seen = id;
+        findings.count(size, 0);
+        match stanza::read_entry(storage, stanza, HistoryId(id)).await {
+            Ok(entry) => entries.push(entry),
+            Err(error) => drop(findings.add_error(listed.path.as_str(), &error)),
+        }
+    }
+    match seen {
+        0 => Err(repo::Error::StanzaMissing {
+            stanza: stanza.to_string(),
+            location: storage.location(),
+        }
+        .into()),
+        _ => Ok(entries),
+    }
+}

@@ -1,0 +1,178 @@
+//! Continuity of the WAL: from start to stop of every backup, and from there to the newest segment.
+//! From listings alone.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use jiff::tz::TimeZone;
+
+use super::{FaultKind, Options, backups::Backups, report::Findings};
+use crate::{
+    repo::{
+        archive::{SegmentRange, WalArchive},
+        backup_list, keep,
+        layout::BackupPaths,
+        manifest::Manifest,
+        retention::{self, BackupFacts, Inventory, Scope, wal::ArchiveRule},
+    },
+    restore::{ArchiveWal, RecoveryWindow},
+    storage::Storage,
+    types::{ArchiveFile, ArchiveId, BackupLabel, StanzaName, WalSegment},
+};
+
+/// How far each backup can be rolled forward, and the holes of each archive.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    pub(super) by_label: BTreeMap<BackupLabel, RecoveryWindow>,
+    pub(super) holes: HashMap<ArchiveId, Vec<SegmentRange>>,
+}
+
+/// Looks at the archives of all backups. A hole between start and stop makes a backup worthless, one
+/// behind it ends its recovery: both are faults. WAL that retention does not keep is not missed.
+pub(super) async fn check(
+    storage: &Arc<dyn Storage>,
+    backups: &Backups,
+    options: &Options,
+    findings: &mut Findings,
+) -> Windows {
+    let mut windows = Windows::default();
+    let mut kept = None;
+    for id in backups.archive_ids().into_values() {
+        let manifests: Vec<&Manifest> =
+            backups.manifests().filter(|manifest| manifest.archive_id() == id).collect();
+        let Some(newest) = manifests.last() else { continue };
+        let Ok(archive) = WalArchive::new(Arc::clone(storage), &backups.stanza, id) else {
+            continue;
+        };
+        // Histories that cannot be read are read again with all other files, and noted there.
+        let wal = match ArchiveWal::look(&archive, newest.cluster.wal_segment_size).await {
+            Ok((wal, _)) => wal,
+            Err(error) => {
+                let fault = findings.add_error(archive.directory().as_str(), &error);
+                fault.of_all(manifests.iter().map(|manifest| &manifest.label));
+                continue;
+            }
+        };
+        for manifest in manifests {
+            let window = wal.window(manifest);
+            if window.hole.is_some() && kept.is_none() {
+                kept = Some(KeptWal::by_retention(storage, &backups.stanza, options).await);
+            }
+            let missed =
+                |range: &SegmentRange| kept.as_ref().is_none_or(|kept| kept.holds(id, range.first));
+            note(&archive, manifest, &window, missed, findings);
+            windows.by_label.insert(manifest.label.clone(), window);
+        }
+        windows.holes.insert(id, wal.holdings().holes());
+    }
+    windows
+}
+
+/// The WAL that retention keeps.
+struct KeptWal(Vec<(ArchiveId, ArchiveRule)>);
+
+impl KeptWal {
+    /// Asks retention as expire does. Where it cannot tell, all WAL counts as kept.
+    async fn by_retention(
+        storage: &Arc<dyn Storage>,
+        stanza: &StanzaName,
+        options: &Options,
+    ) -> Self {
+        let now = jiff::Timestamp::now().as_second();
+        let mut backups = Vec::new();
+        for (label, manifest) in backup_list::list(storage, stanza).await.unwrap_or_default() {
+            let Ok(manifest) = manifest else { continue };
+            let mark = match BackupPaths::new(stanza, &label) {
+                Ok(paths) => keep::read(&**storage, &paths).await.ok().flatten(),
+                Err(_) => None,
+            };
+            backups.push(BackupFacts::new(&manifest, mark));
+        }
+        let Some(current) = backups.last().map(|backup| backup.archive_id) else {
+            return Self(Vec::new());
+        };
+        let archives: Vec<ArchiveId> = backups.iter().map(|backup| backup.archive_id).collect();
+        let inventory = Inventory { backups, unpublished: Vec::new(), archives, current };
+        let zone = TimeZone::system();
+        let plan = retention::plan(&inventory, &options.retention, &Scope::Retention, now, &zone);
+        Self(plan.map(|plan| plan.archives).unwrap_or_default())
+    }
+
+    fn holds(&self, id: ArchiveId, segment: WalSegment) -> bool {
+        match self.0.iter().find(|(known, _)| *known == id) {
+            Some((_, ArchiveRule::Keep(needed))) => needed.keeps(segment),
+            _ => true,
+        }
+    }
+}
+
+fn note(
+    archive: &WalArchive,
+    manifest: &Manifest,
+    window: &RecoveryWindow,
+    missed: impl Fn(&SegmentRange) -> bool,
+    findings: &mut Findings,
+) {
+    let object = |range: &SegmentRange| {
+        let directory = archive.directory();
+        format!("{directory}/{}/{}", range.first.directory(), range.first)
+    };
+    for range in &window.missing {
+        let what =
+            format!("WAL that backups need to become consistent is missing: {}", named(range));
+        findings.add(object(range), FaultKind::Missing, what).of(&manifest.label);
+    }
+    if let Some(hole) = window.hole.as_ref().filter(|hole| missed(hole)) {
+        let what = format!(
+            "WAL is missing and newer WAL is there: {}; recovery of the backups before it ends at {}",
+            named(hole),
+            window.end
+        );
+        findings.add(object(hole), FaultKind::Hole, what).of(&manifest.label);
+    }
+    for timeline in &window.histories_missing {
+        let object = format!("{}/{}", archive.directory(), timeline.history_file_name());
+        let what = "it is missing, and there is WAL of that timeline";
+        findings.add(object, FaultKind::Missing, what).of(&manifest.label);
+    }
+}
+
+/// A range as a sentence has it.
+fn named(range: &SegmentRange) -> String {
+    match range.count() {
+        1 => range.first.to_string(),
+        count => format!("{} to {} ({count} segments)", range.first, range.last),
+    }
+}
+
+impl Windows {
+    /// The backups whose recovery reads a file: those that begin before it and reach it.
+    pub(super) fn affected<'a>(
+        &'a self,
+        backups: &'a Backups,
+        id: ArchiveId,
+        file: ArchiveFile,
+    ) -> Vec<&'a BackupLabel> {
+        let reads = |manifest: &&Manifest| {
+            let size = manifest.cluster.wal_segment_size;
+            let window = self.by_label.get(&manifest.label);
+            let last = window.map_or(manifest.wal_stop(), |window| window.last);
+            match file {
+                ArchiveFile::Segment(segment) => {
+                    let (first, number) = (manifest.wal_start(), segment.number(size));
+                    (first.timeline..=last.timeline).contains(&segment.timeline)
+                        && (first.number(size)..=last.number(size)).contains(&number)
+                }
+                ArchiveFile::History(timeline) => {
+                    timeline > manifest.wal.stop.timeline && timeline <= last.timeline
+                }
+                // Recovery reads neither.
+                ArchiveFile::Partial(_) | ArchiveFile::BackupHistory(..) => false,
+            }
+        };
+        let of_archive = backups.manifests().filter(move |manifest| manifest.archive_id() == id);
+        of_archive.filter(reads).map(|manifest| &manifest.label).collect()
+    }
+}

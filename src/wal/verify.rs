@@ -1,0 +1,68 @@
+//! Reads one file of the archive whole, to prove what [`get`](super::get) would deliver, and keeps
+//! nothing of it.
+
+use super::{
+    Error,
+    segment::{ClusterIdentity, with_header},
+};
+use crate::{
+    postgres::{TimelineHistory, WalHeader},
+    repo::archive::{RawSink, StoredWal, WalArchive},
+    types::ArchiveFile,
+};
+
+/// The greatest history file that is looked into, in bytes.
+const HISTORY_MAX: usize = 16 << 20;
+
+/// Proves a stored file: its bytes by the SHA-256 in its name, and that they are what PostgreSQL calls
+/// by that name on this cluster. Says how many raw bytes it has.
+pub async fn verify(
+    archive: &WalArchive,
+    stored: &StoredWal,
+    cluster: ClusterIdentity,
+) -> Result<u64, Error> {
+    let kept_max = match stored.file {
+        ArchiveFile::History(_) => HISTORY_MAX,
+        ArchiveFile::Segment(_) | ArchiveFile::Partial(_) => WalHeader::LENGTH,
+        ArchiveFile::BackupHistory(..) => 0,
+    };
+    let proof = archive.read(stored, Proof { kept: Vec::new(), kept_max, size: 0 }).await?;
+    proof.check(stored.file, cluster)?;
+    Ok(proof.size)
+}
+
+/// The first bytes of a file, and how many it has.
+struct Proof {
+    kept: Vec<u8>,
+    kept_max: usize,
+    size: u64,
+}
+
+impl Proof {
+    fn check(&self, file: ArchiveFile, cluster: ClusterIdentity) -> Result<(), Error> {
+        let content = |reason| Error::Content { file: file.to_string(), reason };
+        if let Some(segment) = with_header(file) {
+            return cluster.check(file, segment, &self.kept, self.size);
+        }
+        match file {
+            ArchiveFile::History(_) if self.size > HISTORY_MAX as u64 => {
+                Err(content("it is too large for a history file".to_owned()))
+            }
+            ArchiveFile::History(timeline) => TimelineHistory::parse(timeline, &self.kept)
+                .map(drop)
+                .map_err(|error| content(error.to_string())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl RawSink for Proof {
+    type Error = Error;
+
+    fn accept(&mut self, raw: &[u8]) -> Result<(), Error> {
+        let wanted = self.kept_max.saturating_sub(self.kept.len()).min(raw.len());
+        self.kept.extend_from_slice(&raw[..wanted]);
+        self.size += raw.len() as u64;
+        Ok(())
+    }
+}
