@@ -9,6 +9,7 @@ pub mod backup_list;
 pub mod block_map;
 pub mod bundle;
 mod changes;
+pub mod concurrent;
 pub mod file_list;
 pub mod keep;
 pub mod layout;

@@ -201,6 +201,11 @@ impl Storage for FaultyStorage {
         let first = paths.first().cloned().unwrap_or_default();
         self.rules.around(Operation::Delete, &first, self.inner.delete(paths)).await
     }
+
+    async fn remove_stale(&self, directory: &ObjectPath, older_than: Duration) -> Result<u64> {
+        let work = self.inner.remove_stale(directory, older_than);
+        self.rules.around(Operation::Delete, directory, work).await
+    }
 }
 
 struct FaultyUpload {

@@ -10,7 +10,7 @@ pub mod fault;
 mod object_path;
 mod posix;
 
-use std::{fmt::Debug, ops::Range};
+use std::{fmt::Debug, ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -83,6 +83,13 @@ pub trait Storage: Send + Sync + Debug {
 
     /// Deletes objects, durably; those that are gone already are no error. Directories left empty go too.
     async fn delete(&self, paths: &[ObjectPath]) -> Result<()>;
+
+    /// Removes what writers that died left below `directory`, out of sight of every listing, if it was
+    /// last written to longer ago than `older_than`; says how much went. Writers that live touch theirs
+    /// all the time. A store on which nothing can be left has nothing to do.
+    async fn remove_stale(&self, _directory: &ObjectPath, _older_than: Duration) -> Result<u64> {
+        Ok(0)
+    }
 }
 
 /// An object being written; it exists once `finish` returned `Ok`.

@@ -30,12 +30,6 @@ impl PosixStorage {
         Self { tree: Arc::new(Tree::new(root.into())) }
     }
 
-    /// Removes what interrupted writers left, where it was last written to longer ago than
-    /// `older_than`; says how many files went. Running writers touch theirs all the time.
-    pub async fn remove_stale_temporaries(&self, older_than: Duration) -> Result<u64> {
-        self.run(move |tree| tree.remove_stale_temporaries(older_than)).await
-    }
-
     /// Runs a piece of file work where it may block.
     async fn run<T: Send + 'static>(
         &self,
@@ -98,6 +92,11 @@ impl Storage for PosixStorage {
     async fn delete(&self, paths: &[ObjectPath]) -> Result<()> {
         let paths = paths.to_vec();
         self.run(move |tree| tree.delete(&paths)).await
+    }
+
+    async fn remove_stale(&self, directory: &ObjectPath, older_than: Duration) -> Result<u64> {
+        let directory = directory.clone();
+        self.run(move |tree| tree.remove_stale(&directory, older_than)).await
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
         cluster::{self, Connected},
         context,
     },
-    config::Config,
+    config::{BackupStandby, Config},
     postgres::{self, ConnectOptions, Database, SqlClient, TablespaceInfo},
     repo::stanza::{ClusterId, StanzaEntry, StanzaHistory},
     types::{ErrorCode, WalSegment, WalSegmentSize},
@@ -23,6 +23,8 @@ pub(super) struct Cluster {
     pub databases: Vec<Database>,
     /// The tablespaces outside the data directory.
     pub tablespaces: Vec<TablespaceInfo>,
+    /// Whether backups of this cluster may come from one server now and from another then.
+    pub several_sources: bool,
     /// Where the source is a standby: its primary, where that can be reached.
     primary: Option<Connected>,
 }
@@ -42,7 +44,8 @@ impl Cluster {
         let primary = servers.primary.filter(|_| facts.in_recovery);
         let databases = sql.databases().await?;
         let tablespaces = sql.tablespaces().await?;
-        Ok(Self { source, sql, databases, tablespaces, primary })
+        let several_sources = facts.in_recovery || config.backup.standby != BackupStandby::No;
+        Ok(Self { source, sql, databases, tablespaces, several_sources, primary })
     }
 
     /// Checks that the cluster is the stanza's and that it archives its WAL; returns the stanza's entry.

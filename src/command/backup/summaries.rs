@@ -70,7 +70,7 @@ impl ChangeDetection {
 struct Facts {
     version_num: u32,
     page_size: u32,
-    in_recovery: bool,
+    several_sources: bool,
     timeline: TimeLine,
     enabled: bool,
     earliest: Option<Lsn>,
@@ -92,7 +92,7 @@ pub(super) async fn decide(cluster: &Cluster, prior: &Manifest) -> Result<Change
     Ok(judge(&Facts {
         version_num: server.version_num,
         page_size: server.page_size,
-        in_recovery: server.in_recovery,
+        several_sources: cluster.several_sources,
         timeline,
         enabled: summaries.enabled,
         earliest: summaries.earliest,
@@ -144,10 +144,10 @@ fn obstacle(facts: &Facts) -> Option<String> {
         ));
     }
     // The prior backup may be another server's. What this one ran before its last start is not known.
-    if facts.in_recovery && facts.up_since_us > facts.prior_started_us {
+    if facts.several_sources && facts.up_since_us > facts.prior_started_us {
         return Some(
-            "the standby was started after the prior backup, so its summaries may be of a version \
-             that can miss changes"
+            "the server was started after the prior backup, which may be another server's: its \
+             summaries may be of a version that can miss changes"
                 .to_owned(),
         );
     }
@@ -185,7 +185,7 @@ mod tests {
         Facts {
             version_num: 170_011,
             page_size: BLOCK_SIZE,
-            in_recovery: false,
+            several_sources: false,
             timeline: TimeLine(2),
             enabled: true,
             earliest: Some(Lsn(100)),
@@ -202,8 +202,8 @@ mod tests {
         assert_eq!(judge(&good()), ChangeDetection::Summaries);
         let unseen = Facts { earliest: None, ..good() };
         assert_eq!(judge(&unseen), ChangeDetection::Summaries);
-        let standby = Facts { in_recovery: true, ..good() };
-        assert_eq!(judge(&standby), ChangeDetection::Summaries);
+        let one_of_two = Facts { several_sources: true, ..good() };
+        assert_eq!(judge(&one_of_two), ChangeDetection::Summaries);
         for version_num in [180_006, 190_000] {
             let newer = Facts { version_num, prior_version_num: version_num, ..good() };
             assert_eq!(judge(&newer), ChangeDetection::Summaries);
@@ -229,7 +229,7 @@ mod tests {
             of(Facts { prior_version_num: 170_010, ..good() }),
             of(Facts { timeline: TimeLine(3), ..good() }),
             of(Facts { prior_start: at(100, 1), ..good() }),
-            of(Facts { in_recovery: true, up_since_us: 61, ..good() }),
+            of(Facts { several_sources: true, up_since_us: 61, ..good() }),
             of(Facts { earliest: Some(Lsn(101)), ..good() }),
         ];
         insta::assert_snapshot!(reasons.join("\n"));

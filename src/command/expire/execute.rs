@@ -2,10 +2,14 @@
 //! depend on, WAL last: whatever moment this is cut short at, what is left is whole backups with their
 //! WAL, and objects that nobody sees and that the next expire removes.
 
+use std::time::Duration;
+
 use super::removal::{ArchiveContent, ArchiveRemoval, Removal};
 use crate::{
-    command::Result,
+    command::{Result, context::Repo},
+    repo::{layout, retention::GRACE_SECONDS},
     storage::{ObjectPath, Storage},
+    types::StanzaName,
 };
 
 /// How many objects are deleted with one call.
@@ -21,6 +25,18 @@ pub(super) async fn execute(storage: &dyn Storage, removal: &Removal) -> Result<
     }
     for archive in &removal.archives {
         remove_wal(storage, archive).await?;
+    }
+    Ok(())
+}
+
+/// Removes what the store keeps out of sight of writers that died.
+pub(super) async fn sweep(repo: &Repo, stanza: &StanzaName) -> Result<()> {
+    let grace = Duration::from_secs(GRACE_SECONDS.unsigned_abs());
+    for directory in [layout::backup_directory(stanza)?, layout::archive_directory(stanza)?] {
+        let removed = repo.storage.remove_stale(&directory, grace).await?;
+        if removed > 0 {
+            tracing::info!("repo{}: remove {removed} unfinished files in {directory}", repo.key);
+        }
     }
     Ok(())
 }

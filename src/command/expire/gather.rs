@@ -1,17 +1,20 @@
 //! Reads what a plan is made from: the backups with their marks, what has no manifest, the archives.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rustix::{
     io::Errno,
     process::{Pid, test_kill_process},
 };
-use tokio::task::JoinSet;
 
 use crate::{
     command::{Error, Result, context::Repo},
     repo::{
-        self, archive, backup_list, keep,
+        self, archive, backup_list, concurrent,
+        keep::{self, KeepMark},
         layout::{self, BackupPaths, MANIFEST},
         manifest::Manifest,
         retention::{BackupFacts, ExpirePlan, GRACE_SECONDS, Inventory, Unpublished},
@@ -21,9 +24,6 @@ use crate::{
     storage::{Entry, EntryKind, Storage},
     types::{BackupLabel, Failure, StanzaName},
 };
-
-/// How many marks are read at a time.
-const READING_MAX: usize = 16;
 
 /// What is known of this host: enough to tell that a backup that began here has ended.
 pub(super) struct Here {
@@ -59,7 +59,9 @@ pub(super) async fn gather(
         manifests.push(manifest.map_err(|error| unreadable(&label, error))?);
     }
     let published: BTreeSet<BackupLabel> = manifests.iter().map(|m| m.label.clone()).collect();
-    let backups = with_marks(repo, manifests).await?;
+    let mut backups =
+        concurrent::map(manifests, |manifest| with_mark(repo.storage.clone(), manifest)).await?;
+    backups.sort_by(|a, b| a.label.cmp(&b.label));
     let mut unpublished = Vec::new();
     for (label, modified) in directories {
         if published.contains(&label) {
@@ -97,30 +99,18 @@ fn unreadable(label: &BackupLabel, error: repo::Error) -> Error {
     }
 }
 
-/// The backups with their marks, oldest first.
-async fn with_marks(repo: &Repo, manifests: Vec<Manifest>) -> Result<Vec<BackupFacts>> {
-    let (mut waiting, mut reading) = (manifests.into_iter(), JoinSet::new());
-    let mut backups = Vec::new();
-    loop {
-        while reading.len() < READING_MAX
-            && let Some(manifest) = waiting.next()
-        {
-            let storage = repo.storage.clone();
-            reading.spawn(async move { with_mark(&*storage, &manifest).await });
-        }
-        match reading.join_next().await {
-            None => break,
-            Some(read) => backups.push(read.map_err(std::io::Error::other)??),
-        }
-    }
-    backups.sort_by(|a, b| a.label.cmp(&b.label));
-    Ok(backups)
+async fn with_mark(storage: Arc<dyn Storage>, manifest: Manifest) -> Result<BackupFacts> {
+    let mark = mark_of(storage, manifest.stanza.clone(), manifest.label.clone()).await?;
+    Ok(BackupFacts::new(&manifest, mark))
 }
 
-async fn with_mark(storage: &dyn Storage, manifest: &Manifest) -> Result<BackupFacts> {
-    let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
-    let mark = keep::read(storage, &paths).await;
-    Ok(BackupFacts::new(manifest, mark.map_err(|error| unreadable(&manifest.label, error))?))
+async fn mark_of(
+    storage: Arc<dyn Storage>,
+    stanza: StanzaName,
+    label: BackupLabel,
+) -> Result<Option<KeepMark>> {
+    let paths = BackupPaths::new(&stanza, &label)?;
+    keep::read(&*storage, &paths).await.map_err(|error| unreadable(&label, error))
 }
 
 /// What a directory without manifest holds; `None` where there is a manifest by now.
@@ -168,12 +158,11 @@ pub(super) async fn is_unchanged(
     plan: &ExpirePlan,
 ) -> Result<bool> {
     let storage = &*repo.storage;
-    for label in &plan.backups {
-        let known = inventory.backups.iter().find(|b| b.label == *label).and_then(|b| b.mark);
-        let paths = BackupPaths::new(stanza, label)?;
-        if keep::read(storage, &paths).await.map_err(|e| unreadable(label, e))? != known {
-            return Ok(false);
-        }
+    let read = |label: &BackupLabel| mark_of(repo.storage.clone(), stanza.clone(), label.clone());
+    let marks = concurrent::map(&plan.backups, read).await?;
+    let known: BTreeMap<_, _> = inventory.backups.iter().map(|b| (&b.label, b.mark)).collect();
+    if plan.backups.iter().zip(marks).any(|(label, mark)| known.get(label) != Some(&mark)) {
+        return Ok(false);
     }
     for label in &plan.left_overs {
         let manifest = BackupPaths::new(stanza, label)?.manifest()?;

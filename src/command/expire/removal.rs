@@ -1,14 +1,17 @@
 //! Everything that a plan removes, object by object, found before any of it is removed.
 
+use std::sync::Arc;
+
 use crate::{
-    command::{Result, context::Repo},
+    command::{Error, Result, context::Repo},
     repo::{
         archive::{StoredWal, WalArchive},
+        concurrent,
         layout::{BackupPaths, MANIFEST, STARTED},
         retention::{ExpirePlan, Inventory, wal::ArchiveRule},
     },
     storage::{EntryKind, ObjectPath, Storage},
-    types::{ArchiveId, BackupLabel, StanzaName, WalSegmentSize},
+    types::{ArchiveId, BackupLabel, Invalid, StanzaName, WalSegmentSize},
 };
 
 /// What goes, in the order in which it does.
@@ -60,13 +63,14 @@ impl Removal {
         inventory: &Inventory,
         plan: &ExpirePlan,
     ) -> Result<Self> {
-        let mut removal = Self::default();
-        for label in &plan.backups {
-            removal.backups.push(backup(&*repo.storage, stanza, label).await?);
-        }
-        for label in &plan.left_overs {
-            removal.left_overs.push(backup(&*repo.storage, stanza, label).await?);
-        }
+        let list = |label: &BackupLabel| {
+            backup(repo.storage.clone(), BackupPaths::new(stanza, label), label.clone())
+        };
+        let mut removal = Self {
+            backups: concurrent::map(&plan.backups, list).await?,
+            left_overs: concurrent::map(&plan.left_overs, list).await?,
+            archives: Vec::new(),
+        };
         for (id, rule) in &plan.archives {
             let archive = WalArchive::new(repo.storage.clone(), stanza, *id)?;
             let Some(content) = content(&archive, rule).await? else { continue };
@@ -79,11 +83,11 @@ impl Removal {
 }
 
 async fn backup(
-    storage: &dyn Storage,
-    stanza: &StanzaName,
-    label: &BackupLabel,
+    storage: Arc<dyn Storage>,
+    paths: std::result::Result<BackupPaths, Invalid>,
+    label: BackupLabel,
 ) -> Result<BackupRemoval> {
-    let paths = BackupPaths::new(stanza, label)?;
+    let paths = paths?;
     let (mut head, mut data, mut total) = (Vec::new(), Vec::new(), 0);
     for entry in storage.list(paths.directory(), true).await? {
         let EntryKind::Object { size } = entry.kind else { continue };
@@ -92,7 +96,7 @@ async fn backup(
             && matches!(entry.path.file_name(), MANIFEST | STARTED);
         if is_head { head.push(entry.path) } else { data.push(entry.path) }
     }
-    Ok(BackupRemoval { label: label.clone(), head, data, size: total })
+    Ok(BackupRemoval { label, head, data, size: total })
 }
 
 /// What goes of an archive; directories of which all stays are not listed.
@@ -104,12 +108,16 @@ async fn content(archive: &WalArchive, rule: &ArchiveRule) -> Result<Option<Arch
         }
         ArchiveRule::Keep(needed) => needed,
     };
-    let mut files = Vec::new();
-    for directory in archive.directory_names().await? {
-        if !needed.keeps_directory(&directory) {
+    let mut directories = archive.directory_names().await?;
+    directories.retain(|directory| !needed.keeps_directory(directory));
+    let list = |directory: String| {
+        let (archive, needed) = (archive.clone(), needed.clone());
+        async move {
             let stored = archive.stored_in(&directory).await?;
-            files.extend(needed.removable(&stored).into_iter().cloned());
+            let removable = needed.removable(&stored);
+            Ok::<Vec<StoredWal>, Error>(removable.into_iter().cloned().collect())
         }
-    }
+    };
+    let files: Vec<StoredWal> = concurrent::map(directories, list).await?.concat();
     Ok((!files.is_empty()).then_some(ArchiveContent::Files(files)))
 }

@@ -21,7 +21,7 @@ pub(super) fn removed(repo: u16, removal: &Removal) -> Vec<String> {
         let (kind, label, size) = (backup.label.kind(), &backup.label, ui::size(backup.size));
         lines.push(format!("repo{repo}: expire {kind} backup {label}, {size}"));
     }
-    for left in &removal.left_overs {
+    for left in removal.left_overs.iter().filter(|left| left.size > 0) {
         let size = ui::size(left.size);
         lines.push(format!("repo{repo}: remove left-over of backup {}, {size}", left.label));
     }

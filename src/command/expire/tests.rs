@@ -129,7 +129,7 @@ async fn a_dry_run_says_what_goes_and_removes_nothing() {
          repo1: expire diff backup {}, 1.9KB\n\
          repo1: expire full backup {}, 1.8KB\n\
          repo1: 15-1 remove archive, start = 000000010000000000000001, stop = 000000010000000000000009, 9 segments\n\
-         repo1: keep backup {NEW}: retention, last backup without page errors\n",
+         repo1: keep backup {NEW}: retention\n",
         OLD[2], OLD[1], OLD[0]
     );
     let sizes = regex::Regex::new(r"[\d.]+ ?[KMG]?i?B").unwrap();
@@ -181,8 +181,12 @@ async fn what_an_interrupted_backup_left_goes_after_a_day() {
     let repo = with_two_chains(dir.path()).await;
     let label = "20260301-000000F";
     put(&repo, &format!("backup/demo/{label}/bundle/00000001")).await;
+    let unfinished =
+        dir.path().join("backup/demo").join(label).join("bundle/.tmp-0123456789abcdef");
+    std::fs::write(&unfinished, "x").unwrap();
     run_expire(&repo, settings(9), Scope::Retention).await.unwrap();
     assert_eq!(names(&repo, &format!("backup/demo/{label}")).await.len(), 1);
+    assert!(unfinished.exists());
     age(dir.path(), label);
     run_expire(&repo, settings(9), Scope::Retention).await.unwrap();
     assert!(!dir.path().join("backup/demo").join(label).exists());

@@ -43,7 +43,8 @@ impl Choice<'_> {
         }
         let clean = [newest_clean(self.backups), newest_clean_full(self.backups)];
         for backup in clean.into_iter().flatten() {
-            keep(&backup.label, Why::LastWithoutPageErrors);
+            let entry = chosen.entry(backup.label.clone());
+            entry.or_insert_with(|| vec![Why::LastWithoutPageErrors]);
         }
         close(&mut chosen, self.backups);
         chosen

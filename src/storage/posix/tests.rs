@@ -40,10 +40,13 @@ async fn what_a_killed_writer_left_is_invisible_and_removed_when_it_is_old() {
     std::fs::write(&left, b"half").unwrap();
     assert_eq!(store.list(&path("a"), true).await.unwrap().len(), 1);
     assert!(store.list_prefix(&path("a"), ".tmp-").await.unwrap().is_empty());
-    assert_eq!(store.remove_stale_temporaries(Duration::from_secs(60)).await.unwrap(), 0);
-    assert!(left.exists());
-    assert_eq!(store.remove_stale_temporaries(Duration::ZERO).await.unwrap(), 1);
-    assert!(!left.exists());
+    std::fs::create_dir_all(dir.path().join("repo/a/empty/below")).unwrap();
+    let minute = Duration::from_secs(60);
+    assert_eq!(store.remove_stale(&path("a"), minute).await.unwrap(), 0);
+    assert!(left.exists() && dir.path().join("repo/a/empty/below").exists());
+    assert_eq!(store.remove_stale(&path("b"), Duration::ZERO).await.unwrap(), 0);
+    assert_eq!(store.remove_stale(&path("a"), Duration::ZERO).await.unwrap(), 1);
+    assert!(!left.exists() && !dir.path().join("repo/a/empty").exists());
     assert!(store.stat(&path("a/b")).await.is_ok());
 }
 

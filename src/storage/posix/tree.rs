@@ -165,7 +165,7 @@ impl Tree {
     /// The objects and directories directly below `path` whose name is `wanted`.
     fn entries(&self, path: &ObjectPath, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
         let mut found = Vec::new();
-        self.each_name(path, |directory, name| {
+        self.each_name(path, |directory, name, _| {
             let named = wanted(name).then(|| path.join(name).ok()).flatten();
             let Some(path) = named else { return Ok(()) };
             match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -178,11 +178,11 @@ impl Tree {
         Ok(found)
     }
 
-    /// Calls `each` with every name of a directory; one that does not exist has none.
+    /// Calls `each` with every name of a directory and its type; one that does not exist has none.
     fn each_name(
         &self,
         path: &ObjectPath,
-        mut each: impl FnMut(&OwnedFd, &str) -> io::Result<()>,
+        mut each: impl FnMut(&OwnedFd, &str, FileType) -> io::Result<()>,
     ) -> Result<()> {
         let failed = |e| self.failed("list", path, e);
         let directory = match absent_below_a_file(self.directory(path)) {
@@ -195,7 +195,7 @@ impl Tree {
             // A name that is not text is no name of ours.
             match item.file_name().to_str() {
                 Ok("." | "..") | Err(_) => {}
-                Ok(name) => each(&directory, name).map_err(failed)?,
+                Ok(name) => each(&directory, name, item.file_type()).map_err(failed)?,
             }
         }
         Ok(())
@@ -243,20 +243,30 @@ impl Tree {
         Ok(())
     }
 
-    pub(super) fn remove_stale_temporaries(&self, older_than: Duration) -> Result<u64> {
+    /// Removes stale temporary files below `path`, and directories that hold nothing else.
+    pub(super) fn remove_stale(&self, path: &ObjectPath, older_than: Duration) -> Result<u64> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let limit = now.saturating_sub(older_than).as_secs() as i64;
-        let mut directories: Vec<_> = self.list(&ObjectPath::root(), true)?;
-        directories.retain(|e| e.kind == EntryKind::Directory);
-        let mut removed = 0;
-        for path in directories.into_iter().map(|e| e.path).chain([ObjectPath::root()]) {
-            self.each_name(&path, |directory, name| {
-                if name.starts_with(TEMPORARY_PREFIX) && is_stale(directory, name, limit) {
+        let (mut removed, mut below) = (0, Vec::new());
+        self.each_name(path, |directory, name, file_type| {
+            if name.starts_with(TEMPORARY_PREFIX) {
+                if is_stale(directory, name, limit) {
                     fs::unlinkat(directory, name, AtFlags::empty())?;
                     removed += 1;
                 }
-                Ok(())
-            })?;
+            } else if is_directory(directory, name, file_type) {
+                // Whether it was left long ago is asked before anything is removed from it.
+                below.push((name.to_owned(), is_stale(directory, name, limit)));
+            }
+            Ok(())
+        })?;
+        for (name, is_stale) in below {
+            let Ok(child) = path.join(&name) else { continue };
+            let removed_below = self.remove_stale(&child, older_than)?;
+            removed += removed_below;
+            if is_stale || removed_below > 0 {
+                self.remove_if_empty(&child).map_err(|e| self.failed("remove", &child, e))?;
+            }
         }
         Ok(removed)
     }
@@ -294,6 +304,15 @@ fn absent_below_a_file(opened: io::Result<OwnedFd>) -> io::Result<OwnedFd> {
 
 fn is_listed(stat: &fs::Stat) -> bool {
     matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::Directory)
+}
+
+/// Not every file system tells the type with the name.
+fn is_directory(parent: &OwnedFd, name: &str, file_type: FileType) -> bool {
+    match file_type {
+        FileType::Unknown => fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory),
+        known => known == FileType::Directory,
+    }
 }
 
 fn is_stale(directory: &OwnedFd, name: &str, limit: i64) -> bool {

@@ -1,5 +1,6 @@
 mod archives;
 mod backups;
+mod documented;
 
 mod properties;
 mod support;
