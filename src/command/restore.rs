@@ -30,7 +30,6 @@ use crate::{
 pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
     let data = options::data_directory(config)?;
-    options::check_supported(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let mut signals = Signals::listen()?;
     let _lock = Lock::acquire(&config.lock_path, stanza, LockKind::Restore, "restore")?;
@@ -103,10 +102,18 @@ async fn plan(
         target: options::target(config),
         timeline: options::timeline(config),
         placement: options::placement(config),
+        databases: options::databases(config),
     };
     let plan = restore::plan(&repo.storage, manifest, &options).await?;
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
+    }
+    if !plan.entries.emptied.is_empty() {
+        tracing::info!(
+            "{} files of databases that are left out are restored without content; drop these databases \
+             after recovery",
+            plan.entries.emptied.len()
+        );
     }
     for link in &plan.layout.links {
         tracing::info!("map link '{}' to '{}'", link.path, link.target.display());

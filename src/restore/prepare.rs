@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{
     Error, RecoveryTarget, TimelineChoice, archive,
-    plan::{Entries, Layout, PlacementOptions, RestorePlan},
+    plan::{DatabaseChoice, Entries, Layout, PlacementOptions, RestorePlan},
 };
 use crate::{
     repo::{archive::WalArchive, file_list::FileList, manifest::Manifest},
@@ -23,6 +23,8 @@ pub struct PlanOptions {
     pub timeline: TimelineChoice,
     /// Where tablespaces and links go.
     pub placement: PlacementOptions,
+    /// Which databases are restored.
+    pub databases: DatabaseChoice,
 }
 
 /// Makes the plan to restore `manifest`.
@@ -52,6 +54,9 @@ pub async fn plan(
     }
     let list = FileList::read(&**storage, &manifest).await?;
     let layout = Layout::new(&options.data, &manifest, &list.files, &options.placement)?;
-    let entries = Entries::new(list.files, &layout, target, manifest.cluster.data_directory_mode)?;
+    let left_out = options.databases.left_out(&manifest, &list.files)?;
+    let mode = manifest.cluster.data_directory_mode;
+    let mut entries = Entries::new(list.files, &layout, target, mode)?;
+    entries.leave_out(&left_out);
     Ok(RestorePlan { manifest, layout, entries, timeline, warnings })
 }

@@ -12,6 +12,8 @@ mod client_connection;
 mod command_line;
 mod connection;
 mod damage;
+mod databases;
+mod delta;
 mod differential;
 mod expire;
 mod harness;

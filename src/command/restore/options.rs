@@ -11,7 +11,7 @@ use crate::{
     restore::{
         RecoveryTarget, Request, TargetAction, TimelineChoice,
         execute::Existing,
-        plan::{PlacementOptions, RestorePlan},
+        plan::{DatabaseChoice, PlacementOptions, RestorePlan},
         recovery::{RecoverySettings, restore_command},
     },
     types::StanzaName,
@@ -23,15 +23,10 @@ pub(super) fn data_directory(config: &Config) -> Result<PathBuf> {
     context::pg(config)?.path.clone().ok_or_else(missing)
 }
 
-/// Refuses what would silently restore something else than was asked for.
-pub(super) fn check_supported(config: &Config) -> Result<()> {
+/// Which databases are to be restored.
+pub(super) fn databases(config: &Config) -> DatabaseChoice {
     let asked = &config.restore;
-    let option = match (asked.db_include.is_empty(), asked.db_exclude.is_empty()) {
-        (true, true) => return Ok(()),
-        (false, _) => "db-include",
-        (true, false) => "db-exclude",
-    };
-    Err(Error::NotSupported(format!("option '{option}' (the restore of single databases)")))
+    DatabaseChoice { include: asked.db_include.clone(), exclude: asked.db_exclude.clone() }
 }
 
 /// What is to be restored.
@@ -85,7 +80,8 @@ pub(super) fn placement(config: &Config) -> PlacementOptions {
 /// What may be done with files that are in the way.
 pub(super) fn existing(config: &Config) -> Existing {
     match (config.delta, config.force) {
-        (true, _) => Existing::Update,
+        (true, true) => Existing::UpdateByTime,
+        (true, false) => Existing::Update,
         (false, true) => Existing::Replace,
         (false, false) => Existing::Refuse,
     }

@@ -64,6 +64,10 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
         ),
         format!("    timeline: {}", plan.timeline.history.timeline),
     ];
+    if !plan.entries.emptied.is_empty() {
+        let count = plan.entries.emptied.len();
+        lines.push(format!("    left without content: {count} files of databases left out"));
+    }
     for link in &plan.layout.links {
         lines.push(format!("    link: {} -> {}", link.path, link.target.display()));
     }
@@ -86,6 +90,7 @@ fn existing(existing: Existing) -> &'static str {
         Existing::Update => {
             "kept where they are as they must be, else brought up to date (--delta)"
         }
+        Existing::UpdateByTime => "kept where size and time are the same (--delta --force)",
     }
 }
 
@@ -110,10 +115,12 @@ fn to_json(repo: u16, plan: &RestorePlan, options: &Options) -> Value {
             Existing::Refuse => "refuse",
             Existing::Replace => "replace",
             Existing::Update => "update",
+            Existing::UpdateByTime => "update-by-time",
         },
         "size": plan.entries.size(),
         "files": plan.entries.files.len() + 1,
         "directories": plan.entries.directories.len(),
+        "emptied": plan.entries.emptied.len(),
         "archive": {
             "start": manifest.wal_start().to_string(),
             "stop": manifest.wal_stop().to_string(),
@@ -213,6 +220,7 @@ mod tests {
             "stop": "000000010000000000000003"
           },
           "directories": 3,
+          "emptied": 0,
           "existing": "update",
           "files": 2,
           "link": [

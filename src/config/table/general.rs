@@ -113,7 +113,9 @@ pub(super) static ROWS: &[OptionSpec] = &[
     )
     .default("n")
     .detail(
-        "restore: overwrite what is in the data directory. stanza-delete: do not check \
+        "restore: overwrite what is in the data directory; with --delta, tell by size and time \
+                 whether a file is as it must be, and compare only those that were written to since \
+                 the second in which the backup began. stanza-delete: do not check \
                  that the cluster is down. stop: also end what is running.",
     ),
     row("help", CommandLine, Boolean, Commands::ALL, "Show help on the command").default("n"),

@@ -41,7 +41,8 @@ pub(super) fn clean(
 }
 
 fn planned(plan: &RestorePlan) -> HashMap<&[u8], Planned<'_>> {
-    let files = plan.entries.files.iter().map(|file| (file.path.as_bytes(), Planned::File));
+    let files = plan.entries.files.iter().chain(&plan.entries.emptied);
+    let files = files.map(|file| (file.path.as_bytes(), Planned::File));
     let directories =
         plan.entries.directories.iter().map(|dir| (dir.path.as_bytes(), Planned::Directory));
     let links = &plan.layout.links;
@@ -99,7 +100,7 @@ impl Cleaner<'_> {
             }
             // A file with a second name elsewhere must not be changed in its place.
             Some(Planned::File) => {
-                self.existing == Existing::Update && kind.is_file() && metadata.nlink() == 1
+                self.existing.reuses() && kind.is_file() && metadata.nlink() == 1
             }
         };
         match stays {

@@ -171,7 +171,7 @@ fn reused(file: File, path: &Path, size: u64) -> Result<Opened, Error> {
     Ok(Opened { file: Arc::new(file), existed: true })
 }
 
-fn time_of(seconds: i64) -> SystemTime {
+pub(super) fn time_of(seconds: i64) -> SystemTime {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     let time = match seconds >= 0 {
         true => SystemTime::UNIX_EPOCH.checked_add(distance),

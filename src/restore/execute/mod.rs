@@ -1,10 +1,12 @@
 //! Executes a plan. Until the very last step the control file is missing, so PostgreSQL cannot start
 //! from half a restore; and no byte counts as restored before the digest of its block was checked.
 
+mod by_time;
 mod cancel;
 mod clean;
 mod delta;
 mod durable;
+mod emptied;
 mod file_job;
 mod finish;
 mod frame_cache;
@@ -79,7 +81,7 @@ pub async fn execute(
     // Read first: without it the copy would not be complete, and now nothing is touched yet.
     let backup_manifest = backup_manifest(plan, &**storage).await?;
     let existing = options.existing;
-    let (owner, systems) = {
+    let Prepared { owner, systems, kept } = {
         let plan = Arc::clone(plan);
         blocking(move |cancelled| prepare(&plan, existing, cancelled)).await?
     };
@@ -91,8 +93,8 @@ pub async fn execute(
     });
     progress.start(Some(plan.entries.size()));
     let pool = Pool::start(&shared, options.threads.max(1))?;
-    let reuse = existing == Existing::Update;
-    pool.run(|units| produce(plan, &shared, reuse, units), progress).await?;
+    let produced = |units| produce(plan, &shared, existing.reuses(), &kept, units);
+    pool.run(produced, progress).await?;
     restore_control_file(plan, &shared).await?;
     let (plan, recovery) = (Arc::clone(plan), options.recovery.clone());
     let made_on = options.made_on.clone();
@@ -100,7 +102,10 @@ pub async fn execute(
         if finish::recovery_settings(&plan, &recovery, &made_on, owner)? {
             tracing::info!("write updated {}/postgresql.auto.conf", plan.layout.data.display());
         }
-        finish::backup_manifest(&plan, &backup_manifest, owner)?;
+        // It would not be true of files without content.
+        if plan.entries.emptied.is_empty() {
+            finish::backup_manifest(&plan, &backup_manifest, owner)?;
+        }
         systems.sync()?;
         cancelled.check()?;
         tracing::info!(
@@ -137,12 +142,20 @@ fn whole_files(plan: &RestorePlan, manifest: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(plain.into_owned())
 }
 
+/// What there is before the first file is written.
+struct Prepared {
+    owner: Owner,
+    systems: FileSystems,
+    /// The files of the plan that are as they must be, by their times.
+    kept: Vec<bool>,
+}
+
 /// Makes room for the files.
 fn prepare(
     plan: &RestorePlan,
     existing: Existing,
     cancelled: &cancel::Cancelled,
-) -> Result<(Owner, FileSystems), Error> {
+) -> Result<Prepared, Error> {
     // Once more, right before the first change: the plan may have been made a while ago.
     let occupied = check(&plan.layout, existing)?;
     let control = &plan.entries.control;
@@ -154,7 +167,12 @@ fn prepare(
     }
     cancelled.check()?;
     tree::make(plan, owner)?;
-    Ok((owner, FileSystems::of(&plan.layout)?))
+    emptied::make(plan, owner, cancelled)?;
+    let kept = match existing {
+        Existing::UpdateByTime => by_time::kept(plan, owner, cancelled)?,
+        _ => Vec::new(),
+    };
+    Ok(Prepared { owner, systems: FileSystems::of(&plan.layout)?, kept })
 }
 
 /// Looks up the block maps of all files, in order, and sends the units that they make.
@@ -162,6 +180,7 @@ async fn produce(
     plan: &RestorePlan,
     shared: &Shared,
     reuse: bool,
+    kept: &[bool],
     units: Sender<Unit>,
 ) -> Result<(), Error> {
     let mut maps = map_reader(plan, shared)?;
@@ -169,6 +188,9 @@ async fn produce(
     let mut ready = Vec::new();
     let files = &plan.entries.files;
     for (index, entry) in files.iter().enumerate() {
+        if kept.get(index) == Some(&true) {
+            continue;
+        }
         let map = map_of(&mut maps, entry, &files[index + 1..]).await?;
         let job = FileJob::new(entry.clone(), plan.layout.resolve(&entry.path), reuse);
         builder.push(job, map, &mut ready);

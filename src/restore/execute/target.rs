@@ -24,6 +24,15 @@ pub enum Existing {
     Replace,
     /// Those that are as they must be stay, blocks that differ are written (`--delta`).
     Update,
+    /// The same, but size and time of a file tell whether it is as it must be (`--delta --force`).
+    UpdateByTime,
+}
+
+impl Existing {
+    /// Whether files that are there already are completed.
+    pub(super) fn reuses(self) -> bool {
+        matches!(self, Self::Update | Self::UpdateByTime)
+    }
 }
 
 /// Checks the target; `Ok` says whether it holds files.

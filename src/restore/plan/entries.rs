@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::layout::Layout;
+use super::{databases::is_emptied, layout::Layout};
 use crate::{
     repo::file_list::{EntryKind, FileEntry},
     restore::{Error, RecoveryTarget},
-    types::{DataPath, ErrorCode},
+    types::{DataPath, ErrorCode, Oid},
 };
 
 /// The file without which PostgreSQL cannot start, and so the last to be put in place.
@@ -39,6 +39,8 @@ pub struct Entries {
     pub directories: Vec<PlannedDirectory>,
     /// Files in the order they were stored, without the control file.
     pub files: Vec<FileEntry>,
+    /// Files that come back without content, because their database is left out.
+    pub emptied: Vec<FileEntry>,
     /// The control file.
     pub control: FileEntry,
     /// The mode of the data directory itself, which no entry records.
@@ -78,7 +80,13 @@ impl Entries {
         check_names(&directories, &files, &control)?;
         let directories =
             directories.into_iter().map(|(path, mode)| PlannedDirectory { path, mode }).collect();
-        Ok(Self { directories, files, control, data_mode })
+        Ok(Self { directories, files, emptied: Vec::new(), control, data_mode })
+    }
+
+    /// Leaves the files of these databases without content.
+    pub fn leave_out(&mut self, databases: &BTreeSet<Oid>) {
+        let files = std::mem::take(&mut self.files).into_iter();
+        (self.emptied, self.files) = files.partition(|file| is_emptied(&file.path, databases));
     }
 
     /// The mode of files that the backup does not have.

@@ -1,12 +1,14 @@
 //! The plan of a restore: what will be done, as plain data. It is made, checked and shown before
 //! the target is touched.
 
+mod databases;
 mod entries;
 mod layout;
 mod time;
 mod timeline;
 pub mod wal;
 
+pub use databases::DatabaseChoice;
 pub use entries::{
     CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, PlannedDirectory, TABLESPACE_MAP,
 };

@@ -108,6 +108,7 @@ impl Archive {
         let request = Request { set: Some(set.parse().unwrap()), ..request(target.clone()) };
         let manifest = request.choose(&self.storage, &TimeZone::UTC).await?.unwrap();
         let options = PlanOptions {
+            databases: crate::restore::plan::DatabaseChoice::default(),
             data: PathBuf::from("/nowhere/data"),
             target,
             timeline,
@@ -298,6 +299,7 @@ async fn a_lost_parent_is_found_before_anything_is_touched() {
         request(target.clone()).choose(&archive.storage, &TimeZone::UTC).await.unwrap().unwrap();
     manifest.references = vec!["20200101-000000F".parse().unwrap()];
     let options = PlanOptions {
+        databases: crate::restore::plan::DatabaseChoice::default(),
         data: PathBuf::from("/nowhere/data"),
         target,
         timeline: TimelineChoice::Default,

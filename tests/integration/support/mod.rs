@@ -55,6 +55,8 @@ pub(crate) mod exit {
     pub(crate) const BACKUP_SET_INVALID: i32 = 75;
     pub(crate) const TABLESPACE_MAP: i32 = 76;
     pub(crate) const LINK_MAP: i32 = 78;
+    pub(crate) const DB_MISSING: i32 = 80;
+    pub(crate) const DB_INVALID: i32 = 81;
     pub(crate) const ARCHIVE_TIMEOUT: i32 = 82;
     pub(crate) const ARCHIVE_DISABLED: i32 = 87;
     pub(crate) const REPO_INVALID: i32 = 103;
