@@ -115,11 +115,6 @@ impl Backups {
         self.scope.iter()
     }
 
-    /// The labels of all backups that anything can be said of.
-    pub(super) fn labels(&self) -> impl Iterator<Item = &BackupLabel> {
-        self.scope.iter()
-    }
-
     /// The manifests that could be read, oldest first.
     pub(super) fn manifests(&self) -> impl Iterator<Item = &Manifest> {
         self.manifests.values()
@@ -164,7 +159,7 @@ impl Backups {
         for manifest in self.manifests.values() {
             let object = inventory.path(&manifest.label, MANIFEST);
             let contradictions = [
-                self.prior_is_wrong(manifest),
+                prior_is_wrong(manifest),
                 wal_is_wrong(manifest),
                 cluster_is_wrong(manifest, history),
             ];
@@ -208,28 +203,28 @@ impl Backups {
         findings.add(object, FaultKind::Inconsistent, what).of(&manifest.label);
     }
 
-    fn prior_is_wrong(&self, manifest: &Manifest) -> Option<String> {
-        let (kind, prior) = (manifest.kind(), &manifest.prior);
-        let first = manifest.references.first();
-        match kind {
-            BackupType::Full if prior.is_some() || first.is_some() => {
-                Some("it is a full backup and refers to others".to_owned())
-            }
-            BackupType::Full => None,
-            _ if prior.is_none() || manifest.references.last() != prior.as_ref() => {
-                Some("its prior is not the last backup that it refers to".to_owned())
-            }
-            _ if first.map(BackupLabel::as_str) != Some(manifest.label.full_label()) => {
-                Some("the first backup that it refers to is not its full".to_owned())
-            }
-            _ => None,
-        }
-    }
-
     /// The archives whose WAL the backups need.
     pub(super) fn archive_ids(&self) -> BTreeMap<String, ArchiveId> {
         let ids = self.manifests.values().map(Manifest::archive_id);
         ids.map(|id| (id.to_string(), id)).collect()
+    }
+}
+
+fn prior_is_wrong(manifest: &Manifest) -> Option<String> {
+    let (kind, prior) = (manifest.kind(), &manifest.prior);
+    let first = manifest.references.first();
+    match kind {
+        BackupType::Full if prior.is_some() || first.is_some() => {
+            Some("it is a full backup and refers to others".to_owned())
+        }
+        BackupType::Full => None,
+        _ if prior.is_none() || manifest.references.last() != prior.as_ref() => {
+            Some("its prior is not the last backup that it refers to".to_owned())
+        }
+        _ if first.map(BackupLabel::as_str) != Some(manifest.label.full_label()) => {
+            Some("the first backup that it refers to is not its full".to_owned())
+        }
+        _ => None,
     }
 }
 

@@ -57,6 +57,16 @@ pub(super) async fn verify(
     Ok(())
 }
 
+/// Where no manifest of a chain tells it, no block is held against a digest either.
+const BLOCK_SIZE: u32 = 8192;
+
+/// How a bundle is to be read.
+struct Reading {
+    record: Option<ObjectRecord>,
+    whole: bool,
+    claims: BundleClaims,
+}
+
 /// A map that was decoded: where it is, of how many bytes of file, and what it must be.
 type MapKey = (usize, u32, u64, u64, BlockDigest);
 
@@ -245,7 +255,8 @@ impl Chain<'_> {
             // Only what the backup itself knows is read whole.
             let record = backups.bundles(&label).and_then(|bundles| bundles.get(&name)).copied();
             let whole = record.is_some() && self.read.insert(key);
-            jobs.push(self.job(&label, &name, Some(key), record, whole, claims, backups)?);
+            let reading = Reading { record, whole, claims };
+            jobs.push(self.job(&label, &name, Some(key), reading, backups)?);
         }
         self.run(jobs, backups, findings).await
     }
@@ -263,23 +274,21 @@ impl Chain<'_> {
                 let number = name.strip_prefix("bundle/").and_then(|number| number.parse().ok());
                 let key = number.map(|number| (holder, number));
                 if key.is_none_or(|key| self.read.insert(key)) {
-                    let claims = BundleClaims::default();
-                    jobs.push(self.job(label, name, key, Some(*record), true, claims, backups)?);
+                    let (record, claims) = (Some(*record), BundleClaims::default());
+                    let reading = Reading { record, whole: true, claims };
+                    jobs.push(self.job(label, name, key, reading, backups)?);
                 }
             }
         }
         self.run(jobs, backups, findings).await
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn job(
         &self,
         label: &BackupLabel,
         name: &str,
         key: Option<BundleKey>,
-        record: Option<ObjectRecord>,
-        whole: bool,
-        claims: BundleClaims,
+        reading: Reading,
         backups: &Backups,
     ) -> Result<Job, Error> {
         // Chains share one key and block size, which was checked.
@@ -289,11 +298,11 @@ impl Chain<'_> {
             path: BackupPaths::new(&backups.stanza, label)?.directory().join(name)?,
             kind: if key.is_some() { ObjectKind::Bundle } else { ObjectKind::MapBundle },
             key,
-            record,
-            whole,
-            claims,
+            record: reading.record,
+            whole: reading.whole,
+            claims: reading.claims,
             hasher: BlockHasher::new(block.map_or([0; 32], |block| block.digest_key.0)),
-            block_size: block.map_or(8192, |block| block.size),
+            block_size: block.map_or(BLOCK_SIZE, |block| block.size),
         })
     }
 

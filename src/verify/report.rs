@@ -268,7 +268,7 @@ impl Findings {
         stanza: &StanzaName,
         backups: &Backups,
     ) {
-        for label in backups.labels() {
+        for label in backups.in_scope() {
             let affects = |fault: &&Fault| fault.backups.contains(label);
             if !self.faults.values().any(|fault| affects(&fault)) {
                 continue;

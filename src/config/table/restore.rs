@@ -28,10 +28,16 @@ pub(super) static ROWS: &[OptionSpec] = &[
     .detail("off keeps a cluster that is restored for a test from pushing into the archive.")
     .example("off"),
     row("db-exclude", Global, List, RESTORE, "Databases to leave empty")
-        .detail("May be given more than once. A database left out can only be dropped afterwards.")
+        .detail(
+            "By name or oid; may be given more than once. A database left out comes back without \
+                 content and can only be dropped. Beside db-include it names system databases.",
+        )
         .example("test"),
     row("db-include", Global, List, RESTORE, "The only databases to restore")
-        .detail("May be given more than once. The others can only be dropped afterwards.")
+        .detail(
+            "By name or oid; may be given more than once. The others come back without content and \
+                 can only be dropped; template0, template1 and postgres are always restored.",
+        )
         .example("app"),
     row("link-all", Global, Boolean, RESTORE, "Restore all links as links").default("n").detail(
         "Without it, what a link pointed to is restored as a directory or file in its place.",
