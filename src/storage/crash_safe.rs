@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, Mode, OFlags, RenameFlags},
+    fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -170,6 +170,15 @@ pub fn open_child(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
         }
         other => Ok(other?),
     }
+}
+
+/// Opens a directory at any depth below another one in a single call of the kernel, which follows no
+/// symbolic link on the way. `None` where that fails for whatever reason, also because the kernel is older
+/// than Linux 5.6: [`open_child`] step by step tells why.
+pub fn open_below(parent: impl AsFd, path: &str) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    fs::openat2(parent.as_fd(), path, flags, Mode::empty(), resolve).ok()
 }
 
 /// The error that tells a symbolic link from a file where a directory must be: a link must never

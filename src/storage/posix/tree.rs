@@ -1,6 +1,7 @@
 //! The blocking file work behind the store.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io,
     ops::Range,
@@ -206,10 +207,12 @@ impl Tree {
         paths.sort();
         paths.dedup();
         paths.sort_by_key(|path| path.parent());
+        let mut touched = Touched::default();
         for group in paths.chunk_by(|a, b| a.parent() == b.parent()) {
             self.delete_in(&group[0].parent(), group)?;
+            touched.insert(group[0].parent());
         }
-        Ok(())
+        self.settle(touched)
     }
 
     fn delete_in(&self, parent: &ObjectPath, paths: &[&ObjectPath]) -> Result<()> {
@@ -223,24 +226,40 @@ impl Tree {
                 Err(errno) => return Err(self.failed("remove", path, errno)),
             }
         }
-        crash_safe::sync_directory(&directory).map_err(|e| self.failed("remove", parent, e))?;
-        self.remove_if_empty(parent).map_err(|e| self.failed("remove", parent, e))
+        Ok(())
     }
 
-    /// Removes a directory, and those above it, as far as they are empty; never the root.
-    fn remove_if_empty(&self, path: &ObjectPath) -> io::Result<()> {
-        let mut path = path.clone();
-        while path != ObjectPath::root() {
-            let parent = self.directory(&path.parent())?;
-            match fs::unlinkat(&parent, path.file_name(), AtFlags::REMOVEDIR) {
-                Ok(()) => crash_safe::sync_directory(&parent)?,
-                Err(Errno::NOENT) => {}
-                Err(Errno::NOTEMPTY | Errno::EXIST) => return Ok(()),
-                Err(errno) => return Err(errno.into()),
+    /// Removes the directories that were left empty, and those above them; makes what was removed from the
+    /// others durable. A directory that goes need not be synced, which is most of them when a backup goes.
+    fn settle(&self, mut touched: Touched) -> Result<()> {
+        while let Some(path) = touched.pop_deepest() {
+            let failed = |e| self.failed("remove", &path, e);
+            match self.remove_directory(&path) {
+                Ok(true) if path != ObjectPath::root() => drop(touched.insert(path.parent())),
+                Ok(_) => {}
+                Err(error) => return Err(failed(error)),
             }
-            path = path.parent();
         }
         Ok(())
+    }
+
+    /// Removes an empty directory, which is not the root; says whether it is gone. One that stays is synced.
+    fn remove_directory(&self, path: &ObjectPath) -> io::Result<bool> {
+        if *path != ObjectPath::root() {
+            let parent = match self.directory(&path.parent()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+                other => other?,
+            };
+            match fs::unlinkat(&parent, path.file_name(), AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => return Ok(true),
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        match self.directory(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            other => crash_safe::sync_directory(other?).map(|()| false),
+        }
     }
 
     /// Removes stale temporary files below `path`, and directories that hold nothing else.
@@ -265,15 +284,18 @@ impl Tree {
             let removed_below = self.remove_stale(&child, older_than)?;
             removed += removed_below;
             if is_stale || removed_below > 0 {
-                self.remove_if_empty(&child).map_err(|e| self.failed("remove", &child, e))?;
+                self.settle(Touched::from([child]))?;
             }
         }
         Ok(removed)
     }
 
-    /// Opens a directory, link by link refused.
+    /// Opens a directory; a symbolic link on the way is refused.
     fn directory(&self, path: &ObjectPath) -> io::Result<OwnedFd> {
         let mut directory = crash_safe::open_directory(&self.root)?;
+        if let Some(found) = crash_safe::open_below(&directory, path.as_str()) {
+            return Ok(found);
+        }
         for name in components(path) {
             directory = crash_safe::open_child(&directory, name)?;
         }
@@ -287,6 +309,28 @@ impl Tree {
             directory = crash_safe::ensure_child(&directory, name)?;
         }
         Ok(directory)
+    }
+}
+
+/// Directories from which something was removed, in the order of their depth.
+#[derive(Default)]
+struct Touched(BTreeSet<(usize, ObjectPath)>);
+
+impl Touched {
+    fn insert(&mut self, path: ObjectPath) -> bool {
+        self.0.insert((components(&path).count(), path))
+    }
+
+    fn pop_deepest(&mut self) -> Option<ObjectPath> {
+        self.0.pop_last().map(|(_, path)| path)
+    }
+}
+
+impl From<[ObjectPath; 1]> for Touched {
+    fn from([path]: [ObjectPath; 1]) -> Self {
+        let mut touched = Self::default();
+        touched.insert(path);
+        touched
     }
 }
 
