@@ -224,6 +224,22 @@ for_each_fixed_version! {
         }
     }
 
+    fn single_databases_of_what_the_server_told_come_back(version) {
+        let site = Site::builder(version).setting("summarize_wal", "on").build();
+        site.primary.sql("create database wanted");
+        site.primary.sql("create database other");
+        tables(&site);
+        take(&site, "full");
+        churn(&site, 1);
+        let label = take(&site, "diff");
+        assert!(note_of(&site, &label).contains(TOLD), "{}", note_of(&site, &label));
+        let expected = site.primary.fingerprint();
+        site.primary.archive_wal();
+        let restored = site.restore("r", &["--db-include=wanted"]).start_primary();
+        assert_eq!(restored.fingerprint(), expected);
+        restored.sql("drop database other");
+    }
+
     fn removed_summaries_are_said_and_blocks_compared(version) {
         let site = Site::builder(version).setting("summarize_wal", "on").build();
         tables(&site);

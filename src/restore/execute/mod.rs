@@ -133,7 +133,7 @@ async fn backup_manifest(plan: &RestorePlan, storage: &dyn Storage) -> Result<Ve
 
 /// The manifest of the server's incremental backup as that of the plain copy which is restored from it.
 fn whole_files(plan: &RestorePlan, manifest: &[u8]) -> Result<Vec<u8>, Error> {
-    let files = plan.entries.files.iter();
+    let files = plan.entries.files.iter().chain(&plan.entries.emptied);
     let sizes: HashMap<&DataPath, u64> = files.map(|file| (&file.path, file.size())).collect();
     let plain = plain_manifest(manifest, &|path| {
         let size = *sizes.get(path)?;
