@@ -6,17 +6,15 @@ use std::{collections::BTreeMap, io::Write};
 use super::{
     Error, Result,
     context::{self, Repo},
+    in_all::in_all,
 };
 use crate::{
     config::Config,
     repo::{
-        self,
         annotation::{self, Change},
-        layout::BackupPaths,
         lock,
-        manifest::Manifest,
     },
-    types::{BackupLabel, ErrorCode, StanzaName},
+    types::{BackupLabel, StanzaName},
 };
 
 /// Annotates the backup in every repository that has it.
@@ -34,53 +32,17 @@ pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
     Ok(0)
 }
 
-/// A repository that fails does not keep the others from being annotated.
 async fn annotate(
     repos: &[Repo],
     stanza: &StanzaName,
     label: &BackupLabel,
     change: &Change,
 ) -> Result<()> {
-    let (mut found, mut failed) = (0, 0);
-    for repo in repos {
-        match annotate_in(repo, stanza, label, change).await {
-            Ok(true) => found += 1,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!("repo{}: {error}", repo.key);
-                failed += 1;
-            }
-        }
-    }
-    match (found, failed) {
-        (_, 1..) => Err(Error::Check {
-            what: format!("annotate command encountered {failed} error(s)"),
-            code: ErrorCode::Command,
-            hint: "the errors are in the log; annotate again once their cause is gone".to_owned(),
-        }),
-        (0, 0) => Err(Error::Check {
-            what: format!("no backup set to annotate found: '{label}'"),
-            code: ErrorCode::BackupSetInvalid,
-            hint: "info lists the backups that exist".to_owned(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Whether the repository has the backup, which is annotated then.
-async fn annotate_in(
-    repo: &Repo,
-    stanza: &StanzaName,
-    label: &BackupLabel,
-    change: &Change,
-) -> std::result::Result<bool, repo::Error> {
-    match Manifest::read(&*repo.storage, stanza, label).await {
-        Err(repo::Error::BackupMissing { .. }) => return Ok(false),
-        manifest => manifest?,
-    };
-    tracing::info!("backup set '{label}' to annotate found in repo{}", repo.key);
-    annotation::add(&*repo.storage, &BackupPaths::new(stanza, label)?, change).await?;
-    Ok(true)
+    in_all("annotate", repos, stanza, label, |repo, paths| async move {
+        tracing::info!("backup set '{label}' to annotate found in repo{}", repo.key);
+        annotation::add(&*repo.storage, &paths, change).await
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -88,7 +50,7 @@ mod tests {
     use super::*;
     use crate::{
         command::testing::{manifest, repo_with_stanza, stanza_name},
-        types::Failure,
+        types::{ErrorCode, Failure},
     };
 
     const FULL: &str = "20261121-092452F";

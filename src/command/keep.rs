@@ -7,13 +7,12 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use super::{
     Error, Result,
     context::{self, Repo},
+    in_all::in_all,
 };
 use crate::{
     config::{Config, KeepConfig},
     repo::{
-        self,
         keep::{self, KeepMark},
-        layout::BackupPaths,
         lock,
         manifest::Manifest,
     },
@@ -67,57 +66,23 @@ fn until(text: &str, zone: &TimeZone) -> Result<i64> {
     Ok(moment.as_second())
 }
 
-/// A repository that fails does not keep the backup from being marked in the others.
+/// Marks the backup where it is. It is looked for again after it was marked: an expire that had not seen the
+/// mark may have removed it.
 async fn mark_in_all(
     repos: &[Repo],
     stanza: &StanzaName,
     label: &BackupLabel,
     mark: Option<KeepMark>,
 ) -> Result<()> {
-    let (mut found, mut failed) = (0, 0);
-    for repo in repos {
-        match mark_in(repo, stanza, label, mark).await {
-            Ok(true) => found += 1,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!("repo{}: {error}", repo.key);
-                failed += 1;
-            }
-        }
-    }
-    match (found, failed) {
-        (_, 1..) => Err(Error::Check {
-            what: format!("keep command encountered {failed} error(s)"),
-            code: ErrorCode::Command,
-            hint: "the errors are in the log; run keep again once their cause is gone".to_owned(),
-        }),
-        (0, 0) => Err(Error::Check {
-            what: format!("no backup set to keep found: '{label}'"),
-            code: ErrorCode::BackupSetInvalid,
-            hint: "info lists the backups that exist".to_owned(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// Whether the repository has the backup, which is marked then. It is looked for again after it was
-/// marked: an expire that had not seen the mark may have removed it.
-async fn mark_in(
-    repo: &Repo,
-    stanza: &StanzaName,
-    label: &BackupLabel,
-    mark: Option<KeepMark>,
-) -> std::result::Result<bool, repo::Error> {
-    let storage = &*repo.storage;
-    match Manifest::read(storage, stanza, label).await {
-        Err(repo::Error::BackupMissing { .. }) => return Ok(false),
-        manifest => manifest?,
-    };
-    keep::write(storage, &BackupPaths::new(stanza, label)?, mark).await?;
-    Manifest::read(storage, stanza, label).await?;
-    let what = if mark.is_some() { "marked to be kept" } else { "no longer marked to be kept" };
-    tracing::info!("repo{}: backup {label} is {what}", repo.key);
-    Ok(true)
+    in_all("keep", repos, stanza, label, |repo, paths| async move {
+        let storage = &*repo.storage;
+        keep::write(storage, &paths, mark).await?;
+        Manifest::read(storage, stanza, label).await?;
+        let what = if mark.is_some() { "marked to be kept" } else { "no longer marked to be kept" };
+        tracing::info!("repo{}: backup {label} is {what}", repo.key);
+        Ok(())
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -125,6 +90,7 @@ mod tests {
     use super::*;
     use crate::{
         command::testing::{manifest, repo_with_stanza, stanza_name},
+        repo::layout::BackupPaths,
         types::Failure,
     };
 

@@ -10,6 +10,7 @@ mod cluster;
 mod context;
 mod error;
 mod expire;
+mod in_all;
 mod info;
 mod keep;
 mod repo_get;
