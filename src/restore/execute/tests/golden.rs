@@ -5,6 +5,7 @@ use crate::{
     repo::{
         annotation,
         archive::WalArchive,
+        keep::{self, KeepMark},
         layout::BackupPaths,
         stanza::{self, ClusterId, StanzaHistory},
         started::Started,
@@ -83,6 +84,8 @@ async fn make(storage: &Arc<dyn Storage>) {
     let mut change = annotation::Change::default();
     change.set.insert("reason".to_owned(), "golden".to_owned());
     annotation::add(&**storage, &paths, &change).await.unwrap();
+    let mark = KeepMark { until: Some(1_900_000_000) };
+    keep::write(&**storage, &paths, Some(mark)).await.unwrap();
     let history = StanzaHistory::read(&**storage, &demo).await.unwrap();
     let archive = WalArchive::new(storage.clone(), &demo, history.current().archive_id()).unwrap();
     let scratch = tempfile::tempdir().unwrap();
@@ -110,6 +113,8 @@ async fn the_first_format_is_read_as_it_was_written() {
         assert_eq!(notice.references, plan.manifest.references);
         let effective = annotation::effective(&*storage, &plan.manifest).await.unwrap();
         assert_eq!(effective.contains_key("reason"), label == FULL);
+        let mark = keep::read(&*storage, &paths).await.unwrap();
+        assert_eq!(mark.and_then(|mark| mark.until), (label == FULL).then_some(1_900_000_000));
     }
 }
 
