@@ -2,16 +2,43 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pgstrata::repo::{block_map::BlockMap, object_header::ObjectHeader};
+use pgstrata::{
+    repo::{
+        block_map::{BlockMap, FrameRef, Numbers},
+        object_header::ObjectHeader,
+    },
+    types::BlockDigest,
+};
 
-fuzz_target!(|input: (u32, u8, &[u8])| {
-    let (file_size, references, bytes) = input;
+const BLOCK_SIZE: u32 = 8192;
+
+/// The map of a file of so many whole blocks, all in one frame.
+fn base(blocks: u8) -> BlockMap {
+    let frame = FrameRef { reference: 1, bundle: 1, offset: 16, stored_len: 100, raw_len: 1 << 20 };
+    let mut map = BlockMap::default();
+    for block in 0..blocks.min(128) {
+        let digest = BlockDigest([block; BlockDigest::LEN]);
+        map.push(frame, u32::from(block) * BLOCK_SIZE, &[digest], BLOCK_SIZE);
+    }
+    map
+}
+
+fn check(map: &BlockMap, file_size: u64) {
+    let covered: u64 = map.extents(file_size, BLOCK_SIZE).map(|extent| extent.len as u64).sum();
+    assert!(covered <= file_size, "more bytes than the file has");
+}
+
+fuzz_target!(|input: (u32, u8, u8, &[u8])| {
+    let (file_size, references, base_blocks, bytes) = input;
+    let (file_size, numbers) = (u64::from(file_size), Numbers::of_own(references.into()));
     let _ = ObjectHeader::decode_any(bytes, "object");
-    let block_size = 8192;
-    let decoded = BlockMap::decode(bytes, "map", file_size.into(), block_size, references.into());
-    if let Ok(map) = decoded {
-        let covered: usize =
-            map.extents(file_size.into(), block_size).map(|extent| extent.len).sum();
-        assert!(covered <= file_size as usize, "more bytes than the file has");
+    if let Ok(map) = BlockMap::decode(bytes, "map", file_size, BLOCK_SIZE, numbers) {
+        check(&map, file_size);
+    }
+    let base = base(base_blocks);
+    let base_size = base.digests.len() as u64 * u64::from(BLOCK_SIZE);
+    let base = (&base, base_size);
+    if let Ok(map) = BlockMap::decode_patch(bytes, "patch", base, file_size, BLOCK_SIZE, numbers) {
+        check(&map, file_size);
     }
 });
