@@ -52,13 +52,14 @@ for_each_version! {
     fn every_backup_of_a_chain_comes_back(version) {
         let site = Site::new(version);
         tables(&site);
-        let load = WriteLoad::start(&site.primary);
+        let mut load = Some(WriteLoad::start(&site.primary));
         let mut labels = vec![take(&site, "full")];
         for (round, kind) in ["diff", "incr", "incr", "diff", "incr"].into_iter().enumerate() {
             churn(&site, round as u32 + 1);
             labels.push(take(&site, kind));
+            // Every restore below replays what was written: two backups under load are enough.
+            load = load.filter(|_| round == 0);
         }
-        load.stop();
         let expected = site.primary.fingerprint();
         site.primary.archive_wal();
         assert_eq!(site.labels(), labels);
@@ -200,7 +201,7 @@ for_each_fixed_version! {
     fn what_the_server_tells_and_what_is_compared_go_together(version) {
         let site = Site::builder(version).setting("summarize_wal", "on").build();
         tables(&site);
-        let load = WriteLoad::start(&site.primary);
+        let mut load = Some(WriteLoad::start(&site.primary));
         let mut labels = vec![take(&site, "full")];
         let mut told = vec![false];
         let steps = [("diff", true), ("incr", true), ("incr", false), ("incr", true), ("diff", true)];
@@ -209,8 +210,8 @@ for_each_fixed_version! {
             churn(&site, round as u32 + 1);
             labels.push(take(&site, kind));
             told.push(note_of(&site, &labels[round + 1]).contains(TOLD));
+            load = load.filter(|_| round == 0);
         }
-        load.stop();
         // While summaries were off none were made: the backup after it cannot rely on them.
         assert!(told[1] && told[2] && !told[3], "{told:?}");
         let expected = site.primary.fingerprint();
@@ -233,10 +234,11 @@ for_each_fixed_version! {
         churn(&site, 1);
         let label = take(&site, "diff");
         assert!(note_of(&site, &label).contains(TOLD), "{}", note_of(&site, &label));
-        let expected = site.primary.fingerprint();
+        let rows = "select count(*) || ' ' || sum(hashtext(body)) from kept";
+        let expected = site.primary.value(rows);
         site.primary.archive_wal();
         let restored = site.restore("r", &["--db-include=wanted"]).start_primary();
-        assert_eq!(restored.fingerprint(), expected);
+        assert_eq!(restored.value(rows), expected);
         restored.sql("drop database other");
     }
 
