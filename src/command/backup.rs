@@ -150,12 +150,22 @@ fn prior(job: &mut Job<'_>) -> Result<Option<Prior>> {
 }
 
 /// What the server is told of the prior backup, if it is asked what has changed since.
-async fn what_to_tell(job: &Job<'_>, prior: Option<&Prior>) -> Result<Option<PriorFacts>> {
-    match (&job.choice.base, prior) {
-        (Some(base), Some(prior)) if job.changes == Some(ChangeDetection::Summaries) => {
-            let manifest = pg_manifest::read(&*job.repo.storage, &base.manifest).await?;
+async fn what_to_tell(job: &mut Job<'_>, prior: Option<&Prior>) -> Result<Option<PriorFacts>> {
+    let (Some(base), Some(prior)) = (&job.choice.base, prior) else { return Ok(None) };
+    if job.changes != Some(ChangeDetection::Summaries) {
+        return Ok(None);
+    }
+    match pg_manifest::read(&*job.repo.storage, &base.manifest).await {
+        Ok(manifest) => {
             Ok(Some(PriorFacts { backup_manifest: manifest.into(), sizes: prior.sizes() }))
         }
-        _ => Ok(None),
+        // Only the server needs it: blocks can be compared without.
+        Err(error) if error.is_damage() => {
+            let changes = ChangeDetection::Fallback { reason: error.to_string() };
+            changes.report();
+            job.changes = Some(changes);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }

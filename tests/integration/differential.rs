@@ -242,6 +242,23 @@ for_each_fixed_version! {
         restored.sql("drop database other");
     }
 
+    fn a_damaged_manifest_of_the_prior_costs_the_comparison_only(version) {
+        let site = Site::builder(version).setting("summarize_wal", "on").build();
+        let full = take(&site, "full");
+        site.primary.sql("create table t as select 1 as id");
+        let manifest = site.repository().join(format!("backup/db/{full}/backup_manifest"));
+        Damage::FlipAt(500).during(&manifest, || {
+            let outcome = site.run(&["--type=diff", "backup"]).ok();
+            outcome.says("all blocks are read and compared");
+        });
+        let label = site.last_label();
+        assert!(label.ends_with('D'), "{label}");
+        assert!(note_of(&site, &label).contains("backup_manifest"), "{}", note_of(&site, &label));
+        site.primary.archive_wal();
+        let restored = site.restore("r", &[]).verified().start_primary();
+        assert_eq!(restored.value("select count(*) from t"), "1");
+    }
+
     fn removed_summaries_are_said_and_blocks_compared(version) {
         let site = Site::builder(version).setting("summarize_wal", "on").build();
         tables(&site);
