@@ -3,6 +3,7 @@
 
 mod base_backup;
 mod connect;
+mod data_directory;
 mod error;
 mod format;
 mod protocol;
@@ -13,6 +14,7 @@ pub use base_backup::{BackupEvent, BackupOptions, BackupStarted, BaseBackup, Tab
 pub use connect::{
     ChannelBindingMode, ConnectOptions, ConnectSettings, Endpoint, Password, SslMode, SslOptions,
 };
+pub use data_directory::{DataDirectory, DataDirectoryError, Scan, ScannedEntry, ScannedKind};
 pub use error::{Error, Result, ServerError};
 pub use format::{
     backup_label::{BackupLabelFile, plain_backup_label},

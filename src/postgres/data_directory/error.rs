@@ -1,0 +1,115 @@
+//! What can go wrong with a data directory on this host.
+
+use std::{io, path::PathBuf};
+
+use crate::types::{ErrorCode, Failure};
+
+/// A failure to read a data directory. Every path is that on this host.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirectoryError {
+    /// The data directory, or a directory in it, cannot be opened or listed.
+    #[error("unable to open directory '{}': {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// What an entry is cannot be found out.
+    #[error("unable to examine '{}': {source}", path.display())]
+    Examine {
+        /// The entry.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file cannot be opened.
+    #[error("unable to open '{}': {source}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file cannot be read.
+    #[error("unable to read '{}': {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file was to be read and is something else.
+    #[error("'{}' is not a regular file", path.display())]
+    NotRegular {
+        /// The entry.
+        path: PathBuf,
+    },
+    /// Directories are nested deeper than anything that PostgreSQL makes.
+    #[error("'{}' is more than {limit} directories deep", path.display())]
+    TooDeep {
+        /// The first directory that is too deep.
+        path: PathBuf,
+        /// How deep is allowed.
+        limit: usize,
+    },
+    /// A path is longer than a backup can keep.
+    #[error("the path of '{}' is too long: {} bytes", path.display(), path.as_os_str().len())]
+    TooLong {
+        /// The entry.
+        path: PathBuf,
+    },
+    /// A file that every data directory has is not there.
+    #[error("'{}' is not there: this is no data directory", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// pg_control is not valid, each time that it was read.
+    #[error("'{}' was not valid in {tries} tries: {source}", path.display())]
+    ControlFile {
+        /// The file.
+        path: PathBuf,
+        /// How often it was read.
+        tries: u32,
+        /// What was wrong the last time.
+        source: Box<crate::postgres::Error>,
+    },
+}
+
+impl DataDirectoryError {
+    fn io(&self) -> Option<&io::Error> {
+        match self {
+            Self::Directory { source, .. }
+            | Self::Examine { source, .. }
+            | Self::Open { source, .. }
+            | Self::Read { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl Failure for DataDirectoryError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Directory { .. } => ErrorCode::PathOpen,
+            Self::Examine { .. } => ErrorCode::FileInfo,
+            Self::Open { .. } => ErrorCode::FileOpen,
+            Self::Read { .. } => ErrorCode::FileRead,
+            Self::NotRegular { .. } | Self::TooDeep { .. } | Self::TooLong { .. } => {
+                ErrorCode::FileInvalid
+            }
+            Self::Missing { .. } => ErrorCode::FileMissing,
+            Self::ControlFile { source, .. } => source.code(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self.io()?.kind() {
+            io::ErrorKind::PermissionDenied => {
+                Some("run as the user that owns the data directory.".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

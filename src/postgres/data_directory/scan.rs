@@ -1,0 +1,291 @@
+//! Lists what belongs into a backup, in one pass, while the server runs and changes it. Names are taken
+//! relative to open directories, each is examined once.
+
+use std::{
+    ffi::{CStr, CString, OsStr},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat},
+    io::Errno,
+};
+
+use super::{
+    DataDirectoryError, Result, Scan, ScannedEntry, ScannedKind,
+    rules::{RelationRules, is_emptied, is_excluded, version_directory, wal_directories},
+};
+use crate::{
+    postgres::ControlFile,
+    types::{DataPath, PgVersion},
+};
+
+/// PostgreSQL nests three directories; a user may have some below it. Each open level is a descriptor.
+const DEPTH_MAX: usize = 64;
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const TABLESPACES: &[u8] = b"pg_tblspc";
+
+/// What the server would send, from the open directory `root`, which is at `at` on this host.
+pub(super) fn scan(
+    root: BorrowedFd<'_>,
+    at: &Path,
+    root_mode: u32,
+    version: PgVersion,
+    catalog_version: u32,
+) -> Result<Scan> {
+    let mut scanner = Scanner {
+        at,
+        root_mode,
+        version,
+        version_directory: version_directory(version, catalog_version),
+        tablespaces: Vec::new(),
+        scan: Scan::default(),
+    };
+    scanner.find_tablespaces(root)?;
+    scanner.directory(root, b"", 0)?;
+    Ok(scanner.scan)
+}
+
+struct Scanner<'a> {
+    at: &'a Path,
+    root_mode: u32,
+    version: PgVersion,
+    version_directory: String,
+    /// Device and inode of each tablespace's location: one that is inside the data directory is scanned
+    /// through its link alone.
+    tablespaces: Vec<(u64, u64)>,
+    scan: Scan,
+}
+
+/// An entry of a directory that is being scanned.
+struct Found<'a> {
+    directory: BorrowedFd<'a>,
+    name: &'a CStr,
+    /// The path from the data directory.
+    path: Vec<u8>,
+    stat: Stat,
+    depth: usize,
+}
+
+impl Found<'_> {
+    fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+}
+
+impl Scanner<'_> {
+    fn find_tablespaces(&mut self, root: BorrowedFd<'_>) -> Result<()> {
+        let Some(directory) = self.open(root, c"pg_tblspc", TABLESPACES)? else { return Ok(()) };
+        for name in self.list(directory.as_fd(), TABLESPACES)? {
+            let path = join(TABLESPACES, &name);
+            let link = self.examine(directory.as_fd(), &name, &path, AtFlags::SYMLINK_NOFOLLOW)?;
+            if link.is_none_or(|s| FileType::from_raw_mode(s.st_mode) != FileType::Symlink) {
+                continue;
+            }
+            let location = self.examine(directory.as_fd(), &name, &path, AtFlags::empty())?;
+            self.tablespaces.extend(location.as_ref().map(identity));
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, directory: BorrowedFd<'_>, path: &[u8], depth: usize) -> Result<()> {
+        if depth > DEPTH_MAX {
+            return Err(DataDirectoryError::TooDeep { path: self.shown(path), limit: DEPTH_MAX });
+        }
+        let names = self.list(directory, path)?;
+        let bytes = names.iter().map(|name| name.to_bytes());
+        let rules = RelationRules::new(path, self.version, &self.version_directory, bytes);
+        for name in &names {
+            if is_excluded(name.to_bytes(), self.version) || rules.exclude(name.to_bytes()) {
+                continue;
+            }
+            let path = join(path, name);
+            // The source reads it last.
+            if path == ControlFile::PATH.as_bytes() {
+                continue;
+            }
+            let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+            if let Some(stat) = self.examine(directory, name, &path, nofollow)? {
+                self.entry(Found { directory, name, path, stat, depth })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, found: Found<'_>) -> Result<()> {
+        let kind = found.kind();
+        let is_directory_or_link = matches!(kind, FileType::Directory | FileType::Symlink);
+        if found.path == b"pg_wal" {
+            return self.wal(&found);
+        }
+        // Of a file with such a name the server sends a header alone, which breaks its archive.
+        if is_emptied(found.name.to_bytes()) && is_directory_or_link {
+            return self.emptied(&found, &found.path);
+        }
+        match kind {
+            FileType::RegularFile => {
+                let size = u64::try_from(found.stat.st_size).unwrap_or_default();
+                self.push(&found.path, &found.stat, ScannedKind::File { size })
+            }
+            FileType::Directory => self.subdirectory(&found),
+            FileType::Symlink if is_tablespace(&found.path) => self.tablespace(&found),
+            FileType::Symlink => self.skip(&found, "a symbolic link"),
+            FileType::Fifo => self.skip(&found, "a named pipe"),
+            FileType::Socket => self.skip(&found, "a socket"),
+            _ => self.skip(&found, "a special file"),
+        }
+    }
+
+    fn subdirectory(&mut self, found: &Found<'_>) -> Result<()> {
+        let Some(directory) = self.open(found.directory, found.name, &found.path)? else {
+            return Ok(());
+        };
+        self.push(&found.path, &found.stat, ScannedKind::Directory)?;
+        match self.tablespaces.contains(&identity(&found.stat)) {
+            true => Ok(()),
+            false => self.directory(directory.as_fd(), &found.path, found.depth + 1),
+        }
+    }
+
+    /// The link of a tablespace, and then what this server has at its location.
+    fn tablespace(&mut self, found: &Found<'_>) -> Result<()> {
+        let target = match readlinkat(found.directory, found.name, Vec::new()) {
+            Ok(target) => target.into_bytes(),
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(self.unexaminable(&found.path, errno)),
+        };
+        self.push(&found.path, &found.stat, ScannedKind::Link { target })?;
+        let mut below = found.name.to_bytes().to_vec();
+        below.extend_from_slice(b"/");
+        below.extend_from_slice(self.version_directory.as_bytes());
+        let path = [&found.path[..], b"/", self.version_directory.as_bytes()].concat();
+        let Ok(name) = CString::new(below) else { return Ok(()) };
+        let nofollow = AtFlags::SYMLINK_NOFOLLOW;
+        let Some(stat) = self.examine(found.directory, &name, &path, nofollow)? else {
+            return Ok(());
+        };
+        let depth = found.depth + 1;
+        self.entry(Found { directory: found.directory, name: &name, path, stat, depth })
+    }
+
+    /// A directory that is kept without what is in it. Where it is a link, it becomes a directory.
+    fn emptied(&mut self, found: &Found<'_>, path: &[u8]) -> Result<()> {
+        let mut stat = found.stat;
+        if found.kind() == FileType::Symlink {
+            stat.st_mode = FileType::Directory.as_raw_mode() | self.directory_mode();
+        }
+        self.push(path, &stat, ScannedKind::Directory)
+    }
+
+    /// WAL comes from the archive; the server gives pg_wal's own mode to the directories in it.
+    fn wal(&mut self, found: &Found<'_>) -> Result<()> {
+        self.emptied(found, &found.path)?;
+        wal_directories(self.version).iter().try_for_each(|path| self.emptied(found, path))
+    }
+
+    /// The mode that the server makes directories with (`src/common/file_perm.c`).
+    fn directory_mode(&self) -> u32 {
+        if self.root_mode & 0o750 == 0o750 { 0o750 } else { 0o700 }
+    }
+
+    fn skip(&mut self, found: &Found<'_>, what: &'static str) -> Result<()> {
+        let path = self.checked(&found.path)?;
+        self.scan.skipped.push((path, what));
+        Ok(())
+    }
+
+    fn push(&mut self, path: &[u8], stat: &Stat, kind: ScannedKind) -> Result<()> {
+        self.scan.entries.push(ScannedEntry {
+            path: self.checked(path)?,
+            kind,
+            mode: stat.st_mode & 0o7777,
+            modified: stat.st_mtime,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        });
+        Ok(())
+    }
+
+    fn checked(&self, path: &[u8]) -> Result<DataPath> {
+        DataPath::new(path).map_err(|_| DataDirectoryError::TooLong { path: self.shown(path) })
+    }
+
+    /// Opens a directory; `None` where it is gone.
+    fn open(&self, at: BorrowedFd<'_>, name: &CStr, path: &[u8]) -> Result<Option<OwnedFd>> {
+        match openat(at, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(directory) => Ok(Some(directory)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.unlistable(path, errno)),
+        }
+    }
+
+    /// What an entry is; `None` where it is gone.
+    fn examine(
+        &self,
+        at: BorrowedFd<'_>,
+        name: &CStr,
+        path: &[u8],
+        flags: AtFlags,
+    ) -> Result<Option<Stat>> {
+        match statat(at, name, flags) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.unexaminable(path, errno)),
+        }
+    }
+
+    /// The names in a directory in the order of their bytes; none where it is gone.
+    fn list(&self, directory: BorrowedFd<'_>, path: &[u8]) -> Result<Vec<CString>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(directory).map_err(|errno| self.unlistable(path, errno))? {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(Errno::NOENT) => break,
+                Err(errno) => return Err(self.unlistable(path, errno)),
+            };
+            let name = entry.file_name();
+            if name != c"." && name != c".." {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        // A name that was removed and made again meanwhile may be listed twice.
+        names.dedup();
+        Ok(names)
+    }
+
+    fn unlistable(&self, path: &[u8], errno: Errno) -> DataDirectoryError {
+        DataDirectoryError::Directory { path: self.shown(path), source: errno.into() }
+    }
+
+    fn unexaminable(&self, path: &[u8], errno: Errno) -> DataDirectoryError {
+        DataDirectoryError::Examine { path: self.shown(path), source: errno.into() }
+    }
+
+    fn shown(&self, path: &[u8]) -> PathBuf {
+        self.at.join(OsStr::from_bytes(path))
+    }
+}
+
+/// Whether the path is that of an entry of pg_tblspc that the server takes for a tablespace: an object
+/// identifier (`do_pg_backup_start` in `xlog.c`).
+fn is_tablespace(path: &[u8]) -> bool {
+    let name = path.strip_prefix(TABLESPACES).and_then(|rest| rest.strip_prefix(b"/"));
+    let oid = name.and_then(|name| std::str::from_utf8(name).ok());
+    oid.is_some_and(|oid| oid.parse::<u32>().is_ok_and(|n| n > 0 && n.to_string() == oid))
+}
+
+fn join(directory: &[u8], name: &CStr) -> Vec<u8> {
+    match directory {
+        b"" => name.to_bytes().to_vec(),
+        _ => [directory, b"/", name.to_bytes()].concat(),
+    }
+}
+
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
