@@ -26,6 +26,7 @@ pub use format::{
     manifest_edit::manifest_without,
     page::{RELATION_SEGMENT_BYTES, check_pages, is_checked_file, page_checksum},
     plain_manifest::{PlainFile, is_incremental_manifest, plain_manifest},
+    postmaster_pid::{PostmasterPid, PostmasterStatus},
     timeline_history::{HistoryEntry, TimelineHistory},
     wal_header::WalHeader,
 };

@@ -9,6 +9,7 @@ pub(super) mod manifest_edit;
 pub(super) mod page;
 mod page_sum;
 pub(super) mod plain_manifest;
+pub(super) mod postmaster_pid;
 pub(super) mod timeline_history;
 pub(super) mod wal_header;
 
