@@ -23,6 +23,7 @@ pub use format::{
     incremental::{
         IncrementalHeader, IncrementalHeaderReader, Stretch, Stretches, incremental_target,
     },
+    manifest_builder::ManifestBuilder,
     manifest_edit::manifest_without,
     page::{RELATION_SEGMENT_BYTES, check_pages, is_checked_file, page_checksum},
     plain_manifest::{PlainFile, is_incremental_manifest, plain_manifest},

@@ -5,6 +5,7 @@ pub(super) mod backup_label;
 pub(super) mod backup_manifest;
 pub(super) mod control_file;
 pub(super) mod incremental;
+pub(super) mod manifest_builder;
 pub(super) mod manifest_edit;
 pub(super) mod page;
 mod page_sum;
