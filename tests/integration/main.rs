@@ -12,6 +12,7 @@ mod client_connection;
 mod command_line;
 mod connection;
 mod damage;
+mod data_directory;
 mod databases;
 mod delta;
 mod differential;
