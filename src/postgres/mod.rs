@@ -32,5 +32,8 @@ pub use format::{
     wal_header::WalHeader,
 };
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
-pub use sql::{ArchiverFacts, Database, ServerFacts, SqlClient, SummaryFacts, TablespaceInfo};
+pub use sql::{
+    ArchiverFacts, BackupSession, ControlCheckpoint, Database, ServerFacts, SqlBackupStart,
+    SqlBackupStop, SqlCancelToken, SqlClient, SummaryFacts, TablespaceInfo,
+};
 pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};

@@ -1,6 +1,7 @@
 //! The SQL side channel: what the replication protocol cannot answer. Runs over the same transport,
 //! with the same options, as the replication client.
 
+mod backup_session;
 mod session;
 mod summaries;
 
@@ -13,9 +14,12 @@ use tokio_postgres::{
 };
 use tracing::debug;
 
-use super::{ConnectOptions, Error, Result, ServerError, protocol::Attempts};
+use super::{ConnectOptions, Error, Result, ServerError, connect::Encryption, protocol::Attempts};
 use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId};
 
+pub use backup_session::{
+    BackupSession, ControlCheckpoint, SqlBackupStart, SqlBackupStop, SqlCancelToken,
+};
 pub use summaries::SummaryFacts;
 
 /// A session for SQL.
@@ -86,11 +90,18 @@ pub struct ArchiverFacts {
 impl SqlClient {
     /// Connects to the database of the options.
     pub async fn connect(options: &ConnectOptions) -> Result<Self> {
+        Ok(Self::open(options).await?.0)
+    }
+
+    /// Connects; also how, for whoever has to connect a second time for the same session.
+    async fn open(options: &ConnectOptions) -> Result<(Self, Encryption)> {
         let mut attempts = Attempts::new(options);
         loop {
-            match session::open_session(options, attempts.current()).await {
+            let encryption = attempts.current();
+            match session::open_session(options, encryption).await {
                 Ok((client, driver)) => {
-                    return Ok(Self { client, driver, query_timeout: options.query_timeout });
+                    let query_timeout = options.query_timeout;
+                    return Ok((Self { client, driver, query_timeout }, encryption));
                 }
                 Err(error) => attempts.failed(error)?,
             }

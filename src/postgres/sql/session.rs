@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_postgres::{
-    Client, Config,
+    CancelToken, Client, Config,
     config::{ChannelBinding as BindingMode, SslMode, SslNegotiation},
     tls::{ChannelBinding, TlsConnect, TlsStream},
 };
@@ -43,6 +43,19 @@ pub(super) async fn open_session(
         }
     });
     Ok((client, driver))
+}
+
+/// Asks the server to interrupt what the session of `token` does, over a connection of its own.
+pub(super) async fn cancel(
+    options: &ConnectOptions,
+    encryption: Encryption,
+    token: &CancelToken,
+) -> Result<()> {
+    let stream = Encrypted(open(options, encryption).await?);
+    token.cancel_query_raw(stream, Passed).await.map_err(|error| Error::Broken {
+        doing: "cancelling",
+        source: io::Error::other(chain(&error)),
+    })
 }
 
 fn session_error(options: &ConnectOptions, error: &tokio_postgres::Error) -> Error {

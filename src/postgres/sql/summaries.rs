@@ -22,12 +22,10 @@ impl SqlClient {
     /// What the server says of its WAL summaries of `timeline`. Only for servers of 17 or later.
     pub async fn summaries(&self, timeline: TimeLine) -> Result<SummaryFacts> {
         let enabled = self.setting("summarize_wal").await?.as_deref() == Some("on");
-        let up_since = "select (extract(epoch from pg_catalog.pg_postmaster_start_time()) \
-            * 1000000)::int8";
         Ok(SummaryFacts {
             enabled,
             earliest: self.earliest_summary(timeline).await?,
-            up_since_us: self.value(up_since, &[]).await?,
+            up_since_us: self.postmaster_start_us().await?,
         })
     }
 
