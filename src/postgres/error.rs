@@ -119,6 +119,12 @@ pub enum Error {
         /// What the server said.
         source: Box<ServerError>,
     },
+    /// The server's WAL summaries do not say what changed since the prior backup.
+    #[error("the server's WAL summaries cannot be used: {reason}")]
+    Summaries {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A file of an incremental backup does not go together with the prior backup.
     #[error("'{path}' of the server's incremental backup cannot be used: {reason}")]
     IncrementalFile {
@@ -160,10 +166,13 @@ impl Error {
         }
     }
 
-    /// Whether it is the server's incremental backup alone that failed: the same backup can be taken
-    /// on a new session without asking what changed.
+    /// Whether it is the server's knowledge of what changed alone that failed: the same backup can be
+    /// taken, on a new session, without asking for it.
     pub fn is_about_incremental(&self) -> bool {
-        matches!(self, Self::NotIncremental { .. } | Self::IncrementalFile { .. })
+        matches!(
+            self,
+            Self::NotIncremental { .. } | Self::Summaries { .. } | Self::IncrementalFile { .. }
+        )
     }
 }
 
@@ -180,6 +189,7 @@ impl Failure for Error {
             | Self::Timeout { .. }
             | Self::PermissionDenied { .. }
             | Self::NotIncremental { .. }
+            | Self::Summaries { .. }
             | Self::Promoted { .. } => ErrorCode::DbQuery,
             Self::Protocol(_) | Self::Tar(_) | Self::Invalid(_) => ErrorCode::Protocol,
             Self::Format { .. } | Self::IncrementalFile { .. } => ErrorCode::Format,
@@ -240,7 +250,7 @@ impl ServerError {
     /// kind of backup, and not against any: summaries that are missing, damaged or late, a prior backup
     /// of another timeline or cluster. By SQLSTATE, since the words may be translated: object not in
     /// prerequisite state, internal error (the manifest's parser), damaged data, missing file.
-    fn refuses_incremental(&self) -> bool {
+    pub(crate) fn refuses_incremental(&self) -> bool {
         matches!(&*self.code, Self::NOT_IN_STATE | "XX000" | Self::DATA_CORRUPTED | "58P01")
     }
 

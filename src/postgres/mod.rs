@@ -2,6 +2,7 @@
 //! and the files it writes. Knows no repository; what a version does differently is decided here.
 
 mod base_backup;
+mod changed_blocks;
 mod connect;
 mod data_directory;
 mod error;
@@ -11,6 +12,7 @@ mod sql;
 mod tar;
 
 pub use base_backup::{BackupEvent, BackupOptions, BackupStarted, BaseBackup, TablespaceRow};
+pub use changed_blocks::{ChangedBlocks, FileChanges};
 pub use connect::{
     ChannelBindingMode, ConnectOptions, ConnectSettings, Endpoint, Password, SslMode, SslOptions,
 };

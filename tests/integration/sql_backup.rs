@@ -1,17 +1,26 @@
 //! Backups that are started and stopped over SQL, and what the server's WAL summaries say of the blocks
 //! that changed between two of them.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use pgstrata::{
-    postgres::{BackupLabelFile, BackupSession, ConnectOptions, Error, SqlClient},
-    types::{Failure, PgVersion},
+    postgres::{
+        BackupLabelFile, BackupSession, ChangedBlocks, ConnectOptions, Error, FileChanges,
+        SqlClient, is_checked_file,
+    },
+    types::{DataPath, Failure, Lsn, PgVersion, TimeLine},
 };
 
 use crate::{
     stream_source::{options_for, outside, run, settings_for},
     support::{
-        Cluster, Site, Version, for_each_version, run as run_program, wait_until, write_file,
+        Cluster, Site, Version, for_each_fixed_version, for_each_version, run as run_program,
+        wait_until, write_file,
     },
 };
 
@@ -222,5 +231,280 @@ for_each_version! {
             session.start(pg, "x", true).await.expect("start");
             session.stop(pg).await.expect("stop");
         });
+    }
+}
+
+const PAGE: usize = 8192;
+
+fn summarizing(version: Version) -> Site {
+    Site::builder(version)
+        .without_archiving()
+        .setting("summarize_wal", "on")
+        .setting("allow_in_place_tablespaces", "on")
+        .build_without_stanza()
+}
+
+/// Every relation file that the WAL accounts for: no free space maps, no unlogged relations.
+fn relation_files(data_dir: &Path) -> BTreeMap<DataPath, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for top in ["base", "global", "pg_tblspc"] {
+        collect(data_dir, top, &mut files);
+    }
+    let unlogged: Vec<String> = files
+        .keys()
+        .filter_map(|path: &DataPath| path.to_string().strip_suffix("_init").map(str::to_owned))
+        .collect();
+    files.retain(|path, _| {
+        let path = path.to_string();
+        !path.contains("_fsm") && !unlogged.contains(&path.replace("_vm", ""))
+    });
+    files
+}
+
+fn collect(data_dir: &Path, below: &str, files: &mut BTreeMap<DataPath, Vec<u8>>) {
+    for entry in fs::read_dir(data_dir.join(below)).expect("a directory") {
+        let name = format!("{below}/{}", entry.expect("entry").file_name().display());
+        let path = DataPath::new(name.as_bytes()).expect("path");
+        if data_dir.join(&name).is_dir() {
+            collect(data_dir, &name, files);
+        } else if is_checked_file(&path).is_some() {
+            files.insert(path, fs::read(data_dir.join(&name)).expect("readable"));
+        }
+    }
+}
+
+/// A checkpoint; where it begins.
+fn checkpoint(cluster: &Cluster) -> Lsn {
+    cluster.sql("checkpoint");
+    cluster.value("select redo_lsn from pg_control_checkpoint()").parse().expect("LSN")
+}
+
+async fn changes(options: &ConnectOptions, from: Lsn, to: Lsn) -> Result<ChangedBlocks, Error> {
+    let sql = SqlClient::connect(options).await?;
+    sql.wait_for_summaries(TimeLine::FIRST, to).await?;
+    sql.changed_blocks(TimeLine::FIRST, from, to).await
+}
+
+fn filled(site: &Site) {
+    let space = site.dir.make("space");
+    site.primary.sql(&format!("create tablespace outside location '{}'", space.display()));
+    for sql in [
+        "create tablespace inside location ''",
+        "create table edited as select g, repeat('x', 100) t from generate_series(1, 50000) g",
+        "create index on edited (g)",
+        "create table away tablespace outside as table edited",
+        "create table still as table edited",
+        "create table grown as table edited",
+        "create table shrunk as table edited",
+        "create table emptied as table edited",
+        "create table refilled as table edited",
+        "create table rewritten as table edited",
+        "create table dropped as table edited",
+        "create table moved as table edited",
+        "create unlogged table fleeting as table edited",
+        "create database many",
+        "create database copied oid 50001 template template0 strategy file_copy",
+        "create database logged oid 50002 template template0 strategy wal_log",
+        "create database travelling strategy file_copy",
+        "vacuum",
+    ] {
+        site.primary.sql(sql);
+    }
+    let tables = "do $$ begin for i in 1..200 loop \
+        execute format('create table t%s (a int primary key, b text)', i); end loop; end $$";
+    site.primary.try_sql_in("many", tables).expect("tables");
+    let table = "create table t as select g, repeat('x', 100) from generate_series(1, 5000) g";
+    site.primary.try_sql_in("travelling", table).expect("table");
+    site.primary.try_sql_in("travelling", "vacuum").expect("vacuum");
+}
+
+fn changed(site: &Site) {
+    for sql in [
+        "update edited set t = 'y' where g % 5000 = 0",
+        "update away set t = 'y' where g % 5000 = 0",
+        "insert into grown select g, repeat('z', 100) from generate_series(1, 3000) g",
+        "delete from shrunk where g > 10000",
+        "vacuum shrunk",
+        "checkpoint",
+        "insert into shrunk select g, 'after' from generate_series(1, 30000) g",
+        "truncate emptied",
+        "insert into emptied values (1, 'again')",
+        // What COPY adds ahead of its rows are pages of zeros that the WAL does not name: here they take
+        // the place of pages with rows.
+        "delete from refilled",
+        "vacuum refilled",
+        "copy refilled from program 'for i in $(seq 1 5000); do echo \"$i\tcopied\"; done'",
+        "vacuum full rewritten",
+        "drop table dropped",
+        "create table fresh as table edited",
+        "create index on grown (g)",
+        "alter table moved set tablespace inside",
+        "create database other",
+        // The same directories and the same names of files, but files of another database.
+        "drop database copied",
+        "drop database logged",
+        "create database copied oid 50001 template many strategy file_copy",
+        "create database logged oid 50002 template many strategy wal_log",
+        "alter database travelling set tablespace outside",
+    ] {
+        site.primary.sql(sql);
+    }
+    let update = "update t set repeat = 'on the way' where g % 500 = 0";
+    site.primary.try_sql_in("travelling", update).expect("update");
+    site.primary.sql("alter database travelling set tablespace pg_default");
+    site.primary.sql("update edited set t = 'w' where g = 33333");
+    site.primary.kill();
+    site.primary.start();
+    for sql in ["vacuum edited", "select count(*) from grown", "delete from away where g > 49000"] {
+        site.primary.sql(sql);
+    }
+}
+
+/// Blocks that differ, and how many of them and of all would be read.
+#[derive(Debug, Default)]
+struct Compared {
+    differing: usize,
+    read: usize,
+    all: usize,
+}
+
+/// Holds every file that was there before against what is said to have changed of it.
+fn compare(
+    before: &BTreeMap<DataPath, Vec<u8>>,
+    after: &BTreeMap<DataPath, Vec<u8>>,
+    changes: &ChangedBlocks,
+) -> Compared {
+    let mut compared = Compared::default();
+    for (path, bytes) in after {
+        let Some(old) = before.get(path) else { continue };
+        let said = changes.of(path, bytes.len() as u64, old.len() as u64, PAGE as u32);
+        let is_read = |block: usize| match &said {
+            FileChanges::All => true,
+            FileChanges::Ranges(ranges) => ranges.iter().any(|r| r.contains(&(block as u32))),
+        };
+        for (block, page) in bytes.chunks(PAGE).enumerate() {
+            let differs = old.get(block * PAGE..(block + 1) * PAGE) != Some(page);
+            assert!(is_read(block) || !differs, "block {block} of {path} is said not to differ");
+            compared.differing += usize::from(differs);
+            compared.read += usize::from(is_read(block));
+            compared.all += 1;
+        }
+    }
+    compared
+}
+
+for_each_fixed_version! {
+    fn no_block_that_differs_is_missed(version) {
+        let site = summarizing(version);
+        filled(&site);
+        let from = checkpoint(&site.primary);
+        let before = relation_files(&site.primary.data_dir);
+        changed(&site);
+        let to = checkpoint(&site.primary);
+        let after = relation_files(&site.primary.data_dir);
+        let options = options_for(&site.primary);
+        let said = run(changes(&options, from, to)).expect("changes");
+        let compared = compare(&before, &after, &said);
+        // What is moved, copied or made anew is read whole; the rest is nearly what differs.
+        assert!(compared.differing > 1000, "{compared:?}");
+        assert!(compared.read < compared.all / 2, "{compared:?}");
+        let file_of = |table: &str| {
+            let path = site.primary.value(&format!("select pg_relation_filepath('{table}')"));
+            DataPath::new(path.as_bytes()).expect("path")
+        };
+        let of = |path: &DataPath| {
+            let size = after[path].len() as u64;
+            said.of(path, size, size, PAGE as u32)
+        };
+        assert_eq!(of(&file_of("still")), FileChanges::Ranges(Vec::new()));
+        let FileChanges::Ranges(edited) = of(&file_of("edited")) else { panic!("all") };
+        let count: u32 = edited.iter().map(|range| range.end - range.start).sum();
+        assert!((10..40).contains(&count), "{edited:?}");
+        for directory in ["base/50001", "base/50002"] {
+            let same: Vec<_> = after.keys()
+                .filter(|path| path.is_within(directory) && before.contains_key(path))
+                .collect();
+            assert!(same.len() > 100, "{}", same.len());
+            assert!(same.into_iter().all(|path| of(path) == FileChanges::All), "{directory}");
+        }
+
+        // Nothing happened since.
+        let again = checkpoint(&site.primary);
+        let said = run(changes(&options, to, again)).expect("changes");
+        let compared = compare(&after, &relation_files(&site.primary.data_dir), &said);
+        assert_eq!((compared.differing, compared.read), (0, 0));
+    }
+
+    fn hole_in_the_summaries_is_named(version) {
+        let site = summarizing(version);
+        let options = options_for(&site.primary);
+        site.primary.sql("create table t as select g from generate_series(1, 1000) g");
+        let from = checkpoint(&site.primary);
+        site.primary.sql("update t set g = g + 1");
+        let middle = checkpoint(&site.primary);
+        site.primary.sql("update t set g = g + 1");
+        let to = checkpoint(&site.primary);
+        run(changes(&options, from, to)).expect("changes");
+        run(changes(&options, from, from)).expect("none");
+
+        let name = |from: Lsn, to: Lsn| format!("00000001{:016X}{:016X}.summary", from.0, to.0);
+        let summaries = site.primary.data_dir.join("pg_wal/summaries");
+        let damaged = fs::read_dir(&summaries).expect("summaries")
+            .map(|entry| entry.expect("entry").path())
+            .find(|path| path.display().to_string().contains(&format!("{:016X}", middle.0)))
+            .expect("a summary begins or ends in the middle");
+        let good = fs::read(&damaged).expect("readable");
+        let mut bad = good.clone();
+        bad[10] ^= 1;
+        fs::write(&damaged, bad).expect("writable");
+        let error = run(changes(&options, from, to)).expect_err("damaged");
+        assert!(error.is_about_incremental(), "{error}");
+        fs::write(&damaged, good).expect("writable");
+        run(changes(&options, from, to)).expect("changes");
+
+        let all: Vec<_> = fs::read_dir(&summaries).expect("summaries")
+            .map(|entry| entry.expect("entry").path())
+            .filter(|path| {
+                let file = path.file_name().expect("name").to_string_lossy().into_owned();
+                file >= name(middle, Lsn(0)) && file.contains(&format!("{:016X}", to.0))
+            })
+            .collect();
+        for path in all {
+            fs::remove_file(path).expect("removable");
+        }
+        let error = run(changes(&options, from, to)).expect_err("a hole");
+        assert!(matches!(error, Error::Summaries { .. }) && error.is_about_incremental(), "{error}");
+        assert!(error.to_string().contains("there is none of 0/"), "{error}");
+        run(changes(&options, from, middle)).expect("changes");
+    }
+
+    fn server_that_stopped_summarizing_is_not_waited_for(version) {
+        let site = summarizing(version);
+        let from = checkpoint(&site.primary);
+        site.primary.sql("alter system set summarize_wal = off");
+        site.primary.sql("select pg_reload_conf()");
+        site.primary.wait_for_value("show summarize_wal", "off", 20);
+        site.primary.sql("create table t as select g from generate_series(1, 1000) g");
+        let to = checkpoint(&site.primary);
+        let began = Instant::now();
+        let error = run(changes(&options_for(&site.primary), from, to)).expect_err("off");
+        assert!(error.is_about_incremental(), "{error}");
+        assert!(error.to_string().contains("summarize_wal is off"), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+
+    fn any_role_may_read_summaries_unless_it_is_forbidden(version) {
+        let site = summarizing(version);
+        site.primary.sql("create role keeper login replication");
+        let options = options_as(&site.primary, "keeper");
+        let from = checkpoint(&site.primary);
+        site.primary.sql("create table t as select g from generate_series(1, 1000) g");
+        let to = checkpoint(&site.primary);
+        run(changes(&options, from, to)).expect("changes");
+        site.primary.sql(
+            "revoke execute on function pg_wal_summary_contents(bigint, pg_lsn, pg_lsn) from public",
+        );
+        let error = run(changes(&options, from, to)).expect_err("revoked");
+        assert!(matches!(error, Error::PermissionDenied { .. }), "{error}");
     }
 }

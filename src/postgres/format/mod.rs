@@ -11,6 +11,7 @@ pub(super) mod page;
 mod page_sum;
 pub(super) mod plain_manifest;
 pub(super) mod postmaster_pid;
+pub(super) mod relation_file;
 pub(super) mod timeline_history;
 pub(super) mod wal_header;
 

@@ -2,6 +2,7 @@
 //! with the same options, as the replication client.
 
 mod backup_session;
+mod changed_blocks;
 mod session;
 mod summaries;
 
