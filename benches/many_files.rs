@@ -13,7 +13,7 @@ use pgstrata::{
         prior::Prior,
         source::{
             BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, SourceEvent,
-            SourceOptions,
+            SourceKind, SourceOptions,
         },
     },
     repo::{
@@ -59,13 +59,27 @@ impl ManyFiles {
 
 #[async_trait]
 impl BackupSource for ManyFiles {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Stream
+    }
+
+    fn timeline(&self) -> TimeLine {
+        TimeLine(1)
+    }
+
     fn facts(&self) -> &ClusterFacts {
         &self.facts
     }
 
     async fn start(&mut self, _: &SourceOptions) -> Result<BackupStart, backup::Error> {
         let tablespaces = Vec::new();
-        Ok(BackupStart { lsn: Lsn(0x100), timeline: TimeLine(1), tablespaces, size_estimate: None })
+        Ok(BackupStart {
+            lsn: Lsn(0x100),
+            timeline: TimeLine(1),
+            tablespaces,
+            size_estimate: None,
+            copy_start_us: None,
+        })
     }
 
     async fn next(&mut self) -> Result<SourceEvent, backup::Error> {
@@ -73,7 +87,7 @@ impl BackupSource for ManyFiles {
             return Ok(SourceEvent::Stop(BackupStop {
                 lsn: Lsn(0x200),
                 timeline: TimeLine(1),
-                backup_manifest: Bytes::new(),
+                backup_manifest: Some(Bytes::new()),
                 checksum_complaints: Vec::new(),
             }));
         }
@@ -133,6 +147,7 @@ fn manifest(label: &str, file_list: ObjectRecord, totals: Totals) -> Result<Mani
             data_directory_mode: facts.data_directory_mode,
         },
         source: "stream".to_owned(),
+        copy_start_us: None,
         timestamp_us: Span { start: 0, stop: 0 },
         wal: Span { start: at(0x100), stop: at(0x200) },
         compression: Compression { kind: CompressType::Zst, level: 3 },

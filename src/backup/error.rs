@@ -1,7 +1,11 @@
 //! What can go wrong while a backup is taken.
 
+use std::io;
+
 use crate::{
-    codec, postgres, repo,
+    codec,
+    postgres::{self, DataDirectoryError},
+    repo,
     types::{DataPath, ErrorCode, Failure, Invalid},
 };
 
@@ -23,9 +27,12 @@ pub enum Error {
     /// The source did not keep to the order of events.
     #[error("the source of the backup is inconsistent: {0}")]
     Source(String),
+    /// The data directory could not be read.
+    #[error(transparent)]
+    DataDirectory(#[from] DataDirectoryError),
     /// A worker thread could not be started.
     #[error("unable to start a worker thread: {0}")]
-    Thread(std::io::Error),
+    Thread(io::Error),
     /// A worker thread ended before its work was done.
     #[error("a worker thread ended unexpectedly")]
     WorkerLost,
@@ -51,6 +58,7 @@ impl Failure for Error {
             Self::Codec(error) => error.code(),
             Self::Invalid(error) => error.code(),
             Self::Source(_) => ErrorCode::Protocol,
+            Self::DataDirectory(error) => error.code(),
             Self::Thread(_) => ErrorCode::Kernel,
             Self::WorkerLost => ErrorCode::Assert,
         }
@@ -61,6 +69,9 @@ impl Failure for Error {
             Self::Postgres(error) => error.hint(),
             Self::Repo(error) => error.hint(),
             Self::Codec(error) => error.hint(),
+            Self::DataDirectory(error) => error.hint().map(|hint| {
+                format!("{hint} Or use --backup-source=stream, which needs no access to files")
+            }),
             _ => None,
         }
     }

@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{prior::Known, source::FileHeader};
-use crate::types::BlockDigest;
+use super::{
+    prior::Known,
+    source::{FileBytes, FileHeader},
+};
+use crate::{repo::block_map::FRAME_RAW_MAX, types::BlockDigest};
 
 /// The size of a block, the unit in which changes are found and data is verified: a PostgreSQL page.
 pub const BLOCK_SIZE: u32 = 8192;
@@ -22,6 +25,60 @@ pub struct Piece {
     pub first_page: Option<u32>,
     /// What the prior backup has of the file.
     pub known: Option<Arc<Known>>,
+    /// Where the bytes are to be read from; `None` where they are in the frame already.
+    pub unread: Option<Arc<dyn FileBytes>>,
+}
+
+/// The raw bytes of a frame. Made once and used again and again: the bytes behind `used` are left over.
+#[derive(Debug)]
+pub struct FrameBuffer {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl FrameBuffer {
+    /// An empty buffer for the largest frame.
+    pub fn new() -> Self {
+        Self { bytes: vec![0; FRAME_RAW_MAX], used: 0 }
+    }
+
+    /// How many bytes are used.
+    pub fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Whether none is used.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Uses none.
+    pub fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    /// Uses so many more, as they are; they must fit. The bytes are what is left over from earlier.
+    pub fn extend(&mut self, len: usize) -> &mut [u8] {
+        let from = self.used;
+        self.used += len;
+        &mut self.bytes[from..from + len]
+    }
+
+    /// The bytes used.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    /// The bytes used, to be filled.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.used]
+    }
+}
+
+impl Default for FrameBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Piece {
@@ -30,9 +87,19 @@ impl Piece {
         self.len.div_ceil(BLOCK_SIZE) as usize
     }
 
+    /// Where the piece begins in its file, in bytes.
+    pub fn file_offset(&self) -> u64 {
+        self.first_block as u64 * u64::from(BLOCK_SIZE)
+    }
+
     /// The piece's bytes in the raw frame.
     pub fn of<'a>(&self, raw: &'a [u8]) -> &'a [u8] {
         &raw[self.raw_offset as usize..][..self.len as usize]
+    }
+
+    /// The piece's place in the raw frame.
+    pub fn of_mut<'a>(&self, raw: &'a mut [u8]) -> &'a mut [u8] {
+        &mut raw[self.raw_offset as usize..][..self.len as usize]
     }
 
     /// Whether the prior backup has this block of the piece.
@@ -88,6 +155,8 @@ pub struct WorkedFrame {
     pub digests: Vec<BlockDigest>,
     /// Whether the prior backup has the block, for each digest; empty where it has none of them.
     pub known: Vec<bool>,
+    /// CRC-32C of each piece, where it was asked for.
+    pub crcs: Vec<u32>,
     /// Damaged pages: the piece by its index in the batch, and the page's number within its relation.
     pub bad_pages: Vec<(usize, u32)>,
 }

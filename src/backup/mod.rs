@@ -17,6 +17,7 @@ mod packer;
 mod pending;
 mod pipeline;
 pub mod prior;
+mod read;
 pub mod source;
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::{
     Error,
-    frame::{BLOCK_SIZE, Batch, Begun, Part, Piece},
+    frame::{BLOCK_SIZE, Batch, Begun, FrameBuffer, Part, Piece},
     prior::Known,
-    source::{FileHeader, FileKind},
+    source::{Deferred, FileBytes, FileHeader, FileKind},
 };
 use crate::{
     postgres::{self, RELATION_SEGMENT_BYTES},
@@ -38,7 +38,7 @@ struct Current {
 pub(super) struct Packer {
     page_size: u32,
     check_pages: bool,
-    raw: Vec<u8>,
+    raw: FrameBuffer,
     batch: Batch,
     current: Option<Current>,
     /// Bytes of the current piece that may still come before it must end.
@@ -46,11 +46,11 @@ pub(super) struct Packer {
 }
 
 /// A finished batch and the raw bytes of its frame, empty where it has none.
-pub(super) type Packed = (Batch, Vec<u8>);
+pub(super) type Packed = (Batch, FrameBuffer);
 
 impl Packer {
     /// A packer that fills `buffer` first; `check_pages` marks the pieces whose pages have checksums.
-    pub(super) fn new(page_size: u32, check_pages: bool, buffer: Vec<u8>) -> Self {
+    pub(super) fn new(page_size: u32, check_pages: bool, buffer: FrameBuffer) -> Self {
         Self {
             page_size,
             check_pages,
@@ -97,26 +97,60 @@ impl Packer {
 
     /// Adds bytes of the current file. What is left in `data` waits for [`Packer::take`].
     pub(super) fn add(&mut self, data: &mut Bytes) -> Result<(), Error> {
-        let Some(file) = &mut self.current else {
-            return Err(Error::Source("bytes outside of any entry".to_owned()));
-        };
-        if file.received + data.len() as u64 > file.size {
-            return Err(Error::source(&file.path, "it is longer than was announced"));
-        }
-        while !data.is_empty() {
-            if self.room == 0 {
-                let Some(piece) = next_piece(file, self.raw.len(), self.page_size) else {
-                    return Ok(());
-                };
-                self.room = piece.len as usize;
-                self.batch.parts.push(Part::Piece(piece));
-            }
+        self.check_room_for(data.len() as u64)?;
+        while !data.is_empty() && self.has_piece(None)? {
             let part = data.split_to(self.room.min(data.len()));
-            self.raw.extend_from_slice(&part);
-            self.room -= part.len();
-            file.received += part.len() as u64;
+            self.raw.extend(part.len()).copy_from_slice(&part);
+            self.advance(part.len());
         }
         Ok(())
+    }
+
+    /// Adds bytes of the current file that are yet to be read. What is left waits for [`Packer::take`].
+    pub(super) fn defer(&mut self, deferred: &mut Deferred) -> Result<(), Error> {
+        self.check_room_for(deferred.len)?;
+        while deferred.len > 0 && self.has_piece(Some(&deferred.file))? {
+            let part = deferred.len.min(self.room as u64);
+            self.raw.extend(part as usize);
+            self.advance(part as usize);
+            deferred.len -= part;
+        }
+        Ok(())
+    }
+
+    fn check_room_for(&self, len: u64) -> Result<(), Error> {
+        match &self.current {
+            None => Err(Error::Source("bytes outside of any entry".to_owned())),
+            Some(file) if file.received.saturating_add(len) > file.size => {
+                Err(Error::source(&file.path, "it is longer than was announced"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Makes sure that there is a piece with room, whose bytes are read from `unread` or come by
+    /// themselves; false where the frame must go first.
+    fn has_piece(&mut self, unread: Option<&Arc<dyn FileBytes>>) -> Result<bool, Error> {
+        let Some(file) = &self.current else { return Ok(false) };
+        if self.room > 0 {
+            return match self.batch.parts.last() {
+                Some(Part::Piece(last)) if last.unread.is_some() == unread.is_some() => Ok(true),
+                _ => Err(Error::source(&file.path, "some of its bytes are deferred, others not")),
+            };
+        }
+        let Some(piece) = next_piece(file, self.raw.len(), self.page_size) else {
+            return Ok(false);
+        };
+        self.room = piece.len as usize;
+        self.batch.parts.push(Part::Piece(Piece { unread: unread.cloned(), ..piece }));
+        Ok(true)
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.room -= len;
+        if let Some(file) = &mut self.current {
+            file.received += len as u64;
+        }
     }
 
     /// Adds bytes of the current file that the prior backup has. Says whether [`Packer::take`] is due.
@@ -164,16 +198,26 @@ impl Packer {
         }
     }
 
-    /// Checks that every entry has ended. Says whether [`Packer::take`] is due.
-    pub(super) fn finish(&self) -> Result<bool, Error> {
+    /// Checks that no entry is open. Says whether [`Packer::take`] is due.
+    pub(super) fn between(&self) -> Result<bool, Error> {
         match &self.current {
-            Some(file) => Err(Error::source(&file.path, "the backup ends before it does")),
+            Some(file) => Err(Error::source(&file.path, "the backup goes on without it")),
             None => Ok(!self.batch.begun.is_empty() || !self.raw.is_empty()),
         }
     }
 
+    /// Whether the batch has bytes, and so needs a frame.
+    pub(super) fn has_bytes(&self) -> bool {
+        !self.raw.is_empty()
+    }
+
+    /// Hands a batch on that has no bytes.
+    pub(super) fn take_batch(&mut self) -> Batch {
+        std::mem::take(&mut self.batch)
+    }
+
     /// Hands the batch on and goes on with an empty `buffer`.
-    pub(super) fn take(&mut self, buffer: Vec<u8>) -> Packed {
+    pub(super) fn take(&mut self, buffer: FrameBuffer) -> Packed {
         debug_assert!(self.room == 0);
         (std::mem::take(&mut self.batch), std::mem::replace(&mut self.raw, buffer))
     }
@@ -195,6 +239,7 @@ fn next_piece(file: &Current, used: usize, page_size: u32) -> Option<Piece> {
         first_block: (file.received / u64::from(BLOCK_SIZE)) as usize,
         first_page,
         known: file.known.clone(),
+        unread: None,
     })
 }
 

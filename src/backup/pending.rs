@@ -27,6 +27,9 @@ pub(super) struct Pending {
     /// The digests of the blocks that the prior backup does not have.
     digests: Vec<BlockDigest>,
     placed: u64,
+    /// CRC-32C of the bytes that came, and how many they are.
+    crc: u32,
+    crc_len: u64,
 }
 
 /// Consecutive blocks of the file.
@@ -53,6 +56,8 @@ impl Pending {
             stretches: Vec::new(),
             digests: Vec::new(),
             placed: 0,
+            crc: 0,
+            crc_len: 0,
         }
     }
 
@@ -103,6 +108,22 @@ impl Pending {
         self.stretches.push(Stretch { blocks, place });
     }
 
+    /// Takes the CRC-32C of the next bytes that came in.
+    pub(super) fn add_crc(&mut self, crc: u32, len: u32) {
+        self.crc = crc32c::crc32c_combine(self.crc, crc, len as usize);
+        self.crc_len += u64::from(len);
+    }
+
+    /// The CRC-32C of the file: of its bytes where all came, the prior backup's where none did.
+    pub(super) fn crc(&self) -> Option<u32> {
+        if self.crc_len == self.size() {
+            return Some(self.crc);
+        }
+        let known = self.known.as_ref()?;
+        let untouched = self.crc_len == 0 && self.unchanged_place().is_some();
+        known.crc32c.filter(|_| untouched)
+    }
+
     fn slots(&self) -> impl DoubleEndedIterator<Item = u64> {
         self.stretches.iter().filter_map(|stretch| match stretch.place {
             Place::Gathered(slot) => Some(slot.number),
@@ -148,7 +169,8 @@ impl Pending {
     /// The map of the file, once all of its gathered frames are stored.
     pub(super) fn map(&self, gathered: &Gatherer) -> Result<BlockMap, Error> {
         let mut map = BlockMap::default();
-        let mut prior = self.known.as_ref().map(|known| known.map.map.cursor(BLOCK_SIZE));
+        let mut prior =
+            self.known.as_ref().and_then(|known| Some(known.map.as_ref()?.map.cursor(BLOCK_SIZE)));
         let mut digests = self.digests.as_slice();
         for stretch in &self.stretches {
             let (frame, raw_offset) = match stretch.place {

@@ -10,13 +10,14 @@ use super::{
     frame::{Batch, Piece, WorkedFrame},
     packer::Packer,
     prior::Prior,
-    source::{BackupSource, BackupStart, BackupStop, SourceEvent},
+    source::{BackupSource, BackupStart, BackupStop, Deferred, SourceEvent, SourceKind},
     workers::{Promised, WorkerOptions, Workers},
     writer::{Writer, WriterOptions, Written},
 };
 use crate::{
     codec::BlockHasher,
-    repo::{block_map::FRAME_RAW_MAX, layout::BackupPaths},
+    postgres::ManifestBuilder,
+    repo::layout::BackupPaths,
     storage::Storage,
     types::{Compression, progress::ProgressSink},
 };
@@ -52,6 +53,8 @@ pub struct Taken {
     pub stop: BackupStop,
     /// When the source told so, microseconds since 1970.
     pub stopped_us: i64,
+    /// PostgreSQL's backup_manifest: the server's, or one like it.
+    pub backup_manifest: Bytes,
     /// What was written.
     pub written: Written,
 }
@@ -69,34 +72,36 @@ pub async fn take(
     options: &Options,
     progress: &dyn ProgressSink,
 ) -> Result<Taken, Error> {
-    let page_size = source.facts().page_size;
+    let facts = source.facts();
     let hasher = BlockHasher::new(options.digest_key);
-    let workers = Workers::start(
-        &WorkerOptions {
-            threads: options.threads,
-            compression: options.compression,
-            hasher: hasher.clone(),
-            compare: prior.is_some(),
-            page_size,
-            start_lsn: start.lsn,
-        },
-        FRAME_RAW_MAX,
-    )?;
+    // A source that has no manifest of the server's leaves it to the writer to make one.
+    let manifest = (source.kind() == SourceKind::Local)
+        .then(|| ManifestBuilder::new(facts.version, facts.system_id));
+    let workers = Workers::start(&WorkerOptions {
+        threads: options.threads,
+        compression: options.compression,
+        hasher: hasher.clone(),
+        compare: prior.is_some(),
+        page_size: facts.page_size,
+        crc: manifest.is_some(),
+        start_lsn: start.lsn,
+    })?;
     let writer = WriterOptions {
         storage: target.storage,
         paths: target.paths,
         bundle_size: options.bundle_size,
         compress: options.compression.kind,
         hasher,
-        page_size,
+        page_size: facts.page_size,
+        manifest,
     };
+    let packer = Packer::new(facts.page_size, options.check_pages, workers.buffer().await?);
     let writer = Writer::create(writer, workers.compressing()).await?;
     let (queue, waiting) = mpsc::channel(4 * options.threads + 4);
     // A set, so that the writer is aborted when this future is dropped.
     let mut writing = JoinSet::new();
     writing.spawn(write_all(writer, waiting));
     progress.start(start.size_estimate);
-    let packer = Packer::new(page_size, options.check_pages, workers.buffer().await?);
     let stop = Producer { workers: &workers, queue, packer, prior, progress }.run(source).await;
     let stopped_us = jiff::Timestamp::now().as_microsecond();
     // The writer's error is the cause when both stages failed.
@@ -104,7 +109,13 @@ pub async fn take(
     let written = written.map_err(|_| Error::WorkerLost)?;
     let (written, stop) = (written?, stop?);
     progress.finish();
-    Ok(Taken { stop, stopped_us, written: written.finish().await? })
+    let (written, made) = written.finish().await?;
+    let backup_manifest = match (&stop.backup_manifest, made) {
+        (Some(given), _) => given.clone(),
+        (None, Some(made)) => made.finish(stop.timeline, start.lsn, stop.lsn).into(),
+        (None, None) => return Err(Error::Source("it has no backup_manifest".to_owned())),
+    };
+    Ok(Taken { stop, stopped_us, backup_manifest, written })
 }
 
 async fn write_all(
@@ -144,6 +155,8 @@ impl Producer<'_> {
                     }
                 }
                 SourceEvent::Bytes(data) => self.add(data).await?,
+                SourceEvent::Deferred(deferred) => self.defer(deferred).await?,
+                SourceEvent::Settle => self.settle().await?,
                 SourceEvent::Unchanged(len) => {
                     self.progress.advance(len);
                     if self.packer.unchanged(len)? {
@@ -156,7 +169,7 @@ impl Producer<'_> {
                     }
                 }
                 SourceEvent::Stop(stop) => {
-                    if self.packer.finish()? {
+                    if self.packer.between()? {
                         self.hand_on().await?;
                     }
                     return Ok(stop);
@@ -176,13 +189,33 @@ impl Producer<'_> {
         }
     }
 
+    async fn defer(&mut self, mut deferred: Deferred) -> Result<(), Error> {
+        loop {
+            let before = deferred.len;
+            self.packer.defer(&mut deferred)?;
+            self.progress.advance(before - deferred.len);
+            if deferred.len == 0 {
+                return Ok(());
+            }
+            self.hand_on().await?;
+        }
+    }
+
+    /// Has everything worked on that was given so far.
+    async fn settle(&mut self) -> Result<(), Error> {
+        if self.packer.between()? {
+            self.hand_on().await?;
+        }
+        self.workers.settle().await
+    }
+
     async fn hand_on(&mut self) -> Result<(), Error> {
-        let (batch, raw) = self.packer.take(self.workers.buffer().await?);
-        let frame = match raw.is_empty() {
-            true => None,
-            false => {
+        let (batch, frame) = match self.packer.has_bytes() {
+            false => (self.packer.take_batch(), None),
+            true => {
+                let (batch, raw) = self.packer.take(self.workers.buffer().await?);
                 let pieces: Vec<Piece> = batch.pieces().cloned().collect();
-                Some(self.workers.give(raw, pieces).await?)
+                (batch, Some(self.workers.give(raw, pieces).await?))
             }
         };
         self.queue.send((batch, frame)).await.map_err(|_| Error::WorkerLost)

@@ -10,10 +10,11 @@ use std::{
 use super::{
     Error,
     frame::BLOCK_SIZE,
-    source::{FileHeader, FileKind, FileSizes},
+    source::{FileHeader, FileKind, PriorFile, PriorFiles},
 };
 use crate::{
     codec::BlockHasher,
+    postgres::BackupManifest,
     repo::{
         self,
         block_map::BlockMap,
@@ -27,14 +28,14 @@ use crate::{
 
 /// The prior backup.
 pub struct Prior {
-    files: Arc<PriorFiles>,
+    files: Arc<FileIndex>,
     maps: MapReader,
 }
 
 /// The files of the prior backup, in the order they were stored.
 #[derive(Debug)]
-pub struct PriorFiles {
-    files: Vec<PriorFile>,
+pub struct FileIndex {
+    files: Vec<Indexed>,
     by_path: HashMap<DataPath, u32>,
     /// By file name and size together: a database that was copied or moved keeps both.
     by_name: HashMap<u64, u32>,
@@ -43,9 +44,11 @@ pub struct PriorFiles {
 }
 
 #[derive(Debug)]
-struct PriorFile {
-    size: u64,
+struct Indexed {
+    facts: PriorFile,
     place: Option<MapPlace>,
+    /// CRC-32C of the file, where it is known.
+    crc32c: Option<u32>,
 }
 
 /// What the prior backup has of one file. References are numbered as in the new backup.
@@ -55,8 +58,10 @@ pub struct Known {
     pub size: u64,
     /// Where its map is.
     pub place: MapPlace,
-    /// Its map.
-    pub map: FileMap,
+    /// Its map, unless no block of the file is looked at.
+    pub map: Option<FileMap>,
+    /// CRC-32C of the file, where it is known.
+    pub crc32c: Option<u32>,
     /// Its damaged pages, ascending.
     pub bad_pages: Vec<u32>,
 }
@@ -64,7 +69,7 @@ pub struct Known {
 impl Known {
     /// The digest of a block; `None` behind the end.
     pub fn digest(&self, block: usize) -> Option<BlockDigest> {
-        self.map.map.digests.get(block).copied()
+        self.map.as_ref()?.map.digests.get(block).copied()
     }
 
     /// Whether the blocks up to `end` of a file that is `size` bytes long now can be those of this one:
@@ -75,9 +80,9 @@ impl Known {
     }
 
     /// The whole map that a patch can refer to.
-    pub fn base(&self) -> (BaseRef, &BlockMap) {
+    pub fn base(&self) -> Option<(BaseRef, &BlockMap)> {
         let own = BaseRef { map: self.place.map, size: self.size };
-        (self.place.base.unwrap_or(own), &self.map.base)
+        Some((self.place.base.unwrap_or(own), &self.map.as_ref()?.base))
     }
 }
 
@@ -98,12 +103,23 @@ impl Prior {
         let labels = std::iter::once(label).chain(&references);
         let hasher = BlockHasher::new(manifest.block.digest_key.0);
         let maps = MapReader::new(storage, &manifest.stanza, labels, hasher, manifest.block.size)?;
-        let files = Arc::new(PriorFiles::new(manifest, list, references.len() as u32));
+        let files = Arc::new(FileIndex::new(manifest, list, references.len() as u32));
         Ok(Self { files, maps })
     }
 
-    /// The sizes of its files.
-    pub fn sizes(&self) -> Arc<PriorFiles> {
+    /// Takes over what PostgreSQL's manifest of it says of its files. To be called before
+    /// [`Prior::files`].
+    pub fn learn_checksums(&mut self, manifest: &BackupManifest) {
+        let Some(index) = Arc::get_mut(&mut self.files) else { return };
+        for file in &manifest.files {
+            let Some(number) = index.by_path.get(&file.path) else { continue };
+            let known = &mut index.files[*number as usize];
+            known.crc32c = file.crc32c.filter(|_| file.size == known.facts.size);
+        }
+    }
+
+    /// Its files.
+    pub fn files(&self) -> Arc<FileIndex> {
         Arc::clone(&self.files)
     }
 
@@ -115,7 +131,9 @@ impl Prior {
             _ => self.files.find(&header.path),
         };
         let Some(index) = found else { return Ok(None) };
-        match self.read(index, &header.path).await {
+        let prior_size = self.files.files[index].facts.size;
+        let untouched = unchanged > 0 && unchanged == size && size == prior_size;
+        match self.read(index, &header.path, untouched).await {
             Ok(known) => Ok(known.map(Arc::new)),
             // The file is stored whole then, which needs nothing of the prior backup.
             Err(error) if unchanged == 0 && error.is_damage() => {
@@ -129,17 +147,26 @@ impl Prior {
         }
     }
 
-    async fn read(&mut self, index: usize, path: &DataPath) -> Result<Option<Known>, repo::Error> {
-        let PriorFile { size, place } = self.files.files[index];
+    /// What it has of a file; of one that is wholly the same, without its map.
+    async fn read(
+        &mut self,
+        index: usize,
+        path: &DataPath,
+        untouched: bool,
+    ) -> Result<Option<Known>, repo::Error> {
+        let Indexed { facts: PriorFile { size, .. }, place, crc32c } = self.files.files[index];
         let Some(place) = place else { return Ok(None) };
         let ahead = self.files.files[index + 1..].iter().filter_map(|file| file.place);
-        let map = self.maps.read(&place, size, ahead).await?;
+        let map = match untouched {
+            true => None,
+            false => Some(self.maps.read(&place, size, ahead).await?),
+        };
         let bad_pages = self.files.bad_pages.get(path).cloned().unwrap_or_default();
-        Ok(Some(Known { size, place, map, bad_pages }))
+        Ok(Some(Known { size, place, map, crc32c, bad_pages }))
     }
 }
 
-impl PriorFiles {
+impl FileIndex {
     /// `own` is the number that the new backup has for the prior one.
     fn new(manifest: &Manifest, list: FileList, own: u32) -> Self {
         let mut files = Vec::with_capacity(list.files.len());
@@ -152,7 +179,8 @@ impl PriorFiles {
             if place.is_none() && !matches!(entry.kind, repo::file_list::EntryKind::File { .. }) {
                 continue;
             }
-            files.push(PriorFile { size, place });
+            let facts = PriorFile { size, modified: entry.mtime };
+            files.push(Indexed { facts, place, crc32c: None });
             by_name.entry(name_key(&name_hasher, &entry.path, size)).or_insert(number);
             by_path.insert(entry.path, number);
         }
@@ -171,9 +199,9 @@ impl PriorFiles {
     }
 }
 
-impl FileSizes for PriorFiles {
-    fn size_of(&self, path: &DataPath) -> Option<u64> {
-        self.by_path.get(path).map(|number| self.files[*number as usize].size)
+impl PriorFiles for FileIndex {
+    fn file(&self, path: &DataPath) -> Option<PriorFile> {
+        self.by_path.get(path).map(|number| self.files[*number as usize].facts)
     }
 }
 

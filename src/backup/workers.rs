@@ -1,14 +1,16 @@
-//! Worker threads: check pages, digest blocks, compare them with the prior backup's, compress. The order
-//! of frames is kept by whoever awaits their results in the order they were given out.
+//! Worker threads: read what is deferred, check pages, digest blocks, compare them with the prior
+//! backup's, compress. The order of frames is kept by whoever awaits their results in the order they
+//! were given out.
 
 use tokio::sync::oneshot;
 
 use super::{
     Error,
-    frame::{BLOCK_SIZE, FrameContent, Piece, StoredFrame, WorkedFrame},
+    frame::{BLOCK_SIZE, FrameBuffer, FrameContent, Piece, StoredFrame, WorkedFrame},
+    read,
 };
 use crate::{
-    codec::{self, BlockHasher, Compressor},
+    codec::{BlockHasher, Compressor},
     postgres,
     repo::block_map::FRAME_RAW_MAX,
     types::{Compression, Lsn},
@@ -27,6 +29,8 @@ pub(super) struct WorkerOptions {
     pub compare: bool,
     /// The size of a page in bytes.
     pub page_size: u32,
+    /// Whether the CRC-32C of each piece is wanted.
+    pub crc: bool,
     /// Pages written at this position or later may be torn; recovery mends them.
     pub start_lsn: Lsn,
 }
@@ -36,32 +40,35 @@ const ALONE_MIN: usize = FRAME_RAW_MAX / 2;
 
 enum Job {
     /// Bytes of files, in a buffer of the pool.
-    Work { raw: Vec<u8>, pieces: Vec<Piece>, done: Done<WorkedFrame> },
+    Work { raw: FrameBuffer, pieces: Vec<Piece>, done: Done<WorkedFrame> },
     /// Gathered blocks, which were worked on before.
     Compress { raw: Vec<u8>, done: Done<StoredFrame> },
 }
 
-type Done<T> = oneshot::Sender<codec::Result<T>>;
+type Done<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What a worker will have made.
-pub(super) type Promised<T> = oneshot::Receiver<codec::Result<T>>;
+pub(super) type Promised<T> = oneshot::Receiver<Result<T, Error>>;
 
 /// A pool of worker threads and of the raw buffers that go round between packer and workers. There
 /// are only so many buffers, which bounds the memory and makes the source wait for the workers.
 pub(super) struct Workers {
     jobs: async_channel::Sender<Job>,
-    buffers: async_channel::Receiver<Vec<u8>>,
+    buffers: async_channel::Receiver<FrameBuffer>,
+    /// Weak, so that no buffer is waited for when the threads are gone.
+    buffer_return: async_channel::WeakSender<FrameBuffer>,
+    buffer_count: usize,
 }
 
 impl Workers {
     /// Starts the threads; they end when the pool is dropped.
-    pub(super) fn start(options: &WorkerOptions, buffer_size: usize) -> Result<Self, Error> {
+    pub(super) fn start(options: &WorkerOptions) -> Result<Self, Error> {
         let buffer_count = 2 * options.threads + 2;
         let (jobs, job_queue) = async_channel::bounded::<Job>(buffer_count);
         let (buffer_return, buffers) = async_channel::bounded(buffer_count);
         for _ in 0..buffer_count {
             // The channel was made for exactly so many buffers: none is refused.
-            let _ = buffer_return.try_send(Vec::with_capacity(buffer_size));
+            let _ = buffer_return.try_send(FrameBuffer::new());
         }
         for number in 0..options.threads {
             let mut worker = Worker::new(options)?;
@@ -75,18 +82,32 @@ impl Workers {
                 })
                 .map_err(Error::Thread)?;
         }
-        Ok(Self { jobs, buffers })
+        Ok(Self { jobs, buffers, buffer_return: buffer_return.downgrade(), buffer_count })
     }
 
     /// An empty buffer, once one is free.
-    pub(super) async fn buffer(&self) -> Result<Vec<u8>, Error> {
+    pub(super) async fn buffer(&self) -> Result<FrameBuffer, Error> {
         self.buffers.recv().await.map_err(|_| Error::WorkerLost)
+    }
+
+    /// Waits until all frames that were given out are worked on: all buffers but the caller's are back.
+    pub(super) async fn settle(&self) -> Result<(), Error> {
+        let mut free = Vec::with_capacity(self.buffer_count);
+        while free.len() + 1 < self.buffer_count {
+            free.push(self.buffer().await?);
+        }
+        let buffer_return = self.buffer_return.upgrade().ok_or(Error::WorkerLost)?;
+        for buffer in free {
+            // There is room: the channel was made for all of them.
+            let _ = buffer_return.try_send(buffer);
+        }
+        Ok(())
     }
 
     /// Gives a frame out; its result comes through the receiver.
     pub(super) async fn give(
         &self,
-        raw: Vec<u8>,
+        raw: FrameBuffer,
         pieces: Vec<Piece>,
     ) -> Result<Promised<WorkedFrame>, Error> {
         let (done, result) = oneshot::channel();
@@ -114,28 +135,20 @@ impl Compressing {
 
 struct Worker {
     compressor: Compressor,
-    hasher: BlockHasher,
-    compare: bool,
-    page_size: u32,
-    start_lsn: Lsn,
+    options: WorkerOptions,
 }
 
 impl Worker {
     fn new(options: &WorkerOptions) -> Result<Self, Error> {
-        Ok(Self {
-            compressor: Compressor::new(options.compression)?,
-            hasher: options.hasher.clone(),
-            compare: options.compare,
-            page_size: options.page_size,
-            start_lsn: options.start_lsn,
-        })
+        let compressor = Compressor::new(options.compression)?;
+        Ok(Self { compressor, options: options.clone() })
     }
 
     /// Does a job. A receiver that is gone has given the backup up; so will this thread.
-    fn run(&mut self, job: Job, buffers: &async_channel::Sender<Vec<u8>>) {
+    fn run(&mut self, job: Job, buffers: &async_channel::Sender<FrameBuffer>) {
         match job {
             Job::Work { mut raw, pieces, done } => {
-                let result = self.work(&raw, &pieces);
+                let result = self.work(raw.bytes_mut(), &pieces);
                 raw.clear();
                 let _ = buffers.try_send(raw);
                 let _ = done.send(result);
@@ -146,27 +159,48 @@ impl Worker {
         }
     }
 
-    fn work(&mut self, raw: &[u8], pieces: &[Piece]) -> codec::Result<WorkedFrame> {
+    fn work(&mut self, raw: &mut [u8], pieces: &[Piece]) -> Result<WorkedFrame, Error> {
+        for piece in pieces {
+            read::fill(piece, raw)?;
+        }
+        let bad_pages = self.bad_pages(raw, pieces)?;
         let blocks = pieces.iter().map(Piece::blocks).sum();
         let mut digests = Vec::with_capacity(blocks);
-        let mut known = Vec::with_capacity(if self.compare { blocks } else { 0 });
-        let mut bad_pages = Vec::new();
-        for (index, piece) in pieces.iter().enumerate() {
-            let bytes = piece.of(raw);
-            for (block, bytes) in bytes.chunks(BLOCK_SIZE as usize).enumerate() {
-                let digest = self.hasher.digest(bytes);
+        let mut known = Vec::with_capacity(if self.options.compare { blocks } else { 0 });
+        for piece in pieces {
+            for (block, bytes) in piece.of(raw).chunks(BLOCK_SIZE as usize).enumerate() {
+                let digest = self.options.hasher.digest(bytes);
                 digests.push(digest);
-                if self.compare {
+                if self.options.compare {
                     known.push(piece.is_known(block, digest));
                 }
             }
-            if let Some(first) = piece.first_page {
-                let bad = postgres::check_pages(bytes, self.page_size, first, self.start_lsn);
-                bad_pages.extend(bad.into_iter().map(|page| (index, page)));
-            }
         }
         let content = self.content(raw, pieces, &known)?;
-        Ok(WorkedFrame { content, digests, known, bad_pages })
+        let crcs = match self.options.crc {
+            true => pieces.iter().map(|piece| crc32c::crc32c(piece.of(raw))).collect(),
+            false => Vec::new(),
+        };
+        Ok(WorkedFrame { content, digests, known, crcs, bad_pages })
+    }
+
+    /// The damaged pages of each piece. A page that was read while it was written is whole when it is read
+    /// again; then its bytes are those.
+    fn bad_pages(&self, raw: &mut [u8], pieces: &[Piece]) -> Result<Vec<(usize, u32)>, Error> {
+        let WorkerOptions { page_size, start_lsn, .. } = self.options;
+        let mut bad_pages = Vec::new();
+        for (index, piece) in pieces.iter().enumerate() {
+            let Some(first) = piece.first_page else { continue };
+            for page in postgres::check_pages(piece.of(raw), page_size, first, start_lsn) {
+                let is_whole = |bytes: &[u8]| {
+                    postgres::check_pages(bytes, page_size, page, start_lsn).is_empty()
+                };
+                if !read::again(piece, raw, (page - first) * page_size, page_size, is_whole)? {
+                    bad_pages.push((index, page));
+                }
+            }
+        }
+        Ok(bad_pages)
     }
 
     /// The whole frame, or the blocks of it that the prior backup does not have.
@@ -175,8 +209,8 @@ impl Worker {
         raw: &[u8],
         pieces: &[Piece],
         known: &[bool],
-    ) -> codec::Result<FrameContent> {
-        let alone = !self.compare || raw.len() >= ALONE_MIN && !known.contains(&true);
+    ) -> Result<FrameContent, Error> {
+        let alone = !self.options.compare || raw.len() >= ALONE_MIN && !known.contains(&true);
         if alone {
             return self.compress(raw).map(FrameContent::Whole);
         }
@@ -188,7 +222,7 @@ impl Worker {
         Ok(FrameContent::Changed(changed))
     }
 
-    fn compress(&mut self, raw: &[u8]) -> codec::Result<StoredFrame> {
+    fn compress(&mut self, raw: &[u8]) -> Result<StoredFrame, Error> {
         let mut stored = Vec::with_capacity(raw.len() / 2 + 64);
         self.compressor.compress_frame(raw, &mut stored)?;
         stored.shrink_to_fit();

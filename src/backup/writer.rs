@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     codec::BlockHasher,
+    postgres::ManifestBuilder,
     repo::{
         block_map::FrameRef,
         bundle::{BundleWriter, Placed},
@@ -30,7 +31,7 @@ use crate::{
 const WAITING_MAX: usize = 65_536;
 
 /// Where the writer writes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct WriterOptions {
     /// The repository.
     pub storage: Arc<dyn Storage>,
@@ -44,6 +45,8 @@ pub(super) struct WriterOptions {
     pub hasher: BlockHasher,
     /// Pages of this size make up relation files.
     pub page_size: u32,
+    /// Where a backup_manifest is to be made of what is stored.
+    pub manifest: Option<ManifestBuilder>,
 }
 
 /// What was written.
@@ -62,6 +65,7 @@ pub(super) struct Writer {
     data: BundleWriter,
     maps: BundleWriter,
     list: FileListWriter,
+    manifest: Option<ManifestBuilder>,
     gatherer: Gatherer,
     hasher: BlockHasher,
     pages_per_segment: u32,
@@ -94,7 +98,8 @@ impl Writer {
         options: WriterOptions,
         compressing: Compressing,
     ) -> Result<Self, Error> {
-        let WriterOptions { storage, paths, bundle_size, compress, hasher, page_size } = options;
+        let WriterOptions { storage, paths, bundle_size, compress, hasher, page_size, manifest } =
+            options;
         let list = FileListWriter::create(&*storage, &paths).await?;
         let bundles = |kind, compress| {
             BundleWriter::new(Arc::clone(&storage), paths.clone(), kind, compress, bundle_size)
@@ -103,6 +108,7 @@ impl Writer {
             data: bundles(BundleKind::Data, compress),
             maps: bundles(BundleKind::Map, CompressType::None),
             list,
+            manifest,
             gatherer: Gatherer::new(compressing),
             hasher,
             pages_per_segment: crate::postgres::RELATION_SEGMENT_BYTES / page_size,
@@ -163,7 +169,11 @@ impl Writer {
             let bad = frame.bad_pages.iter().filter(|(of, _)| *of == index);
             let pages_per_segment = self.pages_per_segment;
             let pages = bad.map(|(_, page)| page % pages_per_segment);
-            self.filling()?.bad_pages.extend(pages);
+            let file = self.filling()?;
+            file.bad_pages.extend(pages);
+            if let Some(crc) = frame.crcs.get(index) {
+                file.add_crc(*crc, piece.len);
+            }
             let known = frame.known.get(range.clone()).unwrap_or_default();
             let blocks = Blocks { piece, digests: &frame.digests[range], known };
             self.place_piece(&blocks, &mut to, &mut taken).await?;
@@ -243,19 +253,23 @@ impl Writer {
     async fn list_entry(&mut self, mut file: Pending) -> Result<(), Error> {
         let pages = file.all_bad_pages();
         let place = self.map_place(&file).await?;
-        let kind = match file.header.kind {
+        let kind = match &file.header.kind {
             FileKind::File { size, .. } => {
                 self.totals.files += 1;
                 self.totals.size += size;
                 let (map, base) = place.map_or((None, None), |at| (Some(at.map), at.base));
-                EntryKind::File { size, map, base }
+                EntryKind::File { size: *size, map, base }
             }
             FileKind::Directory => EntryKind::Dir,
             FileKind::Link { target } => {
-                EntryKind::Link { target: super::link_target_text(&target)? }
+                EntryKind::Link { target: super::link_target_text(target)? }
             }
         };
+        let crc = file.crc();
         let FileHeader { path, mode, modified, uid, gid, .. } = file.header;
+        if let (Some(manifest), EntryKind::File { size, .. }) = (&mut self.manifest, &kind) {
+            manifest.file(&path, *size, modified, crc);
+        }
         if !pages.is_empty() {
             self.page_errors.push(PageErrors { path: path.clone(), pages });
         }
@@ -274,8 +288,7 @@ impl Writer {
         }
         let map = file.map(&self.gatherer)?;
         let whole = map.encode();
-        if let Some(known) = &file.known {
-            let (base, base_map) = known.base();
+        if let Some((base, base_map)) = file.known.as_ref().and_then(|known| known.base()) {
             let patch = map.encode_patch(base_map, BLOCK_SIZE);
             // A patch costs a second read, and makes later maps depend on the base: it must save something.
             if 2 * patch.len() < whole.len() {
@@ -293,8 +306,8 @@ impl Writer {
         Ok(MapRef { reference: 0, bundle, offset, len, digest })
     }
 
-    /// Makes everything durable.
-    pub(super) async fn finish(mut self) -> Result<Written, Error> {
+    /// Makes everything durable. With it comes the manifest that was to be made, not yet complete.
+    pub(super) async fn finish(mut self) -> Result<(Written, Option<ManifestBuilder>), Error> {
         self.gatherer.finish(&mut self.data).await?;
         self.finish_complete().await?;
         if let Some(file) = self.pending.front() {
@@ -310,7 +323,8 @@ impl Writer {
         let file_list = self.list.finish().await?;
         self.totals.repo_size_delta = sum(&data) + sum(&maps) + file_list.size;
         self.totals.repo_size = self.totals.repo_size_delta;
-        Ok(Written { file_list, totals: self.totals, page_errors: self.page_errors })
+        let written = Written { file_list, totals: self.totals, page_errors: self.page_errors };
+        Ok((written, self.manifest))
     }
 }
 

@@ -9,23 +9,18 @@ mod lock_progress;
 mod prior;
 mod publish;
 mod recheck;
+mod source;
 mod summaries;
+mod told;
 
 use rand::RngExt;
 
 use self::{cluster::Cluster, job::Job, lock_progress::LockProgress, summaries::ChangeDetection};
 use super::{Error, Result, context, expire, signal::Signals};
 use crate::{
-    backup::{
-        self,
-        prior::Prior,
-        source::{BackupSource, PriorFacts, SourceOptions},
-    },
+    backup::{self, prior::Prior, source::SourceOptions},
     config::Config,
-    repo::{
-        lock::{self, Lock, LockKind},
-        pg_manifest,
-    },
+    repo::lock::{self, Lock, LockKind},
     types::BackupLabel,
     ui::Ui,
 };
@@ -121,8 +116,8 @@ async fn take(
     progress: &LockProgress,
 ) -> Result<()> {
     let settings = &job.config.backup;
-    let prior = prior(job)?;
-    let told = what_to_tell(job, prior.as_ref()).await?;
+    let mut prior = prior(job)?;
+    let told = told::facts(job, cluster.source.kind(), prior.as_mut()).await?;
     let start = cluster
         .start(&SourceOptions {
             label: format!("pgstrata backup {}", job.label),
@@ -132,7 +127,7 @@ async fn take(
         })
         .await?;
     let target = backup::Target { storage: job.repo.storage.clone(), paths: job.paths.clone() };
-    let source = &mut cluster.source;
+    let source = &mut *cluster.source;
     let mut taken = backup::take(source, &start, prior, target, options, progress).await?;
     cluster.report_stop(&taken.stop);
     cluster.end_last_segment(&taken.stop).await;
@@ -147,25 +142,4 @@ fn prior(job: &mut Job<'_>) -> Result<Option<Prior>> {
     let Some(base) = &mut job.choice.base else { return Ok(None) };
     let list = std::mem::take(&mut base.list);
     Ok(Some(Prior::new(job.repo.storage.clone(), &base.manifest, list, &job.label)?))
-}
-
-/// What the server is told of the prior backup, if it is asked what has changed since.
-async fn what_to_tell(job: &mut Job<'_>, prior: Option<&Prior>) -> Result<Option<PriorFacts>> {
-    let (Some(base), Some(prior)) = (&job.choice.base, prior) else { return Ok(None) };
-    if job.changes != Some(ChangeDetection::Summaries) {
-        return Ok(None);
-    }
-    match pg_manifest::read(&*job.repo.storage, &base.manifest).await {
-        Ok(manifest) => {
-            Ok(Some(PriorFacts { backup_manifest: manifest.into(), sizes: prior.sizes() }))
-        }
-        // Only the server needs it: blocks can be compared without.
-        Err(error) if error.is_damage() => {
-            let changes = ChangeDetection::Fallback { reason: error.to_string() };
-            changes.report();
-            job.changes = Some(changes);
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
 }

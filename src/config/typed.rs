@@ -292,8 +292,21 @@ pub struct BackupConfig {
     pub max_rate_kb: Option<u32>,
     /// `expire-auto`.
     pub expire_auto: bool,
+    /// `backup-source`.
+    pub source: SourceChoice,
     /// `backup-standby`, also looked at by check.
     pub standby: BackupStandby,
+}
+
+/// `backup-source`: where the files of a backup are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceChoice {
+    /// `auto`: in the data directory where that can be, else over the replication protocol.
+    Auto,
+    /// `local`: in the data directory.
+    Local,
+    /// `stream`: over the replication protocol.
+    Stream,
 }
 
 /// `backup-standby`: which server the files of a backup come from.

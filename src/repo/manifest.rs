@@ -47,6 +47,10 @@ pub struct Manifest {
     /// When the backup began, and when the server named its stop position; microseconds since 1970.
     /// A second would be too coarse: a target just after the stop must find this backup.
     pub timestamp_us: Span<i64>,
+    /// Since when files were copied, by the clock that their times come from, in microseconds since 1970; known
+    /// where the source was `local`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_start_us: Option<i64>,
     /// The WAL positions between which the copy was made.
     pub wal: Span<WalPosition>,
     /// How the frames are compressed.

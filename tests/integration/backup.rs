@@ -1,8 +1,10 @@
 //! Full backups: what they hold, what they are called, and that a restore gives back every row.
 
-use crate::support::{Site, WriteLoad, for_each_version, on_one_version, pg_amcheck, wait_until};
+use crate::support::{
+    Site, WriteLoad, for_each_source, for_each_version_and_source, pg_amcheck, wait_until,
+};
 
-for_each_version! {
+for_each_version_and_source! {
     fn full_under_write_load_gives_back_every_row(version) {
         let site = Site::new(version);
         site.primary.sql("create table seed as select g id, md5(g::text) body from generate_series(1, 50000) g");
@@ -60,7 +62,7 @@ for_each_version! {
     }
 }
 
-on_one_version! {
+for_each_source! {
     fn labels_stay_unique_and_ordered_within_a_second(version) {
         let site = Site::new(version);
         for _ in 0..3 {

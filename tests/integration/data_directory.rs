@@ -120,6 +120,12 @@ struct Taken {
     scan: Scan,
 }
 
+impl Taken {
+    fn manifest(&self) -> &[u8] {
+        self.stop.backup_manifest.as_ref().expect("the server's manifest")
+    }
+}
+
 async fn take(site: &Site) -> Taken {
     let mut source = StreamSource::connect(&options_for(&site.primary)).await.expect("connect");
     let options =
@@ -137,9 +143,9 @@ async fn take(site: &Site) -> Taken {
             SourceEvent::Bytes(bytes) => {
                 contents.entry(current.clone()).or_insert_with(Vec::new).extend_from_slice(&bytes);
             }
-            SourceEvent::Unchanged(_) => panic!("there is no prior backup"),
             SourceEvent::End => {}
             SourceEvent::Stop(stop) => break stop,
+            other => panic!("not from a server without a prior backup: {other:?}"),
         }
     };
     Taken { headers, contents, start, stop, scan }
@@ -211,7 +217,7 @@ fn read(directory: &DataDirectory, path: &DataPath) -> Vec<u8> {
 
 /// The manifest of a backup, its files in the order that the server had them in.
 fn manifest_made_anew(taken: &Taken) -> Vec<u8> {
-    let sent = BackupManifest::parse(&taken.stop.backup_manifest).expect("a manifest");
+    let sent = BackupManifest::parse(taken.manifest()).expect("a manifest");
     let control = &taken.contents[&DataPath::new(ControlFile::PATH.as_bytes()).expect("path")];
     let control = ControlFile::parse(control).expect("pg_control");
     let mut made = ManifestBuilder::new(control.version, control.system_id);
@@ -285,7 +291,7 @@ for_each_version! {
         let site = filled(version);
         let taken = run(take(&site));
         let made = manifest_made_anew(&taken);
-        let (made, sent) = (String::from_utf8(made), &taken.stop.backup_manifest);
+        let (made, sent) = (String::from_utf8(made), taken.manifest());
         assert_eq!(made.expect("UTF-8"), String::from_utf8(sent.to_vec()).expect("UTF-8"));
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::support::{
-    Site, Version, for_each_version, give_to_server_user, on_one_version, pg_amcheck,
+    Site, Version, for_each_source, for_each_version_and_source, give_to_server_user, pg_amcheck,
 };
 
 fn round_trip(site: &Site) {
@@ -45,7 +45,7 @@ const NAMES: [&[u8]; 9] = [
     b"$(reboot);`id`%p",
 ];
 
-for_each_version! {
+for_each_version_and_source! {
     fn wal_segments_of_one_mebibyte(version) {
         with_segment_size(version, 1);
     }
@@ -122,7 +122,7 @@ fn stretch_beyond_a_gibibyte(site: &Site, relation: &str) {
     site.primary.start();
 }
 
-on_one_version! {
+for_each_source! {
     fn relation_of_more_than_a_gibibyte(version) {
         let site = Site::new(version);
         site.primary.sql("create table big as select g, md5(g::text) m from generate_series(1, 1000) g");

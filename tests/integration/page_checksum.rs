@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, os::unix::fs::FileExt};
 
-use crate::support::{Site, for_each_version};
+use crate::support::{Site, for_each_version_and_source};
 
 const PAGE: u64 = 8192;
 
@@ -27,7 +27,7 @@ fn damage_pages(site: &Site, pages: &[u64]) -> String {
     relation
 }
 
-for_each_version! {
+for_each_version_and_source! {
     fn damaged_pages_are_listed_and_the_backup_is_kept(version) {
         let site = Site::new(version);
         let relation = damage_pages(&site, &[3, 4, 9]);

@@ -91,8 +91,8 @@ async fn take(mut source: StreamSource) -> Backup {
                 let earlier = headers.insert(header.path.clone(), header);
                 assert!(earlier.is_none(), "{:?} came twice", earlier.map(|h| h.path));
             }
-            SourceEvent::Unchanged(_) => panic!("there is no prior backup"),
             SourceEvent::Stop(stop) => break stop,
+            other => panic!("not from a server without a prior backup: {other:?}"),
         }
     };
     assert!(current.is_none());
@@ -110,7 +110,9 @@ impl Backup {
 
     /// Holds every file against the server's manifest.
     fn check_manifest(&self) -> BackupManifest {
-        let manifest = BackupManifest::parse(&self.stop.backup_manifest).expect("manifest");
+        let manifest =
+            BackupManifest::parse(self.stop.backup_manifest.as_ref().expect("the server's"))
+                .expect("manifest");
         let listed: BTreeSet<&DataPath> = manifest.files.iter().map(|file| &file.path).collect();
         let received: BTreeSet<&DataPath> = self.files.keys().collect();
         assert_eq!(listed, received);

@@ -3,18 +3,20 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
+use bytes::Bytes;
 use pgstrata::{
     backup::{
         self,
         source::{
-            BackupSource, BackupStop, FileKind, FileSizes, PriorFacts, SourceEvent, SourceOptions,
-            StreamSource,
+            BackupSource, BackupStop, FileKind, PriorFacts, PriorFile, PriorFiles, SourceEvent,
+            SourceOptions, StreamSource, ToldBy,
         },
     },
     postgres::{
         BackupLabelFile, BackupManifest, ControlFile, PlainFile, is_checked_file,
         is_incremental_manifest, plain_manifest,
     },
+    repo::manifest::{Span, WalPosition},
     types::DataPath,
 };
 
@@ -39,19 +41,32 @@ pub(crate) struct Copy {
 #[derive(Debug)]
 struct Sizes(BTreeMap<DataPath, u64>);
 
-impl FileSizes for Sizes {
-    fn size_of(&self, path: &DataPath) -> Option<u64> {
-        self.0.get(path).copied()
+impl PriorFiles for Sizes {
+    fn file(&self, path: &DataPath) -> Option<PriorFile> {
+        self.0.get(path).map(|size| PriorFile { size: *size, modified: 0 })
     }
 }
 
 impl Copy {
     pub(crate) fn facts(&self) -> PriorFacts {
         let sizes = self.files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64));
+        let range = self.parsed_manifest().wal_ranges[0];
+        let at = |lsn| WalPosition { lsn, timeline: range.timeline };
         PriorFacts {
-            backup_manifest: self.stop.backup_manifest.clone(),
-            sizes: Arc::new(Sizes(sizes.collect())),
+            files: Arc::new(Sizes(sizes.collect())),
+            wal: Span { start: at(range.start), stop: at(range.end) },
+            told_by: ToldBy::Summaries { backup_manifest: self.manifest().clone() },
         }
+    }
+
+    /// The facts with another manifest.
+    fn facts_with(&self, manifest: &[u8]) -> PriorFacts {
+        let backup_manifest = Bytes::copy_from_slice(manifest);
+        PriorFacts { told_by: ToldBy::Summaries { backup_manifest }, ..self.facts() }
+    }
+
+    fn manifest(&self) -> &Bytes {
+        self.stop.backup_manifest.as_ref().expect("the server's manifest")
     }
 
     fn file(&self, path: &str) -> &[u8] {
@@ -59,7 +74,7 @@ impl Copy {
     }
 
     fn parsed_manifest(&self) -> BackupManifest {
-        BackupManifest::parse(&self.stop.backup_manifest).expect("manifest")
+        BackupManifest::parse(self.manifest()).expect("manifest")
     }
 
     /// Every relation file, FSM forks aside: nobody logs what happens to them.
@@ -96,7 +111,7 @@ impl Copy {
             let crc32c = (path.as_bytes() == b"backup_label").then(|| crc32c::crc32c(bytes));
             Some(PlainFile { size: bytes.len() as u64, crc32c })
         };
-        let manifest = plain_manifest(&self.stop.backup_manifest, &held).expect("manifest");
+        let manifest = plain_manifest(self.manifest(), &held).expect("manifest");
         fs::write(directory.join("backup_manifest"), manifest).expect("writable");
         give_to_server_user(directory);
     }
@@ -152,6 +167,7 @@ async fn try_take(
                     FileKind::Link { .. } => {}
                 }
             }
+            SourceEvent::Deferred(_) | SourceEvent::Settle => panic!("a server sends its bytes"),
             SourceEvent::Stop(stop) => {
                 return Ok(Copy { files, directories, stop, received, unchanged });
             }
@@ -255,7 +271,7 @@ for_each_fixed_version! {
         let mut sizes = full.files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64))
             .collect::<BTreeMap<_, _>>();
         sizes.remove(&DataPath::new(lost.as_bytes()).expect("path"));
-        let facts = PriorFacts { sizes: Arc::new(Sizes(sizes)), ..full.facts() };
+        let facts = PriorFacts { files: Arc::new(Sizes(sizes)), ..full.facts() };
         let said = refusal(&site.primary, &full, facts);
         assert!(said.contains(&lost), "{said}");
     }
@@ -269,11 +285,11 @@ for_each_fixed_version! {
         let said = refusal(&site.primary, &other, other.facts());
         assert!(said.contains("system identifier"), "{said}");
 
-        let garbage = PriorFacts { backup_manifest: b"{ garbage".as_slice().into(), ..full.facts() };
+        let garbage = full.facts_with(b"{ garbage");
         refusal(&site.primary, &full, garbage);
-        let mut damaged = full.stop.backup_manifest.to_vec();
+        let mut damaged = full.manifest().to_vec();
         damaged[200] ^= 1;
-        let damaged = PriorFacts { backup_manifest: damaged.into(), ..full.facts() };
+        let damaged = full.facts_with(&damaged);
         refusal(&site.primary, &full, damaged);
         take(&site.primary, None);
     }

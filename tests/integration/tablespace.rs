@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::support::{Site, Version, exit, for_each_version, on_one_version};
+use crate::support::{Site, Version, exit, for_each_source, for_each_version_and_source};
 
 /// A site with two tablespaces, a table in one and a database in the other, backed up.
 fn site_with_tablespaces(version: Version) -> Site {
@@ -34,7 +34,7 @@ fn link_of(data_dir: &Path, oid: &str) -> String {
     fs::read_link(link).expect("a link").display().to_string()
 }
 
-for_each_version! {
+for_each_version_and_source! {
     fn tablespaces_go_where_the_map_says(version) {
         let site = site_with_tablespaces(version);
         let (one, two) = (oid_of(&site, "ts1"), oid_of(&site, "ts two"));
@@ -84,7 +84,7 @@ for_each_version! {
     }
 }
 
-on_one_version! {
+for_each_source! {
     fn unknown_tablespace_is_an_error(version) {
         let site = site_with_tablespaces(version);
         let all = site.dir.make("all");

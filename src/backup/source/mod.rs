@@ -2,6 +2,7 @@
 //! source stands behind it.
 
 mod facts;
+mod local;
 mod rebuild;
 mod stream;
 
@@ -10,9 +11,32 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId, TimeLine, WalSegmentSize};
+use crate::{
+    repo::manifest::{Span, WalPosition},
+    types::{DataPath, Lsn, Oid, PgVersion, SystemId, TimeLine, WalSegmentSize},
+};
 
+pub use local::{LocalSource, Unfit};
 pub use stream::StreamSource;
+
+/// Which source a backup comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// The replication protocol.
+    Stream,
+    /// The files of a data directory on this host.
+    Local,
+}
+
+impl SourceKind {
+    /// Its name in options, manifests and the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Local => "local",
+        }
+    }
+}
 
 /// What a source knows of the cluster before the first file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +70,9 @@ pub struct BackupStart {
     pub tablespaces: Vec<Tablespace>,
     /// The size of what will come in bytes, where the source can estimate it.
     pub size_estimate: Option<u64>,
+    /// When the copying began by the clock that the files' times come from, microseconds since 1970, where
+    /// the source knows. What was written to a file before that second is in the copy.
+    pub copy_start_us: Option<i64>,
 }
 
 /// A tablespace outside the data directory.
@@ -64,8 +91,9 @@ pub struct BackupStop {
     pub lsn: Lsn,
     /// The timeline of that position.
     pub timeline: TimeLine,
-    /// PostgreSQL's own backup_manifest, byte for byte.
-    pub backup_manifest: Bytes,
+    /// PostgreSQL's own backup_manifest, byte for byte; `None` from a source that leaves it to the pipeline
+    /// to make one of what it stored.
+    pub backup_manifest: Option<Bytes>,
     /// What the server said of damaged pages, one text a complaint; empty when it found none.
     pub checksum_complaints: Vec<String>,
 }
@@ -107,6 +135,30 @@ pub struct FileHeader {
     pub gid: u32,
 }
 
+/// The bytes of a file that are read by whoever needs them, on any thread.
+pub trait FileBytes: std::fmt::Debug + Send + Sync {
+    /// Fills `buffer` with the bytes from `offset` on. Where the file has got shorter meanwhile, or is gone,
+    /// the rest is zeros, as in a backup that the server sends: WAL mends what happens during a backup.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), super::Error>;
+}
+
+/// Bytes that a source leaves to be read.
+#[derive(Clone, Debug)]
+pub struct Deferred {
+    /// The file, which the bytes are read from at the place they have in it.
+    pub file: Arc<dyn FileBytes>,
+    /// How many there are.
+    pub len: u64,
+}
+
+impl PartialEq for Deferred {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.file, &other.file) && self.len == other.len
+    }
+}
+
+impl Eq for Deferred {}
+
 /// What a source yields after the start. For every entry exactly one `Begin`, the bytes of a file in
 /// order, exactly one `End`, also for empty files, directories and links; at the very end one `Stop`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +167,11 @@ pub enum SourceEvent {
     Begin(FileHeader),
     /// Bytes of the file that began last; never empty.
     Bytes(Bytes),
+    /// Bytes of the file that began last, to be read before the source is asked for what follows a
+    /// [`SourceEvent::Settle`]. A file comes in bytes or deferred, not both.
+    Deferred(Deferred),
+    /// All deferred bytes so far are to be read before the next event is asked for. Not inside an entry.
+    Settle,
     /// So many bytes of the file that began last are those that the prior backup has at the same place
     /// of the file with the same path: whole blocks, or blocks up to the file's end.
     Unchanged(u64),
@@ -127,8 +184,14 @@ pub enum SourceEvent {
 /// A source of backups. The calls are made in this order: `facts`, `start`, then `next` until `Stop`.
 #[async_trait]
 pub trait BackupSource: Send {
+    /// Which source it is.
+    fn kind(&self) -> SourceKind;
+
     /// What the cluster is.
     fn facts(&self) -> &ClusterFacts;
+
+    /// The timeline that the server was on when the connection was made.
+    fn timeline(&self) -> TimeLine;
 
     /// Begins the backup: returns after the server's checkpoint. Where a prior backup was given, an error
     /// of which [`super::Error::is_about_incremental`] is true means that a source without one would do.
@@ -151,22 +214,50 @@ pub struct SourceOptions {
     pub start_fast: bool,
     /// Limit of what the server sends, in kB/s (32..=1048576).
     pub max_rate_kb: Option<u32>,
-    /// PostgreSQL's manifest of the prior backup, and the sizes of its files: then the source may leave out
-    /// what has not changed since. It need not; what it sends is compared block by block.
+    /// What is known of the prior backup: then the source may leave out what has not changed since. It need
+    /// not; what it yields is compared block by block.
     pub prior: Option<PriorFacts>,
 }
 
-/// What a source must know of the prior backup to leave out what has not changed since.
+/// What a source can use of the prior backup to leave out what has not changed since.
 #[derive(Clone, Debug)]
 pub struct PriorFacts {
-    /// PostgreSQL's own backup_manifest, byte for byte.
-    pub backup_manifest: Bytes,
-    /// The size of each file of the prior backup, in bytes.
-    pub sizes: Arc<dyn FileSizes>,
+    /// Its files.
+    pub files: Arc<dyn PriorFiles>,
+    /// Where it began and ended.
+    pub wal: Span<WalPosition>,
+    /// What tells that something has not changed.
+    pub told_by: ToldBy,
 }
 
-/// The sizes of the files of a backup.
-pub trait FileSizes: std::fmt::Debug + Send + Sync {
-    /// The size of a file in bytes; `None` where the backup does not have it.
-    fn size_of(&self, path: &DataPath) -> Option<u64>;
+/// What tells a source that something has not changed since the prior backup.
+#[derive(Clone, Debug)]
+pub enum ToldBy {
+    /// The server's WAL summaries.
+    Summaries {
+        /// PostgreSQL's own backup_manifest of the prior backup, byte for byte, which a server that
+        /// sends the files must have.
+        backup_manifest: Bytes,
+    },
+    /// Sizes and times of files, where the copying of the prior backup began so many microseconds after
+    /// 1970, as [`BackupStart::copy_start_us`] has it.
+    Times {
+        /// When that was.
+        since_us: i64,
+    },
+}
+
+/// A file of a backup as a source needs to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriorFile {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its modification time, seconds since 1970.
+    pub modified: i64,
+}
+
+/// The files of a backup.
+pub trait PriorFiles: std::fmt::Debug + Send + Sync {
+    /// A file; `None` where the backup does not have it.
+    fn file(&self, path: &DataPath) -> Option<PriorFile>;
 }

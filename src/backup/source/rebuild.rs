@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{FileHeader, FileKind, FileSizes, SourceEvent};
+use super::{FileHeader, FileKind, PriorFiles, SourceEvent};
 use crate::postgres::{Error, IncrementalHeaderReader, Result, Stretch, Stretches};
 
 /// Zeros in one event.
@@ -34,8 +34,8 @@ impl Rebuild {
     /// Begins the file of `header`, which has the path and attributes of the file, and the size of the
     /// incremental one. Refuses one that the prior backup does not have: its unchanged pages would be
     /// nowhere.
-    pub(super) fn new(header: FileHeader, page_size: u32, prior: &dyn FileSizes) -> Result<Self> {
-        let Some(prior_size) = prior.size_of(&header.path) else {
+    pub(super) fn new(header: FileHeader, page_size: u32, prior: &dyn PriorFiles) -> Result<Self> {
+        let Some(prior) = prior.file(&header.path) else {
             let reason = "the prior backup does not have this file".to_owned();
             return Err(Error::IncrementalFile { path: header.path, reason });
         };
@@ -44,7 +44,7 @@ impl Rebuild {
             FileKind::Directory | FileKind::Link { .. } => 0,
         };
         Ok(Self {
-            prior_pages: prior_size / u64::from(page_size.max(1)),
+            prior_pages: prior.size / u64::from(page_size.max(1)),
             page_size,
             state: State::Header(IncrementalHeaderReader::new(size, page_size)),
             header,

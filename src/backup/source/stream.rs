@@ -11,8 +11,9 @@ use bytes::{Bytes, BytesMut};
 use tracing::{debug, warn};
 
 use super::{
-    BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, FileSizes,
-    SourceEvent, SourceOptions, Tablespace, facts::read_facts, rebuild::Rebuild,
+    BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, PriorFiles,
+    SourceEvent, SourceKind, SourceOptions, Tablespace, ToldBy, facts::read_facts,
+    rebuild::Rebuild,
 };
 use crate::{
     backup::Error,
@@ -45,7 +46,7 @@ pub struct StreamSource {
     directories: HashSet<DataPath>,
     manifest: BytesMut,
     /// The files of the prior backup, where the server leaves out what has not changed since.
-    prior: Option<Arc<dyn FileSizes>>,
+    prior: Option<Arc<dyn PriorFiles>>,
 }
 
 enum State {
@@ -90,11 +91,6 @@ impl StreamSource {
             manifest: BytesMut::new(),
             prior: None,
         })
-    }
-
-    /// The timeline that the server was on when the connection was made.
-    pub fn timeline(&self) -> TimeLine {
-        self.timeline
     }
 
     /// Lets the server verify page checksums too. It does so on the core that sends; the pipeline
@@ -146,7 +142,7 @@ impl StreamSource {
                 self.ready.push_back(SourceEvent::Stop(BackupStop {
                     lsn,
                     timeline,
-                    backup_manifest,
+                    backup_manifest: Some(backup_manifest),
                     checksum_complaints: complaints,
                 }));
                 let state = std::mem::replace(&mut self.state, State::Done);
@@ -245,6 +241,14 @@ impl StreamSource {
 
 #[async_trait]
 impl BackupSource for StreamSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Stream
+    }
+
+    fn timeline(&self) -> TimeLine {
+        self.timeline
+    }
+
     fn facts(&self) -> &ClusterFacts {
         &self.facts
     }
@@ -253,13 +257,18 @@ impl BackupSource for StreamSource {
         let State::Idle(client) = std::mem::replace(&mut self.state, State::Done) else {
             return Err(broken("a backup was started twice"));
         };
-        self.prior = options.prior.as_ref().map(|prior| Arc::clone(&prior.sizes));
+        // The server does not look at times: only what it is asked about is left out.
+        let asked = options.prior.as_ref().and_then(|prior| match &prior.told_by {
+            ToldBy::Summaries { backup_manifest } => Some((prior, backup_manifest.clone())),
+            ToldBy::Times { .. } => None,
+        });
+        self.prior = asked.as_ref().map(|(prior, _)| Arc::clone(&prior.files));
         let options = BackupOptions {
             label: options.label.clone(),
             checkpoint_fast: options.start_fast,
             max_rate_kb: options.max_rate_kb,
             verify_checksums: self.verify_checksums,
-            prior_manifest: options.prior.as_ref().map(|prior| prior.backup_manifest.clone()),
+            prior_manifest: asked.map(|(_, manifest)| manifest),
         };
         let backup = BaseBackup::start(client, self.facts.version, &options).await?;
         let start = backup_start(backup.started());
@@ -371,5 +380,6 @@ fn backup_start(started: &BackupStarted) -> BackupStart {
         timeline: started.timeline,
         tablespaces: tablespaces.collect(),
         size_estimate: rows.iter().map(|row| row.size).sum(),
+        copy_start_us: None,
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{cluster::Cluster, job::Job};
 use crate::{
-    backup::source::{BackupSource, BackupStart, BackupStop},
+    backup::source::{BackupStart, BackupStop},
     command::{Error, Result},
     repo::archive::{SegmentRange, WalArchive},
     types::{ErrorCode, WalSegment},

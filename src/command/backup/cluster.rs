@@ -1,14 +1,17 @@
-//! The cluster that is backed up: its replication connection and, beside it, one for SQL.
+//! The cluster that is backed up: the source of its files and, beside it, a connection for SQL.
 
+use std::sync::Arc;
+
+use super::source::{self, Opened};
 use crate::{
-    backup::source::{BackupSource, BackupStart, BackupStop, SourceOptions, StreamSource},
+    backup::source::{BackupSource, BackupStart, BackupStop, SourceOptions},
     command::{
         Error, Result,
         cluster::{self, Connected},
         context,
     },
     config::{BackupStandby, Config},
-    postgres::{self, ConnectOptions, Database, SqlClient, TablespaceInfo},
+    postgres::{self, ConnectOptions, DataDirectory, Database, SqlClient, TablespaceInfo},
     repo::stanza::{ClusterId, StanzaEntry, StanzaHistory},
     types::{ErrorCode, WalSegment, WalSegmentSize},
 };
@@ -16,7 +19,9 @@ use crate::{
 /// The connections to the cluster, and what SQL told of it.
 pub(super) struct Cluster {
     /// Yields the files.
-    pub source: StreamSource,
+    pub source: Box<dyn BackupSource>,
+    /// The data directory, where the source reads it.
+    pub directory: Option<Arc<DataDirectory>>,
     /// Answers, on the same server, what the replication protocol does not.
     pub sql: SqlClient,
     /// The databases.
@@ -34,7 +39,7 @@ impl Cluster {
     pub(super) async fn connect(config: &Config) -> Result<Self> {
         let mut servers = cluster::servers(config).await?;
         let Connected { key, options, sql, facts } = servers.take_source(config.backup.standby)?;
-        let source = StreamSource::connect(&options).await?;
+        let Opened { source, directory } = source::open(config, key, &options).await?;
         if facts.in_recovery != source.facts().in_recovery {
             return Err(changed_role(key));
         }
@@ -45,7 +50,7 @@ impl Cluster {
         let databases = sql.databases().await?;
         let tablespaces = sql.tablespaces().await?;
         let several_sources = facts.in_recovery || config.backup.standby != BackupStandby::No;
-        Ok(Self { source, sql, databases, tablespaces, several_sources, primary })
+        Ok(Self { source, directory, sql, databases, tablespaces, several_sources, primary })
     }
 
     /// Checks that the cluster is the stanza's and that it archives its WAL; returns the stanza's entry.

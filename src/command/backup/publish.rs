@@ -5,7 +5,7 @@ use super::{cluster::Cluster, job::Job, prior, summaries::ChangeDetection};
 use crate::{
     backup::{
         self, BLOCK_SIZE, Taken, link_target_text,
-        source::{BackupSource, BackupStart, Tablespace},
+        source::{BackupStart, Tablespace},
     },
     command::Result,
     repo::{
@@ -29,7 +29,7 @@ pub(super) async fn publish(
     taken: Taken,
 ) -> Result<()> {
     let storage = &*job.repo.storage;
-    let pg = pg_manifest::write(storage, &job.paths, &taken.stop.backup_manifest).await?;
+    let pg = pg_manifest::write(storage, &job.paths, &taken.backup_manifest).await?;
     let prior = job.choice.base.as_ref().map(|base| &base.manifest);
     let mut totals = taken.written.totals;
     totals.repo_size_delta += pg.size;
@@ -44,8 +44,9 @@ pub(super) async fn publish(
         changes: job.changes.as_ref().map(ChangeDetection::record),
         full_reason: job.choice.full_reason.clone(),
         cluster: cluster_record(job, cluster),
-        source: "stream".to_owned(),
+        source: cluster.source.kind().name().to_owned(),
         timestamp_us: Span { start: job.started_us, stop: taken.stopped_us },
+        copy_start_us: start.copy_start_us,
         wal: Span {
             start: WalPosition { lsn: start.lsn, timeline: start.timeline },
             stop: WalPosition { lsn: taken.stop.lsn, timeline: taken.stop.timeline },

@@ -3,8 +3,8 @@
 
 use super::cluster::Cluster;
 use crate::{
-    backup::source::{BackupSource, BackupStart},
-    command::Result,
+    backup::{self, source::BackupStart},
+    command::{Error, Result},
     postgres::{self, RELATION_SEGMENT_BYTES, check_pages, is_checked_file},
     repo::manifest::PageErrors,
 };
@@ -51,14 +51,14 @@ pub(super) async fn drop_mended_pages(
                 Ok(false) => {
                     tracing::info!("page {page} of {} was read while it was written", file.path);
                 }
-                Err(postgres::Error::PermissionDenied { .. }) => {
+                Err(Error::Postgres(postgres::Error::PermissionDenied { .. })) => {
                     tracing::warn!(
                         "the role may not read files, so damaged pages are not looked at again: \
                          grant it pg_read_server_files, or EXECUTE on pg_read_binary_file"
                     );
                     return Ok(());
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
         file.pages = damaged;
@@ -72,12 +72,16 @@ async fn is_damaged(
     start: &BackupStart,
     file: &PageErrors,
     page: u32,
-) -> postgres::Result<bool> {
+) -> Result<bool> {
     let size = cluster.source.facts().page_size;
     let offset = u64::from(page) * u64::from(size);
-    let Some(bytes) = cluster.sql.reread_page(&file.path, offset, size).await? else {
-        return Ok(false);
+    let bytes = match &cluster.directory {
+        Some(directory) => {
+            directory.read_page(&file.path, offset, size).map_err(backup::Error::from)?
+        }
+        None => cluster.sql.reread_page(&file.path, offset, size).await?,
     };
+    let Some(bytes) = bytes else { return Ok(false) };
     let segment = is_checked_file(&file.path).unwrap_or_default();
     let number = segment * (RELATION_SEGMENT_BYTES / size) + page;
     Ok(!check_pages(&bytes, size, number, start.lsn).is_empty())

@@ -4,7 +4,7 @@
 use super::cluster::Cluster;
 use crate::{
     backup,
-    backup::{BLOCK_SIZE, source::BackupSource},
+    backup::BLOCK_SIZE,
     command::Result,
     repo::manifest::{ChangeRecord, ChangesBy, Manifest, WalPosition},
     types::{Lsn, TimeLine},
@@ -57,10 +57,10 @@ impl ChangeDetection {
             Self::Summaries => tracing::info!("the server's WAL summaries say what has changed"),
             Self::Blocks => {}
             Self::NotSetUp { reason } => {
-                tracing::info!("all blocks are read and compared: {reason}");
+                tracing::info!("blocks are compared: {reason}");
             }
             Self::Fallback { reason } => {
-                tracing::warn!("all blocks are read and compared: {reason}");
+                tracing::warn!("blocks are compared: {reason}");
             }
         }
     }

@@ -166,6 +166,7 @@ fn describe(repo_key: u16, manifest: &Manifest, remarks: &Remarks, detail: Detai
         prior: manifest.prior.clone(),
         recovery: None,
         reference: (!manifest.references.is_empty()).then(|| manifest.references.clone()),
+        source: Some(manifest.source.clone()),
         tablespace: set.then(|| tablespace_list(manifest)),
         timestamp: span(manifest.timestamp()),
         kind: manifest.kind(),
@@ -181,7 +182,7 @@ fn notes(manifest: &Manifest) -> Vec<String> {
                 Some("the server's WAL summaries told what has changed".to_owned())
             }
             (ChangesBy::Blocks, Some(reason)) => {
-                Some(format!("all blocks were compared because {reason}"))
+                Some(format!("blocks were compared because {reason}"))
             }
             (ChangesBy::Blocks, None) => None,
         });

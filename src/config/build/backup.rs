@@ -6,7 +6,7 @@ use crate::{
         commands::Commands,
         error::Error,
         settings::Settings,
-        typed::{BackupConfig, BackupStandby},
+        typed::{BackupConfig, BackupStandby, SourceChoice},
     },
     types::{BackupType, CompressType, Compression},
 };
@@ -20,6 +20,11 @@ pub(super) fn backup(s: &Settings, warnings: &mut Vec<String>) -> Result<BackupC
         compression: compression(s, warnings)?,
         max_rate_kb: s.integer("max-rate", 0)?.map(|rate| rate as u32),
         expire_auto: s.boolean("expire-auto")?,
+        source: match s.word("backup-source")?.as_str() {
+            "local" => SourceChoice::Local,
+            "stream" => SourceChoice::Stream,
+            _ => SourceChoice::Auto,
+        },
         standby: match s.word("backup-standby")?.as_str() {
             "y" => BackupStandby::Yes,
             "prefer" => BackupStandby::Prefer,

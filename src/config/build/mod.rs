@@ -13,6 +13,9 @@ use std::path::PathBuf;
 use super::{error::Error, flavor::Program, settings::Settings, typed::*};
 use crate::types::BackupType;
 
+/// The most that `process-max` is by itself.
+const PROCESSES_DEFAULT_MAX: usize = 4;
+
 /// What the last step needs.
 pub(super) struct Parts {
     pub(super) name: CommandName,
@@ -42,7 +45,7 @@ pub(super) fn config(parts: Parts) -> Result<Config, Error> {
         repo: s.integer("repo", 0)?.map(|key| key as u16),
         repos,
         pgs,
-        process_max: s.integer("process-max", 0)?.unwrap_or(1) as usize,
+        process_max: s.integer("process-max", 0)?.map_or_else(default_process_max, |n| n as usize),
         lock_path: s.required_path("lock-path", 0)?,
         spool_path: s.required_path("spool-path", 0)?,
         db_timeout: s.time("db-timeout")?,
@@ -71,6 +74,11 @@ pub(super) fn config(parts: Parts) -> Result<Config, Error> {
         warnings,
         config_files,
     })
+}
+
+/// As many as there are processors, within reason: a backup often runs beside the server.
+fn default_process_max() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get().min(PROCESSES_DEFAULT_MAX))
 }
 
 fn stanza(s: &Settings) -> Result<Option<crate::types::StanzaName>, Error> {

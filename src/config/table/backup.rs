@@ -22,6 +22,21 @@ pub(super) static ROWS: &[OptionSpec] = &[
         .default("n")
         .accepted("the WAL of a backup stays in the archive"),
     row(
+        "backup-source",
+        Global,
+        Word(&["auto", "local", "stream"]),
+        Commands::BACKUP,
+        "Where the files of a backup are read",
+    )
+    .default("auto")
+    .detail(
+        "stream takes them over the replication protocol, from one process of the server; local reads \
+         the data directory pgN-path on this host, in parallel, between pg_backup_start and \
+         pg_backup_stop. auto is local where pgN-path is the data directory of the connected server, \
+         and this user and the role may do so; else stream.",
+    )
+    .example("stream"),
+    row(
         "backup-standby",
         Global,
         Word(&["n", "prefer", "y"]),
@@ -85,7 +100,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         Commands::BACKUP,
         "Most data to read from the server, kB a second",
     )
-    .detail("The server itself keeps to the rate.")
+    .detail("With backup-source=stream, the server itself keeps to the rate.")
     .example("51200"),
     row("page-header-check", Global, Boolean, Commands::BACKUP, "Check the headers of data pages")
         .default("y")

@@ -93,7 +93,8 @@ pub(super) static ROWS: &[OptionSpec] = &[
     .detail(
         "restore compares each block of the files that are there with the digests in the \
                  backup and writes what differs; files that are not in the backup are removed. \
-                 backup always compares digests, so the option changes nothing there.",
+                 A diff or incr that reads the data directory (backup-source) then reads and compares \
+                 all files, not only those whose size or time has changed.",
     )
     .example("y"),
     row(
@@ -161,11 +162,10 @@ pub(super) static ROWS: &[OptionSpec] = &[
         Commands::WORK,
         "How many worker threads compress, decompress and digest",
     )
-    .default("1")
     .detail(
-        "The network and the disks are served besides these. One is the default so that \
-                 a backup does not take processors from the server; on a host of its own, use as \
-                 many as there are processors.",
+        "As many as there are processors, at most 4, where it is not set. The network and the disks \
+         are served besides these. Set 1 where a backup must leave the processors to the server, and \
+         more on a host of its own.",
     )
     .example("4"),
     row(

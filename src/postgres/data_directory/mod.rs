@@ -9,7 +9,7 @@ mod tests;
 
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read, Seek, SeekFrom},
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     thread::sleep,
@@ -17,7 +17,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, fstat, open, openat},
+    fs::{AtFlags, Mode, OFlags, fstat, open, openat, statat},
     io::Errno,
 };
 
@@ -170,5 +170,52 @@ impl DataDirectory {
             Ok(_) => Ok(bytes),
             Err(source) => Err(DataDirectoryError::Read { path: path.to_owned(), source }),
         }
+    }
+
+    /// The directory's path, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Numeric owner and group of the directory itself.
+    pub fn owner(&self) -> Result<(u32, u32)> {
+        let stat = fstat(&self.root).map_err(|errno| DataDirectoryError::Directory {
+            path: self.path.clone(),
+            source: errno.into(),
+        })?;
+        Ok((stat.st_uid, stat.st_gid))
+    }
+
+    /// A file or directory as it is now; `None` where it is gone.
+    pub fn stat(&self, path: &DataPath) -> Result<Option<ScannedEntry>> {
+        let stat = match statat(&self.root, path.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => {
+                let (path, source) = (path.under(&self.path), errno.into());
+                return Err(DataDirectoryError::Examine { path, source });
+            }
+        };
+        scan::scanned(path.clone(), &stat)
+            .map(Some)
+            .ok_or_else(|| DataDirectoryError::NotRegular { path: path.under(&self.path) })
+    }
+
+    /// `length` bytes of a file from `offset` on, fewer where it ends before; `None` where it is gone.
+    pub fn read_page(&self, path: &DataPath, offset: u64, length: u32) -> Result<Option<Vec<u8>>> {
+        let Some(mut file) = self.open_file(path)? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(length as usize);
+        let read = file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| file.take(length.into()).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => Ok(Some(bytes)),
+            Err(source) => Err(self.read_error(path, source)),
+        }
+    }
+
+    /// The error of a read of a file of the directory.
+    pub fn read_error(&self, path: &DataPath, source: io::Error) -> DataDirectoryError {
+        DataDirectoryError::Read { path: path.under(&self.path), source }
     }
 }

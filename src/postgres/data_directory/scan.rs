@@ -199,14 +199,8 @@ impl Scanner<'_> {
     }
 
     fn push(&mut self, path: &[u8], stat: &Stat, kind: ScannedKind) -> Result<()> {
-        self.scan.entries.push(ScannedEntry {
-            path: self.checked(path)?,
-            kind,
-            mode: stat.st_mode & 0o7777,
-            modified: stat.st_mtime,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-        });
+        let path = self.checked(path)?;
+        self.scan.entries.push(with_kind(path, stat, kind));
         Ok(())
     }
 
@@ -268,6 +262,29 @@ impl Scanner<'_> {
 
     fn shown(&self, path: &[u8]) -> PathBuf {
         self.at.join(OsStr::from_bytes(path))
+    }
+}
+
+/// A file or directory as it was examined; `None` for anything else.
+pub(super) fn scanned(path: DataPath, stat: &Stat) -> Option<ScannedEntry> {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {
+            ScannedKind::File { size: u64::try_from(stat.st_size).unwrap_or_default() }
+        }
+        FileType::Directory => ScannedKind::Directory,
+        _ => return None,
+    };
+    Some(with_kind(path, stat, kind))
+}
+
+fn with_kind(path: DataPath, stat: &Stat, kind: ScannedKind) -> ScannedEntry {
+    ScannedEntry {
+        path,
+        kind,
+        mode: stat.st_mode & 0o7777,
+        modified: stat.st_mtime,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
     }
 }
 

@@ -102,6 +102,11 @@ impl BackupSession {
         &self.sql
     }
 
+    /// Whether the connection is there as far as is known: one that broke is noticed when it tells so.
+    pub fn is_connected(&self) -> bool {
+        !self.sql.client.is_closed()
+    }
+
     /// What interrupts this session from outside, also while it waits for the server's checkpoint: a
     /// server that waits does not notice a closed connection.
     pub fn cancel_token(&self) -> SqlCancelToken {

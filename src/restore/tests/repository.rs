@@ -14,7 +14,7 @@ use crate::{
         prior::{self, Prior},
         source::{
             BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, SourceEvent,
-            SourceOptions,
+            SourceKind, SourceOptions,
         },
     },
     repo::{
@@ -157,6 +157,14 @@ impl ItemSource {
 
 #[async_trait]
 impl BackupSource for ItemSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::Stream
+    }
+
+    fn timeline(&self) -> TimeLine {
+        TimeLine(1)
+    }
+
     fn facts(&self) -> &ClusterFacts {
         &self.facts
     }
@@ -249,7 +257,7 @@ pub(crate) async fn store_on(
     let stop = BackupStop {
         lsn: making.stop,
         timeline: making.timeline,
-        backup_manifest: backup_manifest.clone(),
+        backup_manifest: Some(backup_manifest.clone()),
         checksum_complaints: Vec::new(),
     };
     let start = BackupStart {
@@ -257,6 +265,7 @@ pub(crate) async fn store_on(
         timeline: making.timeline,
         tablespaces: Vec::new(),
         size_estimate: None,
+        copy_start_us: None,
     };
     let options = backup::Options {
         threads: 2,
@@ -327,6 +336,7 @@ pub(crate) fn manifest(
             data_directory_mode: 0o700,
         },
         source: "stream".to_owned(),
+        copy_start_us: None,
         timestamp_us: Span { start: (stopped_at - 10) * 1_000_000, stop: stopped_at * 1_000_000 },
         wal: Span { start: position(start), stop: position(stop) },
         compression: Compression { kind: CompressType::Zst, level: 1 },

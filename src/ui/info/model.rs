@@ -288,6 +288,9 @@ pub struct BackupInfo {
     pub recovery: Option<RecoveryInfo>,
     /// The backups it needs.
     pub reference: Option<Vec<BackupLabel>>,
+    /// Where its files were read, `stream` or `local`; not in pgBackRest's output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Tablespaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tablespace: Option<Option<Vec<TablespaceInfo>>>,

@@ -75,6 +75,7 @@ fn backup(
         prior: labels.last().cloned(),
         recovery: None,
         reference: (!labels.is_empty()).then_some(labels),
+        source: None,
         tablespace: None,
         timestamp: Span { start: time.0, stop: time.1 },
         kind,

@@ -194,6 +194,9 @@ fn set_details(f: &mut Formatter<'_>, backup: &BackupInfo) -> Result {
     if let Some(labels) = &backup.reference {
         writeln!(f, "{PAD}backup reference list: {}", joined(labels.iter()))?;
     }
+    if let Some(source) = &backup.source {
+        writeln!(f, "{PAD}source: {source}")?;
+    }
     let databases = backup.database_ref.as_deref().unwrap_or_default();
     match databases.is_empty() {
         true => writeln!(f, "{PAD}database list: none")?,

@@ -14,6 +14,7 @@ mod outcome;
 mod repository;
 mod restored;
 mod site;
+mod source;
 mod template;
 mod tls;
 mod tools;
@@ -28,9 +29,13 @@ pub(crate) use outcome::{Outcome, run};
 pub(crate) use repository::Damage;
 pub(crate) use restored::Restored;
 pub(crate) use site::{Site, SiteBuilder, write_file};
+pub(crate) use source::{Source, backing_up_from};
 pub(crate) use tls::TlsFiles;
 pub(crate) use tools::{pg_amcheck, pg_verifybackup};
-pub(crate) use version::{Version, for_each_fixed_version, for_each_version, on_one_version};
+pub(crate) use version::{
+    Version, for_each_fixed_version, for_each_fixed_version_and_source, for_each_source,
+    for_each_version, for_each_version_and_source, on_one_version,
+};
 pub(crate) use wait::wait_until;
 
 /// The exit codes that tests name, as the command-line contract numbers them.

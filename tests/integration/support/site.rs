@@ -15,6 +15,7 @@ use super::{
     host::{TestDir, as_server_user, give_to_server_user, program},
     outcome::{Outcome, run, start},
     restored::Restored,
+    source::Source,
     template::{Kind, copy_template, initdb},
     version::Version,
 };
@@ -319,6 +320,11 @@ impl SiteBuilder {
         }
         if !self.options.iter().any(|(name, _)| name == "pg1-user") {
             text.push_str("pg1-user=postgres\n");
+        }
+        let source = Source::of_this_test().option();
+        let chosen = |name: &str| self.options.iter().any(|(option, _)| option == name);
+        if let Some(source) = source.filter(|_| !chosen("backup-source")) {
+            let _ = writeln!(text, "backup-source={source}");
         }
         for (name, value) in &self.options {
             let _ = writeln!(text, "{name}={value}");

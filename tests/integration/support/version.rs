@@ -138,3 +138,157 @@ macro_rules! for_each_fixed_version {
     )+};
 }
 pub(crate) use for_each_fixed_version;
+
+/// Like [`for_each_version`], for what a backup must be whichever way its files are read: each version
+/// with both sources.
+macro_rules! for_each_version_and_source {
+    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn check($version: $crate::support::Version) $body
+
+            #[test]
+            fn pg13_stream() {
+                $crate::support::backing_up_from($crate::support::Source::Stream, || {
+                    check($crate::support::Version::new(13))
+                })
+            }
+            #[test]
+            fn pg13_local() {
+                $crate::support::backing_up_from($crate::support::Source::Local, || {
+                    check($crate::support::Version::new(13))
+                })
+            }
+            #[test]
+            fn pg14_stream() {
+                $crate::support::backing_up_from($crate::support::Source::Stream, || {
+                    check($crate::support::Version::new(14))
+                })
+            }
+            #[test]
+            fn pg14_local() {
+                $crate::support::backing_up_from($crate::support::Source::Local, || {
+                    check($crate::support::Version::new(14))
+                })
+            }
+            #[test]
+            fn pg15_stream() {
+                $crate::support::backing_up_from($crate::support::Source::Stream, || {
+                    check($crate::support::Version::new(15))
+                })
+            }
+            #[test]
+            fn pg15_local() {
+                $crate::support::backing_up_from($crate::support::Source::Local, || {
+                    check($crate::support::Version::new(15))
+                })
+            }
+            #[test]
+            fn pg16_stream() {
+                $crate::support::backing_up_from($crate::support::Source::Stream, || {
+                    check($crate::support::Version::new(16))
+                })
+            }
+            #[test]
+            fn pg16_local() {
+                $crate::support::backing_up_from($crate::support::Source::Local, || {
+                    check($crate::support::Version::new(16))
+                })
+            }
+            #[test]
+            fn pg17_stream() {
+                $crate::support::backing_up_from($crate::support::Source::Stream, || {
+                    check($crate::support::Version::new(17))
+                })
+            }
+            #[test]
+            fn pg17_local() {
+                $crate::support::backing_up_from($crate::support::Source::Local, || {
+                    check($crate::support::Version::new(17))
+                })
+            }
+            #[test]
+            fn pg18_stream() {
+                $crate::support::backing_up_from($crate::support::Source::Stream, || {
+                    check($crate::support::Version::new(18))
+                })
+            }
+            #[test]
+            fn pg18_local() {
+                $crate::support::backing_up_from($crate::support::Source::Local, || {
+                    check($crate::support::Version::new(18))
+                })
+            }
+        }
+    )+};
+}
+pub(crate) use for_each_version_and_source;
+
+/// Like [`on_one_version`], with both sources of a backup.
+macro_rules! for_each_source {
+    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn check($version: $crate::support::Version) $body
+
+            #[test]
+            fn pg15_stream() {
+                $crate::support::backing_up_from($crate::support::Source::Stream, || {
+                    check($crate::support::Version::new(15))
+                })
+            }
+            #[test]
+            fn pg15_local() {
+                $crate::support::backing_up_from($crate::support::Source::Local, || {
+                    check($crate::support::Version::new(15))
+                })
+            }
+        }
+    )+};
+}
+pub(crate) use for_each_source;
+
+/// Like [`for_each_fixed_version`], with both sources of a backup.
+macro_rules! for_each_fixed_version_and_source {
+    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
+        $(#[$meta])*
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            fn check($version: $crate::support::Version) $body
+
+            #[test]
+            fn pg17_fixed_stream() {
+                $crate::support::backing_up_from($crate::support::Source::Stream, || {
+                    check($crate::support::Version::fixed(17))
+                })
+            }
+            #[test]
+            fn pg17_fixed_local() {
+                $crate::support::backing_up_from($crate::support::Source::Local, || {
+                    check($crate::support::Version::fixed(17))
+                })
+            }
+            #[test]
+            fn pg18_fixed_stream() {
+                $crate::support::backing_up_from($crate::support::Source::Stream, || {
+                    check($crate::support::Version::fixed(18))
+                })
+            }
+            #[test]
+            fn pg18_fixed_local() {
+                $crate::support::backing_up_from($crate::support::Source::Local, || {
+                    check($crate::support::Version::fixed(18))
+                })
+            }
+        }
+    )+};
+}
+pub(crate) use for_each_fixed_version_and_source;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::PriorFile, *};
 use crate::types::DataPath;
 
 const PAGE: usize = 8192;
@@ -10,9 +10,9 @@ const PAGE: usize = 8192;
 #[derive(Debug)]
 struct Prior(BTreeMap<DataPath, u64>);
 
-impl FileSizes for Prior {
-    fn size_of(&self, path: &DataPath) -> Option<u64> {
-        self.0.get(path).copied()
+impl PriorFiles for Prior {
+    fn file(&self, path: &DataPath) -> Option<PriorFile> {
+        self.0.get(path).map(|size| PriorFile { size: *size, modified: 0 })
     }
 }
 
@@ -70,7 +70,7 @@ fn applied(events: &[SourceEvent], prior: &[u8]) -> (u64, u64, Vec<u8>) {
                 file.extend_from_slice(&prior[file.len()..][..*length as usize]);
             }
             SourceEvent::End => {}
-            SourceEvent::Stop(_) => panic!("a file is no backup"),
+            other => panic!("not of a file from the server: {other:?}"),
         }
     }
     let Some(FileKind::File { size, unchanged }) = announced else { panic!("no begin") };

@@ -1,0 +1,64 @@
+//! Chooses where the files of a backup are read: in the data directory, which is faster, or over the
+//! replication protocol, which needs nothing on the server's host.
+
+use std::{path::Path, sync::Arc};
+
+use crate::{
+    backup::source::{BackupSource, LocalSource, StreamSource},
+    command::{Error, Result},
+    config::{Config, SourceChoice},
+    postgres::{ConnectOptions, DataDirectory},
+    types::ErrorCode,
+};
+
+/// A source, and the data directory that it reads.
+pub(super) struct Opened {
+    pub(super) source: Box<dyn BackupSource>,
+    pub(super) directory: Option<Arc<DataDirectory>>,
+}
+
+/// Opens the source that `backup-source` says, for the server pg`key`.
+pub(super) async fn open(config: &Config, key: u16, options: &ConnectOptions) -> Result<Opened> {
+    let path = config.pgs.get(&key).and_then(|pg| pg.path.as_deref());
+    let unfit = match (config.backup.source, path) {
+        (SourceChoice::Stream, _) => None,
+        (_, None) => Some(format!("pg{key}-path is not set")),
+        (_, Some(path)) => match local(options, path).await? {
+            Ok(opened) => return Ok(opened),
+            Err(unfit) => Some(unfit),
+        },
+    };
+    match (config.backup.source, unfit) {
+        (SourceChoice::Local, Some(unfit)) => return Err(no_local(key, &unfit)),
+        (_, Some(unfit)) => tracing::info!("files come over the replication protocol: {unfit}"),
+        (_, None) => tracing::info!("files come over the replication protocol"),
+    }
+    let source = Box::new(StreamSource::connect(options).await?);
+    Ok(Opened { source, directory: None })
+}
+
+async fn local(
+    options: &ConnectOptions,
+    path: &Path,
+) -> Result<std::result::Result<Opened, String>> {
+    Ok(match LocalSource::open(options, path).await? {
+        Ok(source) => {
+            tracing::info!("files are read in '{}'", path.display());
+            let directory = Some(source.directory());
+            Ok(Opened { source: Box::new(source), directory })
+        }
+        Err(unfit) => Err(unfit.to_string()),
+    })
+}
+
+fn no_local(key: u16, unfit: &str) -> Error {
+    Error::Check {
+        what: format!("the data directory of pg{key} cannot be read: {unfit}"),
+        code: ErrorCode::FileOpen,
+        hint:
+            "backup-source=local needs pgN-path to be the data directory of the connected server, \
+               readable for this user, and a role that may run pg_backup_start and pg_backup_stop \
+               (up to 14: pg_start_backup and pg_stop_backup); backup-source=stream does without"
+                .to_owned(),
+    }
+}
