@@ -1,0 +1,218 @@
+"""The parts of the comparison: which work is measured, with which tools, in which order. Within a part the tools take turns,
+round by round, so that whatever else the machine does hits all of them."""
+
+import os
+import shutil
+import sys
+from contextlib import contextmanager
+
+from bench import Failed, Results, fresh, mean, size_of, watching
+from databases import PG_BIN17, Cluster
+from peers import BareStream, PgBackRest, PgBaseBackup, PgBaseBackup17, Pgstrata, WalRus
+from tables import WATCHED
+
+SEGMENTS = 24
+INFO_RUNS = 20
+TABLES = 5000
+
+
+class Bench:
+    """One run: where, how large, how often, and what came out."""
+
+    def __init__(self, options):
+        self.options, self.work = options, options.work
+        self.results, self.databases, self.versions = Results(), {}, {}
+
+    @contextmanager
+    def cluster(self, name, **more):
+        with Cluster(self.work, name, **more) as cluster:
+            self.databases[name] = cluster.facts()
+            yield cluster
+
+    def large(self):
+        return self.cluster("large", scale=self.options.scale, event_rows=self.options.events)
+
+    def rounds(self, part):
+        for number in range(self.options.rounds):
+            print(f"{part}, round {number + 1}", flush=True)
+            yield number
+
+    def ready(self, tool, cluster, full=False):
+        """Whether a tool is there, with an empty repository, or with a full in it; the reason is kept if it is not."""
+        if tool.missing is None:
+            try:
+                self.note_version(tool)
+                tool.prepare(cluster)
+                if full:
+                    tool.backup(cluster)
+            except Failed as failed:
+                if isinstance(tool, Pgstrata):
+                    raise
+                print(failed, file=sys.stderr, flush=True)
+                tool.missing = f"failed: {str(failed).splitlines()[-1]}"
+        return tool.missing is None
+
+    def note_version(self, tool):
+        if tool.maker not in self.versions:
+            self.versions[tool.maker] = tool.version()
+            print(f"  {tool.maker}: {self.versions[tool.maker]}", flush=True)
+
+    def time(self, work, tool, action):
+        """Measures an action of a tool. What others have written is on the disk before."""
+        if tool.missing:
+            self.results.miss(work, tool.name, tool.missing)
+            return
+        os.sync()
+        try:
+            self.results.add(work, tool.name, action())
+        except Failed as failed:
+            if isinstance(tool, Pgstrata):
+                raise
+            print(failed, file=sys.stderr, flush=True)
+            tool.missing = f"failed: {str(failed).splitlines()[-1]}"
+            self.results.miss(work, tool.name, tool.missing)
+
+
+def measure_full(bench):
+    """Everything, into an empty repository, by what reads the data directory and what is sent it by the server."""
+    work = bench.work
+    tools = [Pgstrata(work, "local"), Pgstrata(work, "stream"), PgBackRest(work), WalRus(work), WalRus(work, "stream"),
+             PgBaseBackup(work), BareStream(work)]
+    with bench.large() as cluster:
+        for _ in bench.rounds("full"):
+            for tool in tools:
+                bench.ready(tool, cluster)
+                bench.time("full", tool, lambda: tool.backup(cluster))
+
+
+def measure_memory(bench):
+    """The same full, watched: the memory of all processes of a tool together."""
+    tools = [Pgstrata(bench.work, "local"), Pgstrata(bench.work, "stream"), PgBackRest(bench.work), WalRus(bench.work)]
+    with bench.large() as cluster:
+        for _ in bench.rounds("memory"):
+            for tool in tools:
+                bench.ready(tool, cluster)
+                with watching:
+                    bench.time(WATCHED, tool, lambda: tool.backup(cluster))
+
+
+def measure_defaults(bench):
+    """The same with nothing said about processes, compression and bundles."""
+    tools = [Pgstrata(bench.work, defaults=True), PgBackRest(bench.work, defaults=True)]
+    with bench.large() as cluster:
+        for _ in bench.rounds("defaults"):
+            for tool in tools:
+                bench.ready(tool, cluster)
+                bench.time("full, defaults", tool, lambda: tool.backup(cluster))
+
+
+def measure_diff(bench):
+    """On a fresh full: nothing changed, then a hundredth of the pages."""
+    tools = [Pgstrata(bench.work, "local"), Pgstrata(bench.work, "stream"), PgBackRest(bench.work)]
+    with bench.large() as cluster:
+        for _ in bench.rounds("diff"):
+            for tool in tools:
+                bench.ready(tool, cluster, full=True)
+            for tool in tools:
+                bench.time("diff, nothing changed", tool, lambda: tool.backup(cluster, "diff"))
+            cluster.change()
+            for tool in tools:
+                bench.time("diff, 1 % of pages", tool, lambda: tool.backup(cluster, "diff"))
+
+
+def measure_diff17(bench):
+    """The same on PostgreSQL 17, whose WAL summaries tell what has changed to those who ask."""
+    work = bench.work
+    tools = [Pgstrata(work, "local"), Pgstrata(work, "stream"), PgBackRest(work), WalRus(work), PgBaseBackup17(work)]
+    with bench.cluster("large17", scale=bench.options.scale, event_rows=bench.options.events, pg_bin=PG_BIN17,
+                       settings="summarize_wal = on\n") as cluster:
+        for _ in bench.rounds("diff17"):
+            for tool in tools:
+                bench.ready(tool, cluster, full=True)
+            cluster.change()
+            for tool in tools:
+                bench.time("17: diff, 1 % of pages", tool, lambda: tool.backup(cluster, "diff"))
+        for tool in tools[:2]:
+            if tool.missing is None and "WAL summaries told" not in tool.told("--output=json", "info"):
+                raise Failed(f"{tool.name}: the WAL summaries were not used")
+
+
+def measure_restore(bench):
+    """A full into an empty directory, once more over it with --delta, and what looks at the repository."""
+    tools = [Pgstrata(bench.work), PgBackRest(bench.work), WalRus(bench.work)]
+    with bench.large() as cluster:
+        for tool in tools:
+            bench.ready(tool, cluster, full=True)
+        size = size_of(cluster.data / "base")
+        for _ in bench.rounds("restore"):
+            for tool in tools:
+                measure_one_restore(bench, tool, size)
+            for tool in tools:
+                bench.time("info", tool, lambda: mean(tool.info() for _ in range(INFO_RUNS)))
+            for tool in tools[:2]:
+                bench.time("verify", tool, tool.verify)
+
+
+def measure_one_restore(bench, tool, size):
+    fresh(tool.restored)
+    bench.time("restore", tool, tool.restore)
+    if tool.missing is None:
+        restored = size_of(tool.restored / "base")
+        if abs(restored - size) > size // 100:
+            raise Failed(f"{tool.name} restored {restored} bytes of {size}")
+    if isinstance(tool, WalRus):
+        bench.results.miss("delta restore, nothing changed", tool.name, tool.missing or "it has none")
+    else:
+        warm(tool.restored)
+        bench.time("delta restore, nothing changed", tool, tool.delta)
+    shutil.rmtree(tool.restored)
+
+
+def warm(directory):
+    """Reads all files. pgstrata has what it restored leave the page cache, others do not; a delta restore begins alike."""
+    for path in directory.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                while file.read(1 << 20):
+                    pass
+
+
+def measure_archive(bench):
+    """Full segments, a process each: the mean."""
+    tools = [Pgstrata(bench.work), PgBackRest(bench.work), WalRus(bench.work)]
+    with bench.large() as cluster:
+        segments = cluster.full_segments(bench.work / "segments", SEGMENTS)
+        for tool in tools:
+            bench.ready(tool, cluster)
+        for _ in bench.rounds("archive"):
+            for tool in tools:
+                if tool.missing is None:
+                    tool.forget(segments)
+                bench.time("archive-push", tool, lambda: mean(tool.push(segment) for segment in segments))
+            for tool in tools:
+                bench.time("archive-get", tool, lambda: mean(get(tool, segment) for segment in segments))
+
+
+def get(tool, segment):
+    target = tool.base / "RECOVERYXLOG"
+    target.unlink(missing_ok=True)
+    cost = tool.get(segment.name, target)
+    if target.read_bytes() != segment.read_bytes():
+        raise Failed(f"{tool.name} delivered other bytes for {segment.name}")
+    return cost
+
+
+def measure_tables(bench):
+    """Many small files: a table is one, with an index, a toast table and its index."""
+    tools = [Pgstrata(bench.work, "local"), Pgstrata(bench.work, "stream"), PgBackRest(bench.work)]
+    with bench.cluster("tables", tables=min(TABLES, bench.options.tables)) as cluster:
+        for _ in bench.rounds("tables"):
+            for tool in tools:
+                bench.ready(tool, cluster)
+                bench.time("tables: full", tool, lambda: tool.backup(cluster))
+            for tool in tools:
+                bench.time("tables: diff, nothing changed", tool, lambda: tool.backup(cluster, "diff"))
+
+
+PARTS = {"full": measure_full, "memory": measure_memory, "defaults": measure_defaults, "diff": measure_diff,
+         "diff17": measure_diff17, "restore": measure_restore, "archive": measure_archive, "tables": measure_tables}
