@@ -17,7 +17,11 @@ METRICS = ("wall_s", "cpu_s", "rss_mib")
 
 
 class Failed(Exception):
-    """A command that ended with an error; the message is its last words."""
+    """A command that ended with an error; the message is the command and then its last words."""
+
+    def reason(self):
+        """The first of these words."""
+        return (str(self).splitlines()[1:] or [str(self)])[0]
 
 
 def owner():

@@ -53,8 +53,8 @@ class Cluster:
         self.bin, self.settings = pg_bin, settings
 
     def __enter__(self):
-        """Starts it, made before if it is not there."""
-        if self.beside("loaded").exists():
+        """Starts it, made before if it is not there as it should be."""
+        if self.beside("loaded").exists() and self.beside("loaded").read_text() == self.shape():
             fresh(self.socket)
             self.start()
         else:
@@ -81,7 +81,10 @@ class Cluster:
         except BaseException:
             self.stop()
             raise
-        self.beside("loaded").touch()
+        self.beside("loaded").write_text(self.shape())
+
+    def shape(self):
+        return f"{self.bin} {self.scale} {self.event_rows} {self.tables} {SETTINGS} {self.settings}"
 
     def fill(self):
         if self.scale:

@@ -49,7 +49,7 @@ class Bench:
                 if isinstance(tool, Pgstrata):
                     raise
                 print(failed, file=sys.stderr, flush=True)
-                tool.missing = f"failed: {str(failed).splitlines()[-1]}"
+                tool.missing = f"failed: {failed.reason()}"
         return tool.missing is None
 
     def note_version(self, tool):
@@ -69,7 +69,7 @@ class Bench:
             if isinstance(tool, Pgstrata):
                 raise
             print(failed, file=sys.stderr, flush=True)
-            tool.missing = f"failed: {str(failed).splitlines()[-1]}"
+            tool.missing = f"failed: {failed.reason()}"
             self.results.miss(work, tool.name, tool.missing)
 
 
