@@ -7,7 +7,7 @@ from html import escape
 WIDTH, HEIGHT = 420, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 48
 LEGEND_LINE = 20
-COLOURS = ["#2f7ed8", "#e0791b", "#2a9d5c", "#b0479e", "#7d7d7d"]
+COLOURS = ["#2f7ed8", "#e0791b", "#2a9d5c", "#b0479e", "#c8423f"]
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #6e7781 }
 .title { font-weight: 600 }
@@ -62,23 +62,23 @@ def number(value):
 
 
 def legend(names, width):
-    """A swatch and a name each, in as many lines as it takes."""
-    left, line = LEFT, 0
+    """A swatch and a name each, in as many lines as it takes, and where the last line is."""
+    elements, left, y = [], LEFT, HEIGHT + 12
     for index, name in enumerate(names):
-        needed = 34 + 7 * len(name)
-        if left + needed > width:
-            left, line = LEFT, line + 1
-        y = HEIGHT + 12 + line * LEGEND_LINE
-        yield (f'<path stroke="{COLOURS[index % len(COLOURS)]}" stroke-width="3" d="M{left} {y - 4}h16"/>'
-               f'<text x="{left + 22}" y="{y}">{escape(name)}</text>')
+        needed = 38 + 7 * len(name)
+        if left > LEFT and left + needed > width:
+            left, y = LEFT, y + LEGEND_LINE
+        elements.append(f'<path stroke="{COLOURS[index % len(COLOURS)]}" stroke-width="3" d="M{left} {y - 4}h16"/>'
+                        f'<text x="{left + 22}" y="{y}">{escape(name)}</text>')
         left += needed
+    return elements, y
 
 
 def plot(path, panels):
     names = list(dict.fromkeys(name for panel in panels for name in panel.series))
     width = WIDTH * len(panels)
     parts = [element for index, panel in enumerate(panels) for element in panel.draw(index * WIDTH, names)]
-    parts += legend(names, width)
-    height = HEIGHT + LEGEND_LINE * (1 + sum(34 + 7 * len(name) for name in names) // width) + 4
+    below, height = legend(names, width)
+    height += 12
     path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-                    f"<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</svg>\n")
+                    f"<style>{STYLE}</style>\n" + "\n".join(parts + below) + "\n</svg>\n")
