@@ -1,5 +1,5 @@
 //! Peak memory and time of a backup with a million files, made up through the seam of the backup engine: a full, and a
-//! diff in which every hundredth file has changed. `cargo bench --bench many_files [files]`.
+//! diff in which every hundredth file has changed. `cargo bench --bench many_files -- [files]`.
 
 #![allow(clippy::print_stdout)]
 
@@ -29,6 +29,8 @@ use pgstrata::{
 };
 
 const FILES: u64 = 1_000_000;
+/// Where it is run as a test, to see that it works.
+const FILES_IN_TEST: u64 = 1000;
 const FULL: &str = "20261121-092452F";
 const DIFF: &str = "20261121-092452F_20261121-093000D";
 const KEY: [u8; 32] = [3; 32];
@@ -216,7 +218,9 @@ fn report(what: &str, begin: Instant, manifest: &Manifest) -> Result<(), Error> 
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let files = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(FILES);
+    let mut words = std::env::args().skip(1);
+    let usual = if std::env::args().any(|word| word == "--bench") { FILES } else { FILES_IN_TEST };
+    let files = words.find_map(|word| word.parse().ok()).unwrap_or(usual);
     let directory = tempfile::tempdir()?;
     let storage: Arc<dyn Storage> = Arc::new(PosixStorage::new(directory.path()));
     let begin = Instant::now();
