@@ -31,7 +31,7 @@ pub(super) async fn run(config: &Config) -> Result<u8> {
     let file: ArchiveFile = context::argument(config, 0, "the name of a WAL file")?.parse()?;
     let destination = destination(config)?;
     let mut failed = None;
-    for repo in context::repos(config)? {
+    for repo in context::repos_one_by_one(config)? {
         let fetched = async {
             let history = StanzaHistory::read(&*repo.storage, stanza).await?;
             fetch(config, &repo, &history, file, &destination).await

@@ -16,7 +16,7 @@ pub(super) async fn run(config: &Config) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let (path, file) = file_to_push(config)?;
-    for repo in context::repos(config)? {
+    for repo in context::repos_one_by_one(config)? {
         let history = StanzaHistory::read(&*repo.storage, stanza).await?;
         let current = history.current();
         let archive = WalArchive::new(repo.storage, stanza, current.archive_id())?;

@@ -1,6 +1,6 @@
 //! What most commands need from the configuration: the stanza, the repositories, the cluster.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use super::{Error, Result};
 use crate::{
@@ -31,8 +31,18 @@ pub(super) fn stanza(config: &Config) -> Result<&StanzaName> {
 
 /// The repositories to work on: the one that `--repo` names, else all.
 pub(super) fn repos(config: &Config) -> Result<Vec<Repo>> {
-    let chosen = |key: u16| config.repo.is_none_or(|repo| repo == key);
-    config.repos.values().filter(|repo| chosen(repo.key)).map(open).collect()
+    chosen(config).map(open).collect()
+}
+
+/// The same repositories for a command that does one thing after the other: those that PostgreSQL runs
+/// for every file of WAL.
+pub(super) fn repos_one_by_one(config: &Config) -> Result<Vec<Repo>> {
+    let open = |config| open_on(config, |path| PosixStorage::new(path).on_this_thread());
+    chosen(config).map(open).collect()
+}
+
+fn chosen(config: &Config) -> impl Iterator<Item = &RepoConfig> {
+    config.repos.values().filter(|repo| config.repo.is_none_or(|key| repo.key == key))
 }
 
 /// The one repository to work on: the one that `--repo` names, else the first.
@@ -56,13 +66,12 @@ pub(super) fn pg(config: &Config) -> Result<&PgConfig> {
 }
 
 fn open(config: &RepoConfig) -> Result<Repo> {
-    let storage = open_storage(config)?;
-    Ok(Repo { key: config.key, storage })
+    open_on(config, |path| PosixStorage::new(path))
 }
 
-fn open_storage(config: &RepoConfig) -> Result<Arc<dyn Storage>> {
+fn open_on(config: &RepoConfig, posix: impl FnOnce(&Path) -> PosixStorage) -> Result<Repo> {
     match config.kind {
-        RepoKind::Posix => Ok(Arc::new(PosixStorage::new(&config.path))),
+        RepoKind::Posix => Ok(Repo { key: config.key, storage: Arc::new(posix(&config.path)) }),
         kind => Err(Error::NotSupported(format!("repo{}-type {kind:?}", config.key))),
     }
 }

@@ -22,12 +22,28 @@ use super::{Download, Entry, Error, ErrorKind, ObjectPath, Result, Storage, Uplo
 #[derive(Clone, Debug)]
 pub struct PosixStorage {
     tree: Arc<Tree>,
+    threads: Threads,
+}
+
+/// Which thread does file work, which may block.
+#[derive(Clone, Copy, Debug)]
+enum Threads {
+    /// One of the runtime's for such work.
+    Own,
+    /// That of the task that asks.
+    Same,
 }
 
 impl PosixStorage {
     /// A store below `root`, which is made by the first write where it is missing.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { tree: Arc::new(Tree::new(root.into())) }
+        Self { tree: Arc::new(Tree::new(root.into())), threads: Threads::Own }
+    }
+
+    /// The same store for a program that does one thing after the other: its file work is done on the
+    /// thread of the task that asks, which waits for it anyway, and no time goes into waking another.
+    pub fn on_this_thread(self) -> Self {
+        Self { threads: Threads::Same, ..self }
     }
 
     /// Runs a piece of file work where it may block.
@@ -36,16 +52,22 @@ impl PosixStorage {
         work: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let tree = Arc::clone(&self.tree);
-        blocking(move || work(&tree)).await
+        self.threads.run(move || work(&tree)).await
     }
 }
 
-/// Runs blocking work on a thread of its own; a panic in it becomes an error.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let stopped = |e| Error::new(ErrorKind::Other, "run", "the file thread").caused_by(e);
-    tokio::task::spawn_blocking(work).await.map_err(stopped)?
+impl Threads {
+    /// Runs blocking work; on a thread of its own a panic in it becomes an error.
+    async fn run<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let stopped = |e| Error::new(ErrorKind::Other, "run", "the file thread").caused_by(e);
+        match self {
+            Self::Own => tokio::task::spawn_blocking(work).await.map_err(stopped)?,
+            Self::Same => work(),
+        }
+    }
 }
 
 #[async_trait]
@@ -60,12 +82,12 @@ impl Storage for PosixStorage {
     }
 
     async fn put_stream(&self, path: &ObjectPath) -> Result<Box<dyn Upload>> {
-        Ok(Box::new(PosixUpload::new(Arc::clone(&self.tree), path.clone())))
+        Ok(Box::new(PosixUpload::new(Arc::clone(&self.tree), path.clone(), self.threads)))
     }
 
     async fn get(&self, path: &ObjectPath) -> Result<Box<dyn Download>> {
-        let path = path.clone();
-        let open = move |tree: &Tree| PosixDownload::open(tree, &path);
+        let (path, threads) = (path.clone(), self.threads);
+        let open = move |tree: &Tree| PosixDownload::open(tree, &path, threads);
         Ok(Box::new(self.run(open).await?))
     }
 

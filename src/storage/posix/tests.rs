@@ -17,8 +17,10 @@ fn store() -> (tempfile::TempDir, PosixStorage) {
 
 #[tokio::test]
 async fn posix_keeps_the_promises_of_a_store() {
-    let (_dir, store) = store();
-    crate::storage::conformance::run_all(Arc::new(store)).await;
+    for on in [|store: PosixStorage| store, PosixStorage::on_this_thread] {
+        let (_dir, store) = store();
+        crate::storage::conformance::run_all(Arc::new(on(store))).await;
+    }
 }
 
 #[tokio::test]

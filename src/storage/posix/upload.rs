@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{blocking, tree::Tree};
+use super::{Threads, tree::Tree};
 use crate::storage::{Error, ErrorKind, ObjectPath, Result, Upload, crash_safe::PendingFile};
 
 /// Bytes gathered before a thread is troubled with them; smaller objects are made in one go.
@@ -17,6 +17,7 @@ pub(super) struct PosixUpload {
     gathered: Vec<Bytes>,
     gathered_len: usize,
     state: State,
+    threads: Threads,
 }
 
 /// The file is `Away` while a thread works on it, and stays so when that fails or is given up; the
@@ -28,8 +29,9 @@ enum State {
 }
 
 impl PosixUpload {
-    pub(super) fn new(tree: Arc<Tree>, path: ObjectPath) -> Self {
-        Self { tree, path, gathered: Vec::new(), gathered_len: 0, state: State::Unmade }
+    pub(super) fn new(tree: Arc<Tree>, path: ObjectPath, threads: Threads) -> Self {
+        let (gathered, state) = (Vec::new(), State::Unmade);
+        Self { tree, path, gathered, gathered_len: 0, state, threads }
     }
 
     /// Writes what was gathered, then does `then` in the same go.
@@ -41,7 +43,7 @@ impl PosixUpload {
         self.gathered_len = 0;
         let state = std::mem::replace(&mut self.state, State::Away);
         let (tree, path) = (Arc::clone(&self.tree), self.path.clone());
-        blocking(move || {
+        let work = move || {
             let mut pending = match state {
                 State::Unmade => tree.begin(&path)?,
                 State::Made(pending) => pending,
@@ -51,8 +53,8 @@ impl PosixUpload {
                 pending.write_all(&piece).map_err(|e| tree.failed("write", &path, e))?;
             }
             then(&tree, &path, pending)
-        })
-        .await
+        };
+        self.threads.run(work).await
     }
 }
 
@@ -79,11 +81,11 @@ impl Upload for PosixUpload {
     async fn abort(self: Box<Self>) -> Result<()> {
         match self.state {
             State::Made(pending) => {
-                blocking(move || {
+                let remove = move || {
                     drop(pending);
                     Ok(())
-                })
-                .await
+                };
+                self.threads.run(remove).await
             }
             State::Unmade | State::Away => Ok(()),
         }
