@@ -31,13 +31,18 @@ const ZST_WINDOW_LOG_MAX: u32 = 23;
 impl<R: BufRead> FrameReader<R> {
     /// A reader of frames that together hold `raw_size` bytes.
     pub fn new(kind: CompressType, stored: R, raw_size: u64) -> Result<Self> {
+        Self::after(0, kind, stored, raw_size)
+    }
+
+    /// A reader of what follows frames that held the first `found` bytes of `raw_size`.
+    pub(super) fn after(found: u64, kind: CompressType, stored: R, raw_size: u64) -> Result<Self> {
         let engine = match kind {
             CompressType::None => Engine::None(stored),
             CompressType::Zst => Engine::Zst(zst_decoder(stored)?),
             CompressType::Lz4 => Engine::Lz4(Box::new(Lz4Frames::new(stored))),
             CompressType::Gz => Engine::Gz(Box::new(flate2::bufread::MultiGzDecoder::new(stored))),
         };
-        Ok(Self { kind, engine, expected: raw_size, found: 0 })
+        Ok(Self { kind, engine, expected: raw_size, found })
     }
 
     /// Fills `buffer` from its start and says with how many bytes; 0 only at the proven end, when

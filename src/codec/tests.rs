@@ -39,6 +39,16 @@ fn read_all(kind: CompressType, stored: &[u8], raw_size: u64, step: usize) -> Re
     }
 }
 
+fn read_pieces(kind: CompressType, stored: &[u8], raw_size: u64, step: usize) -> Result<Vec<u8>> {
+    let mut reader = PieceReader::new(kind, BufReader::with_capacity(step, stored), raw_size)?;
+    let (mut piece, mut decompressor) = (Piece::default(), Decompressor::new(kind));
+    let mut out = Vec::new();
+    while reader.next(&mut piece)? {
+        out.extend_from_slice(piece.decompress(&mut decompressor)?);
+    }
+    Ok(out)
+}
+
 /// Bytes that compress well in part, as pages do.
 fn raw_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec((any::<u8>(), 1usize..300), 0..60).prop_map(|runs| {
@@ -85,6 +95,34 @@ fn a_frame_that_holds_more_than_it_may_is_refused_in_little_memory() {
         let refused = read_all(kind, &stored, 8192, 4096);
         assert!(matches!(refused, Err(Error::Length { .. })), "{kind:?} {refused:?}");
     }
+}
+
+#[test]
+fn pieces_are_frames_where_those_are_no_longer_than_ours_and_else_a_stream() {
+    let raw: Vec<u8> = (0..700_000u32).flat_map(|i| (i / 7).to_le_bytes()).collect();
+    for kind in KINDS {
+        let cut: Vec<u8> = raw.chunks(1 << 20).flat_map(|piece| frame(kind, piece)).collect();
+        for stored in [&cut, &frame(kind, &raw), &[cut.clone(), frame(kind, &raw)].concat()] {
+            let raw_size = (if stored.len() > cut.len() { 2 } else { 1 }) * raw.len();
+            let out = read_pieces(kind, stored, raw_size as u64, 8 << 10).unwrap();
+            assert!(out == raw.repeat(raw_size / raw.len()), "{kind:?}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_does_not_tell_its_size_is_read_too() {
+    let stored = zstd::encode_all(&b"streamed"[..], 3).unwrap();
+    assert_eq!(read_pieces(CompressType::Zst, &stored, 8, 5).unwrap(), b"streamed");
+    assert!(read_pieces(CompressType::Zst, &stored, 7, 5).is_err());
+}
+
+#[test]
+fn nothing_comes_after_a_damaged_piece() {
+    let mut reader = PieceReader::new(CompressType::Zst, &b"no frame"[..], 8).unwrap();
+    let mut piece = Piece::default();
+    assert!(reader.next(&mut piece).is_err());
+    assert!(reader.next(&mut piece).is_err());
 }
 
 #[test]
@@ -179,6 +217,34 @@ proptest! {
         }
         if let Ok(out) = read_all(kind, &noise, len as u64, 64) {
             prop_assert_eq!(out.len(), len);
+        }
+    }
+
+    #[test]
+    fn pieces_hold_what_the_stream_does(
+        kind in kind(),
+        pieces in prop::collection::vec(raw_bytes(), 0..4),
+        damage in prop::option::of((any::<prop::sample::Index>(), 0u8..8)),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        other in prop::option::of(0u64..20_000),
+        step in 1usize..5000,
+    ) {
+        let mut stored: Vec<u8> = pieces.iter().flat_map(|raw| frame(kind, raw)).collect();
+        if let Some((at, bit)) = damage.filter(|_| !stored.is_empty()) {
+            let at = at.index(stored.len());
+            stored[at] ^= 1 << bit;
+        }
+        if let Some(cut) = cut.filter(|_| !stored.is_empty()) {
+            stored.truncate(cut.index(stored.len()));
+        }
+        let raw_size = other.unwrap_or(pieces.concat().len() as u64);
+        let streamed = read_all(kind, &stored, raw_size, 512);
+        match (streamed, read_pieces(kind, &stored, raw_size, step)) {
+            (Ok(streamed), Ok(pieces)) => prop_assert_eq!(streamed, pieces),
+            (Ok(_), Err(error)) => prop_assert!(false, "only the stream was read: {}", error),
+            // A damaged frame may ask for a longer window than a stream has.
+            (Err(_), Ok(pieces)) => prop_assert_eq!(pieces.len() as u64, raw_size),
+            (Err(_), Err(_)) => {}
         }
     }
 }

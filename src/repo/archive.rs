@@ -12,6 +12,8 @@
 //! and then frames of the header's method that together hold the raw bytes. Every frame but the last
 //! holds [`FRAME_RAW_SIZE`] bytes; a reader takes any sizes.
 
+mod in_turn;
+mod line;
 mod listing;
 mod name;
 mod read;

@@ -1,20 +1,24 @@
 //! Reads an archived file and proves every byte of it.
 //!
-//! Three stages run at once, with few buffers between them: the store is read, frames are
-//! decompressed, raw bytes are digested and handed to the sink. The sink sees bytes before they are
-//! proven; only an `Ok` of [`WalArchive::read`] says that all of them are right.
+//! The store is read on the thread that asks, and a few others take pieces of the file through all
+//! that is to be done with them: undo the frame, digest the raw bytes, hand them to the sink. Each
+//! thread has one piece at a time; digest and sink get the pieces in order (see [`InTurn`]). The sink
+//! sees bytes before all are proven; only an `Ok` of [`WalArchive::read`] says that they are right.
 
 use std::{
     io::{self, BufRead, Read},
-    sync::mpsc,
+    sync::Arc,
 };
 
 use bytes::{Buf, Bytes};
-use tokio::{sync::mpsc as async_mpsc, task::spawn_blocking};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, spawn_blocking},
+};
 
-use super::{Error, RAW_SIZE_MAX, StoredWal, WalArchive};
+use super::{Error, RAW_SIZE_MAX, StoredWal, WalArchive, line::Line};
 use crate::{
-    codec::{self, FrameReader, Sha256Hasher},
+    codec::{self, PieceReader},
     repo::object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
     storage::{self, Download, ErrorKind},
 };
@@ -24,19 +28,18 @@ pub trait RawSink: Send + 'static {
     /// What can go wrong in the sink, or in the archive.
     type Error: From<Error> + Send + 'static;
 
+    /// Says how many bytes will come, where that is known before.
+    fn expect(&mut self, _raw_size: u64) {}
+
     /// Takes the next bytes.
     fn accept(&mut self, raw: &[u8]) -> Result<(), Self::Error>;
 }
 
-/// Chunks on their way from the store to the decoder.
+/// Chunks on their way from the store to the threads.
 const STORED_DEPTH: usize = 2;
-/// Buffers on their way from the decoder to the sink.
-const RAW_DEPTH: usize = 4;
-/// Raw bytes in a buffer.
-const RAW_STEP: usize = 256 << 10;
-
-/// A decoder that works on chunks from a channel.
-type Frames = FrameReader<ChunkReader>;
+/// Threads for one file. More would not help: the digest, of which one piece follows the other, is almost
+/// half of the work.
+const THREADS: usize = 2;
 
 impl WalArchive {
     /// Reads a file into `sink` and gives the sink back once every byte is proven: the raw size and
@@ -44,19 +47,23 @@ impl WalArchive {
     pub async fn read<S: RawSink>(&self, stored: &StoredWal, sink: S) -> Result<S, S::Error> {
         let object = self.name_of(&stored.path);
         let download = self.storage.get(&stored.path).await.map_err(Error::from)?;
-        let (stored_tx, stored_rx) = async_mpsc::channel(STORED_DEPTH);
-        let (raw_tx, raw_rx) = mpsc::sync_channel(RAW_DEPTH);
-        let (back_tx, back_rx) = mpsc::channel();
-        let name = object.clone();
-        let decoder = spawn_blocking(move || decode(stored_rx, &raw_tx, &back_rx, &name));
-        let consumer = spawn_blocking(move || consume(sink, &raw_rx, &back_tx));
-        let fed = feed(download, stored_tx, &object).await;
-        let decoded = decoder.await.map_err(|e| stopped(&object, &e))?;
-        let consumed = consumer.await.map_err(|e| stopped(&object, &e))?;
+        let (chunks_tx, chunks) = mpsc::channel(STORED_DEPTH);
+        let chunks = ChunkReader { chunks, current: Bytes::new() };
+        let line = Arc::new(Line::new(chunks, sink, object.clone()));
+        let start = || {
+            let line = Arc::clone(&line);
+            spawn_blocking(move || line.work())
+        };
+        let threads: Vec<_> = std::iter::repeat_with(start).take(THREADS).collect();
+        let fed = feed(download, chunks_tx, &object).await;
+        let worked = join(threads, &object).await;
         fed?;
-        let (sink, hasher) = consumed?;
-        decoded?;
-        hasher.expect(stored.digest).map_err(|_| Error::Damaged { object, what: "SHA-256" })?;
+        worked?;
+        let unfinished = || Error::format(&object, "reading it was given up");
+        let line = Arc::into_inner(line).ok_or_else(unfinished)?;
+        let (hasher, sink) = line.into_parts().ok_or_else(unfinished)?;
+        let proven = hasher.expect(stored.digest);
+        proven.map_err(|_| Error::Damaged { object, what: "SHA-256" })?;
         Ok(sink)
     }
 
@@ -78,14 +85,14 @@ fn stopped(object: &str, error: &tokio::task::JoinError) -> Error {
 
 async fn feed(
     mut download: Box<dyn Download>,
-    chunks: async_mpsc::Sender<Bytes>,
+    chunks: mpsc::Sender<Bytes>,
     object: &str,
 ) -> Result<(), Error> {
     let mut left = download.size();
     while let Some(chunk) = download.next().await? {
         left = left.saturating_sub(chunk.len() as u64);
         if chunks.send(chunk).await.is_err() {
-            // The decoder gave up and says why.
+            // The threads gave up and say why.
             return Ok(());
         }
     }
@@ -96,27 +103,21 @@ async fn feed(
     }
 }
 
-/// Decompresses until the end, or until nobody listens any more.
-fn decode(
-    chunks: async_mpsc::Receiver<Bytes>,
-    raw: &mpsc::SyncSender<Vec<u8>>,
-    back: &mpsc::Receiver<Vec<u8>>,
+/// Waits for all threads; the first error is that of the file.
+async fn join<E: From<Error>>(
+    threads: Vec<JoinHandle<Result<(), E>>>,
     object: &str,
-) -> Result<(), Error> {
-    let mut frames = open(ChunkReader { chunks, current: Bytes::new() }, object)?;
-    loop {
-        let mut buffer = back.try_recv().unwrap_or_default();
-        buffer.resize(RAW_STEP, 0);
-        let filled = frames.fill(&mut buffer).map_err(|e| damaged(object, &e))?;
-        buffer.truncate(filled);
-        if filled == 0 || raw.send(buffer).is_err() {
-            return Ok(());
-        }
+) -> Result<(), E> {
+    let mut joined = Ok(());
+    for thread in threads {
+        let worked = thread.await.unwrap_or_else(|error| Err(stopped(object, &error).into()));
+        joined = joined.and(worked);
     }
+    joined
 }
 
 /// Reads the header and the raw size.
-fn open(mut stored: ChunkReader, object: &str) -> Result<Frames, Error> {
+pub(super) fn open<R: BufRead>(mut stored: R, object: &str) -> Result<PieceReader<R>, Error> {
     let mut start = [0; HEADER_LEN + 8];
     let short = |_| Error::format(object, "it ends within its header");
     stored.read_exact(&mut start).map_err(short)?;
@@ -127,32 +128,16 @@ fn open(mut stored: ChunkReader, object: &str) -> Result<Frames, Error> {
     if raw_size > RAW_SIZE_MAX {
         return Err(Error::format(object, format!("it says that it holds {raw_size} bytes")));
     }
-    FrameReader::new(header.compress, stored, raw_size).map_err(|e| damaged(object, &e))
+    PieceReader::new(header.compress, stored, raw_size).map_err(|e| damaged(object, &e))
 }
 
-fn damaged(object: &str, error: &codec::Error) -> Error {
+pub(super) fn damaged(object: &str, error: &codec::Error) -> Error {
     Error::format(object, error.to_string())
 }
 
-/// Digests what comes and hands it on.
-fn consume<S: RawSink>(
-    mut sink: S,
-    raw: &mpsc::Receiver<Vec<u8>>,
-    back: &mpsc::Sender<Vec<u8>>,
-) -> Result<(S, Sha256Hasher), S::Error> {
-    let mut hasher = Sha256Hasher::new();
-    while let Ok(buffer) = raw.recv() {
-        hasher.update(&buffer);
-        sink.accept(&buffer)?;
-        // At the end there is no decoder to take it back.
-        let _ = back.send(buffer);
-    }
-    Ok((sink, hasher))
-}
-
 /// The chunks of a channel as one stream of bytes.
-struct ChunkReader {
-    chunks: async_mpsc::Receiver<Bytes>,
+pub(super) struct ChunkReader {
+    chunks: mpsc::Receiver<Bytes>,
     current: Bytes,
 }
 

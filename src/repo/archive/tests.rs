@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     storage::PosixStorage,
-    types::{WalSegment, WalSegmentSize},
+    types::{CompressType, Compression, WalSegment, WalSegmentSize},
 };
 
 const DIGEST: &str = "00000000000000000000000000000000000000000000000000000000000000ab";
@@ -99,4 +99,62 @@ async fn a_name_that_was_spoiled_is_an_error_and_not_absence() {
     let (_dir, archive) = archive(&[&stored(name).replace("ab.zst", ".zst")]).await;
     let found = archive.find(ArchiveFile::Segment(segment(name))).await;
     assert!(matches!(found, Err(Error::Format { .. })), "{found:?}");
+}
+
+/// A sink that goes wrong in its second piece.
+struct Failing {
+    taken: u8,
+    panics: bool,
+}
+
+impl RawSink for Failing {
+    type Error = Error;
+
+    fn accept(&mut self, _raw: &[u8]) -> Result<(), Error> {
+        self.taken += 1;
+        match self.taken {
+            2 if self.panics => panic!("the sink panics"),
+            2 => Err(Error::format("sink", "it is full")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_fails_ends_the_reading_with_its_error() {
+    let (_dir, archive) = archive(&[]).await;
+    let compression = Compression { kind: CompressType::Zst, level: 3 };
+    let options = PutOptions { compression, workers: 2, raw_size: 9 << 20 };
+    let file = ArchiveFile::Segment(segment("000000010000000000000003"));
+    archive.put(file, Zeros { left: 9 << 20 }, options).await.unwrap();
+    let stored = archive.find(file).await.unwrap().unwrap();
+    archive.verify(&stored).await.unwrap();
+    for (panics, said) in [(false, "it is full"), (true, "stopped")] {
+        let Err(error) = archive.read(&stored, Failing { taken: 0, panics }).await else {
+            panic!("it was read")
+        };
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+struct Zeros {
+    left: usize,
+}
+
+impl RawSource for Zeros {
+    type Error = Error;
+
+    fn fill(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Error> {
+        *buffer = vec![0; limit.min(self.left)];
+        self.left -= buffer.len();
+        Ok(())
+    }
+
+    fn rewind(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn changed(&self) -> Error {
+        Error::format("zeros", "they changed")
+    }
 }
