@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{self, AtFlags, Mode, OFlags, RenameFlags, ResolveFlags},
+    fs::{self, AtFlags, FallocateFlags, Mode, OFlags, RenameFlags, ResolveFlags},
     io::Errno,
 };
 
@@ -78,6 +78,12 @@ impl PendingFile {
     pub fn without_early_writeback(mut self) -> Self {
         self.early_writeback = false;
         self
+    }
+
+    /// Asks for room for a file of `size` bytes in one step, which costs less than a little more for each
+    /// write. Advice only: where it is not taken, each write asks for its own.
+    pub fn expect(&self, size: u64) {
+        let _ = fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, size);
     }
 
     /// Appends bytes. From time to time the kernel is asked to write back what it has, without
@@ -286,6 +292,16 @@ mod tests {
         pending(dir.path(), b"two").publish("x", Existing::Replace).unwrap();
         assert_eq!(std::fs::read(dir.path().join("x")).unwrap(), b"two");
         assert_eq!(names(dir.path()), ["x"]);
+    }
+
+    #[test]
+    fn a_file_that_became_smaller_than_expected_has_the_size_of_its_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = PendingFile::create(open_directory(dir.path()).unwrap(), 0o640).unwrap();
+        file.expect(1 << 20);
+        file.write_all(b"one").unwrap();
+        file.publish("x", Existing::Keep).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("x")).unwrap(), b"one");
     }
 
     #[test]

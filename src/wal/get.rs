@@ -105,6 +105,10 @@ impl Delivery {
 impl RawSink for Delivery {
     type Error = Error;
 
+    fn expect(&mut self, raw_size: u64) {
+        self.pending.expect(raw_size);
+    }
+
     fn accept(&mut self, raw: &[u8]) -> Result<(), Error> {
         let wanted = WalHeader::LENGTH.saturating_sub(self.start.len()).min(raw.len());
         self.start.extend_from_slice(&raw[..wanted]);
