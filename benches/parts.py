@@ -43,6 +43,7 @@ class Bench:
             try:
                 self.note_version(tool)
                 tool.prepare(cluster)
+                cluster.warm()
                 if full:
                     tool.backup(cluster)
             except Failed as failed:

@@ -10,6 +10,7 @@
 //!
 //! Every queue between the stages is bounded: memory does not grow with the database.
 
+mod crc;
 mod error;
 pub mod frame;
 mod gather;

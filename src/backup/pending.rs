@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Error,
+    crc::JoinedCrc,
     frame::BLOCK_SIZE,
     gather::{Gatherer, Slot},
     prior::Known,
@@ -27,9 +28,8 @@ pub(super) struct Pending {
     /// The digests of the blocks that the prior backup does not have.
     digests: Vec<BlockDigest>,
     placed: u64,
-    /// CRC-32C of the bytes that came, and how many they are.
-    crc: u32,
-    crc_len: u64,
+    /// CRC-32C of the bytes that came.
+    crc: JoinedCrc,
 }
 
 /// Consecutive blocks of the file.
@@ -56,8 +56,7 @@ impl Pending {
             stretches: Vec::new(),
             digests: Vec::new(),
             placed: 0,
-            crc: 0,
-            crc_len: 0,
+            crc: JoinedCrc::default(),
         }
     }
 
@@ -110,17 +109,16 @@ impl Pending {
 
     /// Takes the CRC-32C of the next bytes that came in.
     pub(super) fn add_crc(&mut self, crc: u32, len: u32) {
-        self.crc = crc32c::crc32c_combine(self.crc, crc, len as usize);
-        self.crc_len += u64::from(len);
+        self.crc.join(crc, len);
     }
 
     /// The CRC-32C of the file: of its bytes where all came, the prior backup's where none did.
     pub(super) fn crc(&self) -> Option<u32> {
-        if self.crc_len == self.size() {
-            return Some(self.crc);
+        if self.crc.len() == self.size() {
+            return Some(self.crc.value());
         }
         let known = self.known.as_ref()?;
-        let untouched = self.crc_len == 0 && self.unchanged_place().is_some();
+        let untouched = self.crc.len() == 0 && self.unchanged_place().is_some();
         known.crc32c.filter(|_| untouched)
     }
 

@@ -135,13 +135,15 @@ impl Compressing {
 
 struct Worker {
     compressor: Compressor,
+    /// Where frames are compressed to: what goes out of it has the size that it needs.
+    scratch: Vec<u8>,
     options: WorkerOptions,
 }
 
 impl Worker {
     fn new(options: &WorkerOptions) -> Result<Self, Error> {
         let compressor = Compressor::new(options.compression)?;
-        Ok(Self { compressor, options: options.clone() })
+        Ok(Self { compressor, scratch: Vec::new(), options: options.clone() })
     }
 
     /// Does a job. A receiver that is gone has given the backup up; so will this thread.
@@ -223,9 +225,8 @@ impl Worker {
     }
 
     fn compress(&mut self, raw: &[u8]) -> Result<StoredFrame, Error> {
-        let mut stored = Vec::with_capacity(raw.len() / 2 + 64);
-        self.compressor.compress_frame(raw, &mut stored)?;
-        stored.shrink_to_fit();
-        Ok(StoredFrame { stored, raw_len: raw.len() as u32 })
+        self.scratch.clear();
+        self.compressor.compress_frame(raw, &mut self.scratch)?;
+        Ok(StoredFrame { stored: self.scratch.clone(), raw_len: raw.len() as u32 })
     }
 }
