@@ -1,12 +1,12 @@
 //! What can go wrong while a backup is taken.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 use crate::{
     codec,
     postgres::{self, DataDirectoryError},
     repo,
-    types::{DataPath, ErrorCode, Failure, Invalid},
+    types::{DataPath, ErrorCode, Failure, Invalid, Lsn},
 };
 
 /// A failed backup.
@@ -30,6 +30,18 @@ pub enum Error {
     /// The data directory could not be read.
     #[error(transparent)]
     DataDirectory(#[from] DataDirectoryError),
+    /// What was taken for the server's data directory is a copy of it.
+    #[error(
+        "'{}' does not have the checkpoint at {started} that the server has just made: it is not the \
+         server's data directory",
+        path.display()
+    )]
+    OtherDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Where the backup was started.
+        started: Lsn,
+    },
     /// A worker thread could not be started.
     #[error("unable to start a worker thread: {0}")]
     Thread(io::Error),
@@ -59,6 +71,7 @@ impl Failure for Error {
             Self::Invalid(error) => error.code(),
             Self::Source(_) => ErrorCode::Protocol,
             Self::DataDirectory(error) => error.code(),
+            Self::OtherDirectory { .. } => ErrorCode::DbMismatch,
             Self::Thread(_) => ErrorCode::Kernel,
             Self::WorkerLost => ErrorCode::Assert,
         }
@@ -72,6 +85,11 @@ impl Failure for Error {
             Self::DataDirectory(error) => error.hint().map(|hint| {
                 format!("{hint} Or use --backup-source=stream, which needs no access to files")
             }),
+            Self::OtherDirectory { .. } => Some(
+                "pgN-path must be the directory that the server runs from; --backup-source=stream needs \
+                 none"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -79,9 +79,12 @@ fn zst_failed(code: usize) -> Error {
 /// Tables for levels 3 and 4 (two hash tables, for long and for short matches). The library's own take
 /// 768 KiB, more than a core's cache holds beside the frame; on database pages these, of 192 KiB,
 /// are faster and, since they forget stale matches sooner, find the better ones. Measured in
-/// `docs/decisions/0009-zstd-level-3.md`.
-const ZST_DOUBLE_FAST: [zstd_safe::CParameter; 2] =
-    [zstd_safe::CParameter::HashLog(15), zstd_safe::CParameter::ChainLog(14)];
+/// `docs/decisions/0009-zstd-level-3.md`, with the window: matches from farther away are few and dear.
+const ZST_DOUBLE_FAST: [zstd_safe::CParameter; 3] = [
+    zstd_safe::CParameter::HashLog(15),
+    zstd_safe::CParameter::ChainLog(14),
+    zstd_safe::CParameter::WindowLog(19),
+];
 
 fn zst_context(level: i32) -> Result<zstd_safe::CCtx<'static>> {
     let mut context = zstd_safe::CCtx::try_create()

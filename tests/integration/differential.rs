@@ -2,8 +2,8 @@
 //! chain comes back to the byte.
 
 use crate::support::{
-    Damage, Site, WriteLoad, exit, for_each_fixed_version_and_source, for_each_source,
-    for_each_version_and_source, pg_amcheck,
+    Damage, Site, WriteLoad, exit, for_each_fixed_version, for_each_fixed_version_and_source,
+    for_each_source, for_each_version_and_source, pg_amcheck,
 };
 
 /// Takes a backup of a type and returns its label.
@@ -243,23 +243,6 @@ for_each_fixed_version_and_source! {
         restored.sql("drop database other");
     }
 
-    fn a_damaged_manifest_of_the_prior_costs_the_comparison_only(version) {
-        let site = Site::builder(version).setting("summarize_wal", "on").build();
-        let full = take(&site, "full");
-        site.primary.sql("create table t as select 1 as id");
-        let manifest = site.repository().join(format!("backup/db/{full}/backup_manifest"));
-        Damage::FlipAt(500).during(&manifest, || {
-            let outcome = site.run(&["--type=diff", "backup"]).ok();
-            outcome.says("blocks are compared");
-        });
-        let label = site.last_label();
-        assert!(label.ends_with('D'), "{label}");
-        assert!(note_of(&site, &label).contains("backup_manifest"), "{}", note_of(&site, &label));
-        site.primary.archive_wal();
-        let restored = site.restore("r", &[]).verified().start_primary();
-        assert_eq!(restored.value("select count(*) from t"), "1");
-    }
-
     fn removed_summaries_are_said_and_blocks_compared(version) {
         let site = Site::builder(version).setting("summarize_wal", "on").build();
         tables(&site);
@@ -281,6 +264,46 @@ for_each_fixed_version_and_source! {
         site.primary.archive_wal();
         let restored = site.restore("r", &[]).verified().start_primary();
         assert_eq!(restored.fingerprint(), expected);
+    }
+}
+
+for_each_fixed_version! {
+    fn a_damaged_manifest_of_the_prior_costs_the_comparison_only(version) {
+        let site = Site::builder(version)
+            .setting("summarize_wal", "on")
+            .option("backup-source", "stream")
+            .build();
+        let full = take(&site, "full");
+        site.primary.sql("create table t as select 1 as id");
+        let manifest = site.repository().join(format!("backup/db/{full}/backup_manifest"));
+        Damage::FlipAt(500).during(&manifest, || {
+            let outcome = site.run(&["--type=diff", "backup"]).ok();
+            outcome.says("blocks are compared");
+        });
+        let label = site.last_label();
+        assert!(label.ends_with('D'), "{label}");
+        assert!(note_of(&site, &label).contains("backup_manifest"), "{}", note_of(&site, &label));
+        site.primary.archive_wal();
+        let restored = site.restore("r", &[]).verified().start_primary();
+        assert_eq!(restored.value("select count(*) from t"), "1");
+    }
+
+    fn a_damaged_manifest_of_the_prior_costs_checksums_where_files_are_read(version) {
+        let site = Site::builder(version)
+            .setting("summarize_wal", "on")
+            .option("backup-source", "local")
+            .build();
+        let full = take(&site, "full");
+        site.primary.sql("create table t as select 1 as id");
+        let manifest = site.repository().join(format!("backup/db/{full}/backup_manifest"));
+        Damage::FlipAt(500).during(&manifest, || {
+            site.run(&["--type=diff", "backup"]).ok().says("will have no checksum");
+        });
+        let label = site.last_label();
+        assert!(note_of(&site, &label).contains(TOLD), "{}", note_of(&site, &label));
+        site.primary.archive_wal();
+        let restored = site.restore("r", &[]).verified().start_primary();
+        assert_eq!(restored.value("select count(*) from t"), "1");
     }
 }
 

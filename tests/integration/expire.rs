@@ -2,10 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Background, Site, exit, for_each_version, on_one_version, wait_until};
-
-const STREAMING: &str =
-    "select count(*) from pg_stat_progress_basebackup where phase = 'streaming database files'";
+use crate::support::{Site, exit, for_each_version, on_one_version, wait_until};
 
 /// Takes a backup of a type, with a change and some WAL before it.
 fn backup(site: &Site, kind: &str, options: &[&str]) -> String {
@@ -18,17 +15,6 @@ fn backup(site: &Site, kind: &str, options: &[&str]) -> String {
     arguments.push("backup");
     site.run(&arguments).ok();
     site.last_label()
-}
-
-/// Starts a backup slow enough for other commands to run beside it.
-fn slow_backup(site: &Site, kind: &str) -> Background {
-    let kind = format!("--type={kind}");
-    let mut running = site.spawn(&[&kind, "--max-rate=2048", "backup"]);
-    wait_until("the backup streams files", 60, || {
-        assert!(running.running(), "the backup ended too early");
-        site.primary.value(STREAMING) == "1"
-    });
-    running
 }
 
 /// The option that makes a command one of another host: it does not see the locks of this one.
@@ -76,7 +62,7 @@ on_one_version! {
     fn an_expire_of_another_host_leaves_a_running_backup_alone(version) {
         let site = Site::new(version);
         let first = backup(&site, "full", &[]);
-        let running = slow_backup(&site, "incr");
+        let running = site.slow_backup(&["--type=incr"]);
         let host = other_host(&site);
         // Another host takes a full and expires all but that.
         site.run(&[&host, "--type=full", "--repo1-retention-full=1", "backup"]).ok();
@@ -103,7 +89,7 @@ on_one_version! {
         let site = Site::new(version);
         backup(&site, "full", &[]);
         let second = backup(&site, "full", &[]);
-        let running = slow_backup(&site, "full");
+        let running = site.slow_backup(&["--type=full"]);
         for _ in 0..3 {
             site.primary.sql("insert into t select generate_series(1, 1000)");
             site.primary.archive_wal();
@@ -120,7 +106,7 @@ on_one_version! {
     fn what_a_killed_backup_left_goes_with_the_next_expire(version) {
         let site = Site::new(version);
         backup(&site, "full", &[]);
-        slow_backup(&site, "full").signal(Signal::KILL);
+        site.slow_backup(&["--type=full"]).signal(Signal::KILL);
         let directories = || site.repository().join("backup/db").read_dir().expect("there").count();
         assert_eq!(directories(), 2);
         site.run(&["expire", "--dry-run"]).ok().says("remove left-over");

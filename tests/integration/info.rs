@@ -35,13 +35,14 @@ fn assert_backup_shape(backup: &Value) {
     assert_eq!(backup["type"], "full");
     assert_eq!(keys(&backup["recovery"]), "lsn stop time");
     assert_eq!(backup["prior"], Value::Null);
+    assert_eq!(backup["source"], "local");
     assert_eq!(backup["reference"], Value::Null);
 }
 
 const BACKUP_KEYS: &str =
-    "archive backrest database error info label lsn prior recovery reference timestamp type";
+    "archive backrest database error info label lsn prior recovery reference source timestamp type";
 const SET_KEYS: &str = "archive backrest database database-ref error info label link lsn prior \
-     recovery reference tablespace timestamp type";
+     recovery reference source tablespace timestamp type";
 
 /// The names of all archived segments, in order.
 fn segment_names(site: &Site) -> Vec<String> {

@@ -9,16 +9,11 @@ use crate::support::{
 
 const SESSIONS: &str = "select count(*) from pg_stat_activity where application_name = 'pgstrata'";
 
-/// Starts a backup slow enough to be met in its middle.
 fn slow_backup(site: &Site) -> Background {
-    let mut backup = site.spawn(&["--type=full", "--max-rate=2048", "backup"]);
-    wait_until("the backup copies files", 60, || {
-        assert!(backup.running(), "the backup ended before it could be interrupted");
-        let info = site.info();
-        info["status"]["lock"]["backup"]["size-cplt"].as_u64().is_some_and(|size| size > 0)
-    });
+    let mut backup = site.slow_backup(&["--type=full"]);
     // Some files should be under way, not only the first message.
     std::thread::sleep(std::time::Duration::from_millis(700));
+    assert!(backup.running(), "the backup ended before it could be interrupted");
     backup
 }
 

@@ -5,7 +5,8 @@ use std::fs;
 use crate::{
     summaries::{refusal, take},
     support::{
-        Cluster, Site, SiteBuilder, exit, for_each_fixed_version, for_each_version, on_one_version,
+        Cluster, Site, SiteBuilder, exit, for_each_fixed_version, for_each_version_and_source,
+        on_one_version,
     },
 };
 
@@ -62,7 +63,7 @@ fn backup_from(site: &Site, name: &str) -> (Cluster, String) {
     (restored.start_primary(), line.expect("a line").to_owned())
 }
 
-for_each_version! {
+for_each_version_and_source! {
     fn backup_of_a_standby_has_the_rows_of_its_primary(version) {
         let pair = Pair::new(Site::builder(version));
         pair.site.primary.sql("insert into t values (-1)");
@@ -81,10 +82,7 @@ for_each_version! {
     fn promotion_in_the_middle_fails_the_backup(version) {
         let pair = Pair::new(Site::builder(version));
         let before = pair.site.labels();
-        let arguments = ["--type=full", "--backup-standby=y", "--max-rate=3000", "backup"];
-        let running = pair.site.spawn(&arguments);
-        let streaming = "select count(*) from pg_stat_progress_basebackup where phase like 'streaming%'";
-        pair.standby.wait_for_value(streaming, "1", 60);
+        let running = pair.site.slow_backup(&["--type=full", "--backup-standby=y"]);
         pair.standby.promote();
         running.finish().code(exit::DB_QUERY).says("promoted");
         assert_eq!(pair.site.labels(), before);

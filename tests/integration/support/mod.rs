@@ -48,6 +48,7 @@ pub(crate) mod exit {
     pub(crate) const OPTION_REQUIRED: i32 = 37;
     pub(crate) const PG_RUNNING: i32 = 38;
     pub(crate) const PATH_NOT_EMPTY: i32 = 40;
+    pub(crate) const FILE_OPEN: i32 = 41;
     pub(crate) const ARCHIVE_MISMATCH: i32 = 44;
     pub(crate) const ARCHIVE_DUPLICATE: i32 = 45;
     pub(crate) const LOCK_ACQUIRE: i32 = 50;

@@ -18,6 +18,7 @@ use super::{
     source::Source,
     template::{Kind, copy_template, initdb},
     version::Version,
+    wait::wait_until,
 };
 
 /// The stanza of every site.
@@ -109,6 +110,19 @@ impl Site {
     /// Starts the program.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Background {
         Background::new(start(&mut self.command(arguments)))
+    }
+
+    /// Starts a backup slow enough for other things to happen beside it, and waits until it copies files.
+    #[track_caller]
+    pub(crate) fn slow_backup(&self, options: &[&str]) -> Background {
+        let arguments = [&["--max-rate=2048"], options, &["backup"]].concat();
+        let mut backup = self.spawn(&arguments);
+        wait_until("the backup copies files", 60, || {
+            assert!(backup.running(), "the backup ended before anything could be done beside it");
+            let lock = self.info()["status"]["lock"]["backup"].clone();
+            lock["size-cplt"].as_u64().is_some_and(|size| size > 0)
+        });
+        backup
     }
 
     /// Takes a full backup, with further options, and returns its label.

@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 use self::{
     file::{LocalFile, fill},
     pace::Pace,
-    plan::{Planner, Reading, Told, times_before},
+    plan::{Planner, Reading, Stretch, Told, times_before},
 };
 use super::{
     BackupSource, BackupStart, BackupStop, ClusterFacts, Deferred, FileBytes, FileHeader, FileKind,
@@ -31,7 +31,7 @@ use crate::{
         self, BackupLabelFile, BackupSession, ConnectOptions, ControlFile, DataDirectory, Scan,
         ScannedEntry, ScannedKind, SqlBackupStart, SqlBackupStop,
     },
-    types::{DataPath, Oid, TimeLine},
+    types::{DataPath, Lsn, Oid, TimeLine},
 };
 
 pub use belongs::Unfit;
@@ -176,11 +176,15 @@ impl LocalSource {
 
     /// Scans the directory; with the time of its control file, which the checkpoint of the start has just
     /// written: whatever is written from now on has that time, or a later one.
-    async fn scan(&self) -> Result<(Scan, i64), Error> {
+    async fn scan(&self, started: Lsn) -> Result<(Scan, i64), Error> {
         let directory = Arc::clone(&self.directory);
         let (version, control) = (self.facts.version, data_path(ControlFile::PATH)?);
         blocking(move || {
-            let catalog_version = ControlFile::parse(&directory.control_file()?)?.catalog_version;
+            let ControlFile { catalog_version, redo, .. } =
+                ControlFile::parse(&directory.control_file()?)?;
+            if redo < started {
+                return Err(Error::OtherDirectory { path: directory.path().to_owned(), started });
+            }
             let written = directory.stat(&control)?.map_or(0, |entry| entry.modified);
             let scan = directory.scan(version, catalog_version)?;
             Ok((scan, written))
@@ -255,29 +259,23 @@ impl LocalSource {
         let Some(now) = self.directory.stat(&entry.path)? else { return Ok(()) };
         let entry = ScannedEntry { modified: now.modified, ..entry.clone() };
         let ScannedKind::File { size } = entry.kind else { return Ok(()) };
-        let page_size = u64::from(self.facts.page_size);
-        let pages = match reading {
-            Reading::Pages(pages) => pages.iter().map(|p| p.start.into()..p.end.into()).collect(),
-            _ => std::iter::once(0..size.div_ceil(page_size)).collect::<Vec<_>>(),
-        };
         let file = LocalFile::new(Arc::clone(&self.directory), entry.path.clone(), size);
         let file: Arc<dyn FileBytes> = Arc::new(file);
-        let (mut events, mut at, mut unchanged) = (Vec::new(), 0, 0);
-        for range in pages {
-            let (from, to) = (range.start * page_size, (range.end * page_size).min(size));
-            if from > at {
-                events.push(SourceEvent::Unchanged(from - at));
-                unchanged += from - at;
+        let stretches = reading.stretches(size, self.facts.page_size);
+        let (mut events, mut unchanged) = (Vec::new(), 0);
+        for stretch in stretches {
+            match stretch {
+                Stretch::Unchanged(len) => {
+                    unchanged += len;
+                    events.push(SourceEvent::Unchanged(len));
+                }
+                Stretch::Read(len) => {
+                    let chunks = (0..len).step_by(CHUNK as usize).map(|at| CHUNK.min(len - at));
+                    events.extend(chunks.map(|len| {
+                        SourceEvent::Deferred(Deferred { file: Arc::clone(&file), len })
+                    }));
+                }
             }
-            for chunk in (from..to).step_by(CHUNK as usize) {
-                let len = CHUNK.min(to - chunk);
-                events.push(SourceEvent::Deferred(Deferred { file: Arc::clone(&file), len }));
-            }
-            at = to;
-        }
-        if size > at {
-            events.push(SourceEvent::Unchanged(size - at));
-            unchanged += size - at;
         }
         self.send(header(&entry, FileKind::File { size, unchanged }), events);
         Ok(())
@@ -394,7 +392,7 @@ impl BackupSource for LocalSource {
         let version = self.facts.version;
         let started = self.session.start(version, &options.label, options.start_fast).await?;
         let copy_start_us = jiff::Timestamp::now().as_microsecond();
-        let (scan, control_written) = self.scan().await?;
+        let (scan, control_written) = self.scan(started.lsn).await?;
         for (path, reason) in &scan.skipped {
             warn!("'{path}' is left out: {reason}");
         }

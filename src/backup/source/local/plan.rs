@@ -24,6 +24,42 @@ pub(super) enum Reading {
     Pages(Vec<Range<u32>>),
 }
 
+/// Bytes of a file that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stretch {
+    /// So many bytes are to be read.
+    Read(u64),
+    /// So many bytes are those of the prior backup.
+    Unchanged(u64),
+}
+
+impl Reading {
+    /// The stretches of a file of `size` bytes, in their order.
+    pub(super) fn stretches(&self, size: u64, page_size: u32) -> Vec<Stretch> {
+        let bytes = |page: u32| (u64::from(page) * u64::from(page_size)).min(size);
+        let mut stretches = Vec::new();
+        let mut at = 0;
+        let mut push = |to: u64, stretch: fn(u64) -> Stretch| {
+            if to > at {
+                stretches.push(stretch(to - at));
+                at = to;
+            }
+        };
+        match self {
+            Self::Whole => push(size, Stretch::Read),
+            Self::Nothing => push(size, Stretch::Unchanged),
+            Self::Pages(ranges) => {
+                for range in ranges {
+                    push(bytes(range.start), Stretch::Unchanged);
+                    push(bytes(range.end), Stretch::Read);
+                }
+                push(size, Stretch::Unchanged);
+            }
+        }
+        stretches
+    }
+}
+
 /// Decides for one file after the other.
 pub(super) struct Planner {
     page_size: u32,

@@ -70,6 +70,24 @@ fn a_clock_that_went_back_is_not() {
 }
 
 #[test]
+fn changed_pages_are_read_and_those_between_are_not() {
+    use Stretch::{Read, Unchanged};
+    let pages = |ranges: &[std::ops::Range<u32>], pages: u64| {
+        Reading::Pages(ranges.to_vec()).stretches(pages * 10, 10)
+    };
+    assert_eq!(
+        pages(&[2..3, 5..9], 12),
+        [Unchanged(20), Read(10), Unchanged(20), Read(40), Unchanged(30)]
+    );
+    assert_eq!(pages(&[0..2, 4..6], 6), [Read(20), Unchanged(20), Read(20)]);
+    assert_eq!(pages(&[], 3), [Unchanged(30)]);
+    assert_eq!(pages(&[1..9], 3), [Unchanged(10), Read(20)], "the file got shorter");
+    assert_eq!(Reading::Whole.stretches(25, 10), [Read(25)]);
+    assert_eq!(Reading::Whole.stretches(0, 10), []);
+    assert_eq!(Reading::Nothing.stretches(25, 10), [Unchanged(25)]);
+}
+
+#[test]
 fn only_files_that_surely_are_the_same_are_not_read() {
     let prior = prior(&[("a", 10, SINCE - 9), ("just", 10, SINCE - 1), ("empty", 0, 7)]);
     let before = judge(&[], &prior, NOW).unwrap();
