@@ -92,7 +92,7 @@ async fn expire(task: &Task<'_>) -> Result<()> {
     for line in report::removed(task.repo.key, &removal) {
         tracing::info!("{line}");
     }
-    execute::execute(&*task.repo.storage, &removal).await?;
+    execute::execute(&*task.repo.storage, task.stanza, &removal).await?;
     match task.scope {
         Scope::Retention => execute::sweep(task.repo, task.stanza).await,
         _ => Ok(()),

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{Site, exit, for_each_version, on_one_version, wait_until};
+use crate::support::{Site, exit, for_each_version, on_one_version};
 
 /// Takes a backup of a type, with a change and some WAL before it.
 fn backup(site: &Site, kind: &str, options: &[&str]) -> String {
@@ -62,7 +62,7 @@ on_one_version! {
     fn an_expire_of_another_host_leaves_a_running_backup_alone(version) {
         let site = Site::new(version);
         let first = backup(&site, "full", &[]);
-        let running = site.slow_backup(&["--type=incr"]);
+        let running = site.slow_backup(&["--type=incr", "--delta"]);
         let host = other_host(&site);
         // Another host takes a full and expires all but that.
         site.run(&[&host, "--type=full", "--repo1-retention-full=1", "backup"]).ok();

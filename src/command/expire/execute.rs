@@ -7,7 +7,11 @@ use std::time::Duration;
 use super::removal::{ArchiveContent, ArchiveRemoval, Removal};
 use crate::{
     command::{Result, context::Repo},
-    repo::{layout, retention::GRACE_SECONDS},
+    repo::{
+        self,
+        layout::{self, BackupPaths},
+        retention::GRACE_SECONDS,
+    },
     storage::{ObjectPath, Storage},
     types::StanzaName,
 };
@@ -15,13 +19,22 @@ use crate::{
 /// How many objects are deleted with one call.
 const BATCH: usize = 1000;
 
-pub(super) async fn execute(storage: &dyn Storage, removal: &Removal) -> Result<()> {
+pub(super) async fn execute(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+    removal: &Removal,
+) -> Result<()> {
     let directories = || removal.backups.iter().chain(&removal.left_overs);
     for directory in directories() {
         storage.delete(&directory.head).await?;
     }
     for directory in directories() {
         delete(storage, &directory.data).await?;
+    }
+    // Whoever wrote them is gone, so what it had under way is nobody's.
+    for left_over in &removal.left_overs {
+        let paths = BackupPaths::new(stanza, &left_over.label).map_err(repo::Error::from)?;
+        storage.remove_stale(paths.directory(), Duration::ZERO).await?;
     }
     for archive in &removal.archives {
         remove_wal(storage, archive).await?;
