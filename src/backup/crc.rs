@@ -58,7 +58,7 @@ mod tests {
             seed: u8,
         ) {
             let size = lens.iter().sum();
-            let whole: Vec<u8> = (0..size).map(|at: usize| (at * 31 >> 3) as u8 ^ seed).collect();
+            let whole: Vec<u8> = (0..size).map(|at: usize| ((at * 31) >> 3) as u8 ^ seed).collect();
             let mut joined = JoinedCrc::default();
             let mut rest = &whole[..];
             for len in lens {
