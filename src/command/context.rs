@@ -2,9 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{Error, Result};
+use super::{Error, Result, store};
 use crate::{
-    config::{Config, PgConfig, RepoConfig, RepoKind},
+    config::{Config, PgConfig, RepoConfig},
     postgres::{ConnectOptions, ConnectSettings, ControlFile, Password},
     repo::stanza::ClusterId,
     storage::{PosixStorage, Storage},
@@ -70,10 +70,7 @@ fn open(config: &RepoConfig) -> Result<Repo> {
 }
 
 fn open_on(config: &RepoConfig, posix: impl FnOnce(&Path) -> PosixStorage) -> Result<Repo> {
-    match config.kind {
-        RepoKind::Posix => Ok(Repo { key: config.key, storage: Arc::new(posix(&config.path)) }),
-        kind => Err(Error::NotSupported(format!("repo{}-type {kind:?}", config.key))),
-    }
+    Ok(Repo { key: config.key, storage: store::open(config, posix)? })
 }
 
 /// How to connect to the cluster.

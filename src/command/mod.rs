@@ -23,6 +23,7 @@ mod stanza_delete;
 mod stanza_upgrade;
 mod start;
 mod stop;
+mod store;
 #[cfg(test)]
 mod testing;
 mod verify;

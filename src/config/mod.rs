@@ -12,6 +12,7 @@ mod load;
 mod quantity;
 mod settings;
 mod spec;
+mod store;
 pub mod table;
 mod typed;
 mod value;
@@ -23,6 +24,7 @@ pub use flavor::{Flavor, Program};
 pub use layers::{Action, Given};
 pub use load::{Request, load};
 pub use spec::{DefaultValue, Group, Kind, OptionRef, OptionSpec, Section, Support, numbered};
+pub use store::*;
 pub use typed::*;
 
 #[cfg(test)]

@@ -98,11 +98,19 @@ impl Settings {
 
     /// A truth value; `false` where there is no default.
     pub(super) fn boolean(&self, name: &'static str) -> Result<bool, Error> {
-        Ok(self.optional_boolean(name)?.unwrap_or(false))
+        self.boolean_of(name, 0)
+    }
+
+    pub(super) fn boolean_of(&self, name: &'static str, key: u16) -> Result<bool, Error> {
+        Ok(self.keyed_boolean(name, key)?.unwrap_or(false))
     }
 
     pub(super) fn optional_boolean(&self, name: &'static str) -> Result<Option<bool>, Error> {
-        match self.value(name, 0)? {
+        self.keyed_boolean(name, 0)
+    }
+
+    fn keyed_boolean(&self, name: &'static str, key: u16) -> Result<Option<bool>, Error> {
+        match self.value(name, key)? {
             Some(Value::Boolean(value)) => Ok(Some(value)),
             None => Ok(None),
             Some(_) => Err(Error::Internal(name.into())),
@@ -118,14 +126,23 @@ impl Settings {
     }
 
     pub(super) fn size(&self, name: &'static str, key: u16) -> Result<u64, Error> {
+        self.optional_size(name, key)?.ok_or_else(|| Error::Internal(name.into()))
+    }
+
+    pub(super) fn optional_size(&self, name: &'static str, key: u16) -> Result<Option<u64>, Error> {
         match self.value(name, key)? {
-            Some(Value::Size(value)) => Ok(value),
-            _ => Err(Error::Internal(name.into())),
+            Some(Value::Size(value)) => Ok(Some(value)),
+            None => Ok(None),
+            Some(_) => Err(Error::Internal(name.into())),
         }
     }
 
     pub(super) fn time(&self, name: &'static str) -> Result<Duration, Error> {
-        match self.value(name, 0)? {
+        self.time_of(name, 0)
+    }
+
+    pub(super) fn time_of(&self, name: &'static str, key: u16) -> Result<Duration, Error> {
+        match self.value(name, key)? {
             Some(Value::Time(value)) => Ok(value),
             _ => Err(Error::Internal(name.into())),
         }
@@ -165,7 +182,11 @@ impl Settings {
     }
 
     pub(super) fn list(&self, name: &'static str) -> Result<Vec<String>, Error> {
-        match self.value(name, 0)? {
+        self.list_of(name, 0)
+    }
+
+    pub(super) fn list_of(&self, name: &'static str, key: u16) -> Result<Vec<String>, Error> {
+        match self.value(name, key)? {
             Some(Value::List(value)) => Ok(value),
             None => Ok(Vec::new()),
             Some(_) => Err(Error::Internal(name.into())),
@@ -173,7 +194,15 @@ impl Settings {
     }
 
     pub(super) fn hash(&self, name: &'static str) -> Result<Vec<(String, String)>, Error> {
-        match self.value(name, 0)? {
+        self.hash_of(name, 0)
+    }
+
+    pub(super) fn hash_of(
+        &self,
+        name: &'static str,
+        key: u16,
+    ) -> Result<Vec<(String, String)>, Error> {
+        match self.value(name, key)? {
             Some(Value::Hash(value)) => Ok(value),
             None => Ok(Vec::new()),
             Some(_) => Err(Error::Internal(name.into())),

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::flavor::Program;
+use super::{
+    flavor::Program,
+    store::{CipherConfig, RemoteConfig, RepoKind},
+};
 use crate::types::{
     BackupLabel, BackupType, CompressType, Compression, StanzaName, TimeLine, WalSegment,
 };
@@ -133,6 +136,10 @@ pub struct RepoConfig {
     pub path: PathBuf,
     /// Where it is kept.
     pub kind: RepoKind,
+    /// How a store behind a network is reached.
+    pub remote: RemoteConfig,
+    /// Its encryption.
+    pub cipher: CipherConfig,
     /// Raw bytes after which a new bundle is begun (`repoN-bundle-size`).
     pub bundle_size: u64,
     /// What expire keeps.
@@ -160,17 +167,6 @@ pub struct RetentionConfig {
     pub monthly: Option<u32>,
     /// `-yearly`.
     pub yearly: Option<u32>,
-}
-
-/// `repoN-type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum RepoKind {
-    Posix,
-    S3,
-    Azure,
-    Gcs,
-    Sftp,
 }
 
 /// One `pgN-…`: where the cluster is, and how to connect to it.

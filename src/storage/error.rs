@@ -1,6 +1,6 @@
 //! What can go wrong with a storage, by meaning, so that callers need not know the backend.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::types::{ErrorCode, Failure};
 
@@ -32,6 +32,8 @@ pub struct Error {
     operation: &'static str,
     /// The object as `location/path`.
     object: String,
+    /// How long the store asked to wait before another try.
+    retry_after: Option<Duration>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -46,7 +48,7 @@ impl Error {
             ErrorKind::Full => ErrorCode::FileWrite,
             ErrorKind::Transient | ErrorKind::Other => ErrorCode::Service,
         };
-        Self { kind, code, operation, object: object.into(), source: None }
+        Self { kind, code, operation, object: object.into(), retry_after: None, source: None }
     }
 
     /// The same error with what caused it.
@@ -62,6 +64,17 @@ impl Error {
     pub fn with_code(mut self, code: ErrorCode) -> Self {
         self.code = code;
         self
+    }
+
+    /// The same error with the time that the store asked to wait before another try.
+    pub fn retry_later(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// How long the store asked to wait before another try.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// What the error means to the caller.

@@ -3,12 +3,14 @@
 //! Nothing is ever overwritten: an object is created once, whole, and later perhaps deleted.
 //! Formats are not known here; bytes in, bytes out.
 
+pub mod bucket;
 pub mod conformance;
 pub mod crash_safe;
 mod error;
 pub mod fault;
 mod object_path;
 mod posix;
+pub mod requests;
 
 use std::{fmt::Debug, ops::Range, time::Duration};
 

@@ -7,6 +7,7 @@ mod pg;
 mod repo;
 mod restore;
 mod rules;
+mod store;
 
 use std::path::PathBuf;
 

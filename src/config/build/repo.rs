@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::store;
 use crate::config::{
     error::Error,
     settings::Settings,
     spec::Group,
-    typed::{RepoConfig, RepoKind, RetentionConfig},
+    store::{CipherConfig, RepoKind},
+    typed::{RepoConfig, RetentionConfig},
 };
 use crate::types::BackupType;
 
@@ -21,26 +23,16 @@ pub(super) fn repos(
     }
     let mut repos = BTreeMap::new();
     for key in keys {
-        check_cipher(s, key, warnings)?;
-        let kind = kind(s, key)?;
+        let cipher = cipher(s, key, warnings)?;
+        let kind = store::kind(s, key)?;
+        let remote = store::remote(s, key)?;
         let path = s.required_path("repoN-path", key)?;
         let bundle_size = s.size("repoN-bundle-size", key)?;
         let retention = retention(s, key)?;
-        repos.insert(key, RepoConfig { key, path, kind, bundle_size, retention });
+        repos.insert(key, RepoConfig { key, path, kind, remote, cipher, bundle_size, retention });
     }
     check_paths(&repos)?;
     Ok(repos)
-}
-
-fn kind(s: &Settings, key: u16) -> Result<RepoKind, Error> {
-    match s.text("repoN-type", key)?.as_deref() {
-        None | Some("posix") => Ok(RepoKind::Posix),
-        Some(other) => Err(Error::OptionUnsupported {
-            option: format!("repo{key}-type={other}"),
-            reason: "this release stores on file systems (posix), the others come in a later one"
-                .into(),
-        }),
-    }
 }
 
 fn retention(s: &Settings, key: u16) -> Result<RetentionConfig, Error> {
@@ -63,28 +55,40 @@ fn retention(s: &Settings, key: u16) -> Result<RetentionConfig, Error> {
     })
 }
 
-fn check_cipher(s: &Settings, key: u16, warnings: &mut Vec<String>) -> Result<(), Error> {
-    match s.text("repoN-cipher-type", key)?.as_deref() {
-        None | Some("none") => {
-            if s.is_set("repoN-cipher-pass", key) {
+fn cipher(s: &Settings, key: u16, warnings: &mut Vec<String>) -> Result<CipherConfig, Error> {
+    let kind = s.text("repoN-cipher-type", key)?;
+    let pass = s.secret("repoN-cipher-pass", key)?;
+    match (kind.as_deref(), pass) {
+        (None | Some("none"), None) => Ok(CipherConfig::None),
+        (None | Some("none"), Some(_)) => {
+            warnings.push(format!(
+                "option 'repo{key}-cipher-pass' has no effect without option \
+                 'repo{key}-cipher-type': the repository is not encrypted"
+            ));
+            Ok(CipherConfig::None)
+        }
+        (Some(_), None) => Err(Error::OptionRequired {
+            command: s.command.word,
+            option: format!("repo{key}-cipher-pass"),
+            hint: None,
+        }),
+        (Some(kind), Some(pass)) => {
+            if kind != "aes-256-gcm" {
                 warnings.push(format!(
-                    "option 'repo{key}-cipher-pass' has no effect without option \
-                     'repo{key}-cipher-type': the repository is not encrypted"
+                    "option 'repo{key}-cipher-type={kind}': the repository is encrypted with \
+                     aes-256-gcm, which also proves what is read"
                 ));
             }
-            Ok(())
+            Ok(CipherConfig::Aes256Gcm { pass })
         }
-        Some(other) => Err(Error::OptionUnsupported {
-            option: format!("repo{key}-cipher-type={other}"),
-            reason: "encryption comes in a later release".into(),
-        }),
     }
 }
 
 /// Two repositories in one place would be one, seen as two copies.
 fn check_paths(repos: &BTreeMap<u16, RepoConfig>) -> Result<(), Error> {
     let mut seen = BTreeMap::new();
-    for (key, repo) in repos {
+    let directories = repos.iter().filter(|(_, repo)| matches!(repo.kind, RepoKind::Posix));
+    for (key, repo) in directories {
         if let Some(other) = seen.insert(&repo.path, key) {
             return Err(Error::OptionValue {
                 option: format!("repo{key}-path"),

@@ -9,9 +9,12 @@ mod info;
 mod log;
 mod pg;
 mod repo;
+mod repo_azure;
+mod repo_gcs;
 mod repo_host;
-mod repo_object;
+mod repo_s3;
 mod repo_sftp;
+mod repo_store;
 mod restore;
 mod transport;
 
@@ -40,7 +43,10 @@ pub static CHAPTERS: &[Chapter] = &[
     Chapter { title: "Cluster options", rows: pg::ROWS },
     Chapter { title: "Repository options", rows: repo::ROWS },
     Chapter { title: "Repository host options", rows: repo_host::ROWS },
-    Chapter { title: "Object store options", rows: repo_object::ROWS },
+    Chapter { title: "Remote repository options", rows: repo_store::ROWS },
+    Chapter { title: "S3 options", rows: repo_s3::ROWS },
+    Chapter { title: "Azure options", rows: repo_azure::ROWS },
+    Chapter { title: "GCS options", rows: repo_gcs::ROWS },
     Chapter { title: "SFTP options", rows: repo_sftp::ROWS },
     Chapter { title: "Transport options", rows: transport::ROWS },
 ];

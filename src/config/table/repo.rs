@@ -119,5 +119,9 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "Where the repository is kept",
     )
     .default("posix")
-    .detail("This release stores on file systems (posix); the others come in a later one."),
+    .detail(
+        "posix: a directory. s3, azure, gcs: the bucket of an object store, where repoN-path is the \
+             prefix of all names. sftp: a directory of another host.",
+    )
+    .example("s3"),
 ];

@@ -1,0 +1,46 @@
+//! From the configuration of a repository to its storage. Nothing of a kind of store is touched unless a repository of
+//! that kind is opened.
+
+mod azure;
+mod gcs;
+mod s3;
+mod sftp;
+
+use std::{path::Path, sync::Arc};
+
+use super::Result;
+use crate::{
+    config::{RemoteConfig, RepoConfig, RepoKind},
+    storage::{
+        PosixStorage, Storage,
+        requests::{RequestOptions, Requests, RetryPolicy},
+    },
+};
+
+/// Opens the storage of a repository; `posix` opens a directory.
+pub(super) fn open(
+    config: &RepoConfig,
+    posix: impl FnOnce(&Path) -> PosixStorage,
+) -> Result<Arc<dyn Storage>> {
+    match &config.kind {
+        RepoKind::Posix => Ok(Arc::new(posix(&config.path))),
+        RepoKind::S3(s3) => s3::open(config, s3),
+        RepoKind::Azure(azure) => azure::open(config, azure),
+        RepoKind::Gcs(gcs) => gcs::open(config, gcs),
+        RepoKind::Sftp(sftp) => sftp::open(config, sftp),
+    }
+}
+
+/// The prefix of a repository in its bucket.
+fn prefix(config: &RepoConfig) -> String {
+    config.path.to_string_lossy().into_owned()
+}
+
+fn requests(config: &RemoteConfig) -> Requests {
+    Requests::new(&RequestOptions {
+        at_once_max: config.at_once_max,
+        rate_max: config.rate_max,
+        timeout: config.timeout,
+        retry: RetryPolicy { deadline: config.retry_time, ..RetryPolicy::default() },
+    })
+}

@@ -1,0 +1,106 @@
+//! Listings: pages of keys to entries in byte order, with the directories that keys only imply.
+
+use std::collections::BTreeMap;
+
+use super::{
+    super::{Entry, EntryKind, ObjectPath, Result},
+    Found, Page,
+    storage::Inner,
+};
+
+/// The prefix of the keys below a directory.
+pub(super) fn directory_key(inner: &Inner, directory: &ObjectPath) -> String {
+    match inner.key(directory) {
+        key if key.is_empty() || key.ends_with('/') => key,
+        key => key + "/",
+    }
+}
+
+pub(super) async fn below(
+    inner: &Inner,
+    directory: &ObjectPath,
+    recurse: bool,
+) -> Result<Vec<Entry>> {
+    let prefix = directory_key(inner, directory);
+    let mut entries = Entries::default();
+    pages(inner, &prefix, !recurse, |page| {
+        for found in page.objects {
+            // The consoles of some stores make an empty object to show a directory.
+            match found.key.strip_suffix('/') {
+                Some(marker) => entries.directory(inner.path(marker), directory),
+                None => entries.object(inner, found, directory),
+            }
+        }
+        for common in page.prefixes {
+            entries.directory(inner.path(common.trim_end_matches('/')), directory);
+        }
+    })
+    .await?;
+    Ok(entries.in_order())
+}
+
+pub(super) async fn with_prefix(
+    inner: &Inner,
+    directory: &ObjectPath,
+    name_prefix: &str,
+) -> Result<Vec<Entry>> {
+    let prefix = directory_key(inner, directory) + name_prefix;
+    let mut entries = Entries::default();
+    pages(inner, &prefix, true, |page| {
+        let objects = page.objects.into_iter().filter(|found| !found.key.ends_with('/'));
+        objects.for_each(|found| entries.object(inner, found, directory));
+    })
+    .await?;
+    Ok(entries.in_order())
+}
+
+async fn pages(
+    inner: &Inner,
+    prefix: &str,
+    delimited: bool,
+    mut take: impl FnMut(Page) + Send,
+) -> Result<()> {
+    let name = inner.name(prefix);
+    let mut next = None;
+    loop {
+        let list = || inner.api.list(prefix, delimited, next.clone());
+        let mut page = inner.requests.run("list", &name, 0, list).await?;
+        next = page.next.take();
+        take(page);
+        if next.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// What a listing shows, each thing once.
+#[derive(Default)]
+struct Entries(BTreeMap<String, Entry>);
+
+impl Entries {
+    /// A key that is no path of ours is passed over: this program cannot have made it.
+    fn object(&mut self, inner: &Inner, found: Found, below: &ObjectPath) {
+        let Some(path) = inner.path(&found.key) else { return };
+        self.directory(Some(path.parent()), below);
+        let kind = EntryKind::Object { size: found.size };
+        self.0.insert(found.key, Entry { path, kind, modified: found.modified });
+    }
+
+    /// A directory and those it is in, as far as they are below the one that is listed.
+    fn directory(&mut self, path: Option<ObjectPath>, below: &ObjectPath) {
+        let Some(mut path) = path else { return };
+        let is_below = |path: &ObjectPath| path.as_str().len() > below.as_str().len();
+        while is_below(&path) && !self.0.contains_key(&format!("{path}/")) {
+            let parent = path.parent();
+            let entry = Entry { path: path.clone(), kind: EntryKind::Directory, modified: None };
+            self.0.insert(format!("{path}/"), entry);
+            path = parent;
+        }
+    }
+
+    fn in_order(self) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = self.0.into_values().collect();
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        entries
+    }
+}

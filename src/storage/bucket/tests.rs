@@ -1,0 +1,135 @@
+//! What is done once for all object stores: the whole conformance suite, lost answers, broken bodies, servers that
+//! overwrite.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    super::{
+        ErrorKind, ObjectPath, Storage, conformance,
+        requests::{RequestOptions, Requests},
+    },
+    in_memory::{Fault, InMemory},
+    *,
+};
+
+fn storage(api: &InMemory, prefix: &str) -> BucketStorage {
+    BucketStorage::new(api.clone(), prefix, Requests::new(&RequestOptions::default()))
+}
+
+fn path(text: &str) -> ObjectPath {
+    ObjectPath::new(text).unwrap()
+}
+
+fn bytes(len: usize) -> Bytes {
+    (0..len).map(|at| (at * 7 % 251) as u8).collect::<Vec<u8>>().into()
+}
+
+async fn read(storage: &BucketStorage, name: &str) -> Result<Vec<u8>> {
+    let mut download = storage.get(&path(name)).await?;
+    let mut whole = Vec::new();
+    while let Some(chunk) = download.next().await? {
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole)
+}
+
+async fn write(storage: &BucketStorage, name: &str, data: &Bytes) -> Result<()> {
+    let mut upload = storage.put_stream(&path(name)).await?;
+    for chunk in data.chunks(10_000) {
+        upload.write(Bytes::copy_from_slice(chunk)).await?;
+    }
+    upload.finish().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_promise_is_kept() {
+    for prefix in ["", "/a/prefix"] {
+        let api = InMemory::new();
+        conformance::run_all(Arc::new(storage(&api, prefix))).await;
+        assert!(api.state().uploads.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_promise_is_kept_on_a_server_that_overwrites_when_writers_are_one() {
+    let mut api = InMemory::new();
+    (api.honest, api.traits.put, api.traits.complete) =
+        (false, CreateOnly::Unknown, CreateOnly::Unknown);
+    let store = storage(&api, "");
+    store.put(&path("a"), bytes(10)).await.unwrap();
+    // Found out by putting the first object twice; from then on a look comes first.
+    assert_eq!(api.state().requests, ["put", "put"]);
+    let taken = store.put(&path("a"), bytes(9)).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+    let taken = write(&store, "a", &bytes(300_000)).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(read(&store, "a").await.unwrap(), bytes(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn honest_server_is_found_out_too() {
+    let mut api = InMemory::new();
+    api.traits.put = CreateOnly::Unknown;
+    let store = storage(&api, "");
+    store.put(&path("large"), bytes(100_000)).await.unwrap();
+    assert_eq!(api.state().requests, ["head", "put"], "a look, as long as nothing is known");
+    store.put(&path("small"), bytes(10)).await.unwrap();
+    store.put(&path("more"), bytes(100_000)).await.unwrap();
+    assert_eq!(api.state().requests[2..], ["put", "put", "put"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_lost_is_no_failure() {
+    let api = InMemory::new();
+    let store = storage(&api, "");
+    api.state().faults = vec![("put", Fault::FailAfter)];
+    store.put(&path("a"), bytes(10)).await.unwrap();
+    api.state().faults = vec![("put_part", Fault::FailAfter), ("complete_parts", Fault::FailAfter)];
+    write(&store, "b", &bytes(300_000)).await.unwrap();
+    assert_eq!(read(&store, "b").await.unwrap(), bytes(300_000));
+    // Somebody else's object of the name is still somebody else's.
+    api.state().faults = vec![("put", Fault::Fail)];
+    let taken = store.put(&path("a"), bytes(11)).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+    api.state().faults = vec![("put", Fault::Fail)];
+    let same_size = Bytes::from_static(b"0123456789");
+    let taken = store.put(&path("a"), same_size).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_off_goes_on_where_it_stopped() {
+    let api = InMemory::new();
+    let store = storage(&api, "");
+    store.put(&path("a"), bytes(100_000)).await.unwrap();
+    api.state().faults =
+        vec![("get", Fault::Break), ("get", Fault::Cut), ("get", Fault::Fail), ("get", Fault::Cut)];
+    assert_eq!(read(&store, "a").await.unwrap(), bytes(100_000));
+    api.state().faults = vec![("get", Fault::Cut), ("get", Fault::Break)];
+    let range = store.get_range(&path("a"), 5..90_000).await.unwrap();
+    assert!(range == bytes(100_000)[5..90_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_fails_is_given_up() {
+    let api = InMemory::new();
+    let store = storage(&api, "");
+    api.state().faults = vec![("put_part", Fault::Fail); 1000];
+    let error = write(&store, "a", &bytes(300_000)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transient);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let state = api.state();
+    assert!(state.uploads.is_empty() && state.objects.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_dead_writers_left_is_removed_when_it_is_old() {
+    let api = InMemory::new();
+    let store = storage(&api, "p");
+    api.begin_parts("p/backup/db/x").await.unwrap();
+    api.begin_parts("elsewhere").await.unwrap();
+    let century = Duration::from_secs(100 * 366 * 86_400);
+    assert_eq!(store.remove_stale(&path("backup"), century).await.unwrap(), 0);
+    assert_eq!(store.remove_stale(&path("backup"), Duration::from_secs(60)).await.unwrap(), 1);
+    assert_eq!(api.state().uploads.len(), 1);
+}

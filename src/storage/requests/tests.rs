@@ -1,0 +1,106 @@
+//! Retries, time limits and rates, on a clock that tokio moves.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+fn failure(kind: ErrorKind) -> Error {
+    Error::new(kind, "read", "x")
+}
+
+async fn attempts_of(requests: &Requests, fails: u32, kind: ErrorKind) -> (u32, Option<ErrorKind>) {
+    let count = AtomicU32::new(0);
+    let done = requests
+        .run("read", "x", 0, || async {
+            match count.fetch_add(1, Ordering::SeqCst) < fails {
+                true => Err(failure(kind)),
+                false => Ok(()),
+            }
+        })
+        .await;
+    (count.into_inner(), done.err().map(|error| error.kind()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn transient_failures_are_tried_again() {
+    let requests = Requests::new(&RequestOptions::default());
+    assert_eq!(attempts_of(&requests, 3, ErrorKind::Transient).await, (4, None));
+    for kind in [ErrorKind::NotFound, ErrorKind::Denied, ErrorKind::Other] {
+        assert_eq!(attempts_of(&requests, 3, kind).await, (1, Some(kind)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_ends_the_attempts() {
+    let requests = Requests::new(&RequestOptions::default());
+    let began = tokio::time::Instant::now();
+    let (count, error) = attempts_of(&requests, u32::MAX, ErrorKind::Transient).await;
+    assert_eq!(error, Some(ErrorKind::Transient));
+    assert!((10..30).contains(&count), "{count}");
+    let took = began.elapsed();
+    assert!(took <= Duration::from_secs(120) && took > Duration::from_secs(90), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_asks_for_is_waited() {
+    let requests = Requests::new(&RequestOptions::default());
+    let asked = |seconds| failure(ErrorKind::Transient).retry_later(Duration::from_secs(seconds));
+    let began = tokio::time::Instant::now();
+    let first = AtomicU32::new(0);
+    let done = requests.run("read", "x", 0, || async {
+        if first.fetch_add(1, Ordering::SeqCst) == 0 { Err(asked(40)) } else { Ok(()) }
+    });
+    done.await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 40);
+    // Longer than it is waited at all: at once.
+    let error = requests.run("read", "x", 0, || async { Err::<(), _>(asked(4000)) }).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Transient);
+    assert_eq!(began.elapsed().as_secs(), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_answer_is_given_up() {
+    let requests = Requests::new(&RequestOptions::default());
+    let first = AtomicU32::new(0);
+    let done = requests.run("read", "x", 0, || async {
+        if first.fetch_add(1, Ordering::SeqCst) == 0 {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    });
+    done.await.unwrap();
+    assert_eq!(first.into_inner(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_requests_run_at_once() {
+    let requests = Requests::new(&RequestOptions { at_once_max: 3, ..RequestOptions::default() });
+    let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (requests, running, most) = (requests.clone(), running.clone(), most.clone());
+        tasks.spawn(async move {
+            let send = || async {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                running.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            };
+            requests.run("read", "x", 0, send).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(most.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_keep_to_the_rate() {
+    let options = RequestOptions { rate_max: Some(1000), ..RequestOptions::default() };
+    let requests = Requests::new(&options);
+    let began = tokio::time::Instant::now();
+    for _ in 0..11 {
+        requests.run("write", "x", 500, || async { Ok(()) }).await.unwrap();
+    }
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(5) && took < Duration::from_millis(5100), "{took:?}");
+}
