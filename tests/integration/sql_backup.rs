@@ -88,14 +88,14 @@ for_each_version! {
         let pg = pg_version(version);
         run(async {
             let mut session = session(&site.primary).await;
-            let before_us = session.sql().clock_us().await.expect("clock");
             assert!(session.sql().may_back_up(pg).await.expect("answer"));
             let start = session.start(pg, "it's a \\ label", true).await.expect("start");
             let checkpoint = session.sql().control_checkpoint().await.expect("checkpoint");
             assert_eq!((checkpoint.redo_lsn, checkpoint.timeline), (start.lsn, start.timeline));
             assert!(checkpoint.checkpoint_lsn >= start.lsn);
-            assert!((before_us - 1_000_000..before_us + 60_000_000).contains(&checkpoint.time_us));
-            assert!(session.sql().postmaster_start_us().await.expect("time") < before_us);
+            let now_us = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_micros() as i64;
+            let started_us = session.sql().postmaster_start_us().await.expect("time");
+            assert!((now_us - 600_000_000..now_us).contains(&started_us), "{started_us} {now_us}");
 
             let stop = session.stop(pg).await.expect("stop");
             assert!(stop.lsn > start.lsn);
@@ -141,13 +141,21 @@ for_each_version! {
             let mut waiting = session(&site.primary).await;
             let cancel = waiting.cancel_token();
             let began = Instant::now();
-            let (started, ()) = tokio::join!(waiting.start(pg, "x", false), async {
-                tokio::time::sleep(Duration::from_millis(800)).await;
-                cancel.cancel().await.expect("the request is taken");
-            });
+            // A request that comes before the server has begun to wait does nothing: so it is repeated.
+            let started = {
+                let mut start = std::pin::pin!(waiting.start(pg, "x", false));
+                loop {
+                    tokio::select! {
+                        done = &mut start => break done,
+                        () = tokio::time::sleep(Duration::from_millis(800)) => {
+                            cancel.cancel().await.expect("the request is taken");
+                        }
+                    }
+                }
+            };
             let error = started.expect_err("it waits for long");
             assert_eq!(error.server_error().map(|said| &*said.code), Some("57014"), "{error}");
-            assert!(began.elapsed() < Duration::from_secs(20));
+            assert!(began.elapsed() < Duration::from_secs(30));
             // The session has no backup, and can have one.
             waiting.start(pg, "x", true).await.expect("start");
             waiting.stop(pg).await.expect("stop");

@@ -77,7 +77,7 @@ for_each_version! {
         let stop = chain.site.info()["backup"][0]["archive"]["stop"].as_str().expect("name").to_owned();
         let segment = chain.site.archived(&stop).remove(0);
         // Near its start, where a segment that was switched early holds more than zeros.
-        found(&chain, &segment, Damage::FlipAt(30), &damaged);
+        found(&chain, &segment, Damage::InvertedAt(100), &damaged);
         found(&chain, &segment, Damage::CutHalf, &damaged);
         chain.verify(&[]).ok();
     }

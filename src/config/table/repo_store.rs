@@ -11,17 +11,6 @@ pub(super) static ROWS: &[OptionSpec] = &[
     row("repoN-storage-ca-file", Global, String, REPO, "Certificate authority of the store"),
     row("repoN-storage-ca-path", Global, Path, REPO, "Certificate authorities of the store"),
     row("repoN-storage-host", Global, String, REPO, "Host of the store"),
-    row("repoN-storage-port", Global, Integer(1, 65535), REPO, "Port of the store").default("443"),
-    row("repoN-storage-tag", Global, Hash, REPO, "Tag of stored objects"),
-    row(
-        "repoN-storage-upload-chunk-size",
-        Global,
-        Size(64 << 10, 1 << 40),
-        REPO,
-        "Size of the parts of an upload",
-    ),
-    row("repoN-storage-verify-tls", Global, Boolean, REPO, "Verify the store's certificate")
-        .default("y"),
     row(
         "repoN-storage-max-rate",
         Global,
@@ -31,6 +20,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
     )
     .detail("Of one process, both directions together. Without it: as fast as it goes.")
     .example("50MiB"),
+    row("repoN-storage-port", Global, Integer(1, 65535), REPO, "Port of the store").default("443"),
     row(
         "repoN-storage-requests-max",
         Global,
@@ -53,4 +43,14 @@ pub(super) static ROWS: &[OptionSpec] = &[
              store asks for. Each attempt may take io-timeout.",
     )
     .example("10m"),
+    row("repoN-storage-tag", Global, Hash, REPO, "Tag of stored objects"),
+    row(
+        "repoN-storage-upload-chunk-size",
+        Global,
+        Size(64 << 10, 1 << 40),
+        REPO,
+        "Size of the parts of an upload",
+    ),
+    row("repoN-storage-verify-tls", Global, Boolean, REPO, "Verify the store's certificate")
+        .default("y"),
 ];

@@ -59,8 +59,6 @@ pub struct ControlCheckpoint {
     pub redo_lsn: Lsn,
     /// Its timeline.
     pub timeline: TimeLine,
-    /// When it began, microseconds since 1970 by the server's clock; whole seconds.
-    pub time_us: i64,
 }
 
 /// What is needed to interrupt a SQL session from outside it.
@@ -226,15 +224,13 @@ impl SqlClient {
 
     /// The last checkpoint; on a standby the last restartpoint.
     pub async fn control_checkpoint(&self) -> Result<ControlCheckpoint> {
-        let sql = "select checkpoint_lsn::text, redo_lsn::text, timeline_id, \
-            (extract(epoch from checkpoint_time) * 1000000)::int8 \
+        let sql = "select checkpoint_lsn::text, redo_lsn::text, timeline_id \
             from pg_catalog.pg_control_checkpoint()";
         let row = self.row(sql, &[]).await?;
         Ok(ControlCheckpoint {
             checkpoint_lsn: lsn(&row, 0)?,
             redo_lsn: lsn(&row, 1)?,
             timeline: TimeLine(column::<i32>(&row, 2)? as u32),
-            time_us: column(&row, 3)?,
         })
     }
 
@@ -242,12 +238,6 @@ impl SqlClient {
     pub async fn postmaster_start_us(&self) -> Result<i64> {
         let sql = "select (extract(epoch from pg_catalog.pg_postmaster_start_time()) \
             * 1000000)::int8";
-        self.value(sql, &[]).await
-    }
-
-    /// What the server's clock shows, microseconds since 1970.
-    pub async fn clock_us(&self) -> Result<i64> {
-        let sql = "select (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::int8";
         self.value(sql, &[]).await
     }
 }

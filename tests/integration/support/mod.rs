@@ -34,7 +34,7 @@ pub(crate) use tls::TlsFiles;
 pub(crate) use tools::{pg_amcheck, pg_verifybackup};
 pub(crate) use version::{
     Version, for_each_fixed_version, for_each_fixed_version_and_source, for_each_source,
-    for_each_version, for_each_version_and_source, on_one_version,
+    for_each_version, for_each_version_and_source, on_one_version, one_test_each, tests_with,
 };
 pub(crate) use wait::wait_until;
 

@@ -9,6 +9,9 @@ use super::give_to_server_user;
 pub(crate) enum Damage {
     /// One bit is not what it was, at a position in thousandths of the length.
     FlipAt(usize),
+    /// All bits of the 32 bytes from there on are what they were not. One bit alone may mean nothing: a
+    /// copy of zeros from another place is the same zeros.
+    InvertedAt(usize),
     /// The last byte is gone.
     CutLastByte,
     /// The second half is gone.
@@ -55,6 +58,10 @@ impl Damage {
             Self::FlipAt(thousandth) => {
                 let position = length.saturating_sub(1) * thousandth / 999;
                 bytes[position] ^= 0x10;
+            }
+            Self::InvertedAt(thousandth) => {
+                let position = length.saturating_sub(1) * thousandth / 999;
+                bytes.iter_mut().skip(position).take(32).for_each(|byte| *byte = !*byte);
             }
             Self::CutLastByte => bytes.truncate(length.saturating_sub(1)),
             Self::CutHalf => bytes.truncate(length / 2),

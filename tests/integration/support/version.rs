@@ -74,10 +74,10 @@ pub(crate) fn servers_root() -> PathBuf {
     cache.join("pgstrata-test")
 }
 
-/// Makes of each function a module with one test a version, so that the runner's summary names both:
-/// `backup::survives_write_load::pg15`.
-macro_rules! for_each_version {
-    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
+/// Makes of each function a module of the tests that the list names, so that the runner's summary names
+/// both: `backup::survives_write_load::pg15`.
+macro_rules! tests_with {
+    ($tests:tt $($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
         $(#[$meta])*
         mod $name {
             #[allow(unused_imports)]
@@ -85,210 +85,91 @@ macro_rules! for_each_version {
 
             fn check($version: $crate::support::Version) $body
 
-            #[test]
-            fn pg13() { check($crate::support::Version::new(13)) }
-            #[test]
-            fn pg14() { check($crate::support::Version::new(14)) }
-            #[test]
-            fn pg15() { check($crate::support::Version::new(15)) }
-            #[test]
-            fn pg16() { check($crate::support::Version::new(16)) }
-            #[test]
-            fn pg17() { check($crate::support::Version::new(17)) }
-            #[test]
-            fn pg18() { check($crate::support::Version::new(18)) }
+            $crate::support::one_test_each! { $tests }
         }
     )+};
+}
+pub(crate) use tests_with;
+
+/// The tests of a list: the name of each, its server, and the source of its backups where it says one.
+macro_rules! one_test_each {
+    ([$($test:ident: $server:ident($major:literal) $($source:ident)?),+ $(,)?]) => {$(
+        #[test]
+        fn $test() {
+            let version = $crate::support::Version::$server($major);
+            $crate::support::one_test_each!(@run version $($source)?)
+        }
+    )+};
+    (@run $version:ident) => { check($version) };
+    (@run $version:ident $source:ident) => {
+        $crate::support::backing_up_from($crate::support::Source::$source, || check($version))
+    };
+}
+pub(crate) use one_test_each;
+
+/// One test a version.
+macro_rules! for_each_version {
+    ($($tests:tt)+) => {
+        $crate::support::tests_with! {
+            [pg13: new(13), pg14: new(14), pg15: new(15), pg16: new(16), pg17: new(17), pg18: new(18)]
+            $($tests)+
+        }
+    };
 }
 pub(crate) use for_each_version;
 
-/// Like [`for_each_version`], for subjects that do not depend on the server: PostgreSQL 15 only.
+/// For subjects that do not depend on the server: PostgreSQL 15 only.
 macro_rules! on_one_version {
-    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
-        $(#[$meta])*
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            fn check($version: $crate::support::Version) $body
-
-            #[test]
-            fn pg15() { check($crate::support::Version::new(15)) }
-        }
-    )+};
+    ($($tests:tt)+) => { $crate::support::tests_with! { [pg15: new(15)] $($tests)+ } };
 }
 pub(crate) use on_one_version;
 
-/// Like [`for_each_version`], for what needs WAL summaries that can be relied on: the servers of 17 and
-/// 18 with fixed minor versions.
+/// For what needs WAL summaries that can be relied on: the servers of 17 and 18 with fixed minor versions.
 macro_rules! for_each_fixed_version {
-    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
-        $(#[$meta])*
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            fn check($version: $crate::support::Version) $body
-
-            #[test]
-            fn pg17_fixed() { check($crate::support::Version::fixed(17)) }
-            #[test]
-            fn pg18_fixed() { check($crate::support::Version::fixed(18)) }
-        }
-    )+};
+    ($($tests:tt)+) => {
+        $crate::support::tests_with! { [pg17_fixed: fixed(17), pg18_fixed: fixed(18)] $($tests)+ }
+    };
 }
 pub(crate) use for_each_fixed_version;
 
-/// Like [`for_each_version`], for what a backup must be whichever way its files are read: each version
-/// with both sources.
+/// For what a backup must be whichever way its files are read: each version with both sources.
 macro_rules! for_each_version_and_source {
-    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
-        $(#[$meta])*
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            fn check($version: $crate::support::Version) $body
-
-            #[test]
-            fn pg13_stream() {
-                $crate::support::backing_up_from($crate::support::Source::Stream, || {
-                    check($crate::support::Version::new(13))
-                })
-            }
-            #[test]
-            fn pg13_local() {
-                $crate::support::backing_up_from($crate::support::Source::Local, || {
-                    check($crate::support::Version::new(13))
-                })
-            }
-            #[test]
-            fn pg14_stream() {
-                $crate::support::backing_up_from($crate::support::Source::Stream, || {
-                    check($crate::support::Version::new(14))
-                })
-            }
-            #[test]
-            fn pg14_local() {
-                $crate::support::backing_up_from($crate::support::Source::Local, || {
-                    check($crate::support::Version::new(14))
-                })
-            }
-            #[test]
-            fn pg15_stream() {
-                $crate::support::backing_up_from($crate::support::Source::Stream, || {
-                    check($crate::support::Version::new(15))
-                })
-            }
-            #[test]
-            fn pg15_local() {
-                $crate::support::backing_up_from($crate::support::Source::Local, || {
-                    check($crate::support::Version::new(15))
-                })
-            }
-            #[test]
-            fn pg16_stream() {
-                $crate::support::backing_up_from($crate::support::Source::Stream, || {
-                    check($crate::support::Version::new(16))
-                })
-            }
-            #[test]
-            fn pg16_local() {
-                $crate::support::backing_up_from($crate::support::Source::Local, || {
-                    check($crate::support::Version::new(16))
-                })
-            }
-            #[test]
-            fn pg17_stream() {
-                $crate::support::backing_up_from($crate::support::Source::Stream, || {
-                    check($crate::support::Version::new(17))
-                })
-            }
-            #[test]
-            fn pg17_local() {
-                $crate::support::backing_up_from($crate::support::Source::Local, || {
-                    check($crate::support::Version::new(17))
-                })
-            }
-            #[test]
-            fn pg18_stream() {
-                $crate::support::backing_up_from($crate::support::Source::Stream, || {
-                    check($crate::support::Version::new(18))
-                })
-            }
-            #[test]
-            fn pg18_local() {
-                $crate::support::backing_up_from($crate::support::Source::Local, || {
-                    check($crate::support::Version::new(18))
-                })
-            }
+    ($($tests:tt)+) => {
+        $crate::support::tests_with! {
+            [
+                pg13_stream: new(13) Stream, pg13_local: new(13) Local,
+                pg14_stream: new(14) Stream, pg14_local: new(14) Local,
+                pg15_stream: new(15) Stream, pg15_local: new(15) Local,
+                pg16_stream: new(16) Stream, pg16_local: new(16) Local,
+                pg17_stream: new(17) Stream, pg17_local: new(17) Local,
+                pg18_stream: new(18) Stream, pg18_local: new(18) Local,
+            ]
+            $($tests)+
         }
-    )+};
+    };
 }
 pub(crate) use for_each_version_and_source;
 
 /// Like [`on_one_version`], with both sources of a backup.
 macro_rules! for_each_source {
-    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
-        $(#[$meta])*
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            fn check($version: $crate::support::Version) $body
-
-            #[test]
-            fn pg15_stream() {
-                $crate::support::backing_up_from($crate::support::Source::Stream, || {
-                    check($crate::support::Version::new(15))
-                })
-            }
-            #[test]
-            fn pg15_local() {
-                $crate::support::backing_up_from($crate::support::Source::Local, || {
-                    check($crate::support::Version::new(15))
-                })
-            }
+    ($($tests:tt)+) => {
+        $crate::support::tests_with! {
+            [pg15_stream: new(15) Stream, pg15_local: new(15) Local] $($tests)+
         }
-    )+};
+    };
 }
 pub(crate) use for_each_source;
 
 /// Like [`for_each_fixed_version`], with both sources of a backup.
 macro_rules! for_each_fixed_version_and_source {
-    ($($(#[$meta:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
-        $(#[$meta])*
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            fn check($version: $crate::support::Version) $body
-
-            #[test]
-            fn pg17_fixed_stream() {
-                $crate::support::backing_up_from($crate::support::Source::Stream, || {
-                    check($crate::support::Version::fixed(17))
-                })
-            }
-            #[test]
-            fn pg17_fixed_local() {
-                $crate::support::backing_up_from($crate::support::Source::Local, || {
-                    check($crate::support::Version::fixed(17))
-                })
-            }
-            #[test]
-            fn pg18_fixed_stream() {
-                $crate::support::backing_up_from($crate::support::Source::Stream, || {
-                    check($crate::support::Version::fixed(18))
-                })
-            }
-            #[test]
-            fn pg18_fixed_local() {
-                $crate::support::backing_up_from($crate::support::Source::Local, || {
-                    check($crate::support::Version::fixed(18))
-                })
-            }
+    ($($tests:tt)+) => {
+        $crate::support::tests_with! {
+            [
+                pg17_fixed_stream: fixed(17) Stream, pg17_fixed_local: fixed(17) Local,
+                pg18_fixed_stream: fixed(18) Stream, pg18_fixed_local: fixed(18) Local,
+            ]
+            $($tests)+
         }
-    )+};
+    };
 }
 pub(crate) use for_each_fixed_version_and_source;
