@@ -53,6 +53,16 @@ class Run:
         self.stored_bytes = stored_bytes
 
 
+class Figure:
+    """A time that is not that of a process, seconds."""
+
+    cpu_s = rss_mib = 0
+    stored_bytes = None
+
+    def __init__(self, wall_s):
+        self.wall_s = wall_s
+
+
 class Watching:
     """While it is on, `rss_mib` is of the whole tree of processes, and the times mean nothing."""
 

@@ -6,9 +6,11 @@ import shutil
 import sys
 from contextlib import contextmanager
 
-from bench import Failed, Results, fresh, mean, size_of, watching
+from bench import Failed, Figure, Results, fresh, give, mean, size_of, watching
 from databases import PG_BIN17, Cluster
-from peers import BareStream, PgBackRest, PgBaseBackup, PgBaseBackup17, Pgstrata, WalRus
+from peers import STANZA, BareStream, PgBackRest, PgBaseBackup, PgBaseBackup17, Pgstrata, WalRus
+from stores import BUCKET, BareRequests, OnS3, Relay, S3Server
+from synthetic import make
 from tables import WATCHED
 
 SEGMENTS = 24
@@ -215,5 +217,67 @@ def measure_tables(bench):
                 bench.time("tables: diff, nothing changed", tool, lambda: tool.backup(cluster, "diff"))
 
 
+FAR_S, INFO_S, INFO_BACKUPS = 0.05, 0.02, 500
+
+
+def measure_stores(bench):
+    """The same full and restore with the repository in a directory, encrypted, on an S3 server, and on one that is far."""
+    work = bench.work
+    cipher = {"repo1-cipher-type": "aes-256-gcm", "repo1-cipher-pass": "a pass phrase for the benchmark"}
+    with bench.large() as cluster, S3Server(work) as server, Relay(server.port, 0) as near, \
+            Relay(server.port, FAR_S) as far:
+        tools = [Pgstrata(work, name="pgstrata posix"), Pgstrata(work, name="pgstrata encrypted", more=cipher),
+                 OnS3(work, server), OnS3(work, server, name="s3 encrypted", more=cipher),
+                 OnS3(work, server, near.port, "s3 by relay"), OnS3(work, server, far.port, "s3 50 ms away")]
+        for _ in bench.rounds("stores"):
+            for tool in tools:
+                bench.ready(tool, cluster)
+                bench.time("stores: full", tool, lambda: tool.backup(cluster))
+                fresh(tool.restored)
+                bench.time("stores: restore", tool, tool.restore)
+                shutil.rmtree(tool.restored)
+
+
+def measure_store_wal(bench):
+    """A segment to and from S3, beside the requests alone that it takes: look, look, put; look, get."""
+    work = bench.work
+    with bench.large() as cluster, S3Server(work) as server:
+        segments = cluster.full_segments(work / "segments", SEGMENTS)
+        tools = [Pgstrata(work, name="pgstrata posix"), OnS3(work, server)]
+        for tool in tools:
+            bench.ready(tool, cluster)
+        for _ in bench.rounds("store-wal"):
+            for tool in tools:
+                tool.forget(segments)
+                bench.time("stores: archive-push", tool, lambda: mean(tool.push(segment) for segment in segments))
+            for tool in tools:
+                bench.time("stores: archive-get", tool, lambda: mean(get(tool, segment) for segment in segments))
+        bench.results.add("stores: archive-push", "the requests alone", Figure(bare_push(server, tools[1], segments)))
+
+
+def bare_push(server, tool, segments):
+    """What four requests of a push cost by themselves, seconds: two listings, an object read, an object of that size put."""
+    requests, times = BareRequests(server.port), []
+    for number, segment in enumerate(segments):
+        stored = next((tool.repo / "archive").rglob(segment.name + "*")).read_bytes()
+        prefix = f"prefix={tool.repo.name}%2Fstanza%2F"
+        times.append(2 * requests.send("GET", f"/{BUCKET}", f"list-type=2&{prefix}")
+                     + requests.send("GET", f"/{BUCKET}/{tool.repo.name}/stanza/bench/00000001")
+                     + requests.send("PUT", f"/{BUCKET}/bare/{number}", body=stored))
+    return sum(times) / len(times)
+
+
+def measure_store_info(bench):
+    """info over many backups in a bucket that takes its time to answer."""
+    with S3Server(bench.work) as server, Relay(server.port, INFO_S) as relay:
+        tool = OnS3(bench.work, server, relay.port, "s3 20 ms away")
+        tool.configure("/nonexistent", "/nonexistent")
+        make(tool.repo, STANZA, INFO_BACKUPS, segments=INFO_BACKUPS * 10, chain=24)
+        give(tool.repo)
+        for _ in bench.rounds("store-info"):
+            bench.time(f"stores: info, {INFO_BACKUPS} backups", tool, tool.info)
+
+
 PARTS = {"full": measure_full, "memory": measure_memory, "defaults": measure_defaults, "diff": measure_diff,
-         "diff17": measure_diff17, "restore": measure_restore, "archive": measure_archive, "tables": measure_tables}
+         "diff17": measure_diff17, "restore": measure_restore, "archive": measure_archive, "tables": measure_tables,
+         "stores": measure_stores, "store-wal": measure_store_wal, "store-info": measure_store_info}

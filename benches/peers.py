@@ -91,6 +91,11 @@ class Tool:
 
     def prepare(self, cluster):
         """An empty repository with the stanza in it."""
+        self.configure(cluster.data, cluster.socket)
+        self.call("stanza-create")
+
+    def configure(self, data, socket):
+        """An empty repository."""
         self.next_wal = None
         for directory in (self.base, self.repo, self.base / "lock", self.base / "log", self.base / "spool"):
             fresh(directory)
@@ -98,10 +103,9 @@ class Tool:
                   "spool-path": self.base / "spool", "log-level-console": "off", "log-level-stderr": "error",
                   "log-level-file": "off", "start-fast": "y", "archive-check": "n", "archive-mode-check": "n"}
         lines = [f"{key}={value}" for key, value in {**common, **self.settings}.items()]
-        self.conf.write_text("\n".join(["[global]", *lines, f"[{STANZA}]", f"pg1-path={cluster.data}",
-                                        f"pg1-socket-path={cluster.socket}", "pg1-user=postgres", ""]))
+        self.conf.write_text("\n".join(["[global]", *lines, f"[{STANZA}]", f"pg1-path={data}",
+                                        f"pg1-socket-path={socket}", "pg1-user=postgres", ""]))
         give(self.conf)
-        self.call("stanza-create")
 
     def call(self, *words, **more):
         return run([self.program, f"--config={self.conf}", f"--stanza={STANZA}", *words], **more)
@@ -173,18 +177,19 @@ class PgBackRest(Tool):
 
 
 class Pgstrata(Tool):
-    """Ours, with one of its sources; without a name of one, whichever it takes by itself."""
+    """Ours, with one of its sources; without a name of one, whichever it takes by itself. `more`: further settings."""
 
     maker = "pgstrata"
 
-    def __init__(self, work, source=None, defaults=False):
+    def __init__(self, work, source=None, defaults=False, name=None, more=None):
         built = os.environ.get("PGSTRATA") or Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/pgstrata"
         if not Path(built).exists():
             raise Failed(f"{built} is missing: cargo build --release")
         self.program = work / "bin-pgstrata"
         shutil.copy(built, self.program)
         self.program.chmod(0o755)
-        super().__init__(work, f"pgstrata {source}" if source else "pgstrata", {} if defaults else BOTH)
+        name = name or (f"pgstrata {source}" if source else "pgstrata")
+        super().__init__(work, name, {**({} if defaults else BOTH), **(more or {})})
         if source and self.told_of("backup-source"):
             self.backup_options = [f"--backup-source={source}"]
         elif source == "local":

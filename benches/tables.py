@@ -32,6 +32,10 @@ TARGETS = [
     Target("archive-get", "pgstrata", "WAL-RUS local", 1.2),
     Target("tables: full", "pgstrata local", "pgBackRest", 1.5),
     Target("tables: diff, nothing changed", "pgstrata local", "pgBackRest", 1.5),
+    Target("stores: full", "pgstrata s3", "pgstrata posix", 0.8),
+    Target("stores: restore", "pgstrata s3", "pgstrata posix", 0.8),
+    Target("stores: full", "pgstrata encrypted", "pgstrata posix", 0.91),
+    Target("stores: full", "pgstrata s3 50 ms away", "pgstrata s3 by relay", 0.7),
 ]
 # Peak memory of ours has a bound of its own, MiB.
 RSS_MAX = 256
@@ -60,7 +64,7 @@ def judge(target, tools):
     figures = [tools.get(tool, {"missing": "not measured"}) for tool in (target.ours, target.peer)]
     ours, peer = (figure.get(target.metric) for figure in figures)
     work = work_name(target.work, target.metric)
-    needs = f"{target.ratio:g} ×" if target.ratio > 1 else "no more"
+    needs = f"{target.ratio:g} ×" if target.ratio != 1 else "no more"
     if ours is None or peer is None:
         reason = next(figure["missing"] for figure in figures if target.metric not in figure)
         return [work, *(shown(tool, value, target.metric) for tool, value in

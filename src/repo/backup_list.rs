@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{Error, layout, manifest::Manifest};
+use super::{Error, concurrent::AT_ONCE_MAX, layout, manifest::Manifest};
 use crate::{
     storage::{EntryKind, Storage},
     types::{BackupLabel, StanzaName},
 };
-
-/// How many manifests are read at a time.
-const READING_MAX: usize = 16;
 
 /// A backup of a listing: its label, and its manifest or why that could not be read.
 pub type Listed = (BackupLabel, Result<Manifest, Error>);
@@ -37,7 +34,7 @@ pub async fn list(storage: &Arc<dyn Storage>, stanza: &StanzaName) -> Result<Vec
     let mut reading = JoinSet::new();
     let mut backups = Vec::new();
     loop {
-        while reading.len() < READING_MAX
+        while reading.len() < AT_ONCE_MAX
             && let Some(label) = waiting.next()
         {
             let (storage, stanza) = (Arc::clone(storage), stanza.clone());

@@ -5,8 +5,8 @@ use tokio::task::JoinSet;
 
 use super::Error;
 
-/// How many requests are under way at a time.
-const AT_ONCE_MAX: usize = 16;
+/// How many requests are under way at a time: a store that takes 20 ms to answer then answers 1,500 a second.
+pub const AT_ONCE_MAX: usize = 32;
 
 /// Does `work` for every item, some at a time; the results are in the order of the items. The first
 /// error ends it.

@@ -14,6 +14,7 @@ use crate::{
         Error, annotation,
         archive::WalArchive,
         backup_list,
+        concurrent::AT_ONCE_MAX,
         keep::{self, KeepMark},
         layout::{BACKUP_ROOT, BackupPaths, STANZA_ROOT},
         lock::{self, LockKind, LockState},
@@ -25,9 +26,6 @@ use crate::{
     types::{ArchiveId, Failure, StanzaName, WalSegment},
     ui::info::Detail,
 };
-
-/// How many backups' remarks are read at a time.
-const READING_MAX: usize = 16;
 
 /// A stanza over all repositories.
 #[derive(Debug, Default)]
@@ -244,7 +242,7 @@ async fn with_remarks(
     let (mut waiting, mut reading) = (manifests.into_iter(), JoinSet::new());
     let mut backups = Vec::new();
     loop {
-        while reading.len() < READING_MAX
+        while reading.len() < AT_ONCE_MAX
             && let Some(manifest) = waiting.next()
         {
             let storage = repo.storage.clone();

@@ -28,8 +28,8 @@ pub(super) static ROWS: &[OptionSpec] = &[
         REPO,
         "Most requests under way at a time",
     )
-    .default("16")
-    .example("32"),
+    .default("32")
+    .example("64"),
     row(
         "repoN-storage-retry-time",
         Global,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use tokio::task::JoinSet;
+use tokio::{sync::OnceCell, task::JoinSet};
 
 use super::{
     super::{Error, ErrorKind, Result, Upload},
@@ -23,8 +23,8 @@ pub(super) struct BucketUpload {
     /// Bytes not yet sent, less than a part.
     gathered: BytesMut,
     written: u64,
-    /// Set once there is more than one part.
-    upload: Option<String>,
+    /// The name of the upload, which the first part asks for. Whoever writes does not wait for it.
+    upload: Arc<OnceCell<String>>,
     parts: Vec<Option<String>>,
     under_way: JoinSet<Result<(usize, String)>>,
 }
@@ -36,7 +36,7 @@ impl BucketUpload {
             key,
             gathered: BytesMut::new(),
             written: 0,
-            upload: None,
+            upload: Arc::default(),
             parts: Vec::new(),
             under_way: JoinSet::new(),
         }
@@ -50,28 +50,18 @@ impl BucketUpload {
         while self.under_way.len() >= PARTS_AT_ONCE {
             self.part_done().await?;
         }
-        let upload = self.upload_name().await?;
         let index = self.parts.len();
         self.parts.push(None);
-        let (inner, key) = (self.inner.clone(), self.key.clone());
+        let (inner, key, upload) = (self.inner.clone(), self.key.clone(), self.upload.clone());
         self.under_way.spawn(async move {
+            let upload = upload.get_or_try_init(|| begin(&inner, &key)).await?;
             let number = index as u32 + 1;
-            let send = || inner.api.put_part(&key, &upload, number, data.clone());
+            let send = || inner.api.put_part(&key, upload, number, data.clone());
             let bytes = data.len() as u64;
             let part = inner.requests.run("write", &inner.name(&key), bytes, send).await?;
             Ok((index, part))
         });
         Ok(())
-    }
-
-    async fn upload_name(&mut self) -> Result<String> {
-        if let Some(name) = &self.upload {
-            return Ok(name.clone());
-        }
-        let begin = || self.inner.api.begin_parts(&self.key);
-        let name = self.inner.requests.run("write", &self.inner.name(&self.key), 0, begin).await?;
-        self.upload = Some(name.clone());
-        Ok(name)
     }
 
     /// Waits for a part; `false` when none is under way.
@@ -91,7 +81,8 @@ impl BucketUpload {
         Error::new(ErrorKind::Other, "write", self.inner.name(&self.key))
     }
 
-    async fn complete(&self, upload: &str) -> Result<()> {
+    async fn complete(&self) -> Result<()> {
+        let upload = self.upload.get().ok_or_else(|| self.error().caused_by("no part was sent"))?;
         let parts: Option<Vec<String>> = self.parts.iter().cloned().collect();
         let parts = parts.ok_or_else(|| self.error().caused_by("a part was not sent"))?;
         self.inner.may_complete(&self.key).await?;
@@ -119,21 +110,26 @@ impl BucketUpload {
         }
     }
 
-    async fn finish_parts(&mut self, upload: &str) -> Result<()> {
+    async fn finish_parts(&mut self) -> Result<()> {
         if !self.gathered.is_empty() {
             let last = self.gathered.split().freeze();
             self.send_part(last).await?;
         }
         while self.part_done().await? {}
-        self.complete(upload).await
+        self.complete().await
     }
 
     async fn give_up(&mut self) -> Result<()> {
         self.under_way.shutdown().await;
-        let Some(upload) = self.upload.take() else { return Ok(()) };
-        let abort = || self.inner.api.abort_parts(&self.key, &upload);
+        let upload = std::mem::take(&mut self.upload);
+        let Some(upload) = upload.get() else { return Ok(()) };
+        let abort = || self.inner.api.abort_parts(&self.key, upload);
         self.inner.requests.run("delete", &self.inner.name(&self.key), 0, abort).await
     }
+}
+
+async fn begin(inner: &Inner, key: &str) -> Result<String> {
+    inner.requests.run("write", &inner.name(key), 0, || inner.api.begin_parts(key)).await
 }
 
 #[async_trait]
@@ -153,14 +149,13 @@ impl Upload for BucketUpload {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<()> {
-        let Some(upload) = self.upload.clone() else {
+        if self.parts.is_empty() {
             let data = self.gathered.split().freeze();
             return self.inner.create(&self.key, data).await;
-        };
-        let finished = self.finish_parts(&upload).await;
-        match finished {
+        }
+        match self.finish_parts().await {
             Ok(()) => {
-                self.upload = None;
+                self.upload = Arc::default();
                 Ok(())
             }
             Err(error) => {
@@ -181,12 +176,9 @@ impl Upload for BucketUpload {
 impl Drop for BucketUpload {
     /// An upload that is dropped is given up, as far as there is still a runtime to do so.
     fn drop(&mut self) {
-        let (Some(upload), Ok(runtime)) =
-            (self.upload.take(), tokio::runtime::Handle::try_current())
-        else {
-            return;
-        };
         self.under_way.abort_all();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Some(upload) = self.upload.get().cloned() else { return };
         let (inner, key) = (self.inner.clone(), std::mem::take(&mut self.key));
         runtime.spawn(async move {
             let abort = || inner.api.abort_parts(&key, &upload);

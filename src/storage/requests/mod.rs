@@ -29,7 +29,7 @@ pub struct RequestOptions {
 impl Default for RequestOptions {
     fn default() -> Self {
         Self {
-            at_once_max: 16,
+            at_once_max: 32,
             rate_max: None,
             timeout: Duration::from_secs(60),
             retry: RetryPolicy::default(),

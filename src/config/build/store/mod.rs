@@ -45,7 +45,7 @@ pub(super) fn remote(s: &Settings, key: u16) -> Result<RemoteConfig, Error> {
         tags: s.hash_of("repoN-storage-tag", key)?,
         chunk_size: s.optional_size("repoN-storage-upload-chunk-size", key)?,
         rate_max: s.optional_size("repoN-storage-max-rate", key)?,
-        at_once_max: s.integer("repoN-storage-requests-max", key)?.unwrap_or(16) as usize,
+        at_once_max: s.integer("repoN-storage-requests-max", key)?.unwrap_or(32) as usize,
         retry_time: s.time_of("repoN-storage-retry-time", key)?,
         timeout: s.time("io-timeout")?,
     })
