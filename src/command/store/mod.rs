@@ -5,6 +5,8 @@ mod azure;
 mod gcs;
 mod s3;
 mod sftp;
+#[cfg(test)]
+mod testing;
 
 use std::{path::Path, sync::Arc};
 
