@@ -3,12 +3,15 @@
 //! Nothing is ever overwritten: an object is created once, whole, and later perhaps deleted.
 //! Formats are not known here; bytes in, bytes out.
 
+pub mod azure;
 pub mod bucket;
 pub mod conformance;
 pub mod crash_safe;
 mod error;
 pub mod fault;
+pub mod gcs;
 mod object_path;
+mod object_store_api;
 mod posix;
 pub mod requests;
 
@@ -19,6 +22,7 @@ use bytes::Bytes;
 
 pub use error::{Error, ErrorKind};
 pub use object_path::ObjectPath;
+pub use object_store_api::ConnectionOptions;
 pub use posix::PosixStorage;
 
 /// The result of a storage operation.

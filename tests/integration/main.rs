@@ -6,6 +6,7 @@
 mod support;
 
 mod archive;
+mod azure;
 mod backup;
 mod check;
 mod client_connection;
@@ -17,6 +18,7 @@ mod databases;
 mod delta;
 mod differential;
 mod expire;
+mod gcs;
 mod harness;
 mod info;
 mod interruption;

@@ -2,12 +2,60 @@
 
 use std::sync::Arc;
 
+use super::{connection, prefix, requests};
 use crate::{
     command::{Error, Result},
-    config::{AzureConfig, RepoConfig},
-    storage::Storage,
+    config::{AzureConfig, AzureKeyType, RepoConfig, UriStyle},
+    storage::{
+        Storage,
+        azure::{self, AzureKey, AzureOptions},
+    },
 };
 
-pub(super) fn open(config: &RepoConfig, _azure: &AzureConfig) -> Result<Arc<dyn Storage>> {
-    Err(Error::NotSupported(format!("repo{}-type=azure", config.key)))
+pub(super) fn open(config: &RepoConfig, azure: &AzureConfig) -> Result<Arc<dyn Storage>> {
+    let options = options(config, azure, |name| std::env::var(name).ok())?;
+    Ok(Arc::new(azure::open(&options, &prefix(config), requests(&config.remote))?))
 }
+
+fn options(
+    config: &RepoConfig,
+    azure: &AzureConfig,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<AzureOptions> {
+    if !config.remote.tags.is_empty() {
+        let key = config.key;
+        return Err(Error::NotSupported(format!(
+            "repo{key}-storage-tag with repo{key}-type=azure"
+        )));
+    }
+    Ok(AzureOptions {
+        account: azure.account.clone(),
+        container: azure.container.clone(),
+        key: key(azure, environment),
+        account_in_host: azure.uri_style == UriStyle::Host,
+        connection: connection(&config.remote, &azure.endpoint),
+        part_size: config.remote.chunk_size.map(|size| size as usize),
+    })
+}
+
+/// The environment names the identity where Azure's own tools set it.
+fn key(azure: &AzureConfig, environment: impl Fn(&str) -> Option<String>) -> AzureKey {
+    let key = azure.key.as_ref().map(|key| key.reveal().to_owned()).unwrap_or_default();
+    match azure.key_type {
+        AzureKeyType::Shared => AzureKey::Shared(key),
+        AzureKeyType::Sas => AzureKey::Sas(key),
+        AzureKeyType::Auto => {
+            let client_id = environment("AZURE_CLIENT_ID");
+            let tenant_id = environment("AZURE_TENANT_ID");
+            match (client_id, tenant_id, environment("AZURE_FEDERATED_TOKEN_FILE")) {
+                (Some(client_id), Some(tenant_id), Some(file)) => {
+                    AzureKey::Workload { client_id, tenant_id, token_file: file.into() }
+                }
+                (client_id, ..) => AzureKey::Machine { client_id },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

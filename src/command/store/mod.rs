@@ -5,6 +5,8 @@ mod azure;
 mod gcs;
 mod s3;
 mod sftp;
+#[cfg(test)]
+mod testing;
 
 use std::{path::Path, sync::Arc};
 
@@ -12,7 +14,7 @@ use super::Result;
 use crate::{
     config::{RemoteConfig, RepoConfig, RepoKind},
     storage::{
-        PosixStorage, Storage,
+        ConnectionOptions, PosixStorage, Storage,
         requests::{RequestOptions, Requests, RetryPolicy},
     },
 };
@@ -34,6 +36,19 @@ pub(super) fn open(
 /// The prefix of a repository in its bucket.
 fn prefix(config: &RepoConfig) -> String {
     config.path.to_string_lossy().into_owned()
+}
+
+/// How a store whose own name is `endpoint` is reached.
+fn connection(config: &RemoteConfig, endpoint: &str) -> ConnectionOptions {
+    ConnectionOptions {
+        endpoint: endpoint.to_owned(),
+        host: config.host.clone(),
+        port: config.port,
+        ca_file: config.ca_file.clone(),
+        ca_path: config.ca_path.clone(),
+        verify_tls: config.verify_tls,
+        timeout: config.timeout,
+    }
 }
 
 fn requests(config: &RemoteConfig) -> Requests {

@@ -6,9 +6,13 @@
 //! user `postgres`. Everything lives below one directory in `/tmp` that goes away with the test
 //! process, however it ends.
 
+mod azurite;
 mod background;
+mod cloud;
 mod cluster;
+pub(crate) mod gcs;
 mod host;
+pub(crate) mod http;
 mod load;
 mod outcome;
 mod repository;
@@ -21,7 +25,9 @@ mod tools;
 mod version;
 mod wait;
 
+pub(crate) use azurite::{ACCOUNT, Azurite, CONTAINER};
 pub(crate) use background::Background;
+pub(crate) use cloud::{Alone, documented, must_conform, remote_site, tour};
 pub(crate) use cluster::Cluster;
 pub(crate) use host::{TestDir, as_server_user, give_to_server_user, program};
 pub(crate) use load::WriteLoad;
