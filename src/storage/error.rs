@@ -34,6 +34,8 @@ pub struct Error {
     object: String,
     /// How long the store asked to wait before another try.
     retry_after: Option<Duration>,
+    /// What to do about it, where more can be said than the kind does.
+    hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -48,7 +50,7 @@ impl Error {
             ErrorKind::Full => ErrorCode::FileWrite,
             ErrorKind::Transient | ErrorKind::Other => ErrorCode::Service,
         };
-        Self { kind, code, operation, object: object.into(), retry_after: None, source: None }
+        Self { kind, code, operation, object: object.into(), retry_after: None, hint: None, source: None }
     }
 
     /// The same error with what caused it.
@@ -64,6 +66,22 @@ impl Error {
     pub fn with_code(mut self, code: ErrorCode) -> Self {
         self.code = code;
         self
+    }
+
+    /// The same error with what to do about it.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error for another operation that fails because of it: its cause is kept as text.
+    pub fn repeated(&self) -> Self {
+        Self {
+            object: self.object.clone(),
+            hint: self.hint.clone(),
+            source: self.source.as_ref().map(|source| source.to_string().into()),
+            ..*self
+        }
     }
 
     /// The same error with the time that the store asked to wait before another try.
@@ -113,6 +131,9 @@ impl Failure for Error {
     }
 
     fn hint(&self) -> Option<String> {
+        if self.hint.is_some() {
+            return self.hint.clone();
+        }
         let text = match self.kind {
             ErrorKind::Denied => {
                 "check the owner and mode of the path, or the credentials of the repository"

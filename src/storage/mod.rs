@@ -11,6 +11,7 @@ pub mod fault;
 mod object_path;
 mod posix;
 pub mod requests;
+pub mod sftp;
 
 use std::{fmt::Debug, ops::Range, time::Duration};
 
