@@ -50,7 +50,15 @@ impl Error {
             ErrorKind::Full => ErrorCode::FileWrite,
             ErrorKind::Transient | ErrorKind::Other => ErrorCode::Service,
         };
-        Self { kind, code, operation, object: object.into(), retry_after: None, hint: None, source: None }
+        Self {
+            kind,
+            code,
+            operation,
+            object: object.into(),
+            retry_after: None,
+            hint: None,
+            source: None,
+        }
     }
 
     /// The same error with what caused it.

@@ -12,7 +12,8 @@ use crate::{
     storage::{
         Storage,
         sftp::{
-            Fingerprint, FingerprintHash, HostKeyPolicy, Login, Passphrase, SftpOptions, SftpStorage,
+            Fingerprint, FingerprintHash, HostKeyPolicy, Login, Passphrase, SftpOptions,
+            SftpStorage,
         },
     },
     types::Invalid,
@@ -85,7 +86,10 @@ fn login(sftp: &SftpConfig, around: &Surroundings) -> Login {
     match &sftp.private_key_file {
         Some(private) => Login::KeyFile {
             private: expand(private),
-            passphrase: sftp.private_key_passphrase.as_ref().map(|pass| Passphrase::new(pass.reveal())),
+            passphrase: sftp
+                .private_key_passphrase
+                .as_ref()
+                .map(|pass| Passphrase::new(pass.reveal())),
             public,
         },
         None => Login::Agent { socket: around.agent.clone(), public },
@@ -136,7 +140,9 @@ mod tests {
     fn a_key_file_counts_more_than_an_agent() {
         let private_key_file = Some(PathBuf::from("/keys/id"));
         let found = login(&SftpConfig { private_key_file, ..config() }, &around());
-        assert!(matches!(found, Login::KeyFile { private, .. } if private == Path::new("/keys/id")));
+        assert!(
+            matches!(found, Login::KeyFile { private, .. } if private == Path::new("/keys/id"))
+        );
     }
 
     #[test]

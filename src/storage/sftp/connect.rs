@@ -89,7 +89,8 @@ async fn prepare(options: &SftpOptions) -> Result<HostKeyCheck> {
     match tokio::task::spawn_blocking(move || HostKeyCheck::prepare(&owned)).await {
         Ok(Ok(check)) => Ok(check),
         Ok(Err((file, error))) => {
-            let cause = format!("the known-hosts file '{}' cannot be read: {error}", file.display());
+            let cause =
+                format!("the known-hosts file '{}' cannot be read: {error}", file.display());
             Err(Error::new(ErrorKind::Denied, "connect to", server_name(options))
                 .caused_by(cause)
                 .with_hint("make it readable, or name other files in repo-sftp-known-host"))
@@ -169,7 +170,8 @@ async fn start(connection: Handle<HostKeyCheck>, options: &SftpOptions) -> Resul
         }
     }
     let sftp = RawSftpSession::new_with_config(channel.into_stream(), sftp_config(options));
-    let broke = |error| super::failure::Refusal::from(error).error("connect to", &server_name(options));
+    let broke =
+        |error| super::failure::Refusal::from(error).error("connect to", &server_name(options));
     let version = sftp.init().await.map_err(broke)?;
     let mut offers = Offers::of(&version.extensions);
     if version.extensions.contains_key(russh_sftp::extensions::LIMITS) {

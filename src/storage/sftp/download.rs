@@ -85,7 +85,9 @@ impl SftpDownload {
         let answer = self.under_way.next().await.unwrap_or(Err(Refusal::End));
         answer.map_err(|refusal| match refusal {
             // It was opened: what is missing is not the object.
-            Refusal::Missing => Refusal::Broken("the open file is gone".into()).error("read", &self.name),
+            Refusal::Missing => {
+                Refusal::Broken("the open file is gone".into()).error("read", &self.name)
+            }
             refusal => refusal.error("read", &self.name),
         })
     }

@@ -35,7 +35,9 @@ pub(super) enum Refusal {
 
 impl From<SftpError> for Refusal {
     fn from(error: SftpError) -> Self {
-        let SftpError::Status(status) = error else { return Self::Broken(shown(&error.to_string())) };
+        let SftpError::Status(status) = error else {
+            return Self::Broken(shown(&error.to_string()));
+        };
         match status.status_code {
             StatusCode::NoSuchFile => Self::Missing,
             StatusCode::PermissionDenied => Self::Denied,

@@ -124,7 +124,8 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
 /// Base64 with or without the `=` at its end.
 pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let bare = text.trim_end_matches('=');
-    if bare.is_empty() || !bare.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/') {
+    if bare.is_empty() || !bare.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
+    {
         return None;
     }
     let padded = format!("{bare}{}", "=".repeat((4 - bare.len() % 4) % 4));
@@ -147,8 +148,11 @@ mod tests {
         for hash in FingerprintHash::ALL {
             let made = Fingerprint::of(&key(), hash).unwrap();
             let plain = hex::encode(&made.bytes);
-            let colons: Vec<String> =
-                plain.as_bytes().chunks(2).map(|c| String::from_utf8_lossy(c).to_uppercase()).collect();
+            let colons: Vec<String> = plain
+                .as_bytes()
+                .chunks(2)
+                .map(|c| String::from_utf8_lossy(c).to_uppercase())
+                .collect();
             let base64 = openssl::base64::encode_block(&made.bytes);
             let forms = [
                 made.to_string(),

@@ -114,7 +114,11 @@ impl HostKeyCheck {
         match known_hosts::append(&file, &self.host, self.port, &line) {
             Ok(()) => {
                 let host = known_hosts::name_of(&self.host, self.port);
-                tracing::info!("the new host key {} of {host} was added to '{}'", shown(key), file.display());
+                tracing::info!(
+                    "the new host key {} of {host} was added to '{}'",
+                    shown(key),
+                    file.display()
+                );
                 Ok(())
             }
             Err(error) => Err(Rejection::NotRecorded { file, error }),
@@ -125,7 +129,10 @@ impl HostKeyCheck {
 impl client::Handler for HostKeyCheck {
     type Error = HandshakeError;
 
-    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, HandshakeError> {
+    async fn check_server_key(
+        &mut self,
+        key: &PublicKeyOrCertificate,
+    ) -> Result<bool, HandshakeError> {
         let (check, key) = (self.clone(), key.public_key());
         let judged = tokio::task::spawn_blocking(move || check.judge(&key)).await;
         match judged {
@@ -138,7 +145,8 @@ impl client::Handler for HostKeyCheck {
 impl Rejection {
     /// The error of connecting to `server`, whose known-hosts name is `host`.
     pub(super) fn error(self, server: &str, host: &str) -> Error {
-        let refused = |cause: String| Error::new(ErrorKind::Denied, "connect to", server).caused_by(cause);
+        let refused =
+            |cause: String| Error::new(ErrorKind::Denied, "connect to", server).caused_by(cause);
         match self {
             Self::Unknown { shown } => refused(format!("the host key {shown} is not known")).with_hint(format!(
                 "compare it with what 'ssh-keygen -lf' says on the host, then add the key of {host} to a file of \
@@ -191,7 +199,10 @@ fn families() -> Vec<Vec<Algorithm>> {
     let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
     vec![
         vec![Algorithm::Ed25519],
-        vec![EcdsaCurve::NistP256, EcdsaCurve::NistP384, EcdsaCurve::NistP521].into_iter().map(curve).collect(),
+        vec![EcdsaCurve::NistP256, EcdsaCurve::NistP384, EcdsaCurve::NistP521]
+            .into_iter()
+            .map(curve)
+            .collect(),
         vec![HashAlg::Sha512, HashAlg::Sha256].into_iter().map(rsa).collect(),
     ]
 }

@@ -59,7 +59,11 @@ pub(super) enum Verdict {
 
 impl KnownHosts {
     /// Reads the files; those that do not exist say nothing, one that cannot be read is an error.
-    pub(super) fn load(files: &[PathBuf], host: &str, port: u16) -> Result<Self, (PathBuf, io::Error)> {
+    pub(super) fn load(
+        files: &[PathBuf],
+        host: &str,
+        port: u16,
+    ) -> Result<Self, (PathBuf, io::Error)> {
         let mut known = Self::default();
         for file in files {
             match fs::read(file) {
@@ -189,7 +193,8 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 
 /// Adds a key of a host to a file, durably; makes the file and its directory where they are missing.
 pub(super) fn append(file: &Path, host: &str, port: u16, key: &str) -> io::Result<()> {
-    let directory = file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let ends_well = fs::read(file).map_or(true, |text| text.last().is_none_or(|end| *end == b'\n'));
     let mut opened = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;

@@ -12,7 +12,11 @@ use crate::storage::{Entry, EntryKind, ObjectPath, Result, crash_safe::TEMPORARY
 const AT_ONCE: usize = 8;
 
 /// What is directly below `directory`, or, with `recurse`, everything.
-pub(super) async fn below(tree: &Tree, directory: &ObjectPath, recurse: bool) -> Result<Vec<Entry>> {
+pub(super) async fn below(
+    tree: &Tree,
+    directory: &ObjectPath,
+    recurse: bool,
+) -> Result<Vec<Entry>> {
     let (mut found, mut todo) = (Vec::new(), vec![directory.clone()]);
     let mut under_way = FuturesUnordered::new();
     loop {

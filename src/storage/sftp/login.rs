@@ -17,11 +17,7 @@ use russh::{
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
-use super::{
-    Login, Passphrase, SftpOptions, connect,
-    failure::shown,
-    host_key::HostKeyCheck,
-};
+use super::{Login, Passphrase, SftpOptions, connect, failure::shown, host_key::HostKeyCheck};
 use crate::storage::{Error, ErrorKind, Result};
 
 type Connection = Handle<HostKeyCheck>;
@@ -43,7 +39,8 @@ pub(super) async fn log_in(connection: &mut Connection, options: &SftpOptions) -
 }
 
 fn denied(options: &SftpOptions, cause: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Denied, "log in to", connect::server_name(options)).caused_by(cause.into())
+    Error::new(ErrorKind::Denied, "log in to", connect::server_name(options))
+        .caused_by(cause.into())
 }
 
 /// Reads the key, on a thread of its own: opening an encrypted one takes time on purpose.
@@ -217,12 +214,16 @@ async fn reach_agent(
     socket: Option<&Path>,
 ) -> Result<AgentClient<UnixStream>> {
     let Some(socket) = socket else {
-        return Err(denied(options, "there is no private key and no SSH agent")
-            .with_hint("set repo-sftp-private-key-file, or SSH_AUTH_SOCK to the socket of an agent"));
+        return Err(denied(options, "there is no private key and no SSH agent").with_hint(
+            "set repo-sftp-private-key-file, or SSH_AUTH_SOCK to the socket of an agent",
+        ));
     };
     AgentClient::connect_uds(socket).await.map_err(|error| {
         let cause = shown(&error.to_string());
-        denied(options, format!("the SSH agent at '{}' cannot be reached: {cause}", socket.display()))
-            .with_hint("start an agent, or set repo-sftp-private-key-file")
+        denied(
+            options,
+            format!("the SSH agent at '{}' cannot be reached: {cause}", socket.display()),
+        )
+        .with_hint("start an agent, or set repo-sftp-private-key-file")
     })
 }

@@ -81,8 +81,7 @@ impl Storage for SftpStorage {
             return Err(self.truncated(path));
         }
         let wanted = (range.end - range.start) as usize;
-        let mut download =
-            SftpDownload::open(self.tree.clone(), path.clone(), Some(range)).await?;
+        let mut download = SftpDownload::open(self.tree.clone(), path.clone(), Some(range)).await?;
         let mut bytes = BytesMut::new();
         while let Some(chunk) = download.next().await? {
             // One chunk that is all there is needs no copy.
@@ -119,5 +118,3 @@ impl Storage for SftpStorage {
         stale::remove(&self.tree, directory, older_than).await
     }
 }
-
-

@@ -41,7 +41,12 @@ impl Expected {
     }
 
     /// Proves that nothing was lost of a file that was written on more than one connection.
-    pub(super) async fn must_be_in(&self, tree: &Tree, path: &ObjectPath, file: &OpenFile) -> Result<()> {
+    pub(super) async fn must_be_in(
+        &self,
+        tree: &Tree,
+        path: &ObjectPath,
+        file: &OpenFile,
+    ) -> Result<()> {
         match self.is_in(file.session(), file.handle()).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(other(
@@ -74,7 +79,9 @@ pub(super) async fn publish(
     };
     match named {
         Ok(()) => {}
-        Err(refusal @ (Refusal::Broken(_) | Refusal::Missing)) => return Err(write_failed(refusal).await),
+        Err(refusal @ (Refusal::Broken(_) | Refusal::Missing)) => {
+            return Err(write_failed(refusal).await);
+        }
         // The name is taken, or the file system has no links: the server does not say which.
         Err(refusal) => {
             must_be_free(tree, path, session).await?;

@@ -222,7 +222,9 @@ impl Session {
         let bytes = self.answer(self.sftp.read(handle, offset, len as u32).await)?.data;
         match bytes.len() {
             0 => Err(Refusal::End),
-            found if found > len => Err(Refusal::Failed("the server sent more than was asked for".into())),
+            found if found > len => {
+                Err(Refusal::Failed("the server sent more than was asked for".into()))
+            }
             _ => Ok(bytes),
         }
     }
@@ -289,7 +291,9 @@ impl Session {
                 Err(refusal) => return Err(refusal),
             }
             if items.len() > NAMES_MAX {
-                return Err(Refusal::Failed(format!("there are more than {NAMES_MAX} names in it")));
+                return Err(Refusal::Failed(format!(
+                    "there are more than {NAMES_MAX} names in it"
+                )));
             }
         }
     }
@@ -307,7 +311,10 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("offers", &self.offers).field("broken", &self.broken).finish()
+        f.debug_struct("Session")
+            .field("offers", &self.offers)
+            .field("broken", &self.broken)
+            .finish()
     }
 }
 

@@ -117,7 +117,11 @@ impl Tree {
         while !at.is_empty() {
             match session.look(at).await {
                 Ok(look) if look.kind == Kind::Link && session.look_through(at).await.is_err() => {
-                    return other(operation, &self.name(path), format!("the link '{at}' leads nowhere"));
+                    return other(
+                        operation,
+                        &self.name(path),
+                        format!("the link '{at}' leads nowhere"),
+                    );
                 }
                 Ok(_) => break,
                 Err(Refusal::Missing) => at = at.rsplit_once('/').map_or("", |(parent, _)| parent),
@@ -178,7 +182,13 @@ impl Tree {
         // The server's user may be allowed to pass a directory without being allowed to make it.
         match session.look_through(full).await {
             Ok(look) if look.kind == Kind::Directory => return Ok(()),
-            Ok(_) => return Err(other("write", &self.name(path), format!("'{full}' is not a directory"))),
+            Ok(_) => {
+                return Err(other(
+                    "write",
+                    &self.name(path),
+                    format!("'{full}' is not a directory"),
+                ));
+            }
             Err(Refusal::Missing) => {}
             Err(refusal) => return Err(failed(refusal)),
         }
@@ -206,7 +216,9 @@ impl Tree {
                     .caused_by("there is no room on the server's file system")
             }
             // The object is not what is missing.
-            Refusal::Missing | Refusal::End => other("write", &name, "its file went away while it was written"),
+            Refusal::Missing | Refusal::End => {
+                other("write", &name, "its file went away while it was written")
+            }
             refusal => refusal.error("write", &name),
         }
     }

@@ -197,7 +197,9 @@ impl SftpUpload {
                     return Ok(OpenFile::new(lease, handle));
                 }
                 Err(Refusal::Missing) => {}
-                Err(refusal) => return Err(self.tree.write_failed(&session, &self.path, refusal).await),
+                Err(refusal) => {
+                    return Err(self.tree.write_failed(&session, &self.path, refusal).await);
+                }
             }
         }
         Err(other("write", &self.name, "its directory is removed again and again"))
@@ -219,7 +221,9 @@ impl SftpUpload {
         loop {
             let done = self.publish_once(&expected, &mut tried).await;
             match done {
-                Err(error) if error.kind() == ErrorKind::Transient => self.wait_after(error).await?,
+                Err(error) if error.kind() == ErrorKind::Transient => {
+                    self.wait_after(error).await?
+                }
                 done => return done,
             }
         }

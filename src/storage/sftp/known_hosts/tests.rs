@@ -69,7 +69,8 @@ fn a_name_without_port_counts_where_nothing_is_said_of_the_port() {
 #[test]
 fn hashed_names_are_found() {
     // As `ssh-keygen -H` writes it for example.com.
-    let text = format!("|1|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak= ssh-ed25519 {TWO}");
+    let text =
+        format!("|1|O33ESRMWPVkMYIwJ1Uw+n877jTo=|nuuC5vEqXlEZ/8BXQR7m619W6Ak= ssh-ed25519 {TWO}");
     assert_eq!(judged(&text, "example.com", 22, TWO), Verdict::Known);
     assert_eq!(judged(&text, "example.com", 22, ONE), Verdict::Changed("f".into(), 1));
     assert_eq!(judged(&text, "example.org", 22, TWO), Verdict::Unknown);
