@@ -75,6 +75,16 @@ impl Error {
         self
     }
 
+    /// The same error for another operation that fails because of it: its cause is kept as text.
+    pub fn repeated(&self) -> Self {
+        Self {
+            object: self.object.clone(),
+            hint: self.hint.clone(),
+            source: self.source.as_ref().map(|source| source.to_string().into()),
+            ..*self
+        }
+    }
+
     /// The same error with the time that the store asked to wait before another try.
     pub fn retry_later(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);

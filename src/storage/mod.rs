@@ -14,6 +14,7 @@ mod object_path;
 mod object_store_api;
 mod posix;
 pub mod requests;
+pub mod sftp;
 
 use std::{fmt::Debug, ops::Range, time::Duration};
 

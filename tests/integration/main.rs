@@ -26,6 +26,7 @@ mod layout;
 mod page_checksum;
 mod recovery;
 mod refusal;
+mod sftp;
 mod sources;
 mod sql_backup;
 mod standby;

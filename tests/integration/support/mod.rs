@@ -19,6 +19,7 @@ mod repository;
 mod restored;
 mod site;
 mod source;
+mod ssh_server;
 mod template;
 mod tls;
 mod tools;
@@ -36,6 +37,7 @@ pub(crate) use repository::Damage;
 pub(crate) use restored::Restored;
 pub(crate) use site::{Site, SiteBuilder, write_file};
 pub(crate) use source::{Source, backing_up_from};
+pub(crate) use ssh_server::{SshAgent, SshServer};
 pub(crate) use tls::TlsFiles;
 pub(crate) use tools::{pg_amcheck, pg_verifybackup};
 pub(crate) use version::{

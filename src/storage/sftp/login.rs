@@ -1,0 +1,229 @@
+//! Logging in, with a key from a file or with those of an agent.
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use russh::{
+    client::{AuthResult, Handle},
+    keys::{
+        self, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey,
+        agent::{AgentIdentity, client::AgentClient},
+    },
+};
+use tokio::net::UnixStream;
+use zeroize::Zeroizing;
+
+use super::{Login, Passphrase, SftpOptions, connect, failure::shown, host_key::HostKeyCheck};
+use crate::storage::{Error, ErrorKind, Result};
+
+type Connection = Handle<HostKeyCheck>;
+
+/// Keys of an agent that are offered. Servers hang up after a few (`MaxAuthTries`, six as a rule).
+const AGENT_KEYS_MAX: usize = 20;
+
+/// Logs in as the options say.
+pub(super) async fn log_in(connection: &mut Connection, options: &SftpOptions) -> Result<()> {
+    match &options.login {
+        Login::KeyFile { private, passphrase, public } => {
+            let key = load(options, private, passphrase.clone(), public.clone()).await?;
+            with_key(connection, options, key, private).await
+        }
+        Login::Agent { socket, public } => {
+            with_agent(connection, options, socket.as_deref(), public.as_deref()).await
+        }
+    }
+}
+
+fn denied(options: &SftpOptions, cause: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Denied, "log in to", connect::server_name(options))
+        .caused_by(cause.into())
+}
+
+/// Reads the key, on a thread of its own: opening an encrypted one takes time on purpose.
+async fn load(
+    options: &SftpOptions,
+    private: &Path,
+    passphrase: Option<Passphrase>,
+    public: Option<PathBuf>,
+) -> Result<PrivateKey> {
+    let file = private.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        read_key(&file, passphrase.as_ref(), public.as_deref())
+    });
+    match read.await {
+        Ok(Ok(key)) => Ok(key),
+        Ok(Err(cause)) => Err(denied(options, cause)
+            .with_hint("check repo-sftp-private-key-file and repo-sftp-private-key-passphrase")),
+        Err(stopped) => Err(denied(options, "the private key was not read").caused_by(stopped)),
+    }
+}
+
+fn read_key(
+    file: &Path,
+    passphrase: Option<&Passphrase>,
+    public: Option<&Path>,
+) -> std::result::Result<PrivateKey, String> {
+    let named = |cause: &str| format!("the private key '{}' {cause}", file.display());
+    let text = read_private(file).map_err(|error| named(&format!("cannot be read: {error}")))?;
+    let key = keys::decode_secret_key(&text, passphrase.map(Passphrase::reveal));
+    let key = key.map_err(|error| named(&unusable(&text, passphrase.is_some(), &error)))?;
+    if key.is_encrypted() {
+        return Err(named("is encrypted and no pass phrase is configured"));
+    }
+    if let Some(public) = public
+        && read_public(public)?.key_data() != key.public_key().key_data()
+    {
+        return Err(named(&format!("does not belong to the public key '{}'", public.display())));
+    }
+    Ok(key)
+}
+
+fn read_private(file: &Path) -> io::Result<Zeroizing<String>> {
+    let mode = fs::metadata(file)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            "the private key '{}' can be read by others (mode {:04o}): chmod 600 it",
+            file.display(),
+            mode & 0o7777
+        );
+    }
+    fs::read_to_string(file).map(Zeroizing::new)
+}
+
+/// Why a key could not be used; the library's own words may hold parts of it and are not repeated.
+fn unusable(text: &str, has_passphrase: bool, error: &keys::Error) -> String {
+    let encrypted = text.contains("ENCRYPTED")
+        || matches!(error, keys::Error::KeyIsEncrypted)
+        || (has_passphrase && text.contains("BEGIN OPENSSH PRIVATE KEY"));
+    match (encrypted, has_passphrase) {
+        (true, true) => "cannot be opened with the configured pass phrase".to_owned(),
+        (true, false) => "is encrypted and no pass phrase is configured".to_owned(),
+        (false, _) => "is in no format that is known (OpenSSH's own and PEM are)".to_owned(),
+    }
+}
+
+fn read_public(file: &Path) -> std::result::Result<PublicKey, String> {
+    keys::load_public_key(file).map_err(|error| {
+        let cause = match error {
+            keys::Error::IO(error) => error.to_string(),
+            _ => "it is no public key".to_owned(),
+        };
+        format!("the public key '{}' cannot be read: {cause}", file.display())
+    })
+}
+
+async fn with_key(
+    connection: &mut Connection,
+    options: &SftpOptions,
+    key: PrivateKey,
+    file: &Path,
+) -> Result<()> {
+    let hash = rsa_hash(connection, options, key.public_key()).await?;
+    let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
+    let answer = connection.authenticate_publickey(options.user.clone(), key).await;
+    let answer = answer.map_err(|error| connect::failed(options, error))?;
+    match answer {
+        AuthResult::Success => Ok(()),
+        refused => {
+            let what = format!("the private key '{}'", file.display());
+            Err(not_let_in(connection, options, &what, &refused))
+        }
+    }
+}
+
+/// RSA keys sign with the best hash that the server knows.
+async fn rsa_hash(
+    connection: &Connection,
+    options: &SftpOptions,
+    key: &PublicKey,
+) -> Result<Option<HashAlg>> {
+    if !key.algorithm().is_rsa() {
+        return Ok(None);
+    }
+    let best = connection.best_supported_rsa_hash().await;
+    Ok(best.map_err(|error| connect::failed(options, error))?.flatten())
+}
+
+/// A server that says no is told from one that went away.
+fn not_let_in(
+    connection: &Connection,
+    options: &SftpOptions,
+    what: &str,
+    answer: &AuthResult,
+) -> Error {
+    let AuthResult::Failure { remaining_methods, partial_success } = answer else {
+        return denied(options, "no answer");
+    };
+    if remaining_methods.is_empty() && connection.is_closed() {
+        return Error::new(ErrorKind::Transient, "log in to", connect::server_name(options))
+            .caused_by("the server closed the connection");
+    }
+    if *partial_success {
+        return denied(options, format!("the server wants more than {what}"))
+            .with_hint("allow the user to log in with a key alone");
+    }
+    denied(options, format!("the server does not accept {what} for user '{}'", options.user))
+        .with_hint("add the public key to the user's authorized_keys on the host, and check the user's name")
+}
+
+async fn with_agent(
+    connection: &mut Connection,
+    options: &SftpOptions,
+    socket: Option<&Path>,
+    public: Option<&Path>,
+) -> Result<()> {
+    let mut agent = reach_agent(options, socket).await?;
+    let said = |error: keys::Error| {
+        denied(options, format!("the SSH agent does not answer: {}", shown(&error.to_string())))
+    };
+    let offered = agent.request_identities().await.map_err(said)?;
+    let wanted = public.map(read_public).transpose().map_err(|cause| denied(options, cause))?;
+    let mut keys = offered.into_iter().filter_map(|identity| plain_key(identity, wanted.as_ref()));
+    let mut answer = None;
+    for key in keys.by_ref().take(AGENT_KEYS_MAX) {
+        let hash = rsa_hash(connection, options, &key).await?;
+        let user = options.user.clone();
+        // A key that the agent does not sign with is passed over.
+        match connection.authenticate_publickey_with(user, key, hash, &mut agent).await {
+            Ok(AuthResult::Success) => return Ok(()),
+            Ok(refused) if connection.is_closed() => {
+                return Err(not_let_in(connection, options, "the keys of the SSH agent", &refused));
+            }
+            Ok(refused) => answer = Some(refused),
+            Err(error) => tracing::debug!("the SSH agent: {error:?}"),
+        }
+    }
+    Err(match answer {
+        Some(refused) => not_let_in(connection, options, "any key of the SSH agent", &refused),
+        None => denied(options, "the SSH agent holds no key that could be used")
+            .with_hint("add the key with ssh-add, or set repo-sftp-private-key-file"),
+    })
+}
+
+fn plain_key(identity: AgentIdentity, wanted: Option<&PublicKey>) -> Option<PublicKey> {
+    let AgentIdentity::PublicKey { key, .. } = identity else { return None };
+    wanted.is_none_or(|wanted| wanted.key_data() == key.key_data()).then_some(key)
+}
+
+async fn reach_agent(
+    options: &SftpOptions,
+    socket: Option<&Path>,
+) -> Result<AgentClient<UnixStream>> {
+    let Some(socket) = socket else {
+        return Err(denied(options, "there is no private key and no SSH agent").with_hint(
+            "set repo-sftp-private-key-file, or SSH_AUTH_SOCK to the socket of an agent",
+        ));
+    };
+    AgentClient::connect_uds(socket).await.map_err(|error| {
+        let cause = shown(&error.to_string());
+        denied(
+            options,
+            format!("the SSH agent at '{}' cannot be reached: {cause}", socket.display()),
+        )
+        .with_hint("start an agent, or set repo-sftp-private-key-file")
+    })
+}

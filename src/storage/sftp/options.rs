@@ -1,0 +1,83 @@
+//! What the store has to know of the other host.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use zeroize::Zeroizing;
+
+use super::Fingerprint;
+
+/// How to reach a directory of another host.
+#[derive(Clone, Debug)]
+pub struct SftpOptions {
+    /// Its name or address.
+    pub host: String,
+    /// The port of its SSH server.
+    pub port: u16,
+    /// The user to log in as.
+    pub user: String,
+    /// The directory, as the server names it.
+    pub root: String,
+    /// Which keys of the host are good.
+    pub host_key: HostKeyPolicy,
+    /// The files that say which host has which key. New keys go to the first.
+    pub known_hosts: Vec<PathBuf>,
+    /// Who we are.
+    pub login: Login,
+    /// The longest time that connecting, or the answer to one request, may take.
+    pub timeout: Duration,
+}
+
+/// Which keys of a host are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostKeyPolicy {
+    /// Those that the known-hosts files name.
+    Strict,
+    /// As `Strict`; the key of a host that is in none of them is added to the first.
+    AcceptNew,
+    /// The one with this fingerprint.
+    Fingerprint(Fingerprint),
+    /// Any.
+    None,
+}
+
+/// Who we are.
+#[derive(Clone, Debug)]
+pub enum Login {
+    /// The owner of a key in a file.
+    KeyFile {
+        /// The private key.
+        private: PathBuf,
+        /// What opens it, where it is encrypted.
+        passphrase: Option<Passphrase>,
+        /// The public key, which must be that of the private key.
+        public: Option<PathBuf>,
+    },
+    /// The owner of a key that an agent holds.
+    Agent {
+        /// The socket of the agent.
+        socket: Option<PathBuf>,
+        /// The only key of the agent that is offered; otherwise all of them are, in its order.
+        public: Option<PathBuf>,
+    },
+}
+
+/// The pass phrase of a private key. It is never shown.
+#[derive(Clone)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// Takes a pass phrase.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
+}
