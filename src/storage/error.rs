@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Denied,
     /// The object is shorter than the caller, or the store itself, said.
     Truncated,
+    /// The bytes are there, and are not those that were stored.
+    Damaged,
     /// The store has no room.
     Full,
     /// Worth another try: the store was busy, or the connection broke.
@@ -34,6 +36,8 @@ pub struct Error {
     object: String,
     /// How long the store asked to wait before another try.
     retry_after: Option<Duration>,
+    /// What to do about it, where that is more than its kind says.
+    hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -45,10 +49,19 @@ impl Error {
             ErrorKind::AlreadyExists => ErrorCode::FileExists,
             ErrorKind::Denied => ErrorCode::Access,
             ErrorKind::Truncated => ErrorCode::FileRead,
+            ErrorKind::Damaged => ErrorCode::Checksum,
             ErrorKind::Full => ErrorCode::FileWrite,
             ErrorKind::Transient | ErrorKind::Other => ErrorCode::Service,
         };
-        Self { kind, code, operation, object: object.into(), retry_after: None, source: None }
+        Self {
+            kind,
+            code,
+            operation,
+            object: object.into(),
+            retry_after: None,
+            hint: None,
+            source: None,
+        }
     }
 
     /// The same error with what caused it.
@@ -63,6 +76,12 @@ impl Error {
     /// The same error under a code that says more than its kind does.
     pub fn with_code(mut self, code: ErrorCode) -> Self {
         self.code = code;
+        self
+    }
+
+    /// The same error with a hint that says more than its kind does.
+    pub fn with_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
         self
     }
 
@@ -113,13 +132,16 @@ impl Failure for Error {
     }
 
     fn hint(&self) -> Option<String> {
+        if self.hint.is_some() {
+            return self.hint.clone();
+        }
         let text = match self.kind {
             ErrorKind::Denied => {
                 "check the owner and mode of the path, or the credentials of the repository"
             }
             ErrorKind::Full => "free or add space; nothing that was stored before is harmed",
             ErrorKind::Transient => "the operation may succeed when it is tried again",
-            ErrorKind::Truncated => {
+            ErrorKind::Truncated | ErrorKind::Damaged => {
                 "the object is damaged; run verify, and use another backup or repository"
             }
             ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Other => return None,
