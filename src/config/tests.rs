@@ -318,7 +318,7 @@ fn repositories() {
     assert_eq!(run("stanza-delete", &["stanza=db"]).error().0, 37);
     let refused = |line: &str| with_file(&format!("[db]\npg1-path=/pg\n{line}\n")).error();
     assert_eq!(refused("repo1-type=s3").0, 67);
-    assert_eq!(refused("repo1-cipher-type=aes-256-cbc").0, 67);
+    assert_eq!(refused("repo1-cipher-type=aes-256-cbc").0, 37);
     assert_eq!(refused("repo1-host=backup").0, 67);
     assert_eq!(refused("repo1-type=nfs").0, 32);
     assert_eq!(refused("repo1-path=/a\nrepo2-path=/a/").0, 32);

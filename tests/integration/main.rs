@@ -16,6 +16,7 @@ mod data_directory;
 mod databases;
 mod delta;
 mod differential;
+mod encryption;
 mod expire;
 mod harness;
 mod info;
