@@ -3,9 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use pgstrata::{
+    codec::encrypt::CipherHeader,
     repo::{
         block_map::{BlockMap, FrameRef, Numbers},
         object_header::ObjectHeader,
+        recipient::{Recipient, RecipientId},
     },
     types::BlockDigest,
 };
@@ -32,6 +34,8 @@ fuzz_target!(|input: (u32, u8, u8, &[u8])| {
     let (file_size, references, base_blocks, bytes) = input;
     let (file_size, numbers) = (u64::from(file_size), Numbers::of_own(references.into()));
     let _ = ObjectHeader::decode_any(bytes, "object");
+    let _ = CipherHeader::decode(bytes);
+    let _ = Recipient::decode(RecipientId::FIRST, bytes.to_vec().into(), "key");
     if let Ok(map) = BlockMap::decode(bytes, "map", file_size, BLOCK_SIZE, numbers) {
         check(&map, file_size);
     }

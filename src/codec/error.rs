@@ -1,5 +1,6 @@
 //! What can go wrong with a transform.
 
+use super::encrypt::{DataKeyId, Kdf};
 use crate::types::{CompressType, ErrorCode, Failure, Sha256};
 
 /// A failed transform. The caller adds which object or file the bytes belong to.
@@ -61,6 +62,46 @@ pub enum Error {
         /// How much was asked for.
         bytes: usize,
     },
+    /// The bytes do not open as encrypted ones do.
+    #[error("it is not encrypted")]
+    NotEncrypted,
+    /// A newer version of the program encrypted the object.
+    #[error("its encryption has version {found}, but this program reads versions up to {newest}")]
+    CipherVersion {
+        /// The version found.
+        found: u16,
+        /// The newest version that can be read.
+        newest: u16,
+    },
+    /// The header of an encrypted object is not valid.
+    #[error("the header of its encryption is not valid: {0}")]
+    CipherHeader(&'static str),
+    /// The object is of another data key than the repository's.
+    #[error("it was encrypted with data key {found}, but that of the repository is {known}")]
+    OtherKey {
+        /// The data key that the object names.
+        found: DataKeyId,
+        /// The data key at hand.
+        known: DataKeyId,
+    },
+    /// A chunk of an encrypted object is not the one that was stored here.
+    #[error("chunk {chunk} of the encrypted data does not match its tag")]
+    Tampered {
+        /// Its number, from 0.
+        chunk: u64,
+    },
+    /// A derivation would cost more than is spent on it, or cannot be.
+    #[error(
+        "the cost of the key derivation is not allowed: {} KiB of memory, {} passes, {} lanes",
+        .0.memory_kib, .0.passes, .0.lanes
+    )]
+    KdfCost(Kdf),
+    /// The cipher library refused.
+    #[error("{0}")]
+    Cipher(&'static str),
+    /// The system gave no random bytes.
+    #[error("the system gave no random bytes")]
+    Random,
 }
 
 /// The method as users write it.
@@ -79,6 +120,11 @@ impl Failure for Error {
             Self::Damaged { .. } | Self::Length { .. } | Self::Trailing { .. } => ErrorCode::Format,
             Self::Checksum { .. } => ErrorCode::Checksum,
             Self::Memory { .. } => ErrorCode::Memory,
+            Self::NotEncrypted | Self::KdfCost(_) | Self::Cipher(_) => ErrorCode::Crypto,
+            Self::CipherVersion { .. } => ErrorCode::RepoInvalid,
+            Self::CipherHeader(_) => ErrorCode::Format,
+            Self::OtherKey { .. } | Self::Tampered { .. } => ErrorCode::Checksum,
+            Self::Random => ErrorCode::Runtime,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Digest and compression: pure transforms of bytes, no I/O of their own.
+//! Digest, compression and encryption: pure transforms of bytes, no I/O of their own.
 //!
 //! Everything stored is a sequence of *frames*: pieces of raw bytes, each compressed by itself, so
 //! that pieces can be worked on in parallel and read back alone. [`Compressor`] makes a frame,
@@ -10,6 +10,7 @@
 mod compress;
 mod decompress;
 mod digest;
+pub mod encrypt;
 mod error;
 mod frame_reader;
 mod pieces;

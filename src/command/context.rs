@@ -4,9 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use super::{Error, Result, store};
 use crate::{
-    config::{Config, PgConfig, RepoConfig},
+    config::{CipherConfig, Config, PgConfig, RepoConfig},
     postgres::{ConnectOptions, ConnectSettings, ControlFile, Password},
-    repo::stanza::ClusterId,
+    repo::{self, encrypted::EncryptedStorage, layout, metadata, recipient, stanza::ClusterId},
     storage::{PosixStorage, Storage},
     types::{ErrorCode, StanzaName},
     wal::ClusterIdentity,
@@ -17,8 +17,30 @@ use crate::{
 pub(super) struct Repo {
     /// Its number.
     pub key: u16,
-    /// Where its objects are.
+    /// Where its objects are, in plain form.
     pub storage: Arc<dyn Storage>,
+    /// What encrypts them, where it is encrypted.
+    pub encrypted: Option<EncryptedStorage>,
+}
+
+impl Repo {
+    /// The word for its encryption.
+    pub(super) fn cipher(&self) -> &'static str {
+        if self.encrypted.is_some() { "aes-256-gcm" } else { "none" }
+    }
+
+    /// Makes sure that the pass phrase is right, or that none is needed. For commands that may get along without
+    /// reading an object: all others find out by themselves.
+    pub(super) async fn unlock(&self) -> Result<()> {
+        match &self.encrypted {
+            Some(encrypted) => Ok(encrypted.lock().unlock().await?),
+            None if recipient::list(&*self.storage).await?.is_empty() => Ok(()),
+            None => {
+                let object = metadata::object_name(&*self.storage, &layout::key_directory()?);
+                Err(repo::Error::Encrypted { object }.into())
+            }
+        }
+    }
 }
 
 /// The stanza, which the configuration layer has made sure is there for commands that need it.
@@ -66,11 +88,24 @@ pub(super) fn pg(config: &Config) -> Result<&PgConfig> {
 }
 
 fn open(config: &RepoConfig) -> Result<Repo> {
+    if let CipherConfig::Aes256Gcm { named: Some(named), .. } = &config.cipher {
+        tracing::info!(
+            "option 'repo{}-cipher-type={named}': the repository is encrypted with aes-256-gcm, which \
+             also proves what is read",
+            config.key
+        );
+    }
     open_on(config, |path| PosixStorage::new(path))
 }
 
 fn open_on(config: &RepoConfig, posix: impl FnOnce(&Path) -> PosixStorage) -> Result<Repo> {
-    Ok(Repo { key: config.key, storage: store::open(config, posix)? })
+    let storage = store::open(config, posix)?;
+    let encrypted = store::cipher::open(config, storage.clone())?;
+    let storage = match &encrypted {
+        Some(encrypted) => Arc::new(encrypted.clone()),
+        None => storage,
+    };
+    Ok(Repo { key: config.key, storage, encrypted })
 }
 
 /// How to connect to the cluster.

@@ -8,10 +8,13 @@ use std::{io::Write, path::PathBuf};
 
 use jiff::tz::TimeZone;
 
-use super::{Error, Result, context};
+use super::{
+    Error, Result,
+    context::{self, Repo},
+};
 use crate::{
     config::{Config, OutputFormat},
-    types::{BackupLabel, BackupType, ErrorCode, StanzaName},
+    types::{BackupLabel, BackupType, ErrorCode, Failure, StanzaName},
     ui::info::{Detail, StanzaInfo, to_json, to_text},
 };
 
@@ -32,7 +35,9 @@ struct Query {
 /// Shows what there is.
 pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     let query = query(config)?;
-    let found = gather::gather(&context::repos(config)?, &query).await;
+    let repos = context::repos(config)?;
+    refuse_if_none_opens(&repos).await?;
+    let found = gather::gather(&repos, &query).await;
     let stanzas: Vec<StanzaInfo> =
         found.iter().map(|stanza| assemble::assemble(stanza, &query)).collect();
     let text = match config.output {
@@ -41,6 +46,18 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     };
     out.write_all(text.as_bytes())?;
     Ok(0)
+}
+
+/// A wrong pass phrase is an error where nothing else could be shown; else it is part of what is shown.
+async fn refuse_if_none_opens(repos: &[Repo]) -> Result<()> {
+    let mut refused = None;
+    for repo in repos {
+        match repo.unlock().await {
+            Err(error) if error.code() == ErrorCode::Crypto => refused = refused.or(Some(error)),
+            _ => return Ok(()),
+        }
+    }
+    refused.map_or(Ok(()), Err)
 }
 
 fn query(config: &Config) -> Result<Query> {

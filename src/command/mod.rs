@@ -14,6 +14,7 @@ mod in_all;
 mod info;
 mod keep;
 mod repo_get;
+mod repo_key;
 mod repo_ls;
 mod repo_path;
 mod restore;
@@ -67,6 +68,7 @@ pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
         CommandName::Check => check::run(config, out).await,
         CommandName::Annotate => annotate::run(config, out).await,
         CommandName::RepoGet => repo_get::run(config, out).await,
+        CommandName::RepoKey => repo_key::run(config, out).await,
         CommandName::RepoLs => repo_ls::run(config, out).await,
         CommandName::StanzaCreate => stanza_create::run(config, out).await,
         CommandName::StanzaDelete => stanza_delete::run(config, out).await,

@@ -40,6 +40,7 @@ struct Printer<'a> {
 pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     context::no_more_arguments(config, 1)?;
     let (repo, _) = context::repo(config)?;
+    repo.unlock().await?;
     let path = repo_path::parse(&repo, config.arguments.first().map_or("", String::as_str))?;
     let filter = filter(&config.repo_access)?;
     let printer = Printer { out, format: config.output, filter, any: false };

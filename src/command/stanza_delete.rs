@@ -40,6 +40,7 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
     let (repo, _) = context::repo(config)?;
     refuse_ambiguous(config)?;
+    repo.unlock().await?;
     let kind = LockKind::Backup { repo: repo.key };
     let _lock = Lock::acquire(&config.lock_path, stanza, kind, "stanza-delete")?;
     let plan = DeletePlan::make(&*repo.storage, stanza).await?;

@@ -21,7 +21,7 @@ pub(super) fn stanza_name() -> StanzaName {
 
 /// A repository below `root`.
 pub(super) fn repo(root: &Path, key: u16) -> Repo {
-    Repo { key, storage: Arc::new(PosixStorage::new(root)) }
+    Repo { key, storage: Arc::new(PosixStorage::new(root)), encrypted: None }
 }
 
 /// A cluster of version 15.

@@ -38,9 +38,10 @@ impl Commands {
     pub const VERIFY: Self = Self(1 << 23);
     pub const VERSION: Self = Self(1 << 24);
     pub const KEEP: Self = Self(1 << 25);
+    pub const REPO_KEY: Self = Self(1 << 26);
 
     /// Every command.
-    pub const ALL: Self = Self((1 << 26) - 1);
+    pub const ALL: Self = Self((1 << 27) - 1);
     /// Those that do work, as against those that print text about the program.
     pub const WORK: Self = Self::ALL
         .without(Self::COMPLETION)
@@ -378,6 +379,31 @@ pub static COMMANDS: &[CommandSpec] = &[
     .arguments(&[("path of the file in the repository", true)])
     .examples(&["repo-get archive/db/15-1/00000001.history"]),
     command(
+        "repo-key",
+        Commands::REPO_KEY,
+        CommandName::RepoKey,
+        "Show and change the pass phrases of an encrypted repository",
+        "The data of a repository is encrypted with a random key, which is stored wrapped under the \
+         pass phrase of each recipient; so pass phrases change while no data is written again.\n\
+         status (or no word): list the recipients, and which of them the configured pass phrase \
+         opens.\n\
+         change: put a new pass phrase in the place of the configured one.\n\
+         add: let a further pass phrase open the repository.\n\
+         remove: take a recipient out, by --recipient. The last one stays.\n\
+         The new pass phrase is repoN-cipher-pass-new, in the environment or a configuration file, \
+         or comes from --cipher-pass-new-file.",
+    )
+    .stanza(StanzaUse::Optional)
+    .arguments(&[("status, change, add or remove", false)])
+    .logged()
+    .announced()
+    .examples(&[
+        "repo-key",
+        "--repo=1 --cipher-pass-new-file=/etc/pgstrata/pass.new repo-key change",
+        "--cipher-pass-new-file=/etc/pgstrata/pass.dr --comment='recovery site' repo-key add",
+        "--recipient=5d1f0c2ab34e6f78 repo-key remove",
+    ]),
+    command(
         "repo-ls",
         Commands::REPO_LS,
         CommandName::RepoLs,
@@ -529,7 +555,7 @@ mod tests {
         // 'stanza-…' stands before 'start' as in every list of these commands.
         let mut words: Vec<_> = COMMANDS.iter().map(|spec| spec.word).collect();
         words.dedup();
-        assert_eq!(words.len(), 26);
+        assert_eq!(words.len(), 27);
     }
 
     #[test]

@@ -193,7 +193,20 @@ pub enum CipherConfig {
     None,
     /// AES-256-GCM, with a pass phrase that opens its key.
     Aes256Gcm {
-        /// `repoN-cipher-pass`.
-        pass: Secret,
+        /// `repoN-cipher-pass` or `repoN-cipher-pass-file`.
+        pass: PassSource,
+        /// `repoN-cipher-pass-new`.
+        pass_new: Option<Secret>,
+        /// Another cipher that `repoN-cipher-type` names.
+        named: Option<String>,
     },
+}
+
+/// Where a pass phrase comes from.
+#[derive(Clone, Debug)]
+pub enum PassSource {
+    /// It is the value of an option.
+    Given(Secret),
+    /// It is in a file, which is read when it is needed.
+    File(PathBuf),
 }

@@ -27,6 +27,7 @@ pub enum CommandName {
     Keep,
     Man,
     RepoGet,
+    RepoKey,
     RepoLs,
     Restore,
     StanzaCreate,
@@ -87,6 +88,8 @@ pub struct Config {
     pub info: InfoConfig,
     /// repo-ls and repo-get.
     pub repo_access: RepoAccessConfig,
+    /// repo-key.
+    pub repo_key: RepoKeyConfig,
     /// verify.
     pub verify: VerifyConfig,
     /// `--annotation key=value`, in the order given; an empty value removes the key.
@@ -430,6 +433,17 @@ pub struct RepoAccessConfig {
     pub ignore_missing: bool,
     /// `--raw`.
     pub raw: bool,
+}
+
+/// repo-key.
+#[derive(Clone, Debug)]
+pub struct RepoKeyConfig {
+    /// `--cipher-pass-new-file`.
+    pub pass_new_file: Option<PathBuf>,
+    /// `--comment`.
+    pub comment: Option<String>,
+    /// `--recipient`.
+    pub recipient: Option<String>,
 }
 
 /// verify.

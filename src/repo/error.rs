@@ -22,6 +22,12 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// The object is encrypted, and was to be read as it is.
+    #[error("'{object}' is encrypted")]
+    Encrypted {
+        /// The object.
+        object: String,
+    },
     /// A newer version of the program wrote the object.
     #[error(
         "'{object}' has format version {found}, but this program reads versions up to {newest}"
@@ -118,10 +124,10 @@ impl Error {
 
     /// Whether the repository does not hold what it should. Other errors may pass when tried again.
     pub fn is_damage(&self) -> bool {
+        use storage::ErrorKind::{Damaged, Truncated};
         let damaged = matches!(self, Self::Damaged { .. } | Self::Format { .. });
-        let cut =
-            matches!(self, Self::Storage(error) if error.kind() == storage::ErrorKind::Truncated);
-        damaged || cut || self.is_not_found()
+        let stored = matches!(self, Self::Storage(e) if matches!(e.kind(), Damaged | Truncated));
+        damaged || stored || self.is_not_found()
     }
 }
 
@@ -131,6 +137,7 @@ impl Failure for Error {
             Self::Storage(error) => error.code(),
             Self::Invalid(error) => error.code(),
             Self::Format { .. } => ErrorCode::Format,
+            Self::Encrypted { .. } => ErrorCode::Crypto,
             Self::Version { .. } => ErrorCode::RepoInvalid,
             Self::Damaged { .. } => ErrorCode::Checksum,
             Self::StanzaMissing { .. } => ErrorCode::FileMissing,
@@ -148,6 +155,9 @@ impl Failure for Error {
             Self::Invalid(_) => return None,
             Self::Format { .. } | Self::Damaged { .. } => {
                 "the object was changed after it was written; use another backup or repository"
+            }
+            Self::Encrypted { .. } => {
+                "set repoN-cipher-type=aes-256-gcm and repoN-cipher-pass for this repository"
             }
             Self::Version { .. } => "use the version of the program that wrote it, or a newer one",
             Self::StanzaMissing { .. } => {

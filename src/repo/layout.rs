@@ -11,6 +11,7 @@
 //! backup/<stanza>/<label>/manifest                   the manifest, written last: the backup exists
 //! backup/<stanza>/<label>/annotation/<number, 8 digits>
 //! backup/<stanza>/<label>/keep/<number, 8 digits>
+//! key/<recipient id, 16 hex digits>                  the wrapped data key, where the repository is encrypted
 //! ```
 
 use crate::{
@@ -25,6 +26,9 @@ pub const BACKUP_ROOT: &str = "backup";
 /// The directory that holds a directory for each stanza's WAL.
 pub const ARCHIVE_ROOT: &str = "archive";
 
+/// The directory that holds the wrapped data key of an encrypted repository, once for each recipient.
+pub const KEY_ROOT: &str = "key";
+
 /// The history of a stanza.
 pub fn stanza_directory(stanza: &StanzaName) -> Result<ObjectPath, Invalid> {
     ObjectPath::new(format!("{STANZA_ROOT}/{stanza}"))
@@ -33,6 +37,11 @@ pub fn stanza_directory(stanza: &StanzaName) -> Result<ObjectPath, Invalid> {
 /// One cluster of a stanza's history.
 pub fn stanza_entry(stanza: &StanzaName, id: HistoryId) -> Result<ObjectPath, Invalid> {
     stanza_directory(stanza)?.join(&numbered(id.0))
+}
+
+/// All wrapped keys of a repository.
+pub fn key_directory() -> Result<ObjectPath, Invalid> {
+    ObjectPath::new(KEY_ROOT)
 }
 
 /// All backups of a stanza.

@@ -73,7 +73,7 @@ pub fn object_name(storage: &dyn Storage, path: &ObjectPath) -> String {
     format!("{}/{path}", storage.location())
 }
 
-async fn read_whole(
+pub(super) async fn read_whole(
     storage: &dyn Storage,
     path: &ObjectPath,
     size_max: usize,
@@ -106,7 +106,7 @@ pub(super) fn frame(kind: ObjectKind, body: &[u8]) -> Bytes {
     data.into()
 }
 
-fn unframe(kind: ObjectKind, data: Bytes, object: &str) -> Result<Bytes, Error> {
+pub(super) fn unframe(kind: ObjectKind, data: Bytes, object: &str) -> Result<Bytes, Error> {
     ObjectHeader::decode(&data, kind, object)?;
     let end = data.len().checked_sub(TRAILER_LEN).filter(|&end| end >= HEADER_LEN);
     let end = end.ok_or_else(|| Error::format(object, "it is too short"))?;

@@ -4,7 +4,7 @@
 //! a zero byte.
 
 use super::Error;
-use crate::types::CompressType;
+use crate::{codec::encrypt::CIPHER_MAGIC, types::CompressType};
 
 /// The length of the header in bytes.
 pub const HEADER_LEN: usize = 16;
@@ -35,10 +35,12 @@ pub enum ObjectKind {
     Started,
     /// A change of a keep mark.
     Keep,
+    /// The wrapped data key of an encrypted repository.
+    Key,
 }
 
 impl ObjectKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Wal,
         Self::Manifest,
         Self::FileList,
@@ -49,6 +51,7 @@ impl ObjectKind {
         Self::BackupManifest,
         Self::Started,
         Self::Keep,
+        Self::Key,
     ];
 
     /// The four bytes that stand for the kind.
@@ -64,6 +67,7 @@ impl ObjectKind {
             Self::BackupManifest => b"pgmn",
             Self::Started => b"strt",
             Self::Keep => b"keep",
+            Self::Key => b"key ",
         }
     }
 }
@@ -112,6 +116,9 @@ impl ObjectHeader {
     /// Reads the header at the front of `bytes`, whatever kind `object` is.
     pub fn decode_any(bytes: &[u8], object: &str) -> Result<Self, Error> {
         let invalid = |what| Error::format(object, what);
+        if bytes.starts_with(CIPHER_MAGIC) {
+            return Err(Error::Encrypted { object: object.to_owned() });
+        }
         let header = bytes.first_chunk::<HEADER_LEN>().ok_or_else(|| invalid("it is too short"))?;
         if header[..8] != *MAGIC {
             return Err(invalid("it does not open with the magic 'pgstrata'"));

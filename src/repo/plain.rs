@@ -93,7 +93,7 @@ impl State {
             ObjectKind::FileList | ObjectKind::BackupManifest => {
                 Err(Error::format(object, "its compression is unknown"))
             }
-            ObjectKind::Wal | ObjectKind::MapBundle | ObjectKind::Bundle => {
+            ObjectKind::Wal | ObjectKind::MapBundle | ObjectKind::Bundle | ObjectKind::Key => {
                 Err(Error::format(object, "it has no plain form by itself"))
             }
         }

@@ -15,6 +15,8 @@ pub enum ErrorKind {
     Denied,
     /// The object is shorter than the caller, or the store itself, said.
     Truncated,
+    /// The bytes are there, and are not those that were stored.
+    Damaged,
     /// The store has no room.
     Full,
     /// Worth another try: the store was busy, or the connection broke.
@@ -47,6 +49,7 @@ impl Error {
             ErrorKind::AlreadyExists => ErrorCode::FileExists,
             ErrorKind::Denied => ErrorCode::Access,
             ErrorKind::Truncated => ErrorCode::FileRead,
+            ErrorKind::Damaged => ErrorCode::Checksum,
             ErrorKind::Full => ErrorCode::FileWrite,
             ErrorKind::Transient | ErrorKind::Other => ErrorCode::Service,
         };
@@ -141,7 +144,7 @@ impl Failure for Error {
             }
             ErrorKind::Full => "free or add space; nothing that was stored before is harmed",
             ErrorKind::Transient => "the operation may succeed when it is tried again",
-            ErrorKind::Truncated => {
+            ErrorKind::Truncated | ErrorKind::Damaged => {
                 "the object is damaged; run verify, and use another backup or repository"
             }
             ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::Other => return None,

@@ -365,12 +365,14 @@ pub(super) fn describe(error: &repo::Error) -> (FaultKind, String) {
             ErrorKind::Truncated => {
                 return (FaultKind::Damaged, "it is shorter than it must be".to_owned());
             }
+            ErrorKind::Damaged => FaultKind::Damaged,
             _ => FaultKind::Unreadable,
         },
         repo::Error::BackupMissing { .. } => {
             return (FaultKind::Missing, "it does not exist".to_owned());
         }
-        repo::Error::Duplicate { .. } => FaultKind::Damaged,
+        // Its stanza was read, so the repository is not: the magic is damaged.
+        repo::Error::Encrypted { .. } | repo::Error::Duplicate { .. } => FaultKind::Damaged,
         repo::Error::Invalid(_) => FaultKind::Inconsistent,
         _ if error.code() == ErrorCode::Checksum => FaultKind::Damaged,
         _ => FaultKind::Unreadable,

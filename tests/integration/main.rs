@@ -17,6 +17,7 @@ mod data_directory;
 mod databases;
 mod delta;
 mod differential;
+mod encryption;
 mod expire;
 mod gcs;
 mod harness;

@@ -82,7 +82,7 @@ async fn labels(repo: &Repo) -> Vec<String> {
 fn faulty(repo: &Repo, when: impl Fn(Rule) -> Rule, operation: Operation) -> Repo {
     let storage = FaultyStorage::new(repo.storage.clone());
     storage.add(when(Rule::always(operation, Fault::Fail(ErrorKind::Denied))));
-    Repo { key: repo.key, storage: std::sync::Arc::new(storage) }
+    Repo { key: repo.key, storage: std::sync::Arc::new(storage), encrypted: None }
 }
 
 fn age(root: &Path, label: &str) {

@@ -13,14 +13,12 @@ use crate::{
     },
     ui::info::{
         ArchiveInfo, BackupInfo, BackupLock, DatabaseInfo, DatabaseRef, DbInfo, Detail, GapInfo,
-        KeepInfo, Locks, ProgramInfo, RecoveryInfo, RepoInfo, RepoLock, RepoStatus,
+        KeepInfo, Locks, MIXED, ProgramInfo, RecoveryInfo, RepoInfo, RepoLock, RepoStatus,
         RepositorySizes, RestoreLock, Sizes, Span, StanzaInfo, StanzaStatus, StatusCode,
         TablespaceInfo,
     },
 };
 
-/// The cipher of every repository so far.
-const CIPHER: &str = "none";
 /// Databases that are not shown.
 const TEMPLATES: [&str; 2] = ["template0", "template1"];
 
@@ -32,7 +30,7 @@ pub(super) fn assemble(found: &Found, query: &Query) -> StanzaInfo {
         .repos
         .iter()
         .map(|repo| RepoInfo {
-            cipher: CIPHER.to_owned(),
+            cipher: repo.cipher.to_owned(),
             key: repo.key,
             status: repo_status(&repo.content, set_missing),
         })
@@ -51,12 +49,19 @@ pub(super) fn assemble(found: &Found, query: &Query) -> StanzaInfo {
     StanzaInfo {
         archive: shown().flat_map(|(key, facts)| archives(key, facts)).collect(),
         backup,
-        cipher: CIPHER.to_owned(),
+        cipher: cipher(found).to_owned(),
         db: shown().flat_map(|(key, facts)| databases(key, facts)).collect(),
         name: found.name.clone(),
         repo,
         status: StanzaStatus { code, lock: locks(found), message: code.message() },
     }
+}
+
+/// The cipher of all repositories, or that they differ.
+fn cipher(found: &Found) -> &'static str {
+    let mut ciphers = found.repos.iter().map(|repo| repo.cipher);
+    let first = ciphers.next().unwrap_or("none");
+    if ciphers.all(|cipher| cipher == first) { first } else { MIXED }
 }
 
 fn facts(found: &Found) -> impl Iterator<Item = (u16, &Facts)> {

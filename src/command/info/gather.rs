@@ -40,6 +40,8 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct FoundRepo {
     pub(super) key: u16,
+    /// The word for its encryption.
+    pub(super) cipher: &'static str,
     pub(super) content: Content,
     /// Who holds the backup lock.
     pub(super) locked: Option<LockState>,
@@ -130,7 +132,7 @@ async fn gather_stanza(repos: &[Repo], stanza: &StanzaName, query: &Query) -> Fo
             Content::Read(_) | Content::Unread => peek(LockKind::Backup { repo: repo.key }),
             Content::Missing | Content::NoHistory | Content::Failed(_) => None,
         };
-        found.repos.push(FoundRepo { key: repo.key, content, locked });
+        found.repos.push(FoundRepo { key: repo.key, cipher: repo.cipher(), content, locked });
     }
     found.restoring = peek(LockKind::Restore);
     found
@@ -160,7 +162,12 @@ async fn names(repos: &[Repo]) -> Result<BTreeSet<StanzaName>, Found> {
                 Content::Failed(describe(&error))
             }
         };
-        failed.repos.push(FoundRepo { key: repo.key, content, locked: None });
+        failed.repos.push(FoundRepo {
+            key: repo.key,
+            cipher: repo.cipher(),
+            content,
+            locked: None,
+        });
     }
     match any_failed && names.is_empty() {
         true => Err(failed),

@@ -2,6 +2,7 @@
 //! that kind is opened.
 
 mod azure;
+pub(super) mod cipher;
 mod gcs;
 mod s3;
 mod sftp;

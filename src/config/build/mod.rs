@@ -63,6 +63,11 @@ pub(super) fn config(parts: Parts) -> Result<Config, Error> {
         keep: expire::keep(s)?,
         info: info(s)?,
         repo_access: repo_access(s)?,
+        repo_key: RepoKeyConfig {
+            pass_new_file: s.path("cipher-pass-new-file", 0)?,
+            comment: s.text("comment", 0)?,
+            recipient: s.text("recipient", 0)?,
+        },
         verify: VerifyConfig {
             prints: s.word("output")? != "none",
             verbose: s.boolean("verbose")?,

@@ -7,7 +7,7 @@ use crate::config::{
     error::Error,
     settings::Settings,
     spec::Group,
-    store::{CipherConfig, RepoKind},
+    store::{CipherConfig, PassSource, RepoKind},
     typed::{RepoConfig, RetentionConfig},
 };
 use crate::types::BackupType;
@@ -56,31 +56,40 @@ fn retention(s: &Settings, key: u16) -> Result<RetentionConfig, Error> {
 }
 
 fn cipher(s: &Settings, key: u16, warnings: &mut Vec<String>) -> Result<CipherConfig, Error> {
-    let kind = s.text("repoN-cipher-type", key)?;
-    let pass = s.secret("repoN-cipher-pass", key)?;
-    match (kind.as_deref(), pass) {
-        (None | Some("none"), None) => Ok(CipherConfig::None),
-        (None | Some("none"), Some(_)) => {
+    let kind = s.text("repoN-cipher-type", key)?.filter(|kind| kind != "none");
+    match (kind, pass(s, key)?) {
+        (None, None) => Ok(CipherConfig::None),
+        (None, Some((option, _))) => {
             warnings.push(format!(
-                "option 'repo{key}-cipher-pass' has no effect without option \
-                 'repo{key}-cipher-type': the repository is not encrypted"
+                "option 'repo{key}-{option}' has no effect without option 'repo{key}-cipher-type': \
+                 the repository is not encrypted"
             ));
             Ok(CipherConfig::None)
         }
         (Some(_), None) => Err(Error::OptionRequired {
             command: s.command.word,
             option: format!("repo{key}-cipher-pass"),
-            hint: None,
+            hint: Some(format!("or repo{key}-cipher-pass-file, which names a file that holds it.")),
         }),
-        (Some(kind), Some(pass)) => {
-            if kind != "aes-256-gcm" {
-                warnings.push(format!(
-                    "option 'repo{key}-cipher-type={kind}': the repository is encrypted with \
-                     aes-256-gcm, which also proves what is read"
-                ));
-            }
-            Ok(CipherConfig::Aes256Gcm { pass })
-        }
+        (Some(kind), Some((_, pass))) => Ok(CipherConfig::Aes256Gcm {
+            pass,
+            pass_new: s.secret("repoN-cipher-pass-new", key)?,
+            named: (kind != "aes-256-gcm").then_some(kind),
+        }),
+    }
+}
+
+/// The pass phrase, with the option that tells it.
+fn pass(s: &Settings, key: u16) -> Result<Option<(&'static str, PassSource)>, Error> {
+    match (s.secret("repoN-cipher-pass", key)?, s.path("repoN-cipher-pass-file", key)?) {
+        (Some(_), Some(_)) => Err(Error::OptionConflict {
+            option: format!("repo{key}-cipher-pass-file"),
+            other: format!("repo{key}-cipher-pass"),
+            hint: "each of them says what the pass phrase is: use one.",
+        }),
+        (Some(pass), None) => Ok(Some(("cipher-pass", PassSource::Given(pass)))),
+        (None, Some(path)) => Ok(Some(("cipher-pass-file", PassSource::File(path)))),
+        (None, None) => Ok(None),
     }
 }
 

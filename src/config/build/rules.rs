@@ -77,7 +77,8 @@ pub(super) fn check_repo_choice(
     s: &Settings,
     repos: &BTreeMap<u16, RepoConfig>,
 ) -> Result<(), Error> {
-    let on_one = Commands::STANZA_DELETE.or(Commands::REPO_GET).or(Commands::REPO_LS);
+    let on_one =
+        Commands::STANZA_DELETE.or(Commands::REPO_GET).or(Commands::REPO_KEY).or(Commands::REPO_LS);
     match s.integer("repo", 0)? {
         Some(key) if !repos.contains_key(&(key as u16)) => {
             let keys = repos.keys().map(u16::to_string).collect::<Vec<_>>().join(", ");

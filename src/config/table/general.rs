@@ -23,12 +23,14 @@ const LOCKS: Commands = STANZAS
     .without(Commands::CHECK)
     .without(Commands::MANIFEST)
     .without(Commands::REPO_GET)
+    .without(Commands::REPO_KEY)
     .without(Commands::REPO_LS)
     .without(Commands::VERIFY);
 const OUTPUTS: Commands = Commands::BACKUP
     .or(Commands::CHECK)
     .or(Commands::INFO)
     .or(Commands::MANIFEST)
+    .or(Commands::REPO_KEY)
     .or(Commands::REPO_LS)
     .or(Commands::RESTORE)
     .or(Commands::VERIFY)
@@ -101,7 +103,10 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "dry-run",
         CommandLine,
         Boolean,
-        Commands::EXPIRE.or(Commands::RESTORE).or(Commands::STANZA_DELETE),
+        Commands::EXPIRE
+            .or(Commands::REPO_KEY)
+            .or(Commands::RESTORE)
+            .or(Commands::STANZA_DELETE),
         "Say what would be done, and do nothing",
     )
     .default("n"),
@@ -109,7 +114,11 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "force",
         CommandLine,
         Boolean,
-        Commands::BACKUP.or(Commands::RESTORE).or(Commands::STANZA_DELETE).or(Commands::STOP),
+        Commands::BACKUP
+            .or(Commands::REPO_KEY)
+            .or(Commands::RESTORE)
+            .or(Commands::STANZA_DELETE)
+            .or(Commands::STOP),
         "Go on where the command would stop to be safe",
     )
     .default("n")
@@ -117,7 +126,8 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "restore: overwrite what is in the data directory; with --delta, tell by size and time \
                  whether a file is as it must be, and compare only those that were written to since \
                  the second in which the backup began. stanza-delete: do not check \
-                 that the cluster is down. stop: also end what is running.",
+                 that the cluster is down. stop: also end what is running. repo-key: remove the \
+                 recipient whose pass phrase is in use.",
     ),
     row("help", CommandLine, Boolean, Commands::ALL, "Show help on the command").default("n"),
     row(

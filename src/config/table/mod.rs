@@ -6,6 +6,7 @@ mod backup;
 mod expire;
 mod general;
 mod info;
+mod key;
 mod log;
 mod pg;
 mod repo;
@@ -39,6 +40,7 @@ pub static CHAPTERS: &[Chapter] = &[
     Chapter { title: "Expire options", rows: expire::ROWS },
     Chapter { title: "Restore options", rows: restore::ROWS },
     Chapter { title: "Information options", rows: info::ROWS },
+    Chapter { title: "Key options", rows: key::ROWS },
     Chapter { title: "Log options", rows: log::ROWS },
     Chapter { title: "Cluster options", rows: pg::ROWS },
     Chapter { title: "Repository options", rows: repo::ROWS },

@@ -32,7 +32,16 @@ pub(super) static ROWS: &[OptionSpec] = &[
         .default("32MiB")
         .detail("Counted as stored.")
         .example("64MiB"),
-    row("repoN-cipher-pass", Global, String, REPO, "Pass phrase of the encryption").secret(),
+    row("repoN-cipher-pass", Global, String, REPO, "Pass phrase of the encryption").secret().detail(
+        "It opens the key that the data is encrypted with. Without it nothing can be restored, and there is \
+             no other way in: keep it where it survives the loss of this host.",
+    ),
+    row("repoN-cipher-pass-file", Global, Path, REPO, "File that holds the pass phrase")
+        .detail("In place of repoN-cipher-pass. A line feed at its end does not count.")
+        .example("/etc/pgstrata/repo1.pass"),
+    row("repoN-cipher-pass-new", Global, String, Commands::REPO_KEY, "New pass phrase for repo-key")
+        .secret()
+        .detail("For change and add; cipher-pass-new-file names a file in its place."),
     row(
         "repoN-cipher-type",
         Global,
@@ -41,6 +50,10 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "Encryption of the repository",
     )
     .default("none")
+    .detail(
+        "A repository is encrypted from its first stanza on, or never. aes-256-cbc is taken for \
+             aes-256-gcm, which also proves what is read.",
+    )
     .example("aes-256-gcm"),
     row("repoN-hardlink", Global, Boolean, BACKUP, "Hard links between backups")
         .default("n")

@@ -73,5 +73,6 @@ pub(crate) mod exit {
     pub(crate) const DB_INVALID: i32 = 81;
     pub(crate) const ARCHIVE_TIMEOUT: i32 = 82;
     pub(crate) const ARCHIVE_DISABLED: i32 = 87;
+    pub(crate) const CRYPTO: i32 = 95;
     pub(crate) const REPO_INVALID: i32 = 103;
 }

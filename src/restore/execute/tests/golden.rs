@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::{
+    codec::encrypt::Kdf,
     repo::{
         annotation,
         archive::WalArchive,
+        encrypted::EncryptedStorage,
         keep::{self, KeepMark},
         layout::BackupPaths,
+        recipient::{PassPhrase, RecipientId},
         stanza::{self, ClusterId, StanzaHistory},
         started::Started,
     },
@@ -16,6 +19,9 @@ use crate::{
 };
 
 const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/repository-v1");
+const ENCRYPTED_1: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/repository-v1-encrypted");
+const ENCRYPTED_1_PASS: &str = "the pass phrase of the golden repository";
 const HISTORY: &str = "1\t0/5000000\tno recovery target specified\n";
 
 const FULL: &str = "20261121-092452F";
@@ -97,30 +103,53 @@ async fn make(storage: &Arc<dyn Storage>) {
     wal::push(&archive, &path, file, options).await.unwrap();
 }
 
+fn to_be_made(directory: &str) -> bool {
+    std::env::var_os("PGSTRATA_MAKE_FIXTURES").is_some() && !Path::new(directory).exists()
+}
+
 #[tokio::test]
 async fn the_first_format_is_read_as_it_was_written() {
     let storage: Arc<dyn Storage> = Arc::new(PosixStorage::new(VERSION_1));
-    if std::env::var_os("PGSTRATA_MAKE_FIXTURES").is_some() && !Path::new(VERSION_1).exists() {
+    if to_be_made(VERSION_1) {
         make(&storage).await;
     }
+    restore_all(&storage).await;
+    deliver_wal(storage).await;
+}
+
+#[tokio::test]
+async fn the_first_encryption_is_read_as_it_was_written() {
+    let below: Arc<dyn Storage> = Arc::new(PosixStorage::new(ENCRYPTED_1));
+    let encrypted = EncryptedStorage::new(below, PassPhrase::new(ENCRYPTED_1_PASS));
+    let storage: Arc<dyn Storage> = Arc::new(encrypted.clone());
+    if to_be_made(ENCRYPTED_1) {
+        encrypted.lock().create("golden", Kdf::DEFAULT).await.unwrap();
+        make(&storage).await;
+    }
+    restore_all(&storage).await;
+    deliver_wal(storage).await;
+    let (id, recipient) = encrypted.lock().recipients().await.unwrap().remove(0);
+    assert_eq!((id, recipient.unwrap().kdf), (RecipientId::FIRST, Kdf::DEFAULT));
+}
+
+/// Every backup comes back to the byte, with what was said of it.
+async fn restore_all(storage: &Arc<dyn Storage>) {
     for (label, items) in backups() {
         let bench = Bench::on(storage.clone());
         let plan = bench.plan_of(label, &PlacementOptions::default()).await.unwrap();
         bench.execute(&plan, Existing::Refuse).await.unwrap();
         assert!(tree(&bench.data()) == expected(&items), "{label}");
         let paths = BackupPaths::new(&plan.manifest.stanza, &plan.manifest.label).unwrap();
-        let notice = Started::read(&*storage, &paths).await.unwrap();
+        let notice = Started::read(&**storage, &paths).await.unwrap();
         assert_eq!(notice.references, plan.manifest.references);
-        let effective = annotation::effective(&*storage, &plan.manifest).await.unwrap();
+        let effective = annotation::effective(&**storage, &plan.manifest).await.unwrap();
         assert_eq!(effective.contains_key("reason"), label == FULL);
-        let mark = keep::read(&*storage, &paths).await.unwrap();
+        let mark = keep::read(&**storage, &paths).await.unwrap();
         assert_eq!(mark.and_then(|mark| mark.until), (label == FULL).then_some(1_900_000_000));
     }
 }
 
-#[tokio::test]
-async fn the_wal_of_the_first_format_is_delivered() {
-    let storage: Arc<dyn Storage> = Arc::new(PosixStorage::new(VERSION_1));
+async fn deliver_wal(storage: Arc<dyn Storage>) {
     let demo = "demo".parse().unwrap();
     let history = StanzaHistory::read(&*storage, &demo).await.unwrap();
     assert_eq!(history.current().id, HistoryId(1));

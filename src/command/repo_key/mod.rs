@@ -1,0 +1,224 @@
+//! `repo-key`: who can open an encrypted repository. Only key objects are written and removed; the data stays as it is.
+
+mod report;
+
+use std::{io::Write, sync::Arc};
+
+use super::{
+    Error, Result,
+    context::{self, Repo},
+    store::cipher,
+};
+use crate::{
+    codec::encrypt::{DataKey, Kdf},
+    config::{CipherConfig, Config, OutputFormat, PassSource, RepoConfig},
+    repo::{
+        encrypted::KeyLock,
+        recipient::{COMMENT_MAX, PassPhrase, RECIPIENTS_MAX, RecipientId},
+    },
+    types::{ErrorCode, Failure},
+};
+
+/// Does what the word after the command says.
+pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
+    context::no_more_arguments(config, 1)?;
+    let (repo, configured) = context::repo(config)?;
+    let lock = lock(&repo).await?;
+    match config.arguments.first().map_or("status", String::as_str) {
+        "status" => status(&repo, lock, config.output, out).await?,
+        "change" => change(lock, &Request::of(config, configured)?).await?,
+        "add" => add(lock, &Request::of(config, configured)?).await?,
+        "remove" => remove(lock, config).await?,
+        word => {
+            let word = word.escape_debug();
+            let what = format!("'{word}' is none of status, change, add and remove");
+            return Err(invalid(what, ErrorCode::ParamInvalid));
+        }
+    }
+    Ok(0)
+}
+
+/// What is asked for with a new pass phrase.
+struct Request<'a> {
+    pass: PassPhrase,
+    comment: Option<&'a str>,
+    dry_run: bool,
+}
+
+impl<'a> Request<'a> {
+    fn of(config: &'a Config, repo: &RepoConfig) -> Result<Self> {
+        let comment = config.repo_key.comment.as_deref();
+        if comment.is_some_and(|text| text.len() > COMMENT_MAX || text.contains(char::is_control)) {
+            let what = "the value is not valid for 'comment' option: it is one short line of text";
+            return Err(invalid(what.to_owned(), ErrorCode::OptionInvalidValue));
+        }
+        let pass = cipher::pass_phrase(&new_pass(config, repo)?, "cipher-pass-new-file")?;
+        Ok(Self { pass, comment, dry_run: config.dry_run })
+    }
+}
+
+fn new_pass(config: &Config, repo: &RepoConfig) -> Result<PassSource> {
+    let given = match &repo.cipher {
+        CipherConfig::Aes256Gcm { pass_new: Some(pass), .. } => Some(pass.clone()),
+        CipherConfig::Aes256Gcm { .. } | CipherConfig::None => None,
+    };
+    match (&config.repo_key.pass_new_file, given) {
+        // What is named on the command line counts more than what stands in a file.
+        (Some(path), _) => Ok(PassSource::File(path.clone())),
+        (None, Some(pass)) => Ok(PassSource::Given(pass)),
+        (None, None) => Err(Error::OptionRequired {
+            command: "repo-key",
+            option: format!("cipher-pass-new-file or repo{}-cipher-pass-new", repo.key),
+        }),
+    }
+}
+
+/// The lock of the repository; it must be an encrypted one, and have been used.
+async fn lock(repo: &Repo) -> Result<&KeyLock> {
+    match &repo.encrypted {
+        Some(encrypted) => Ok(encrypted.lock()),
+        None => {
+            repo.unlock().await?;
+            let option = format!("repo{}-cipher-type", repo.key);
+            Err(Error::OptionRequired { command: "repo-key", option })
+        }
+    }
+}
+
+/// Shows who can open the repository, then fails if the configured pass phrase does not.
+async fn status(
+    repo: &Repo,
+    lock: &KeyLock,
+    output: OutputFormat,
+    out: &mut dyn Write,
+) -> Result<()> {
+    let opened = lock.recipient().await;
+    if let Err(error) = &opened
+        && error.code() != ErrorCode::Crypto
+    {
+        return opened.map(drop).map_err(Error::from);
+    }
+    let recipients = lock.recipients().await?;
+    let used = opened.as_ref().ok().copied().flatten();
+    let text = match output {
+        OutputFormat::Text => report::text(&recipients, used),
+        OutputFormat::Json => report::json(repo.key, repo.cipher(), &recipients, used)?,
+    };
+    out.write_all(text.as_bytes())?;
+    Ok(opened.map(drop)?)
+}
+
+/// Adds the new pass phrase, proves that it opens the repository, and only then removes the old one. Cut short in
+/// between, both open it, and the command can be run again.
+async fn change(lock: &KeyLock, request: &Request<'_>) -> Result<()> {
+    let key = lock.data_key().await?;
+    let Some(old) = lock.recipient().await? else { return Ok(()) };
+    let added = match lock.find(&request.pass).await? {
+        Some((id, _)) if id == old => {
+            let what = format!("the new pass phrase is that of recipient {old} already");
+            return Err(invalid(what, ErrorCode::OptionInvalidValue));
+        }
+        Some((id, _)) => id,
+        None => {
+            let comment = match request.comment {
+                Some(comment) => comment.to_owned(),
+                None => comment_of(lock, old).await?,
+            };
+            wrap(lock, request, &comment, &key).await?
+        }
+    };
+    if request.dry_run {
+        tracing::info!("would replace recipient {old}");
+        return Ok(());
+    }
+    lock.remove(old).await?;
+    tracing::info!("the pass phrase was changed: recipient {added} is in the place of {old}");
+    Ok(())
+}
+
+async fn add(lock: &KeyLock, request: &Request<'_>) -> Result<()> {
+    let key = lock.data_key().await?;
+    if let Some((id, _)) = lock.find(&request.pass).await? {
+        let what = format!("the new pass phrase opens the repository already, as recipient {id}");
+        return Err(invalid(what, ErrorCode::OptionInvalidValue));
+    }
+    let id = wrap(lock, request, request.comment.unwrap_or_default(), &key).await?;
+    match request.dry_run {
+        true => tracing::info!("would add a recipient"),
+        false => tracing::info!("recipient {id} was added"),
+    }
+    Ok(())
+}
+
+/// Makes a recipient, and makes sure that its pass phrase opens the repository as it is stored.
+async fn wrap(
+    lock: &KeyLock,
+    request: &Request<'_>,
+    comment: &str,
+    key: &Arc<DataKey>,
+) -> Result<RecipientId> {
+    let id = RecipientId::random();
+    if lock.recipients().await?.len() >= RECIPIENTS_MAX {
+        return Err(Error::Check {
+            what: format!(
+                "the repository has {RECIPIENTS_MAX} recipients, which is the most it can"
+            ),
+            code: ErrorCode::Crypto,
+            hint: "remove one of them first".to_owned(),
+        });
+    }
+    if request.dry_run {
+        return Ok(id);
+    }
+    lock.add(id, comment, request.pass.clone(), key, Kdf::DEFAULT).await?;
+    match lock.find(&request.pass).await? {
+        Some((found, opened)) if found == id && opened == **key => Ok(id),
+        _ => Err(Error::Check {
+            what: format!("recipient {id} was added, but does not open the repository"),
+            code: ErrorCode::Crypto,
+            hint: "the pass phrase in use was left as it is; run verify on the store".to_owned(),
+        }),
+    }
+}
+
+async fn comment_of(lock: &KeyLock, id: RecipientId) -> Result<String> {
+    let recipients = lock.recipients().await?;
+    let found = recipients.into_iter().find_map(|(_, read)| read.ok().filter(|r| r.id == id));
+    Ok(found.map(|recipient| recipient.comment).unwrap_or_default())
+}
+
+/// Removes the recipient that the command line names.
+async fn remove(lock: &KeyLock, config: &Config) -> Result<()> {
+    let required = || Error::OptionRequired { command: "repo-key", option: "recipient".to_owned() };
+    let id: RecipientId = config.repo_key.recipient.as_deref().ok_or_else(required)?.parse()?;
+    let used = lock.recipient().await?;
+    let recipients = lock.recipients().await?;
+    let refused = |what: String, hint: &str| {
+        Err(Error::Check { what, code: ErrorCode::Crypto, hint: hint.to_owned() })
+    };
+    if !recipients.iter().any(|(known, _)| *known == id) {
+        return refused(format!("there is no recipient {id}"), "repo-key status lists them");
+    }
+    if !recipients.iter().any(|(known, read)| *known != id && read.is_ok()) {
+        let what = format!("recipient {id} is the last one: nothing could be decrypted without it");
+        return refused(what, "add another recipient first, or change the pass phrase");
+    }
+    if used == Some(id) && !config.force {
+        let what = format!("recipient {id} is the one that the configured pass phrase opens");
+        return refused(what, "use --force to remove it all the same, or use change");
+    }
+    if config.dry_run {
+        tracing::info!("would remove recipient {id}");
+        return Ok(());
+    }
+    lock.remove(id).await?;
+    tracing::info!("recipient {id} was removed");
+    Ok(())
+}
+
+fn invalid(what: String, code: ErrorCode) -> Error {
+    Error::Parameter { what, code }
+}
+
+#[cfg(test)]
+mod tests;

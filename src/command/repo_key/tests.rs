@@ -1,0 +1,88 @@
+//! What can be done to recipients, and what is refused.
+
+use std::path::Path;
+
+use super::*;
+use crate::{
+    repo::encrypted::EncryptedStorage,
+    storage::{ObjectPath, PosixStorage, Storage},
+};
+
+const CHEAP: Kdf = Kdf { memory_kib: 8, passes: 1, lanes: 1 };
+
+fn opened_by(root: &Path, pass: &str) -> EncryptedStorage {
+    EncryptedStorage::new(Arc::new(PosixStorage::new(root)), PassPhrase::new(pass))
+}
+
+async fn made(root: &Path) -> EncryptedStorage {
+    let storage = opened_by(root, "old");
+    storage.lock().create("first", CHEAP).await.unwrap();
+    storage.put(&ObjectPath::new("o").unwrap(), "text".into()).await.unwrap();
+    opened_by(root, "old")
+}
+
+fn request(pass: &str, dry_run: bool) -> Request<'static> {
+    Request { pass: PassPhrase::new(pass), comment: None, dry_run }
+}
+
+async fn opens(root: &Path, pass: &str) -> bool {
+    let read = opened_by(root, pass).get_range(&ObjectPath::new("o").unwrap(), 0..4).await;
+    read.is_ok_and(|bytes| bytes == "text")
+}
+
+#[tokio::test]
+async fn a_changed_pass_phrase_opens_and_the_old_one_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = made(dir.path()).await;
+    change(storage.lock(), &request("new", true)).await.unwrap();
+    assert!(opens(dir.path(), "old").await && !opens(dir.path(), "new").await);
+    change(storage.lock(), &request("new", false)).await.unwrap();
+    assert!(opens(dir.path(), "new").await && !opens(dir.path(), "old").await);
+    let recipients = opened_by(dir.path(), "new").lock().recipients().await.unwrap();
+    assert_eq!(recipients.len(), 1);
+    let recipient = recipients[0].1.as_ref().unwrap();
+    assert_eq!((recipient.comment.as_str(), recipient.kdf), ("first", Kdf::DEFAULT));
+}
+
+#[tokio::test]
+async fn a_change_that_was_cut_short_is_ended_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = made(dir.path()).await;
+    let key = storage.lock().data_key().await.unwrap();
+    let id = RecipientId::random();
+    storage.lock().add(id, "", PassPhrase::new("new"), &key, CHEAP).await.unwrap();
+    change(storage.lock(), &request("new", false)).await.unwrap();
+    assert!(opens(dir.path(), "new").await && !opens(dir.path(), "old").await);
+    assert_eq!(storage.lock().recipients().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_pass_phrase_is_added_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = made(dir.path()).await;
+    add(storage.lock(), &request("two", true)).await.unwrap();
+    assert!(!opens(dir.path(), "two").await);
+    add(storage.lock(), &request("two", false)).await.unwrap();
+    assert!(opens(dir.path(), "two").await && opens(dir.path(), "old").await);
+    for pass in ["two", "old"] {
+        let error = add(storage.lock(), &request(pass, false)).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::OptionInvalidValue, "{error}");
+    }
+    let error = change(storage.lock(), &request("old", false)).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::OptionInvalidValue, "{error}");
+}
+
+#[tokio::test]
+async fn the_status_tells_who_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = made(dir.path()).await;
+    let recipients = storage.lock().recipients().await.unwrap();
+    let text = report::text(&recipients, Some(RecipientId::FIRST));
+    assert!(text.contains("0000000000000001"), "{text}");
+    assert!(text.contains("argon2id, 8 KiB, 1 passes, 1 lanes"), "{text}");
+    let json = report::json(1, "aes-256-gcm", &recipients, None).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["recipient"][0]["opens"], false);
+    assert_eq!(json["recipient"][0]["kdf"]["name"], "argon2id");
+    assert_eq!(json["repo-key"], 1);
+}

@@ -1,0 +1,78 @@
+//! An object being written: encrypted as it comes, a chunk at a time.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::failed;
+use crate::{
+    codec::encrypt::{CHUNK_LEN, ObjectCipher, SEALED_LEN},
+    storage::{Result, Upload},
+};
+
+/// Stored bytes that are handed on in one go.
+const PIECE: usize = 8 * SEALED_LEN;
+
+pub(super) struct EncryptedUpload {
+    inner: Box<dyn Upload>,
+    cipher: ObjectCipher,
+    object: String,
+    /// Encrypted chunks, and after them the plain bytes of the one that is being filled.
+    buffer: Vec<u8>,
+    /// Where in the buffer that chunk begins.
+    open: usize,
+    /// Its number.
+    number: u64,
+}
+
+impl EncryptedUpload {
+    pub(super) fn new(inner: Box<dyn Upload>, cipher: ObjectCipher, object: String) -> Self {
+        let buffer = cipher.header().to_vec();
+        let open = buffer.len();
+        Self { inner, cipher, object, buffer, open, number: 0 }
+    }
+
+    /// Encrypts the chunk that is being filled.
+    fn seal(&mut self, last: bool) -> Result<()> {
+        let sealed = self.cipher.seal(self.number, last, &mut self.buffer, self.open);
+        sealed.map_err(|error| failed("write", self.object.clone(), error))?;
+        self.number += 1;
+        self.open = self.buffer.len();
+        Ok(())
+    }
+
+    /// Hands on the buffer, which ends with an encrypted chunk.
+    async fn hand_on(&mut self, next: Vec<u8>) -> Result<()> {
+        let piece = std::mem::replace(&mut self.buffer, next);
+        self.open = 0;
+        self.inner.write(piece.into()).await
+    }
+}
+
+#[async_trait]
+impl Upload for EncryptedUpload {
+    async fn write(&mut self, mut data: Bytes) -> Result<()> {
+        while !data.is_empty() {
+            // A full chunk is encrypted once it is known that another follows.
+            if self.buffer.len() - self.open == CHUNK_LEN {
+                self.seal(false)?;
+                if self.buffer.len() >= PIECE {
+                    self.hand_on(Vec::with_capacity(PIECE)).await?;
+                }
+            }
+            let room = CHUNK_LEN - (self.buffer.len() - self.open);
+            let part = data.split_to(room.min(data.len()));
+            self.buffer.extend_from_slice(&part);
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<()> {
+        self.seal(true)?;
+        self.hand_on(Vec::new()).await?;
+        self.inner.finish().await
+    }
+
+    async fn abort(self: Box<Self>) -> Result<()> {
+        self.inner.abort().await
+    }
+}
