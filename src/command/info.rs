@@ -4,13 +4,13 @@
 mod assemble;
 mod gather;
 
-use std::{io::Write, path::PathBuf};
+use std::{collections::BTreeSet, io::Write, path::PathBuf};
 
 use jiff::tz::TimeZone;
 
 use super::{Error, Result, context};
 use crate::{
-    config::{Config, OutputFormat},
+    config::{CipherConfig, Config, OutputFormat},
     types::{BackupLabel, BackupType, ErrorCode, StanzaName},
     ui::info::{Detail, StanzaInfo, to_json, to_text},
 };
@@ -27,6 +27,8 @@ struct Query {
     set: Option<BackupLabel>,
     /// Only backups of this type.
     kind: Option<BackupType>,
+    /// The repositories that are encrypted.
+    encrypted: BTreeSet<u16>,
 }
 
 /// Shows what there is.
@@ -65,5 +67,11 @@ fn query(config: &Config) -> Result<Query> {
         detail,
         set,
         kind: config.info.kind,
+        encrypted: config
+            .repos
+            .values()
+            .filter(|repo| !matches!(repo.cipher, CipherConfig::None))
+            .map(|repo| repo.key)
+            .collect(),
     })
 }

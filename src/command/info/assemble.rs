@@ -13,14 +13,14 @@ use crate::{
     },
     ui::info::{
         ArchiveInfo, BackupInfo, BackupLock, DatabaseInfo, DatabaseRef, DbInfo, Detail, GapInfo,
-        KeepInfo, Locks, ProgramInfo, RecoveryInfo, RepoInfo, RepoLock, RepoStatus,
+        KeepInfo, Locks, MIXED, ProgramInfo, RecoveryInfo, RepoInfo, RepoLock, RepoStatus,
         RepositorySizes, RestoreLock, Sizes, Span, StanzaInfo, StanzaStatus, StatusCode,
         TablespaceInfo,
     },
 };
 
-/// The cipher of every repository so far.
-const CIPHER: &str = "none";
+/// The cipher of a repository that has one.
+const CIPHER: &str = "aes-256-gcm";
 /// Databases that are not shown.
 const TEMPLATES: [&str; 2] = ["template0", "template1"];
 
@@ -32,7 +32,7 @@ pub(super) fn assemble(found: &Found, query: &Query) -> StanzaInfo {
         .repos
         .iter()
         .map(|repo| RepoInfo {
-            cipher: CIPHER.to_owned(),
+            cipher: cipher(query, repo.key).to_owned(),
             key: repo.key,
             status: repo_status(&repo.content, set_missing),
         })
@@ -51,12 +51,23 @@ pub(super) fn assemble(found: &Found, query: &Query) -> StanzaInfo {
     StanzaInfo {
         archive: shown().flat_map(|(key, facts)| archives(key, facts)).collect(),
         backup,
-        cipher: CIPHER.to_owned(),
+        cipher: common_cipher(&repo),
         db: shown().flat_map(|(key, facts)| databases(key, facts)).collect(),
         name: found.name.clone(),
         repo,
         status: StanzaStatus { code, lock: locks(found), message: code.message() },
     }
+}
+
+fn cipher(query: &Query, repo: u16) -> &'static str {
+    if query.encrypted.contains(&repo) { CIPHER } else { "none" }
+}
+
+/// The cipher of all repositories, where they have the same.
+fn common_cipher(repos: &[RepoInfo]) -> String {
+    let mut ciphers = repos.iter().map(|repo| repo.cipher.as_str());
+    let first = ciphers.next().unwrap_or("none");
+    if ciphers.all(|cipher| cipher == first) { first.to_owned() } else { MIXED.to_owned() }
 }
 
 fn facts(found: &Found) -> impl Iterator<Item = (u16, &Facts)> {

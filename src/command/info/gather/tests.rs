@@ -17,7 +17,14 @@ const DIFF: &str = "20261121-092452F_20261121-092455D";
 
 fn query(lock_path: &Path) -> Query {
     let (stanza, lock_path) = (Some(stanza_name()), lock_path.to_owned());
-    Query { stanza, lock_path, detail: Detail::Full, set: None, kind: None }
+    Query {
+        stanza,
+        lock_path,
+        detail: Detail::Full,
+        set: None,
+        kind: None,
+        encrypted: Default::default(),
+    }
 }
 
 async fn show(repos: &[Repo], query: &Query) -> Vec<StanzaInfo> {
