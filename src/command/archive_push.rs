@@ -1,33 +1,62 @@
 //! `archive-push`: PostgreSQL's `archive_command`. Success means that every repository has the file
-//! durably.
+//! durably. They are written to at once, and one that fails keeps no other from having the file.
 
 use std::path::{Path, PathBuf};
 
-use super::{Error, Result, context};
+use futures_util::{StreamExt, stream::iter};
+
+use super::{
+    Error, Result,
+    context::{self, Repo},
+    failures::Failures,
+};
 use crate::{
     config::Config,
     repo::{archive::WalArchive, lock, stanza::StanzaHistory},
-    types::{ArchiveFile, ErrorCode},
+    types::{ArchiveFile, ErrorCode, StanzaName},
     wal::{PushOptions, push},
 };
+
+/// To how many repositories a file is written at a time: each has it in memory once.
+const AT_ONCE_MAX: usize = 8;
 
 /// Stores the file that the command line names in every repository.
 pub(super) async fn run(config: &Config) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let (path, file) = file_to_push(config)?;
-    for repo in context::repos_one_by_one(config)? {
-        let history = StanzaHistory::read(&*repo.storage, stanza).await?;
-        let current = history.current();
-        let archive = WalArchive::new(repo.storage, stanza, current.archive_id())?;
-        let options = PushOptions {
-            compression: config.backup.compression,
-            workers: config.process_max,
-            cluster: config.archive.header_check.then(|| context::wal_identity(current.cluster)),
-        };
-        push(&archive, &path, file, options).await?;
+    let repos = context::repos_at_once(config)?;
+    if let [repo] = &repos[..] {
+        push_to(config, repo, stanza, &path, file).await?;
+        return Ok(0);
     }
-    Ok(0)
+    let push = async |repo| (repo, push_to(config, repo, stanza, &path, file).await);
+    let pushed: Vec<_> = iter(&repos).map(push).buffer_unordered(AT_ONCE_MAX).collect().await;
+    let mut failures = Failures::new("archive-push", repos.len());
+    for (repo, result) in pushed {
+        failures.take(repo, result)?;
+    }
+    failures.finish().map(|()| 0)
+}
+
+/// Stores the file in one repository.
+async fn push_to(
+    config: &Config,
+    repo: &Repo,
+    stanza: &StanzaName,
+    path: &Path,
+    file: ArchiveFile,
+) -> Result<()> {
+    let history = StanzaHistory::read(&*repo.storage, stanza).await?;
+    let current = history.current();
+    let archive = WalArchive::new(repo.storage.clone(), stanza, current.archive_id())?;
+    let options = PushOptions {
+        compression: config.backup.compression,
+        workers: config.process_max,
+        cluster: config.archive.header_check.then(|| context::wal_identity(current.cluster)),
+    };
+    push(&archive, path, file, options).await?;
+    Ok(())
 }
 
 /// The file's path and what its name says; `%p` is relative to the data directory.

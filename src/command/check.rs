@@ -15,6 +15,7 @@ use super::{
     Error, Result,
     cluster::{self, Connected},
     context::{self, Repo},
+    failures::Failures,
 };
 use crate::{
     config::{BackupStandby, Config, OutputFormat},
@@ -83,6 +84,8 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
 
 async fn check(config: &Config, stanza: &StanzaName, report: &mut Report) -> Result<()> {
     let servers = cluster::servers(config).await?;
+    let all = context::repos(config)?;
+    let mut failures = Failures::new("check", all.len());
     report.standby = servers.primary.is_none();
     if let Some(first) = servers.primary.as_ref().or(servers.standby.as_ref()) {
         report.system_id = Some(first.facts.system_id);
@@ -90,7 +93,7 @@ async fn check(config: &Config, stanza: &StanzaName, report: &mut Report) -> Res
     }
     match servers.standby {
         Some(standby) => {
-            let repos = check_stanza(context::repos(config)?, stanza, &standby).await?;
+            let repos = check_stanza(&all, stanza, &standby, &mut failures).await?;
             tracing::info!("switch wal not performed because this is a standby");
             report.repo = without_wal(&repos);
             standby.sql.close().await;
@@ -101,12 +104,14 @@ async fn check(config: &Config, stanza: &StanzaName, report: &mut Report) -> Res
         None => {}
     }
     if let Some(primary) = servers.primary {
-        let repos = check_stanza(context::repos(config)?, stanza, &primary).await?;
+        let mut of_primary = Failures::new("check", all.len());
+        let repos = check_stanza(&all, stanza, &primary, &mut of_primary).await?;
         report.repo = without_wal(&repos);
-        check_wal(config, &primary, &repos, report).await?;
+        check_wal(config, &primary, &repos, report, &mut of_primary).await?;
         primary.sql.close().await;
+        of_primary.finish()?;
     }
-    Ok(())
+    failures.finish()
 }
 
 fn without_wal(repos: &[Checked]) -> Vec<RepoReport> {
@@ -119,6 +124,7 @@ async fn check_wal(
     primary: &Connected,
     repos: &[Checked],
     report: &mut Report,
+    failures: &mut Failures,
 ) -> Result<()> {
     if !config.archive.check {
         tracing::warn!("archive-check is off: whether WAL arrives in the archive is not known");
@@ -133,9 +139,12 @@ async fn check_wal(
         tracing::info!("check repo{} archive for WAL (primary)", repo.key);
         let stanza = context::stanza(config)?;
         let archive = WalArchive::new(repo.storage.clone(), stanza, *archive_id)?;
-        let Some(stored) = wait(&archive, segment, deadline).await? else {
-            return Err(not_archived(segment, repo, config, &primary.sql).await);
+        let found = match wait(&archive, segment, deadline).await {
+            Ok(None) => Err(not_archived(segment, repo, config, &primary.sql).await),
+            Ok(Some(stored)) => Ok(stored),
+            Err(error) => Err(error),
         };
+        let Some(stored) = failures.take(repo, found)? else { continue };
         let path = format!("{}/{}", repo.storage.location(), stored.path);
         tracing::info!(
             "WAL segment {segment} successfully archived to '{path}' on repo{}",
@@ -146,19 +155,24 @@ async fn check_wal(
     Ok(())
 }
 
-/// The stanza must exist in every repository, and be the cluster at hand.
+/// The stanza must exist in every repository, and be the cluster at hand; those of which this is true.
 async fn check_stanza(
-    repos: Vec<Repo>,
+    repos: &[Repo],
     stanza: &StanzaName,
     cluster: &Connected,
+    failures: &mut Failures,
 ) -> Result<Vec<Checked>> {
     let role = if cluster.facts.in_recovery { "standby" } else { "primary" };
     let mut checked = Vec::with_capacity(repos.len());
     for repo in repos {
         tracing::info!("check repo{} configuration ({role})", repo.key);
-        let history = StanzaHistory::read(&*repo.storage, stanza).await?;
-        let archive_id = history.expect(cluster.id(), ErrorCode::FileInvalid)?.archive_id();
-        checked.push((repo, archive_id));
+        let known = async {
+            let history = StanzaHistory::read(&*repo.storage, stanza).await?;
+            Ok(history.expect(cluster.id(), ErrorCode::FileInvalid)?.archive_id())
+        };
+        if let Some(archive_id) = failures.take(repo, known.await)? {
+            checked.push((repo.clone(), archive_id));
+        }
     }
     Ok(checked)
 }

@@ -53,13 +53,32 @@ pub(super) fn stanza(config: &Config) -> Result<&StanzaName> {
 
 /// The repositories to work on: the one that `--repo` names, else all.
 pub(super) fn repos(config: &Config) -> Result<Vec<Repo>> {
-    chosen(config).map(open).collect()
+    repos_with(config, |path| PosixStorage::new(path))
 }
 
-/// The same repositories for a command that does one thing after the other: those that PostgreSQL runs
-/// for every file of WAL.
+/// The same repositories for a command that asks one after the other.
 pub(super) fn repos_one_by_one(config: &Config) -> Result<Vec<Repo>> {
-    let open = |config| open_on(config, |path| PosixStorage::new(path).on_this_thread());
+    repos_with(config, |path| PosixStorage::new(path).on_this_thread())
+}
+
+/// The same repositories for a command that PostgreSQL waits for: a single one is worked on by the thread that waits
+/// for it anyway, several at once.
+pub(super) fn repos_at_once(config: &Config) -> Result<Vec<Repo>> {
+    match chosen(config).count() {
+        1 => repos_one_by_one(config),
+        _ => repos(config),
+    }
+}
+
+/// Opens the repositories. Of several, one that cannot be opened is one that cannot be read.
+fn repos_with(config: &Config, posix: impl Fn(&Path) -> PosixStorage) -> Result<Vec<Repo>> {
+    let several = chosen(config).nth(1).is_some();
+    let open = |config: &RepoConfig| match open_on(config, &posix) {
+        Err(error) if several => {
+            Ok(Repo { key: config.key, storage: store::unopened(config, &error) })
+        }
+        opened => opened,
+    };
     chosen(config).map(open).collect()
 }
 

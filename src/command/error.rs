@@ -1,5 +1,6 @@
 //! Every error a command can end with.
 
+use super::failures;
 use crate::{
     backup, codec, postgres, repo, restore, storage,
     types::{BackupLabel, ErrorCode, Failure, Invalid},
@@ -82,9 +83,42 @@ pub enum Error {
         /// Why expire failed.
         source: Box<Error>,
     },
+    /// What is done in each of several repositories failed in some of them.
+    #[error("{}", failures::describe(.command, *.repos, .failed))]
+    InRepos {
+        /// The command.
+        command: &'static str,
+        /// How many repositories it worked on.
+        repos: usize,
+        /// Where it failed, and why.
+        failed: Vec<(u16, Error)>,
+    },
+    /// What was wrong lies in one repository, and there are others.
+    #[error("repo{repo}: {source}")]
+    InRepo {
+        /// The repository.
+        repo: u16,
+        /// The others.
+        others: Vec<u16>,
+        /// What was wrong.
+        source: Box<Error>,
+    },
     /// The command word is handled before commands run.
     #[error("the command is not run here")]
     NotACommand,
+}
+
+/// The hint of an error in one repository, and where else to look.
+fn elsewhere(others: &[u16], hint: Option<String>) -> Option<String> {
+    if others.is_empty() {
+        return hint;
+    }
+    let options: Vec<String> = others.iter().map(|key| format!("--repo={key}")).collect();
+    let other = format!("another repository may have it whole: try {}", options.join(" or "));
+    Some(match hint {
+        Some(hint) => format!("{hint}\n{other}"),
+        None => other,
+    })
 }
 
 impl Failure for Error {
@@ -105,7 +139,8 @@ impl Failure for Error {
             Self::NotSupported(_) => ErrorCode::FeatureNotSupported,
             Self::Parameter { code, .. } | Self::Check { code, .. } => *code,
             Self::Retention(error) => error.code(),
-            Self::AfterBackup { source, .. } => source.code(),
+            Self::AfterBackup { source, .. } | Self::InRepo { source, .. } => source.code(),
+            Self::InRepos { failed, .. } => failures::code_of(failed),
             Self::NotACommand => ErrorCode::Assert,
         }
     }
@@ -121,6 +156,8 @@ impl Failure for Error {
             Self::Storage(error) => error.hint(),
             Self::Retention(error) => error.hint(),
             Self::AfterBackup { source, .. } => source.hint(),
+            Self::InRepos { failed, .. } => failures::hint_of(failed),
+            Self::InRepo { others, source, .. } => elsewhere(others, source.hint()),
             Self::Check { hint, .. } => Some(hint.clone()),
             _ => None,
         }

@@ -10,6 +10,7 @@ mod cluster;
 mod context;
 mod error;
 mod expire;
+mod failures;
 mod in_all;
 mod info;
 mod keep;

@@ -23,6 +23,7 @@ use crate::{
         execute::{self, Options},
         plan::RestorePlan,
     },
+    types::ErrorCode,
     ui::{self, Ui},
 };
 
@@ -50,7 +51,8 @@ async fn restore(
     zone: &TimeZone,
 ) -> Result<()> {
     let (repo, manifest) = choose(config, &request, zone).await?;
-    let plan = plan(config, &repo, manifest, data, zone).await?;
+    let elsewhere = |error| elsewhere(config, &repo, error);
+    let plan = plan(config, &repo, manifest, data, zone).await.map_err(elsewhere)?;
     let options = Options {
         threads: config.process_max.max(1),
         existing: options::existing(config),
@@ -62,7 +64,8 @@ async fn restore(
         return report::write(out, config.output, &repo, &plan, &options, zone);
     }
     let progress = ui.progress("restore");
-    execute::execute(&plan, &repo.storage, &options, &*progress).await?;
+    let executed = execute::execute(&plan, &repo.storage, &options, &*progress).await;
+    executed.map_err(|error| elsewhere(error.into()))?;
     report_done(&plan);
     Ok(())
 }
@@ -70,17 +73,40 @@ async fn restore(
 /// The backup to restore, from the first repository that has one that fits.
 async fn choose(config: &Config, request: &Request, zone: &TimeZone) -> Result<(Repo, Manifest)> {
     let mut failed = None;
-    for repo in context::repos(config)? {
+    let repos = context::repos(config)?;
+    let several = repos.len() > 1;
+    for repo in repos {
         match request.choose(&repo.storage, zone).await {
             Ok(Some(manifest)) => return Ok((repo, manifest)),
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!("repo{}: {error}", repo.key);
-                failed.get_or_insert(error);
+                failed.get_or_insert((repo.key, error));
             }
         }
     }
-    Err(failed.unwrap_or_else(|| request.none_found()).into())
+    Err(match failed {
+        Some((repo, error)) if several => {
+            Error::InRepo { repo, others: Vec::new(), source: Box::new(error.into()) }
+        }
+        Some((_, error)) => error.into(),
+        None => request.none_found().into(),
+    })
+}
+
+/// Names the repository in which something is missing or damaged, and those that may have it.
+fn elsewhere(config: &Config, repo: &Repo, error: Error) -> Error {
+    use restore::Error::{Block, Fetch, Frame, Refused, Repo as InRepository};
+    let others: Vec<u16> = config.repos.keys().copied().filter(|key| *key != repo.key).collect();
+    let is_of_repository = match &error {
+        Error::Restore(Refused { code, .. }) => *code == ErrorCode::FileMissing,
+        Error::Restore(Block { .. } | Fetch { .. } | Frame { .. } | InRepository(_)) => true,
+        _ => false,
+    };
+    match is_of_repository && !others.is_empty() {
+        true => Error::InRepo { repo: repo.key, others, source: Box::new(error) },
+        false => error,
+    }
 }
 
 /// Makes the plan, and says what is remarkable about it.

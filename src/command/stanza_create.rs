@@ -5,6 +5,7 @@ use std::io::Write;
 use super::{
     Error, Result, cluster,
     context::{self, Repo},
+    failures::Failures,
 };
 use crate::{
     codec::encrypt::Kdf,
@@ -23,14 +24,19 @@ pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let cluster = cluster::connect(config).await?;
     let control_version = Some(cluster.facts.control_version);
-    for repo in context::repos(config)? {
+    let repos = context::repos(config)?;
+    let mut failures = Failures::new("stanza-create", repos.len());
+    for repo in &repos {
         tracing::info!("stanza-create for stanza '{stanza}' on repo{}", repo.key);
-        let kind = LockKind::Backup { repo: repo.key };
-        let _lock = Lock::acquire(&config.lock_path, stanza, kind, "stanza-create")?;
-        create(&repo, stanza, cluster.id(), control_version).await?;
+        let created = async {
+            let kind = LockKind::Backup { repo: repo.key };
+            let _lock = Lock::acquire(&config.lock_path, stanza, kind, "stanza-create")?;
+            create(repo, stanza, cluster.id(), control_version).await
+        };
+        failures.take(repo, created.await)?;
     }
     cluster.sql.close().await;
-    Ok(0)
+    failures.finish().map(|()| 0)
 }
 
 async fn create(

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use super::{Result, cluster, context};
+use super::{Result, cluster, context, failures::Failures};
 use crate::{
     config::Config,
     repo::{
@@ -18,17 +18,26 @@ pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let cluster = cluster::connect(config).await?;
     let control_version = Some(cluster.facts.control_version);
-    for repo in context::repos(config)? {
+    let repos = context::repos(config)?;
+    let mut failures = Failures::new("stanza-upgrade", repos.len());
+    for repo in &repos {
         tracing::info!("stanza-upgrade for stanza '{stanza}' on repo{}", repo.key);
-        let kind = LockKind::Backup { repo: repo.key };
-        let _lock = Lock::acquire(&config.lock_path, stanza, kind, "stanza-upgrade")?;
-        match stanza::upgrade(&*repo.storage, stanza, cluster.id(), control_version).await? {
-            Created::New => tracing::info!("stanza '{stanza}' is now {}", cluster.id()),
-            Created::AlreadyThere => {
+        let upgraded = async {
+            let kind = LockKind::Backup { repo: repo.key };
+            let _lock = Lock::acquire(&config.lock_path, stanza, kind, "stanza-upgrade")?;
+            let id = cluster.id();
+            Ok(stanza::upgrade(&*repo.storage, stanza, id, control_version).await?)
+        };
+        match failures.take(repo, upgraded.await)? {
+            Some(Created::New) => {
+                tracing::info!("stanza '{stanza}' on repo{} is now {}", repo.key, cluster.id());
+            }
+            Some(Created::AlreadyThere) => {
                 tracing::info!("stanza '{stanza}' on repo{} is already up to date", repo.key);
             }
+            None => {}
         }
     }
     cluster.sql.close().await;
-    Ok(0)
+    failures.finish().map(|()| 0)
 }

@@ -21,7 +21,9 @@ const MARKER: &str = "xyzzy-marker-of-the-plain-data";
 
 /// A site whose repository is to be encrypted; the pass phrase is in a file, so that tests can change it.
 fn builder(version: Version) -> SiteBuilder {
-    Site::builder(version).option("repo1-cipher-type", "aes-256-gcm").option("repo1-cipher-pass", PASS)
+    Site::builder(version)
+        .option("repo1-cipher-type", "aes-256-gcm")
+        .option("repo1-cipher-pass", PASS)
 }
 
 /// The program with another pass phrase than the configured one.
@@ -38,7 +40,8 @@ fn backup(site: &Site, kind: &str) -> String {
 
 fn table(site: &Site) {
     site.primary.sql("create table t (n int, m text)");
-    site.primary.sql(&format!("insert into t select g, '{MARKER}' || g from generate_series(1, 2000) g"));
+    site.primary
+        .sql(&format!("insert into t select g, '{MARKER}' || g from generate_series(1, 2000) g"));
 }
 
 /// Every object of the data with what would differ if it were written again.

@@ -27,6 +27,7 @@ mod layout;
 mod page_checksum;
 mod recovery;
 mod refusal;
+mod repositories;
 mod sftp;
 mod sources;
 mod sql_backup;

@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use super::Query;
@@ -125,8 +126,9 @@ pub(super) async fn gather(repos: &[Repo], query: &Query) -> Vec<Found> {
 async fn gather_stanza(repos: &[Repo], stanza: &StanzaName, query: &Query) -> Found {
     let peek = |kind| look_at_lock(&query.lock_path, stanza, kind);
     let mut found = Found { name: stanza.to_string(), ..Found::default() };
-    for repo in repos {
-        let content = content(repo, stanza, query).await;
+    // A repository that does not answer is waited for once, and the others meanwhile.
+    let contents = join_all(repos.iter().map(|repo| content(repo, stanza, query))).await;
+    for (repo, content) in repos.iter().zip(contents) {
         let content = content.unwrap_or_else(|error| Content::Failed(describe(&error)));
         let locked = match content {
             Content::Read(_) | Content::Unread => peek(LockKind::Backup { repo: repo.key }),

@@ -8,10 +8,11 @@ mod s3;
 mod sftp;
 #[cfg(test)]
 mod testing;
+mod unopened;
 
 use std::{path::Path, sync::Arc};
 
-use super::Result;
+use super::{Error, Result};
 use crate::{
     config::{RemoteConfig, RepoConfig, RepoKind},
     storage::{
@@ -32,6 +33,11 @@ pub(super) fn open(
         RepoKind::Gcs(gcs) => gcs::open(config, gcs),
         RepoKind::Sftp(sftp) => sftp::open(config, sftp),
     }
+}
+
+/// A repository whose opening failed, as one that answers everything with `error`.
+pub(super) fn unopened(config: &RepoConfig, error: &Error) -> Arc<dyn Storage> {
+    Arc::new(unopened::Unopened::new(format!("repo{}", config.key), error))
 }
 
 /// The prefix of a repository in its bucket.
