@@ -34,6 +34,8 @@ pub struct Error {
     object: String,
     /// How long the store asked to wait before another try.
     retry_after: Option<Duration>,
+    /// What to do about it, where the kind does not say enough.
+    hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -48,7 +50,8 @@ impl Error {
             ErrorKind::Full => ErrorCode::FileWrite,
             ErrorKind::Transient | ErrorKind::Other => ErrorCode::Service,
         };
-        Self { kind, code, operation, object: object.into(), retry_after: None, source: None }
+        let object = object.into();
+        Self { kind, code, operation, object, retry_after: None, hint: None, source: None }
     }
 
     /// The same error with what caused it.
@@ -63,6 +66,12 @@ impl Error {
     /// The same error under a code that says more than its kind does.
     pub fn with_code(mut self, code: ErrorCode) -> Self {
         self.code = code;
+        self
+    }
+
+    /// The same error with a hint that says more than that of its kind.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
@@ -113,6 +122,9 @@ impl Failure for Error {
     }
 
     fn hint(&self) -> Option<String> {
+        if self.hint.is_some() {
+            return self.hint.clone();
+        }
         let text = match self.kind {
             ErrorKind::Denied => {
                 "check the owner and mode of the path, or the credentials of the repository"

@@ -8,9 +8,12 @@ pub mod conformance;
 pub mod crash_safe;
 mod error;
 pub mod fault;
+pub mod http;
 mod object_path;
 mod posix;
 pub mod requests;
+pub mod s3;
+mod secret;
 
 use std::{fmt::Debug, ops::Range, time::Duration};
 
@@ -20,6 +23,7 @@ use bytes::Bytes;
 pub use error::{Error, ErrorKind};
 pub use object_path::ObjectPath;
 pub use posix::PosixStorage;
+pub use secret::Secret;
 
 /// The result of a storage operation.
 pub type Result<T> = std::result::Result<T, Error>;
