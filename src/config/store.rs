@@ -86,8 +86,22 @@ pub struct S3Config {
     pub kms_key_id: Option<String>,
     /// `-sse-customer-key`.
     pub sse_customer_key: Option<Secret>,
+    /// `-sse`: with keys of the store.
+    pub sse_aes256: bool,
+    /// `-storage-class`.
+    pub storage_class: Option<String>,
+    /// `-object-lock-mode` and `-object-lock-days`.
+    pub object_lock: Option<(ObjectLockMode, u32)>,
     /// `-requester-pays`.
     pub requester_pays: bool,
+}
+
+/// `repoN-s3-object-lock-mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ObjectLockMode {
+    Governance,
+    Compliance,
 }
 
 /// `repoN-s3-key-type`.

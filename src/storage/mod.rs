@@ -10,10 +10,13 @@ pub mod crash_safe;
 mod error;
 pub mod fault;
 pub mod gcs;
+pub mod http;
 mod object_path;
 mod object_store_api;
 mod posix;
 pub mod requests;
+pub mod s3;
+mod secret;
 pub mod sftp;
 
 use std::{fmt::Debug, ops::Range, time::Duration};
@@ -25,6 +28,7 @@ pub use error::{Error, ErrorKind};
 pub use object_path::ObjectPath;
 pub use object_store_api::ConnectionOptions;
 pub use posix::PosixStorage;
+pub use secret::Secret;
 
 /// The result of a storage operation.
 pub type Result<T> = std::result::Result<T, Error>;

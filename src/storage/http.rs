@@ -1,0 +1,163 @@
+//! The HTTP client of the stores that are reached over HTTP: one configuration of TLS for all of them.
+
+use std::{
+    fs,
+    io::ErrorKind::NotFound,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use reqwest::{
+    Certificate, Client, ClientBuilder,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect,
+};
+
+use super::{Error, ErrorKind, Result};
+use crate::types::ErrorCode;
+
+/// No connection takes longer to make; the time limit of the request holds besides.
+const CONNECT_MAX: Duration = Duration::from_secs(20);
+/// Stores close a connection that stands idle for longer.
+const IDLE_MAX: Duration = Duration::from_secs(15);
+/// A file of certificates is smaller than this.
+const CA_FILE_MAX: u64 = 16 << 20;
+
+/// How a client connects, and what it trusts.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Trust the authorities of this file in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Trust the authorities of the files in this directory in place of the system's.
+    pub ca_path: Option<PathBuf>,
+    /// Whether certificates are verified.
+    pub verify_tls: bool,
+    /// Nothing but `http://` is asked, so no authority has to be read.
+    pub plain: bool,
+    /// Connect to this host, whatever host an address names. TLS and the request keep that of the address.
+    pub connect_to: Option<String>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self { ca_file: None, ca_path: None, verify_tls: true, plain: false, connect_to: None }
+    }
+}
+
+impl HttpOptions {
+    /// A client with a pool of connections of its own. It follows no redirects, decompresses nothing, repeats
+    /// nothing, and takes no proxy from the environment.
+    pub fn client(&self) -> Result<Client> {
+        let mut builder = Client::builder()
+            .http1_only()
+            .no_proxy()
+            .referer(false)
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_MAX)
+            .pool_idle_timeout(IDLE_MAX);
+        if let Some(host) = &self.connect_to {
+            builder = builder.dns_resolver(ConnectTo(host.clone()));
+        }
+        self.trust(builder)?
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Other, "use", "TLS").caused_by(error))
+    }
+
+    fn trust(&self, builder: ClientBuilder) -> Result<ClientBuilder> {
+        if self.plain {
+            return Ok(builder.tls_certs_only([]));
+        }
+        if !self.verify_tls {
+            return Ok(builder.tls_certs_only([]).tls_danger_accept_invalid_certs(true));
+        }
+        if self.ca_file.is_none() && self.ca_path.is_none() {
+            return Ok(builder);
+        }
+        let mut trusted = Vec::new();
+        if let Some(file) = &self.ca_file {
+            trusted.extend(authorities_of(file)?);
+        }
+        if let Some(directory) = &self.ca_path {
+            trusted.extend(authorities_below(directory)?);
+        }
+        Ok(builder.tls_certs_only(trusted))
+    }
+}
+
+fn authorities_of(file: &Path) -> Result<Vec<Certificate>> {
+    let unreadable = |error: std::io::Error| {
+        let code =
+            if error.kind() == NotFound { ErrorCode::FileMissing } else { ErrorCode::FileOpen };
+        failure(file).caused_by(error).with_code(code)
+    };
+    let size = fs::metadata(file).map_err(unreadable)?.len();
+    if size > CA_FILE_MAX {
+        return Err(failure(file).caused_by("it is too large for a file of certificates"));
+    }
+    let text = fs::read(file).map_err(unreadable)?;
+    match Certificate::from_pem_bundle(&text) {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(failure(file).caused_by("there is no certificate in it (PEM is expected)")),
+        Err(error) => Err(failure(file).caused_by(error)),
+    }
+}
+
+/// Files that hold no certificate are passed over, as OpenSSL does; a directory without any is an error.
+fn authorities_below(directory: &Path) -> Result<Vec<Certificate>> {
+    let unreadable = |error| failure(directory).caused_by(error).with_code(ErrorCode::PathOpen);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_file() {
+            found.extend(authorities_of(&path).unwrap_or_default());
+        }
+    }
+    match found.is_empty() {
+        true => Err(failure(directory).caused_by("there is no certificate in any of its files")),
+        false => Ok(found),
+    }
+}
+
+fn failure(path: &Path) -> Error {
+    let name = path.display().to_string();
+    Error::new(ErrorKind::Other, "read certificate authorities of", name)
+}
+
+/// Resolves every name to the addresses of one host.
+struct ConnectTo(String);
+
+impl Resolve for ConnectTo {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let host = self.0.clone();
+        Box::pin(async move {
+            // The port is that of the address that is asked for.
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// What went wrong with a connection, from the outermost cause to the innermost, each thing said once and no address
+/// in it.
+pub fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !said.iter().any(|before| before.contains(&text)) {
+            said.push(text);
+        }
+        next = cause.source();
+    }
+    said.join(": ")
+}
+
+/// Whether a connection failed because of who the other side is, which no further attempt changes.
+pub fn is_distrust(reason: &str) -> bool {
+    reason.contains("invalid peer certificate") || reason.contains("UnknownIssuer")
+}
+
+#[cfg(test)]
+mod tests;

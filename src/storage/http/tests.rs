@@ -1,0 +1,23 @@
+//! What a client is made with.
+
+use super::*;
+
+#[test]
+fn files_of_authorities_are_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = |ca_file: Option<&str>, ca_path: Option<&str>| HttpOptions {
+        ca_file: ca_file.map(|name| directory.path().join(name)),
+        ca_path: ca_path.map(|name| directory.path().join(name)),
+        ..HttpOptions::default()
+    };
+    let message = |options: HttpOptions| options.client().unwrap_err().to_string();
+    assert!(message(options(Some("none"), None)).contains("none': No such file"));
+    fs::write(directory.path().join("text"), "no certificate").unwrap();
+    let text = message(options(Some("text"), None));
+    assert!(text.contains("there is no certificate in it"), "{text}");
+    let text = message(options(None, Some("")));
+    assert!(text.contains("in any of its files"), "{text}");
+    // Nothing is read where nothing is verified.
+    HttpOptions { verify_tls: false, ..options(Some("none"), None) }.client().unwrap();
+    HttpOptions { plain: true, ..options(Some("none"), None) }.client().unwrap();
+}

@@ -1,0 +1,204 @@
+//! The keys that requests are signed with: fetched when they are first needed, replaced before they expire, and once
+//! more when the store says that they have.
+
+mod answer;
+mod container;
+mod instance;
+mod process;
+mod web_identity;
+
+use std::{
+    sync::{PoisonError, RwLock},
+    time::{Duration, Instant, SystemTime},
+};
+
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, error::CredentialsError, future},
+};
+
+use super::{
+    super::{Error, ErrorKind, Result, http::HttpOptions},
+    KeySource,
+};
+
+/// Keys are replaced so long before they expire: longer than a request takes.
+const REPLACED_BEFORE: Duration = Duration::from_secs(5 * 60);
+/// Keys that the store calls expired so soon after they were fetched will not get better.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// What a source of keys gave.
+#[derive(Clone)]
+struct Fetched {
+    credentials: Credentials,
+    expires: Option<SystemTime>,
+}
+
+#[derive(Clone)]
+struct Held {
+    fetched: Fetched,
+    at: Instant,
+    /// Counts the times that keys were fetched.
+    number: u64,
+}
+
+impl Held {
+    fn lasts(&self, longer_than: Duration) -> bool {
+        let until = SystemTime::now() + longer_than;
+        self.fetched.expires.is_none_or(|expires| expires > until)
+    }
+}
+
+/// Gets keys and keeps them.
+pub(super) struct Keys {
+    source: KeySource,
+    /// How the token service is reached.
+    http: HttpOptions,
+    held: RwLock<Option<Held>>,
+    /// Held by the one task that fetches.
+    fetching: tokio::sync::Mutex<u64>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Keys").field(&self.source).finish()
+    }
+}
+
+impl Keys {
+    pub(super) fn new(source: KeySource, http: HttpOptions) -> Self {
+        Self { source, http, held: RwLock::default(), fetching: tokio::sync::Mutex::new(0) }
+    }
+
+    /// Sees to it that there are keys that will last for a request; the number of those there are.
+    pub(super) async fn ready(&self) -> Result<u64> {
+        if let Some(number) = self.number_of_good() {
+            return Ok(number);
+        }
+        let mut count = self.fetching.lock().await;
+        if let Some(number) = self.number_of_good() {
+            return Ok(number);
+        }
+        match self.fetch().await {
+            Ok(fetched) => {
+                *count += 1;
+                self.hold(Some(Held { fetched, at: Instant::now(), number: *count }));
+                Ok(*count)
+            }
+            // Those at hand will do until they really expire.
+            Err(error) => match self.held().filter(|held| held.lasts(Duration::ZERO)) {
+                Some(held) => {
+                    tracing::debug!("{error}; the keys at hand are used on");
+                    Ok(held.number)
+                }
+                None => Err(error),
+            },
+        }
+    }
+
+    /// Told that the store called the keys of this number expired; whether another try makes sense.
+    pub(super) fn are_expired(&self, number: u64) -> bool {
+        let Some(held) = self.held() else { return true };
+        if held.number != number {
+            return true;
+        }
+        if matches!(self.source, KeySource::Shared { .. }) || held.at.elapsed() < FRESH {
+            return false;
+        }
+        self.hold(None);
+        true
+    }
+
+    fn number_of_good(&self) -> Option<u64> {
+        self.held().filter(|held| held.lasts(REPLACED_BEFORE)).map(|held| held.number)
+    }
+
+    fn held(&self) -> Option<Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hold(&self, held: Option<Held>) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    async fn fetch(&self) -> Result<Fetched> {
+        match &self.source {
+            KeySource::Shared { key, secret, token } => {
+                let token = token.as_ref().map(|token| token.reveal().to_owned());
+                Ok(fetched(key.reveal(), secret.reveal(), token, None))
+            }
+            KeySource::Instance { address, role } => {
+                instance::fetch(address, role.as_deref()).await
+            }
+            KeySource::Container { address, token_file, token } => {
+                container::fetch(address, token_file.as_deref(), token.as_ref()).await
+            }
+            KeySource::WebIdentity { address, role, token_file } => {
+                web_identity::fetch(&self.http, address, role, token_file).await
+            }
+            KeySource::Process { command } => process::fetch(command).await,
+        }
+    }
+}
+
+fn fetched(key: &str, secret: &str, token: Option<String>, expires: Option<SystemTime>) -> Fetched {
+    // When they expire is our business, not that of the SDK.
+    let credentials = Credentials::new(key, secret, token, None, "pgstrata");
+    Fetched { credentials, expires }
+}
+
+fn failure(source: &str) -> Error {
+    Error::new(ErrorKind::Other, "get keys from", source)
+}
+
+/// Sends the request of a source of keys and reads the answer, which is small.
+async fn ask(source: &str, request: reqwest::RequestBuilder) -> Result<String> {
+    const ANSWER_MAX: usize = 64 << 10;
+    let broken = |error: reqwest::Error| {
+        let why = super::super::http::reason(&error.without_url());
+        let lasting = super::super::http::is_distrust(&why);
+        let kind = if lasting { ErrorKind::Other } else { ErrorKind::Transient };
+        Error::new(kind, "get keys from", source).caused_by(why)
+    };
+    let mut response = request.send().await.map_err(broken)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_MAX {
+            return Err(failure(source).caused_by("its answer is too long"));
+        }
+    }
+    let status = response.status();
+    if status.is_success() {
+        return String::from_utf8(body).map_err(|_| failure(source).caused_by("it is not UTF-8"));
+    }
+    let kind = if status.is_server_error() || status.as_u16() == 429 {
+        ErrorKind::Transient
+    } else {
+        ErrorKind::Denied
+    };
+    let said = answer::error_text(&body);
+    Err(Error::new(kind, "get keys from", source)
+        .caused_by(format!("it answered {status}{said}"))
+        .with_hint("check what the host, the pod or the role may do, and repoN-s3-key-type"))
+}
+
+/// What the SDK asks for keys: those that are held.
+#[derive(Debug)]
+pub(super) struct Provider(pub(super) std::sync::Arc<Keys>);
+
+impl ProvideCredentials for Provider {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let held = self.0.held().map(|held| held.fetched.credentials);
+        // `Keys::ready` comes first, always; keys may have been found expired in between.
+        future::ProvideCredentials::ready(
+            held.ok_or_else(|| CredentialsError::not_loaded("the keys have just expired")),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

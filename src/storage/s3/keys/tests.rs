@@ -1,0 +1,190 @@
+//! Sources of keys, and when keys are replaced.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use super::{super::super::Secret, *};
+use crate::types::Failure as _;
+
+fn keys(source: KeySource) -> Keys {
+    Keys::new(source, HttpOptions::default())
+}
+
+fn shown(keys: &Keys) -> [String; 3] {
+    let credentials = keys.held().unwrap().fetched.credentials;
+    let token = credentials.session_token().unwrap_or_default();
+    [credentials.access_key_id(), credentials.secret_access_key(), token].map(str::to_owned)
+}
+
+/// Answers each request by what `answer` makes of its first line and headers; the address.
+async fn server(answer: fn(&str) -> (u16, &'static str)) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 8192];
+            let length = stream.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let (status, body) = answer(&request);
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
+            let text = format!("{head}content-length: {length}\r\n\r\n{body}");
+            stream.write_all(text.as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+const JSON: &str = r#"{"Code":"Success","AccessKeyId":"K","SecretAccessKey":"S","Token":"T",
+    "Expiration":"2100-01-01T00:00:00Z"}"#;
+
+#[tokio::test]
+async fn a_virtual_machine_gives_the_keys_of_its_role() {
+    let address = server(|request| match request.lines().next().unwrap() {
+        "PUT /latest/api/token HTTP/1.1" => (200, "proof"),
+        _ if !request.contains("x-aws-ec2-metadata-token: proof") => (401, ""),
+        "GET /latest/meta-data/iam/security-credentials/ HTTP/1.1" => (200, "the-role\n"),
+        "GET /latest/meta-data/iam/security-credentials/the-role HTTP/1.1" => (200, JSON),
+        _ => (404, ""),
+    })
+    .await;
+    for role in [None, Some("the-role".to_owned())] {
+        let keys = keys(KeySource::Instance { address: address.clone(), role });
+        assert_eq!(keys.ready().await.unwrap(), 1);
+        assert_eq!(shown(&keys), ["K", "S", "T"]);
+        assert_eq!(keys.ready().await.unwrap(), 1, "they are kept");
+    }
+    let other = keys(KeySource::Instance { address, role: Some("other".into()) });
+    let error = other.ready().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+}
+
+#[tokio::test]
+async fn a_pod_gives_keys_for_its_token() {
+    let address = server(|request| match request.contains("authorization: the-proof\r\n") {
+        true => (200, JSON),
+        false => (403, r#"{"code":"AccessDenied","message":"who are you?"}"#),
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    fs::write(&file, "the-proof\n").unwrap();
+    let source = |token_file: Option<PathBuf>| KeySource::Container {
+        address: address.clone(),
+        token_file,
+        token: Some(Secret::new("another")),
+    };
+    let good = keys(source(Some(file.clone())));
+    good.ready().await.unwrap();
+    assert_eq!(shown(&good), ["K", "S", "T"]);
+    let error = keys(source(None)).ready().await.unwrap_err().to_string();
+    assert!(error.contains("403") && error.ends_with(": AccessDenied: who are you?"), "{error}");
+    fs::remove_file(&file).unwrap();
+    assert!(keys(source(Some(file))).ready().await.is_err());
+}
+
+#[tokio::test]
+async fn the_token_service_takes_a_token_of_somebody_else() {
+    let address = server(|request| {
+        let body = request.split("\r\n\r\n").nth(1).unwrap();
+        assert!(body.contains("RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fx&"), "{body}");
+        match body.ends_with("WebIdentityToken=a.b%2Bc") {
+            true => (
+                200,
+                "<R><Credentials><AccessKeyId>K</AccessKeyId><SecretAccessKey>S/+=</SecretAccessKey>\
+                 <SessionToken>T==</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration>\
+                 </Credentials></R>",
+            ),
+            false => (
+                400,
+                "<E><Error><Code>InvalidIdentityToken</Code><Message>bad</Message></Error></E>",
+            ),
+        }
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let token_file = directory.path().join("token");
+    let role = "arn:aws:iam::1:role/x".to_owned();
+    fs::write(&token_file, "a.b+c\n").unwrap();
+    let source = KeySource::WebIdentity { address, role, token_file: token_file.clone() };
+    let good = keys(source.clone());
+    good.ready().await.unwrap();
+    assert_eq!(shown(&good), ["K", "S/+=", "T=="]);
+    fs::write(&token_file, "the-secret").unwrap();
+    let error = keys(source).ready().await.unwrap_err().to_string();
+    assert!(error.contains("InvalidIdentityToken: bad"), "{error}");
+    assert!(!error.contains("the-secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_program_prints_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("keys");
+    fs::write(&program, "#!/bin/sh\nprintf '%s' \"$1\"\nexit $2\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = |output: &str, code: &str| {
+        let command = vec![program.display().to_string(), output.into(), code.into()];
+        keys(KeySource::Process { command })
+    };
+    let printed = r#"{"Version":1,"AccessKeyId":"K","SecretAccessKey":"S","SessionToken":"T"}"#;
+    let good = run(printed, "0");
+    good.ready().await.unwrap();
+    assert_eq!(shown(&good), ["K", "S", "T"]);
+    for (output, code, expected) in
+        [(printed, "3", "exit status: 3"), ("the-secret", "0", "not JSON with AccessKeyId")]
+    {
+        let error = run(output, code).ready().await.unwrap_err().to_string();
+        assert!(error.contains(expected) && !error.contains("the-secret"), "{error}");
+    }
+    let missing = keys(KeySource::Process { command: vec!["/no/such/program".into()] });
+    assert_eq!(missing.ready().await.unwrap_err().code(), ErrorCode::Execute);
+}
+
+use crate::types::ErrorCode;
+
+#[tokio::test]
+async fn keys_are_replaced_before_they_expire() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("keys");
+    let print = |expires: jiff::Timestamp, key: &str| {
+        let json =
+            format!(r#"{{"AccessKeyId":"{key}","SecretAccessKey":"S","Expiration":"{expires}"}}"#);
+        fs::write(directory.path().join("json"), json).unwrap();
+    };
+    let file = directory.path().join("json").display().to_string();
+    fs::write(&program, format!("#!/bin/sh\ncat {file}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let keys = keys(KeySource::Process { command: vec![program.display().to_string()] });
+    let minute = jiff::SignedDuration::from_mins(1);
+    print(jiff::Timestamp::now() + minute, "first");
+    assert_eq!(keys.ready().await.unwrap(), 1);
+    // They still last for a minute, so they are asked for anew, and used on where that fails.
+    fs::remove_file(&file).unwrap();
+    assert_eq!(keys.ready().await.unwrap(), 1);
+    print(jiff::Timestamp::now() + minute * 60, "second");
+    assert_eq!(keys.ready().await.unwrap(), 2);
+    assert_eq!(shown(&keys)[0], "second");
+    // The store says otherwise: nothing is to be had from keys as fresh as these.
+    assert!(keys.are_expired(1), "those have been replaced already");
+    assert!(!keys.are_expired(2));
+    let old = Held { at: Instant::now() - FRESH, ..keys.held().unwrap() };
+    keys.hold(Some(old));
+    assert!(keys.are_expired(2));
+    assert_eq!(keys.ready().await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn configured_keys_cannot_be_replaced() {
+    let keys = keys(KeySource::Shared {
+        key: Secret::new("K"),
+        secret: Secret::new("S"),
+        token: Some(Secret::new("T")),
+    });
+    assert_eq!(keys.ready().await.unwrap(), 1);
+    assert!(!keys.are_expired(1));
+    assert!(!format!("{keys:?}").contains('T'));
+}

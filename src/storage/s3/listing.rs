@@ -1,0 +1,128 @@
+//! Requests over many keys: pages of them, deletes, uploads that were not ended.
+
+use aws_sdk_s3::{
+    config::http::HttpRequest,
+    primitives::DateTime,
+    types::{Delete, MultipartUpload, Object, ObjectIdentifier},
+};
+
+use super::{
+    super::{
+        Error, ErrorKind, Result,
+        bucket::{BucketApi as _, Found, Page, Unfinished},
+    },
+    api::S3Api,
+    encoding::content_md5,
+    failure::{Refusal, cleaned},
+};
+
+/// Pages of unfinished uploads that are read at most: a thousand each.
+const UNFINISHED_PAGES_MAX: usize = 1000;
+
+pub(super) async fn page(
+    api: &S3Api,
+    prefix: &str,
+    delimited: bool,
+    page: Option<String>,
+) -> Result<Page> {
+    let call = api.call("list", prefix).await?;
+    let request = call.client.list_objects_v2().bucket(&api.options.bucket).prefix(prefix);
+    let sent = request
+        .set_delimiter(delimited.then(|| "/".to_owned()))
+        .set_continuation_token(page)
+        .set_request_payer(api.payer())
+        .send()
+        .await;
+    let output = sent.map_err(|error| call.failed(error))?;
+    api.bucket_is_there();
+    if output.is_truncated() == Some(true) && output.next_continuation_token().is_none() {
+        return Err(Error::new(ErrorKind::Other, "list", api.name(prefix))
+            .caused_by("the store says that there is more, and not how to get it"));
+    }
+    let next = output.next_continuation_token.filter(|_| output.is_truncated == Some(true));
+    let common = output.common_prefixes.unwrap_or_default();
+    Ok(Page {
+        objects: output.contents.unwrap_or_default().into_iter().filter_map(found).collect(),
+        prefixes: common.into_iter().filter_map(|common| common.prefix).collect(),
+        next,
+    })
+}
+
+fn found(object: Object) -> Option<Found> {
+    Some(Found {
+        modified: object.last_modified().map(DateTime::secs),
+        size: object.size.unwrap_or_default().max(0) as u64,
+        key: object.key?,
+    })
+}
+
+/// Deletes in one request. The store answers for each key; the first key that stays is the error.
+pub(super) async fn delete(api: &S3Api, keys: &[String]) -> Result<()> {
+    let Some(first) = keys.first() else { return Ok(()) };
+    let call = api.call("delete", first).await?;
+    let identified = |key: &String| ObjectIdentifier::builder().key(key).build();
+    let objects: std::result::Result<Vec<_>, _> = keys.iter().map(identified).collect();
+    let delete =
+        objects.and_then(|all| Delete::builder().set_objects(Some(all)).quiet(true).build());
+    let delete = delete.map_err(|error| {
+        Error::new(ErrorKind::Other, "delete", api.name(first)).caused_by(error)
+    })?;
+    let request = call.client.delete_objects().bucket(&api.options.bucket).delete(delete);
+    let request = request.set_request_payer(api.payer()).customize().mutate_request(add_digest);
+    let output = request.send().await.map_err(|error| call.failed(error))?;
+    for error in output.errors() {
+        let refusal = Refusal {
+            // The answer as a whole was a success; the code says what became of this key.
+            status: Some(if error.code() == Some("AccessDenied") { 403 } else { 500 }),
+            code: error.code().map(cleaned),
+            message: cleaned(error.message().unwrap_or_default()),
+            ..Refusal::default()
+        };
+        if !refusal.is("NoSuchKey") {
+            return Err(refusal.error("delete", api.name(error.key().unwrap_or(first))));
+        }
+    }
+    Ok(())
+}
+
+/// Servers of the protocol that do not know the newer checksums want this one.
+fn add_digest(request: &mut HttpRequest) {
+    if let Some(digest) = request.body().bytes().map(content_md5) {
+        request.headers_mut().insert("content-md5", digest);
+    }
+}
+
+pub(super) async fn unfinished(api: &S3Api, prefix: &str) -> Result<Vec<Unfinished>> {
+    let mut all = Vec::new();
+    let (mut key_marker, mut upload_marker) = (None, None);
+    for _ in 0..UNFINISHED_PAGES_MAX {
+        let call = api.call("list", prefix).await?;
+        let request = call.client.list_multipart_uploads().bucket(&api.options.bucket);
+        let request = request.prefix(prefix).set_request_payer(api.payer());
+        let request = request.set_key_marker(key_marker).set_upload_id_marker(upload_marker);
+        let output = match request.send().await {
+            Ok(output) => output,
+            Err(error) => {
+                let refusal = Refusal::of(&error);
+                // A server that cannot list them has to remove them by itself.
+                if refusal.status == Some(501) {
+                    tracing::debug!("{} does not list unfinished uploads", api.location());
+                    return Ok(Vec::new());
+                }
+                return Err(call.error(&refusal));
+            }
+        };
+        let uploads = output.uploads.unwrap_or_default();
+        all.extend(uploads.into_iter().filter_map(begun).filter(|it| it.key.starts_with(prefix)));
+        if output.is_truncated != Some(true) || output.next_key_marker.is_none() {
+            return Ok(all);
+        }
+        (key_marker, upload_marker) = (output.next_key_marker, output.next_upload_id_marker);
+    }
+    Ok(all)
+}
+
+fn begun(upload: MultipartUpload) -> Option<Unfinished> {
+    let begun = upload.initiated().map(DateTime::secs)?;
+    Some(Unfinished { key: upload.key?, upload: upload.upload_id?, begun })
+}

@@ -1,0 +1,169 @@
+//! What a bucket is reached with.
+
+use std::path::PathBuf;
+
+use super::super::{Secret, http::HttpOptions};
+
+/// Bytes of a part unless configured. An upload has at most 10,000 parts; they grow with their number, so this is
+/// enough for the largest objects that a store takes.
+pub const PART_SIZE_DEFAULT: usize = 16 << 20;
+/// The smallest part that S3 takes, but for the last.
+pub const PART_SIZE_MIN: usize = 5 << 20;
+
+/// A bucket and how to get to it.
+#[derive(Clone, Debug)]
+pub struct S3Options {
+    /// Its name.
+    pub bucket: String,
+    /// The host of the service, with `http://` where it is not spoken to over TLS, and a port where it has its own.
+    pub endpoint: String,
+    /// Connect to this host in place of the endpoint's, whose name TLS and signatures keep. A scheme and a port in it
+    /// replace those of the endpoint.
+    pub host: Option<String>,
+    /// The port where neither endpoint nor host names one.
+    pub port: Option<u16>,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// The service that requests are signed for; `s3` on all but a few gateways.
+    pub service: String,
+    /// Where the bucket stands in an address.
+    pub style: AddressStyle,
+    /// Where the keys come from.
+    pub keys: KeySource,
+    /// How the store is to encrypt.
+    pub encryption: Encryption,
+    /// The storage class of new objects; the bucket's own without it.
+    pub storage_class: Option<String>,
+    /// Tags of new objects.
+    pub tags: Vec<(String, String)>,
+    /// Whether whoever asks pays.
+    pub requester_pays: bool,
+    /// How long new objects cannot be deleted.
+    pub lock: Option<ObjectLock>,
+    /// Bytes of a part of an upload.
+    pub part_size: usize,
+    /// Authorities and their verification; the host to connect to is taken from `host`.
+    pub http: HttpOptions,
+}
+
+/// Where the bucket stands in an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressStyle {
+    /// In front of the host name.
+    Host,
+    /// As the first part of the path.
+    Path,
+}
+
+/// Where the keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// They are configured.
+    Shared {
+        /// The access key.
+        key: Secret,
+        /// The secret key.
+        secret: Secret,
+        /// The token of a session.
+        token: Option<Secret>,
+    },
+    /// The metadata service of the virtual machine (its second version, with a session token).
+    Instance {
+        /// Its address, such as `http://169.254.169.254`.
+        address: String,
+        /// The role; asked for where it is not named.
+        role: Option<String>,
+    },
+    /// The service that gives keys to containers and pods.
+    Container {
+        /// The whole address that is asked.
+        address: String,
+        /// A file with the token that proves who asks; read again each time.
+        token_file: Option<PathBuf>,
+        /// That token itself.
+        token: Option<Secret>,
+    },
+    /// The token service, in exchange for a token that proves who asks.
+    WebIdentity {
+        /// Its address, such as `https://sts.amazonaws.com`.
+        address: String,
+        /// The role (an ARN).
+        role: String,
+        /// The file with the token; read again each time.
+        token_file: PathBuf,
+    },
+    /// A program that prints them as JSON.
+    Process {
+        /// The program and its arguments.
+        command: Vec<String>,
+    },
+}
+
+/// How the store is to encrypt what it writes to disk.
+#[derive(Clone, Debug)]
+pub enum Encryption {
+    /// As the bucket is set up to.
+    Default,
+    /// With keys of the store.
+    Aes256,
+    /// With this key of the key service.
+    Kms(String),
+    /// With this key, 32 bytes in base64, which goes with every request and is not kept by the store.
+    Customer(Secret),
+}
+
+/// How long new objects cannot be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectLock {
+    /// For whom.
+    pub mode: LockMode,
+    /// For how many days.
+    pub days: u32,
+}
+
+/// Whom a lock binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// All but those with the right to bypass it.
+    Governance,
+    /// Everybody.
+    Compliance,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    //! Options to begin with.
+
+    use super::*;
+
+    /// A bucket that no test reaches.
+    pub(in crate::storage::s3) fn options() -> S3Options {
+        S3Options {
+            bucket: "bucket".into(),
+            endpoint: "localhost".into(),
+            host: None,
+            port: None,
+            region: "us-east-1".into(),
+            service: "s3".into(),
+            style: AddressStyle::Path,
+            keys: KeySource::Shared {
+                key: Secret::new("the-key"),
+                secret: Secret::new("the-secret"),
+                token: None,
+            },
+            encryption: Encryption::Default,
+            storage_class: None,
+            tags: Vec::new(),
+            requester_pays: false,
+            lock: None,
+            part_size: PART_SIZE_DEFAULT,
+            http: HttpOptions::default(),
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let shown = format!("{:?}", options());
+        assert!(!shown.contains("the-"), "{shown}");
+    }
+}
