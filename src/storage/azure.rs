@@ -90,6 +90,8 @@ pub fn open(options: &AzureOptions, prefix: &str, requests: Requests) -> Result<
         },
         attributes: Attributes::new(),
         prefix_is_left_out: true,
+        parts_hold_the_name: true,
+        backslash_is_slash: true,
     };
     let store = store(options, &location, !signed_here)?;
     Ok(BucketStorage::new(ObjectStoreApi::new(store, profile), prefix, requests))

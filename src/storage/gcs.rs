@@ -83,6 +83,8 @@ pub fn open(options: &GcsOptions, prefix: &str, requests: Requests) -> Result<Bu
         },
         attributes,
         prefix_is_left_out: false,
+        parts_hold_the_name: false,
+        backslash_is_slash: false,
     };
     let store = store(options, &location)?;
     Ok(BucketStorage::new(ObjectStoreApi::new(store, profile), prefix, requests))

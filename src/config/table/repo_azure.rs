@@ -13,7 +13,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         .secret()
         .example("examplebackups"),
     row("repoN-azure-container", Global, String, REPO, "Azure container, which must exist")
-        .example("pg"),
+        .example("pg-backups"),
     row("repoN-azure-endpoint", Global, String, REPO, "Host of Azure Blob Storage")
         .default("blob.core.windows.net")
         .secret()

@@ -139,6 +139,11 @@ impl Failed {
         matches!(self.answer(), Some(Answer::Refused { status: 404, code, .. }) if code.is_empty())
     }
 
+    /// Whether it failed although the store took it for done.
+    pub(super) fn is_answered_well(&self) -> bool {
+        matches!(self, Self::Theirs(_, None))
+    }
+
     /// Whether the upload that was to be given up is gone.
     pub(super) fn upload_is_gone(&self) -> bool {
         matches!(self.answer(), Some(Answer::Refused { status: 404, code, .. }) if code == "NoSuchUpload")

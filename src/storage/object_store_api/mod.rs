@@ -7,7 +7,7 @@ mod answer;
 mod connection;
 mod wire;
 
-use std::{fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -51,6 +51,10 @@ pub(super) struct Profile {
     pub(super) attributes: Attributes,
     /// Whether the crate leaves out of a listing the object whose key is the prefix itself.
     pub(super) prefix_is_left_out: bool,
+    /// Whether the store takes a backslash for a slash. Then keys are stored with `%5C` for it, and `%25` for `%`.
+    pub(super) backslash_is_slash: bool,
+    /// Whether parts of an upload that was not completed may hold the name against a `put`.
+    pub(super) parts_hold_the_name: bool,
 }
 
 /// The requests of a store of the crate.
@@ -77,15 +81,40 @@ impl<S: ObjectStore + MultipartStore + PaginatedListStore> ObjectStoreApi<S> {
         format!("{}/{key}", self.profile.location)
     }
 
-    /// The crate's form of a key. It is the key itself: nothing is encoded here, and what the crate would change is refused.
+    /// The crate's form of a key. The crate encodes nothing here, and what it would change is refused.
     fn path(&self, operation: &'static str, key: &str) -> Result<Path> {
+        let stored = self.stored(key);
         let refused = |why: String| {
             Err(Error::new(ErrorKind::Other, operation, self.name(key)).caused_by(why))
         };
-        match Path::parse(key) {
-            Ok(path) if path.as_ref() == key => Ok(path),
+        match Path::parse(&*stored) {
+            Ok(path) if path.as_ref() == stored => Ok(path),
             Ok(_) => refused("a key neither begins nor ends with a slash".into()),
             Err(error) => refused(error.to_string()),
+        }
+    }
+
+    /// A key as the store has it.
+    fn stored<'a>(&self, key: &'a str) -> Cow<'a, str> {
+        match self.profile.backslash_is_slash && key.contains(['%', '\\']) {
+            true => key.replace('%', "%25").replace('\\', "%5C").into(),
+            false => key.into(),
+        }
+    }
+
+    /// The key of what is stored like this.
+    fn key(&self, stored: &str) -> String {
+        match self.profile.backslash_is_slash && stored.contains('%') {
+            true => stored.replace("%5C", "\\").replace("%25", "%"),
+            false => stored.to_owned(),
+        }
+    }
+
+    fn found(&self, meta: &ObjectMeta) -> Found {
+        Found {
+            key: self.key(meta.location.as_ref()),
+            size: meta.size,
+            modified: Some(meta.last_modified.timestamp()),
         }
     }
 
@@ -103,21 +132,47 @@ impl<S: ObjectStore + MultipartStore + PaginatedListStore> ObjectStoreApi<S> {
         answer::listen(self.store.get_opts(&path, options)).await
     }
 
+    async fn put_once(&self, key: &str, data: Bytes) -> Result<()> {
+        let path = self.path("write", key)?;
+        let options = PutOptions {
+            mode: PutMode::Create,
+            attributes: self.profile.attributes.clone(),
+            ..PutOptions::default()
+        };
+        let put = self.store.put_opts(&path, PutPayload::from_bytes(data), options);
+        answer::listen(put).await.map(drop).map_err(|failed| self.error("write", key, failed))
+    }
+
+    /// As an object of one part: what is left of earlier uploads is not in the way of that.
+    async fn put_as_part(&self, key: &str, data: Bytes) -> Result<()> {
+        let upload = self.begin_parts(key).await?;
+        let part = self.put_part(key, &upload, 1, data).await?;
+        self.complete_parts(key, &upload, &[part]).await
+    }
+
+    async fn is_absent(&self, key: &str) -> Result<bool> {
+        match self.head(key).await {
+            Ok(_) => Ok(false),
+            Err(error) if error.is_not_found() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether an object holds nothing from `start` on.
+    async fn ends_by(&self, key: &str, start: Option<u64>) -> Result<bool> {
+        match start {
+            Some(start) => Ok(self.head(key).await?.size <= start),
+            None => Ok(false),
+        }
+    }
+
     /// The store does not say in answer to a look what it is that is missing: reading does.
     async fn read_to_find_out(&self, key: &str) -> Result<Found> {
         let options = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
         match self.opened("look at", key, options).await {
-            Ok(result) => Ok(found(&result.meta)),
+            Ok(result) => Ok(self.found(&result.meta)),
             Err(failed) => Err(self.error("look at", key, failed)),
         }
-    }
-}
-
-fn found(meta: &ObjectMeta) -> Found {
-    Found {
-        key: meta.location.as_ref().to_owned(),
-        size: meta.size,
-        modified: Some(meta.last_modified.timestamp()),
     }
 }
 
@@ -132,14 +187,16 @@ impl<S: ObjectStore + MultipartStore + PaginatedListStore> BucketApi for ObjectS
     }
 
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
-        let path = self.path("write", key)?;
-        let options = PutOptions {
-            mode: PutMode::Create,
-            attributes: self.profile.attributes.clone(),
-            ..PutOptions::default()
-        };
-        let put = self.store.put_opts(&path, PutPayload::from_bytes(data), options);
-        answer::listen(put).await.map(drop).map_err(|failed| self.error("write", key, failed))
+        match self.put_once(key, data.clone()).await {
+            Err(error)
+                if error.kind() == ErrorKind::AlreadyExists
+                    && self.profile.parts_hold_the_name
+                    && self.is_absent(key).await? =>
+            {
+                self.put_as_part(key, data).await
+            }
+            done => done,
+        }
     }
 
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Body> {
@@ -148,9 +205,16 @@ impl<S: ObjectStore + MultipartStore + PaginatedListStore> BucketApi for ObjectS
                 range.start..range.end.min(range.start.saturating_add(OBJECT_SIZE_MAX)),
             )
         };
+        let start = range.as_ref().map(|range| range.start);
         let options = GetOptions { range: range.map(bounded), ..GetOptions::default() };
-        let opened = self.opened("read", key, options).await;
-        let result = opened.map_err(|failed| self.error("read", key, failed))?;
+        let result = match self.opened("read", key, options).await {
+            Ok(result) => result,
+            // Some servers answer with no bytes of a range that they should refuse.
+            Err(failed) if failed.is_answered_well() && self.ends_by(key, start).await? => {
+                return Err(Error::new(ErrorKind::Truncated, "read", self.name(key)));
+            }
+            Err(failed) => return Err(self.error("read", key, failed)),
+        };
         let (size, name) = (result.meta.size, self.name(key));
         let bytes = result.into_stream().map(move |chunk| {
             chunk.map_err(|error| {
@@ -163,16 +227,17 @@ impl<S: ObjectStore + MultipartStore + PaginatedListStore> BucketApi for ObjectS
     async fn head(&self, key: &str) -> Result<Found> {
         let options = GetOptions { head: true, ..GetOptions::default() };
         match self.opened("look at", key, options).await {
-            Ok(result) => Ok(found(&result.meta)),
+            Ok(result) => Ok(self.found(&result.meta)),
             Err(failed) if failed.is_unexplained_absence() => self.read_to_find_out(key).await,
             Err(failed) => Err(self.error("look at", key, failed)),
         }
     }
 
     async fn list(&self, prefix: &str, delimited: bool, page: Option<String>) -> Result<Page> {
+        let stored = self.stored(prefix);
         let asked = match self.profile.prefix_is_left_out {
-            true => without_last_character(prefix),
-            false => prefix,
+            true => without_last_character(&stored),
+            false => &stored,
         };
         let options = PaginatedListOptions {
             delimiter: delimited.then_some("/".into()),
@@ -183,8 +248,9 @@ impl<S: ObjectStore + MultipartStore + PaginatedListStore> BucketApi for ObjectS
         let listed = self.store.list_paginated(Some(asked).filter(|p| !p.is_empty()), options);
         let listed =
             answer::listen(listed).await.map_err(|failed| self.error("list", prefix, failed))?;
-        let objects = listed.result.objects.iter().map(found);
-        let prefixes = listed.result.common_prefixes.iter().map(|path| format!("{path}/"));
+        let objects = listed.result.objects.iter().map(|meta| self.found(meta));
+        let prefixes = listed.result.common_prefixes.iter();
+        let prefixes = prefixes.map(|path| self.key(path.as_ref()) + "/");
         Ok(Page {
             objects: objects.filter(|found| found.key.starts_with(prefix)).collect(),
             prefixes: prefixes.filter(|common| common.starts_with(prefix)).collect(),

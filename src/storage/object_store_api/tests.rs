@@ -24,6 +24,8 @@ fn profile() -> Profile {
         },
         attributes: Attributes::new(),
         prefix_is_left_out: true,
+        parts_hold_the_name: true,
+        backslash_is_slash: true,
     }
 }
 
@@ -210,5 +212,21 @@ fn prefix_is_asked_for_without_its_last_character() {
         [("", ""), ("a/", "a/"), ("a/b", "a/"), ("a/grün", "a/grü"), ("a/ü", "a/")]
     {
         assert_eq!(without_last_character(prefix), asked);
+    }
+}
+
+/// Azure takes a backslash for a slash.
+#[test]
+fn odd_keys_come_back_as_they_were_put() {
+    let store = object_store::azure::MicrosoftAzureBuilder::new()
+        .with_account("acc")
+        .with_container_name("pg")
+        .with_access_key("a2V5")
+        .build()
+        .unwrap();
+    let api = ObjectStoreApi::new(store, profile());
+    for key in ["a\\b", "100%", "a%5Cb", "a%2Fb", "%25", "plain"] {
+        assert_eq!(api.key(&api.stored(key)), key);
+        assert!(!api.stored(key).contains('\\'));
     }
 }

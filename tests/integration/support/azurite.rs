@@ -23,7 +23,10 @@ use super::{
 /// The account that every server has.
 pub(crate) const ACCOUNT: &str = "backups";
 /// The container that every server has.
-pub(crate) const CONTAINER: &str = "pg";
+pub(crate) const CONTAINER: &str = "pg-backups";
+
+/// The version whose rules of signing are followed.
+const SAS_VERSION: &str = "2019-12-12";
 
 /// A running server; it goes with this value.
 pub(crate) struct Azurite {
@@ -63,6 +66,8 @@ impl Azurite {
         let mut command = as_server_user(program);
         command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{}", base64(&key)));
         command.args(["--silent", "--skipApiVersionCheck", "--disableTelemetry"]);
+        // An account is named by the path, whatever host a request is for.
+        command.arg("--disableProductStyleUrl");
         command.args(["--blobPort", &port.to_string(), "--location"]).arg(&directory);
         if tls {
             let files = TlsFiles::make(&directory, "IP:127.0.0.1");
@@ -86,24 +91,32 @@ impl Azurite {
         base64(&self.key)
     }
 
-    /// An account SAS, good for a day or so, for whatever `permissions` allow on containers and blobs.
-    /// <https://learn.microsoft.com/rest/api/storageservices/create-account-sas>
+    /// A signature, good for a day, for what `permissions` allow on the container and its blobs.
+    /// <https://learn.microsoft.com/rest/api/storageservices/create-service-sas>
     pub(crate) fn sas(&self, permissions: &str) -> String {
-        let expiry = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
-        let expiry = expiry.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let version = "2019-12-12";
-        let to_sign = format!("{ACCOUNT}\n{permissions}\nb\nsco\n\n{expiry}\n\n\n{version}\n");
+        let (expiry, container) = (tomorrow(), format!("/blob/{ACCOUNT}/{CONTAINER}"));
+        // What is empty: start, then policy, addresses, protocol; after `c` snapshot and five headers of answers.
+        let to_sign =
+            format!("{permissions}\n\n{expiry}\n{container}\n\n\n\n{SAS_VERSION}\nc\n\n\n\n\n\n");
+        self.signed(&format!("sv={SAS_VERSION}&sr=c&sp={permissions}"), &expiry, &to_sign)
+    }
+
+    /// A signature for the whole account, which is what makes containers.
+    /// <https://learn.microsoft.com/rest/api/storageservices/create-account-sas>
+    fn account_sas(&self) -> String {
+        let expiry = tomorrow();
+        let to_sign = format!("{ACCOUNT}\nc\nb\nc\n\n{expiry}\n\n\n{SAS_VERSION}\n");
+        self.signed(&format!("sv={SAS_VERSION}&ss=b&srt=c&sp=c"), &expiry, &to_sign)
+    }
+
+    fn signed(&self, fields: &str, expiry: &str, to_sign: &str) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.key);
         let signature = base64(hmac::sign(&key, to_sign.as_bytes()).as_ref());
-        format!(
-            "sv={version}&ss=b&srt=sco&sp={permissions}&se={}&sig={}",
-            percent_encoded(&expiry),
-            percent_encoded(&signature)
-        )
+        format!("{fields}&se={}&sig={}", percent_encoded(expiry), percent_encoded(&signature))
     }
 
     fn make_container(&self) {
-        let sas = self.sas("rwdlac");
+        let sas = self.account_sas();
         let request = format!(
             "PUT /{ACCOUNT}/{CONTAINER}?restype=container&{sas} HTTP/1.1\r\nHost: 127.0.0.1\r\n\
              Content-Length: 0\r\nx-ms-version: 2019-12-12\r\nConnection: close\r\n\r\n"
@@ -127,6 +140,11 @@ impl Drop for Azurite {
         let _ = self.server.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+fn tomorrow() -> String {
+    let expiry = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+    expiry.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 fn quiet(command: &mut Command) -> &mut Command {
