@@ -118,7 +118,7 @@ impl SftpUpload {
     }
 
     async fn step(&mut self, left: usize) -> Result<()> {
-        while self.under_way.len() <= left.max(1)
+        while self.under_way.len() < WRITES_AT_ONCE
             && let Some((offset, piece)) = self.waiting.front().cloned()
         {
             let file = self.file().await?;
@@ -289,8 +289,11 @@ impl Upload for SftpUpload {
     async fn finish(mut self: Box<Self>) -> Result<()> {
         self.must_be_sure()?;
         let done = self.finish_all().await;
-        // What cannot be removed now is out of sight, and removed by an expire.
-        if let Err(left) = self.give_up().await {
+        // What is not removed now is out of sight, and removed by an expire: a server that was not there for so long is
+        // not waited for again.
+        if !matches!(&done, Err(error) if error.kind() == ErrorKind::Transient)
+            && let Err(left) = self.give_up().await
+        {
             tracing::debug!("{left}");
         }
         done

@@ -171,7 +171,10 @@ impl Drop for SshServer {
     fn drop(&mut self) {
         self.stop();
         if std::thread::panicking() {
-            eprintln!("--- log of the SSH server\n{}", self.log());
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(30).collect();
+            eprintln!("--- end of the log of the SSH server");
+            tail.iter().rev().for_each(|line| eprintln!("{line}"));
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
