@@ -19,8 +19,7 @@ use crate::{
 };
 
 const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/repository-v1");
-const ENCRYPTED_1: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/repository-v1-encrypted");
+const ENCRYPTED_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/repository-v1-encrypted");
 const ENCRYPTED_1_PASS: &str = "the pass phrase of the golden repository";
 const HISTORY: &str = "1\t0/5000000\tno recovery target specified\n";
 
