@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{Error, Result, store};
 use crate::{
-    config::{CipherConfig, Config, PgConfig, RepoConfig},
+    config::{Config, PgConfig, RepoConfig},
     postgres::{ConnectOptions, ConnectSettings, ControlFile, Password},
     repo::{self, encrypted::EncryptedStorage, layout, metadata, recipient, stanza::ClusterId},
     storage::{PosixStorage, Storage},
@@ -31,13 +31,13 @@ impl Repo {
 
     /// Makes sure that the pass phrase is right, or that none is needed. For commands that may get along without
     /// reading an object: all others find out by themselves.
-    pub(super) async fn unlock(&self) -> Result<()> {
+    pub(super) async fn unlock(&self) -> std::result::Result<(), repo::Error> {
         match &self.encrypted {
             Some(encrypted) => Ok(encrypted.lock().unlock().await?),
             None if recipient::list(&*self.storage).await?.is_empty() => Ok(()),
             None => {
                 let object = metadata::object_name(&*self.storage, &layout::key_directory()?);
-                Err(repo::Error::Encrypted { object }.into())
+                Err(repo::Error::Encrypted { object })
             }
         }
     }
@@ -107,13 +107,6 @@ pub(super) fn pg(config: &Config) -> Result<&PgConfig> {
 }
 
 fn open(config: &RepoConfig) -> Result<Repo> {
-    if let CipherConfig::Aes256Gcm { named: Some(named), .. } = &config.cipher {
-        tracing::info!(
-            "option 'repo{}-cipher-type={named}': the repository is encrypted with aes-256-gcm, which \
-             also proves what is read",
-            config.key
-        );
-    }
     open_on(config, |path| PosixStorage::new(path))
 }
 

@@ -18,8 +18,8 @@ pub(super) async fn in_all<F>(
 where
     F: Future<Output = std::result::Result<(), repo::Error>>,
 {
-    for repo in repos.iter().filter(|repo| repo.encrypted.is_some()) {
-        repo.unlock().await?;
+    if let [only] = repos {
+        only.unlock().await?;
     }
     let (mut found, mut failed) = (0, 0);
     for repo in repos {

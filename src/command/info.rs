@@ -57,7 +57,7 @@ async fn refuse_if_none_opens(repos: &[Repo]) -> Result<()> {
             _ => return Ok(()),
         }
     }
-    refused.map_or(Ok(()), Err)
+    refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn query(config: &Config) -> Result<Query> {

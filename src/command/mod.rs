@@ -35,7 +35,7 @@ use std::io::Write;
 pub use error::Error;
 
 use crate::{
-    config::{CommandName, Config},
+    config::{CommandName, Commands, Config},
     ui::Ui,
 };
 
@@ -59,6 +59,10 @@ pub fn exit_code_before_config(code: u8, is_archive_get: bool) -> u8 {
 /// Runs the command of `config`. What it shows goes to `out`; the exit code of success comes back,
 /// which is 0 for all commands but archive-get and repo-get of a file that is not there.
 pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
+    // What runs for every file of WAL must not fill the server's log.
+    if !config.command.spec().set.meets(Commands::ARCHIVE) {
+        store::cipher::tell_what_is_used(config);
+    }
     match config.command {
         CommandName::ArchiveGet => archive_get::run(config).await,
         CommandName::ArchivePush => archive_push::run(config).await,

@@ -58,7 +58,7 @@ async fn create(
 
 /// The first stanza of an encrypted repository makes its key.
 async fn make_key(repo: &Repo) -> Result<()> {
-    let Some(encrypted) = &repo.encrypted else { return repo.unlock().await };
+    let Some(encrypted) = &repo.encrypted else { return Ok(repo.unlock().await?) };
     if encrypted.lock().create("made by stanza-create", Kdf::DEFAULT).await? {
         tracing::info!("the key of repo{} was made; the pass phrase alone opens it", repo.key);
     }

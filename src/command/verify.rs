@@ -62,7 +62,10 @@ async fn verify_all(
             claims_max: Options::CLAIMS_MAX,
         };
         let progress = ui.progress("verify");
-        let result = verify::verify(&repo.storage, stanza, &options, &*progress).await;
+        let result = match repo.unlock().await {
+            Ok(()) => verify::verify(&repo.storage, stanza, &options, &*progress).await,
+            Err(error) => Err(error.into()),
+        };
         if let Ok(report) = &result {
             tracing::info!("repo{}: {}", repo.key, report::summary(report));
         }

@@ -197,6 +197,7 @@ fn sizes_at_the_edges() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn any_length_comes_back(len in prop_oneof![0..200usize, CHUNK_LEN - 2..CHUNK_LEN + 3, 2 * CHUNK_LEN - 2..3 * CHUNK_LEN + 3]) {
         let (key, plain) = (key(), bytes(len));

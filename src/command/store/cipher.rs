@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     command::{Error, Result},
-    config::{CipherConfig, PassSource, RepoConfig},
+    config::{CipherConfig, Config, PassSource, RepoConfig},
     repo::{encrypted::EncryptedStorage, recipient::PassPhrase},
     storage::Storage,
     types::ErrorCode,
@@ -20,6 +20,19 @@ use crate::{
 
 /// The longest pass phrase in bytes.
 const PASS_MAX: u64 = 4096;
+
+/// Says which repositories have another cipher than a configuration of the older tool names.
+pub(in crate::command) fn tell_what_is_used(config: &Config) {
+    for repo in config.repos.values() {
+        if let CipherConfig::Aes256Gcm { named: Some(named), .. } = &repo.cipher {
+            tracing::info!(
+                "option 'repo{}-cipher-type={named}': the repository is encrypted with aes-256-gcm, \
+                 which also proves what is read",
+                repo.key
+            );
+        }
+    }
+}
 
 /// The storage that encrypts what goes to `storage`, where the repository is to be encrypted.
 pub(in crate::command) fn open(

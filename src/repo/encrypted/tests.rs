@@ -364,7 +364,7 @@ async fn nothing_plain_is_stored() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn any_object_and_any_range_of_it_comes_back(
         len in prop_oneof![0..200usize, CHUNK - 2..CHUNK + 3, 0..4 * CHUNK, Just(3 * CHUNK)],
