@@ -24,6 +24,7 @@ mod layout;
 mod page_checksum;
 mod recovery;
 mod refusal;
+mod s3;
 mod sources;
 mod sql_backup;
 mod standby;
