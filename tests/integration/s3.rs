@@ -85,7 +85,7 @@ fn conformance_on_moto() {
     let moto = Moto::start();
     let options = S3Options {
         encryption: Encryption::Aes256,
-        tags: vec![("kind".into(), "a test & more".into())],
+        tags: vec![("kind".into(), "a test + more".into())],
         ..s3_options(&moto.endpoint(), "test", "test")
     };
     block_on(conformance::run_all(storage(options)));
@@ -170,7 +170,7 @@ on_one_version! {
             ("repo1-s3-object-lock-days", "7".to_owned()),
             ("repo1-s3-sse", "aes256".to_owned()),
             ("repo1-s3-storage-class", "STANDARD_IA".to_owned()),
-            ("repo1-storage-tag", "team=db & co".to_owned()),
+            ("repo1-storage-tag", "team=db + co".to_owned()),
             ("repo1-storage-upload-chunk-size", "5MiB".to_owned()),
             ("repo1-s3-token", "the-token".to_owned()),
         ]);
@@ -196,7 +196,7 @@ fn objects_are_as_configured(moto: &Moto) {
         assert_eq!(object[2], "AES256", "{object}");
         assert_eq!(object[3], "STANDARD_IA", "{object}");
         assert_eq!(object[4], "GOVERNANCE", "{object}");
-        assert_eq!(object[5][0]["Value"], "db & co", "{object}");
+        assert_eq!(object[5][0]["Value"], "db + co", "{object}");
     }
     // The digest of an upload in parts says how many there were.
     let in_parts = |object: &&Value| object[1].as_str().is_some_and(|tag| tag.contains('-'));

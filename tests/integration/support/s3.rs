@@ -14,8 +14,9 @@ use hyper::{Method, Request, body::Incoming, server::conn::http1, service::servi
 use hyper_util::rt::TokioIo;
 use openssl::ssl::{Ssl, SslAcceptor, SslFiletype, SslMethod};
 use s3s::{
+    S3Result,
     auth::SimpleAuth,
-    host::SingleDomain,
+    host::{S3Host, SingleDomain, VirtualHost},
     service::{S3Service, S3ServiceBuilder},
 };
 use s3s_fs::FileSystem;
@@ -104,8 +105,17 @@ fn acceptor(files: &TlsFiles) -> SslAcceptor {
 fn service(data: &Path) -> S3Service {
     let mut builder = S3ServiceBuilder::new(FileSystem::new(data).expect("a directory"));
     builder.set_auth(SimpleAuth::from_single(S3Server::KEY, S3Server::SECRET));
-    builder.set_host(SingleDomain::new(S3Server::HOST).expect("a domain"));
+    builder.set_host(AnyPort(SingleDomain::new(S3Server::HOST).expect("a domain")));
     builder.build()
+}
+
+/// Buckets stand in front of the host, whatever port is behind it.
+struct AnyPort(SingleDomain);
+
+impl S3Host for AnyPort {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        self.0.parse_host_header(host.split(':').next().unwrap_or(host))
+    }
 }
 
 async fn serve(listener: TcpListener, acceptor: Arc<SslAcceptor>, service: S3Service) {
