@@ -18,7 +18,10 @@ pub(crate) struct Moto {
 impl Moto {
     pub(crate) const BUCKET: &str = "backups";
 
-    /// Starts it, with an empty bucket that can lock objects.
+    /// A bucket that keeps no versions.
+    pub(crate) const PLAIN_BUCKET: &str = "plain";
+
+    /// Starts it, with an empty bucket that can lock objects and one that cannot.
     pub(crate) fn start() -> Self {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = free.local_addr().expect("bound").port();
@@ -37,8 +40,10 @@ impl Moto {
         let moto = Self { child, port };
         wait_until("moto answers", 60, || TcpStream::connect(("127.0.0.1", port)).is_ok());
         moto.python(&format!(
-            "s3.create_bucket(Bucket='{}', ObjectLockEnabledForBucket=True)",
-            Self::BUCKET
+            "s3.create_bucket(Bucket='{}', ObjectLockEnabledForBucket=True)\n\
+             s3.create_bucket(Bucket='{}')",
+            Self::BUCKET,
+            Self::PLAIN_BUCKET
         ));
         moto
     }

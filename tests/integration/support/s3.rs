@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use hyper::{Method, Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use openssl::ssl::{Ssl, SslAcceptor, SslFiletype, SslMethod};
 use s3s::{
@@ -59,7 +59,7 @@ impl S3Server {
             .expect("a runtime");
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0))).expect("a port");
         let port = listener.local_addr().expect("bound").port();
-        runtime.spawn(serve(listener, acceptor, service));
+        runtime.spawn(serve(listener, acceptor, service, data));
         Self { directory, port, runtime: Some(runtime) }
     }
 
@@ -118,13 +118,20 @@ impl S3Host for AnyPort {
     }
 }
 
-async fn serve(listener: TcpListener, acceptor: Arc<SslAcceptor>, service: S3Service) {
+async fn serve(
+    listener: TcpListener,
+    acceptor: Arc<SslAcceptor>,
+    service: S3Service,
+    data: PathBuf,
+) {
+    let data = Arc::new(data);
     let creating = Arc::new(Mutex::new(()));
     while let Ok((stream, _)) = listener.accept().await {
-        let (acceptor, service, creating) = (acceptor.clone(), service.clone(), creating.clone());
+        let (acceptor, service) = (acceptor.clone(), service.clone());
+        let (creating, data) = (creating.clone(), data.clone());
         tokio::spawn(async move {
             if let Some(stream) = accept(&acceptor, stream).await {
-                answer(stream, service, creating).await;
+                answer(stream, service, creating, data).await;
             }
         });
     }
@@ -140,18 +147,41 @@ async fn accept(
     Some(stream)
 }
 
+/// To a server of files `a` and `a/b` are a directory and a file, or nothing at all; to S3 they are two keys like any
+/// other, of which one is not there.
+fn nothing_there(data: &Path, request: &Request<Incoming>) -> Option<Response<s3s::Body>> {
+    let path = request.uri().path();
+    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
+    let host = request.headers().get("host")?.to_str().ok()?;
+    let in_bucket = match host.split_once(S3Server::HOST)?.0.strip_suffix('.') {
+        Some(bucket) => format!("/{bucket}{path}"),
+        None => path.to_owned(),
+    };
+    let (_, key) = in_bucket.strip_prefix('/')?.split_once('/')?;
+    let known = key.is_empty() || key.contains('%') || data.join(&in_bucket[1..]).is_file();
+    if !reads || known {
+        return None;
+    }
+    let text = "<Error><Code>NoSuchKey</Code><Message>nothing</Message></Error>".to_owned();
+    Response::builder().status(404).body(s3s::Body::from(text)).ok()
+}
+
 /// This server looks and then writes, so of two that create an object both could win: they come one after the other.
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     service: S3Service,
     creating: Arc<Mutex<()>>,
+    data: Arc<PathBuf>,
 ) {
     let respond = service_fn(move |request: Request<Incoming>| {
-        let (service, creating) = (service.clone(), creating.clone());
+        let (service, creating, data) = (service.clone(), creating.clone(), data.clone());
         async move {
             let query = request.uri().query().unwrap_or_default();
             let part = query.contains("partNumber=");
             let creates = request.method() == Method::PUT || request.method() == Method::POST;
+            if let Some(absent) = nothing_there(&data, &request) {
+                return Ok(absent);
+            }
             let _alone = match creates && !part {
                 true => Some(creating.lock_owned().await),
                 false => None,
