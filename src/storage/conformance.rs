@@ -244,6 +244,7 @@ async fn odd_names_are_kept(store: &Store) {
         "a%2Fb",
         "plus+and&amp;",
         "q?x=1#f",
+        "key=value",
         "back\\slash",
         "-dash",
         "~tilde",

@@ -425,3 +425,6 @@ impl BucketApi for S3Api {
         listing::unfinished(self, prefix).await
     }
 }
+
+#[cfg(test)]
+mod tests;

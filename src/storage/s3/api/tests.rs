@@ -1,0 +1,168 @@
+//! What is sent, and what is made of answers that test servers do not give.
+
+use std::sync::Mutex;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+use super::{
+    super::{super::Secret, ObjectLock, options::tests::options},
+    *,
+};
+
+/// What a server was asked, one head a request, in lower case.
+type Asked = Arc<Mutex<Vec<String>>>;
+
+/// A bucket of a server that gives these answers one after the other: status, further header lines, body.
+async fn bucket(
+    options: S3Options,
+    answers: Vec<(u16, &'static str, &'static str)>,
+) -> (S3Api, Asked) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Asked::default();
+    let heads = asked.clone();
+    tokio::spawn(async move {
+        for (status, headers, body) in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            heads.lock().unwrap().push(head_of(&mut stream).await);
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n{headers}");
+            let text = format!("{head}content-length: {length}\r\n\r\n{body}");
+            stream.write_all(text.as_bytes()).await.unwrap();
+        }
+    });
+    (S3Api::new(S3Options { endpoint, ..options }).unwrap(), asked)
+}
+
+/// Reads a request with its body.
+async fn head_of(stream: &mut tokio::net::TcpStream) -> String {
+    let mut text = String::new();
+    loop {
+        let mut bytes = vec![0; 4096];
+        let length = stream.read(&mut bytes).await.unwrap();
+        text.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let head = head.to_lowercase();
+        let announced = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let announced = announced.map_or(0, |length| length.parse().unwrap());
+        if body.len() >= announced || length == 0 {
+            return head;
+        }
+    }
+}
+
+fn heads(asked: &Asked) -> Vec<String> {
+    asked.lock().unwrap().clone()
+}
+
+const BEGUN: &str = "<InitiateMultipartUploadResult><UploadId>u</UploadId>\
+    </InitiateMultipartUploadResult>";
+const MISSING: &str = "<Error><Code>NoSuchKey</Code><Message>m</Message></Error>";
+const NO_BUCKET: &str = "<Error><Code>NoSuchBucket</Code><Message>m</Message></Error>";
+
+#[tokio::test]
+async fn locks_go_with_objects_and_uploads() {
+    let lock = Some(ObjectLock { mode: LockMode::Compliance, days: 7 });
+    let tags = vec![("a".to_owned(), "b c".to_owned())];
+    let class = Some("STANDARD_IA".to_owned());
+    let configured = S3Options { lock, tags, storage_class: class, ..options() };
+    let answers = vec![(200, "", ""), (200, "", BEGUN), (200, "etag: \"x\"\r\n", "")];
+    let (api, asked) = bucket(configured, answers).await;
+    api.put("k", Bytes::from_static(b"data")).await.unwrap();
+    assert_eq!(api.begin_parts("k").await.unwrap(), "u");
+    assert_eq!(api.put_part("k", "u", 1, Bytes::from_static(b"data")).await.unwrap(), "\"x\"");
+    let heads = heads(&asked);
+    for head in &heads[..2] {
+        assert!(head.contains("x-amz-object-lock-mode: compliance"), "{head}");
+        assert!(head.contains("x-amz-object-lock-retain-until-date: 2"), "{head}");
+        assert!(head.contains("x-amz-tagging: a=b%20c"), "{head}");
+        assert!(head.contains("x-amz-storage-class: standard_ia"), "{head}");
+    }
+    assert!(heads[0].starts_with("put /bucket/k") && heads[0].contains("if-none-match: *"));
+    for head in [&heads[0], &heads[2]] {
+        let digest = content_md5(b"data").to_lowercase();
+        assert!(head.contains(&format!("content-md5: {digest}")), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_customer_key_goes_with_every_request_for_an_object() {
+    let key = openssl::base64::encode_block(&[7; 32]);
+    let encryption = Encryption::Customer(Secret::new(key));
+    let configured = S3Options { encryption, requester_pays: true, ..options() };
+    let range = "content-range: bytes 0-0/1\r\n";
+    let answers =
+        vec![(200, "", ""), (206, range, "x"), (200, "", ""), (200, "etag: \"x\"\r\n", "")];
+    let (api, asked) = bucket(configured, answers).await;
+    api.put("k", Bytes::new()).await.unwrap();
+    assert_eq!(api.get("k", Some(0..1)).await.unwrap().size, 1);
+    api.head("k").await.unwrap();
+    api.put_part("k", "u", 1, Bytes::new()).await.unwrap();
+    for head in heads(&asked) {
+        assert!(head.contains("x-amz-server-side-encryption-customer-key-md5: "), "{head}");
+        assert!(head.contains("x-amz-request-payer: requester"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_look_that_fails_asks_again_for_the_reason() {
+    let (api, _) = bucket(options(), vec![(404, "", ""), (404, "", NO_BUCKET)]).await;
+    let error = api.head("k").await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Other && error.to_string().contains("NoSuchBucket"));
+    // Once the bucket has answered, a look is enough.
+    let (api, asked) =
+        bucket(options(), vec![(404, "", ""), (404, "", MISSING), (404, "", "")]).await;
+    assert!(api.head("k").await.unwrap_err().is_not_found());
+    assert!(api.head("k").await.unwrap_err().is_not_found());
+    assert_eq!(heads(&asked).len(), 3);
+    // What is no S3 at all proves nothing.
+    let page = "<html><body>not found</body></html>";
+    let (api, _) = bucket(options(), vec![(404, "", page)]).await;
+    let error = api.get("k", None).await.unwrap_err();
+    assert!(!error.is_not_found(), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_condition_is_looked_at_first() {
+    let refused = "<Error><Code>NotImplemented</Code><Message>m</Message></Error>";
+    let answers =
+        vec![(501, "", refused), (404, "", ""), (404, "", MISSING), (200, "", ""), (200, "", "")];
+    let (api, asked) = bucket(options(), answers).await;
+    api.put("k", Bytes::new()).await.unwrap();
+    let taken = api.put("k", Bytes::new()).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+    let heads = heads(&asked);
+    let methods: Vec<&str> = heads.iter().map(|head| head.split(' ').next().unwrap()).collect();
+    assert_eq!(methods, ["put", "head", "get", "put", "head"]);
+    assert!(heads[0].contains("if-none-match") && !heads[3].contains("if-none-match"));
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_is_told_and_not_tried_again() {
+    let expired = "<Error><Code>ExpiredToken</Code><Message>m</Message></Error>";
+    let (api, _) = bucket(options(), vec![(400, "", expired)]).await;
+    let error = api.get("k", None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+}
+
+#[tokio::test]
+async fn deletes_answer_for_each_key() {
+    let answer = "<DeleteResult><Error><Key>gone</Key><Code>NoSuchKey</Code></Error>\
+        <Error><Key>kept</Key><Code>AccessDenied</Code><Message>locked</Message></Error>\
+        </DeleteResult>";
+    let (api, asked) = bucket(options(), vec![(200, "", answer)]).await;
+    let error = api.delete(&["gone".to_owned(), "kept".to_owned()]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(error.to_string(), "unable to delete 's3://bucket/kept': AccessDenied: locked");
+    assert!(heads(&asked)[0].contains("content-md5: "));
+}
+
+#[tokio::test]
+async fn a_listing_that_is_cut_short_is_an_error() {
+    let answer = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
+    let (api, _) = bucket(options(), vec![(200, "", answer)]).await;
+    assert!(api.list("p", true, None).await.is_err());
+}
