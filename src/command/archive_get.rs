@@ -6,14 +6,22 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Result, context};
+use super::{Error, Result, context};
 use crate::{
     config::Config,
-    repo::{archive::WalArchive, lock, stanza::StanzaHistory},
-    types::ArchiveFile,
-    wal::{GetOptions, GetOutcome, get},
+    repo::{
+        self,
+        archive::WalArchive,
+        lock,
+        stanza::{ClusterId, StanzaHistory},
+    },
+    storage::ErrorKind,
+    types::{ArchiveFile, ArchiveId, HistoryId},
+    wal::{self, GetOptions, GetOutcome, get},
 };
 
+/// The number of a stanza's first cluster.
+const FIRST: HistoryId = HistoryId(1);
 /// The exit code of a file that is not in the archive.
 const ABSENT: u8 = 1;
 /// The exit code of any failure that must stop recovery: above 125, and no shell's word for a signal.
@@ -32,11 +40,7 @@ pub(super) async fn run(config: &Config) -> Result<u8> {
     let destination = destination(config)?;
     let mut failed = None;
     for repo in context::repos_one_by_one(config)? {
-        let fetched = async {
-            let history = StanzaHistory::read(&*repo.storage, stanza).await?;
-            fetch(config, &repo, &history, file, &destination).await
-        };
-        match fetched.await {
+        match fetch(config, &repo, file, &destination).await {
             Ok(GetOutcome::Delivered) => return Ok(0),
             Ok(GetOutcome::Absent) => {}
             Err(error) => {
@@ -59,18 +63,65 @@ pub(super) async fn run(config: &Config) -> Result<u8> {
 async fn fetch(
     config: &Config,
     repo: &context::Repo,
-    history: &StanzaHistory,
     file: ArchiveFile,
     destination: &Path,
 ) -> Result<GetOutcome> {
-    let entry = match context::local_cluster(config)? {
+    let local = context::local_cluster(config)?;
+    let mut absent_in_first = false;
+    if let Some(cluster) = local
+        && matches!(file, ArchiveFile::Segment(_))
+    {
+        match from_first(config, repo, cluster, file, destination).await {
+            Some(Ok(GetOutcome::Absent)) => absent_in_first = true,
+            Some(fetched) => return fetched,
+            None => {}
+        }
+    }
+    let stanza = context::stanza(config)?;
+    let history = StanzaHistory::read(&*repo.storage, stanza).await?;
+    let entry = match local {
         Some(cluster) => history.entry_of(cluster)?,
         None => history.current(),
     };
-    let archive =
-        WalArchive::new(repo.storage.clone(), context::stanza(config)?, entry.archive_id())?;
-    let options =
-        GetOptions { cluster: Some(context::wal_identity(entry.cluster)), durable: false };
+    match absent_in_first && entry.id == FIRST {
+        true => Ok(GetOutcome::Absent),
+        false => from(config, repo, entry.archive_id(), entry.cluster, file, destination).await,
+    }
+}
+
+/// Most clusters are the first of their stanza, and a segment says of itself which cluster it is of. So it is looked for
+/// in the first archive before the history is asked for, which spares a store behind a network half the requests.
+/// `None`: it cannot be told without the history.
+async fn from_first(
+    config: &Config,
+    repo: &context::Repo,
+    cluster: ClusterId,
+    file: ArchiveFile,
+    destination: &Path,
+) -> Option<Result<GetOutcome>> {
+    let first = ArchiveId { version: cluster.version, history_id: FIRST };
+    match from(config, repo, first, cluster, file, destination).await {
+        // Asked again, it would not answer either.
+        Err(Error::Wal(wal::Error::Repo(repo::Error::Storage(error))))
+            if error.kind() == ErrorKind::Transient =>
+        {
+            Some(Err(Error::Wal(wal::Error::Repo(error.into()))))
+        }
+        Err(_) => None,
+        fetched => Some(fetched),
+    }
+}
+
+async fn from(
+    config: &Config,
+    repo: &context::Repo,
+    archive: ArchiveId,
+    cluster: ClusterId,
+    file: ArchiveFile,
+    destination: &Path,
+) -> Result<GetOutcome> {
+    let archive = WalArchive::new(repo.storage.clone(), context::stanza(config)?, archive)?;
+    let options = GetOptions { cluster: Some(context::wal_identity(cluster)), durable: false };
     Ok(get(&archive, file, destination, options).await?)
 }
 

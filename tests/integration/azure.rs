@@ -14,7 +14,7 @@ use pgstrata::{
 };
 
 use crate::support::{
-    ACCOUNT, Alone, Azurite, CONTAINER, documented, must_conform, on_one_version, remote_site, tour,
+    ACCOUNT, Alone, Azurite, CONTAINER, bucket_site, documented, must_conform, on_one_version, tour,
 };
 
 /// All that an SAS needs to allow.
@@ -185,14 +185,14 @@ on_one_version! {
             // Small, so that objects have parts.
             ("repo1-storage-upload-chunk-size", "256KiB".to_owned()),
         ]);
-        tour(&remote_site(version, &options), &azurite.key());
+        tour(&bucket_site(version, &options), &azurite.key());
     }
 
     fn sas_over_tls_does_everything(version) {
         let azurite = Azurite::start_with_tls();
         let sas = azurite.sas(PERMISSIONS);
         let signature = sas.split_once("sig=").expect("signed").1.to_owned();
-        let site = remote_site(version, &configured(&azurite, &[
+        let site = bucket_site(version, &configured(&azurite, &[
             ("repo1-azure-key-type", "sas".to_owned()),
             ("repo1-azure-key", sas),
             ("repo1-storage-ca-file", azurite.directory.join("ca.crt").display().to_string()),

@@ -11,11 +11,11 @@ use pgstrata::storage::{
 };
 
 use crate::support::{
-    Alone, documented,
+    Alone, bucket_site, documented,
     gcs::{BUCKET, GcsServer, TOKEN},
     give_to_server_user,
     http::Answer,
-    must_conform, on_one_version, remote_site, tour,
+    must_conform, on_one_version, tour,
 };
 
 fn options(server: &GcsServer) -> GcsOptions {
@@ -193,7 +193,7 @@ on_one_version! {
             ("repo1-storage-upload-chunk-size", "5MiB".to_owned()),
             ("compress-type", "none".to_owned()),
         ]);
-        let site = remote_site(version, &options);
+        let site = bucket_site(version, &options);
         tour(&site, "PRIVATE KEY");
         assert_eq!(server.uploads(), 0);
     }

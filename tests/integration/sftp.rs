@@ -15,17 +15,12 @@ use pgstrata::storage::{
 };
 
 use crate::support::{
-    Outcome, Site, SshAgent, SshServer, Version, give_to_server_user, on_one_version, wait_until,
+    Outcome, Site, SshAgent, SshServer, Version, give_to_server_user, on_one_version, remote_site,
+    wait_until,
 };
 
-/// A site whose repository is configured with further options.
-fn remote_site(version: Version, options: &[(&str, String)]) -> Site {
-    let start = Site::builder(version);
-    options.iter().fold(start, |site, (name, value)| site.option(name, value)).build()
-}
-
 fn sftp_site(version: Version, server: &SshServer) -> Site {
-    remote_site(version, &server.options())
+    remote_site(version, &server.options()).build()
 }
 
 /// A command that has to reach the repository, with options that count more than the configuration file.
@@ -79,7 +74,7 @@ on_one_version! {
             .chain([("repo1-sftp-host-port", server.port.to_string())])
             .collect();
         assert!(options.iter().any(|(name, _)| *name == "repo1-sftp-private-key-file"));
-        let site = remote_site(version, &options);
+        let site = remote_site(version, &options).build();
         site.primary.sql("create table t as select 1 as one");
         site.full_backup(&[]);
         site.primary.archive_wal();
@@ -164,7 +159,7 @@ on_one_version! {
         let server = SshServer::start();
         server.make_key("stranger", &["-t", "ed25519", "-N", ""]);
         let mut options = server.options();
-        let site = remote_site(version, &options);
+        let site = remote_site(version, &options).build();
         options.retain(|(name, _)| *name != "repo1-sftp-private-key-file");
         let agent = SshAgent::start(&server, &["stranger", "id"]);
         let with = |arguments: &[&str]| {

@@ -138,7 +138,11 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "Longest time to wait for input or output",
     )
     .default("1m")
-    .accepted("db-timeout is what limits the wait for a server"),
+    .detail(
+        "How long a request to a store behind a network may take, or its answer stand still, before it \
+             is tried again. db-timeout is what limits the wait for a server.",
+    )
+    .example("30s"),
     row("lock-path", Global, Path, LOCKS, "Directory of the lock and stop files")
         .default_path("/tmp/pgstrata", "/tmp/pgbackrest")
         .detail("All commands of a stanza on this host must use the same directory."),

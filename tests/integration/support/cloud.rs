@@ -7,15 +7,16 @@ use pgstrata::storage::{Storage, conformance};
 use super::{
     host::{TestDir, as_server_user, program},
     outcome::{Outcome, run},
+    repository_kind::{options_of, remote_site},
     site::{Site, write_file},
     version::Version,
 };
 
-/// A site whose repository these options describe; the stanza is made.
+/// A site whose repository these options describe, below a prefix; the stanza is made.
 #[track_caller]
-pub(crate) fn remote_site(version: Version, options: &[(&str, String)]) -> Site {
-    let builder = Site::builder(version).option("repo1-path", "/backups");
-    options.iter().fold(builder, |builder, (name, value)| builder.option(name, value)).build()
+pub(crate) fn bucket_site(version: Version, options: &[(&str, String)]) -> Site {
+    let prefix = [("repo1-path", "/backups".to_owned())];
+    remote_site(version, &[&prefix, options].concat()).build()
 }
 
 /// The options of the first configuration on a page of the documents, those in `changed` with the test's values.
@@ -23,15 +24,9 @@ pub(crate) fn documented(
     page: &str,
     changed: &[(&'static str, String)],
 ) -> Vec<(&'static str, String)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
-    let text = fs::read_to_string(path).expect("the page is there");
-    let (_, rest) = text.split_once("```ini\n").expect("the page shows a configuration");
-    let (block, _) = rest.split_once("```").expect("it ends");
-    let pairs = block.lines().filter_map(|line| line.split_once('='));
-    let mut options: Vec<(&'static str, String)> = pairs
-        .filter(|(name, _)| name.starts_with("repo1-") && *name != "repo1-path")
-        .map(|(name, value)| (&*name.to_owned().leak(), value.to_owned()))
-        .collect();
+    let shown = options_of(page).into_iter().filter(|(name, _)| name != "repo1-path");
+    let mut options: Vec<(&'static str, String)> =
+        shown.map(|(name, value)| (&*name.leak(), value)).collect();
     for (name, value) in changed {
         options.retain(|(option, _)| option != name);
         options.push((name, value.clone()));

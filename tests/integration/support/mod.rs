@@ -32,7 +32,7 @@ mod wait;
 
 pub(crate) use azurite::{ACCOUNT, Azurite, CONTAINER};
 pub(crate) use background::Background;
-pub(crate) use cloud::{Alone, documented, must_conform, remote_site, tour};
+pub(crate) use cloud::{Alone, bucket_site, documented, must_conform, tour};
 pub(crate) use cluster::Cluster;
 pub(crate) use host::{TestDir, as_server_user, give_to_server_user, program};
 pub(crate) use load::WriteLoad;

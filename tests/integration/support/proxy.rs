@@ -177,13 +177,15 @@ fn serve_all(client: TcpStream, upstream: SocketAddr, state: &State) -> io::Resu
     let (mut to_client, mut to_server) = (client, server);
     while let Some(mut request) = read_request(&mut requests, &mut to_client)? {
         let line: Vec<&str> = request.head[0].split(' ').collect();
-        let (method, target) = (line[0].to_owned(), line.get(1).copied().unwrap_or_default().to_owned());
+        let (method, target) =
+            (line[0].to_owned(), line.get(1).copied().unwrap_or_default().to_owned());
         locked(&state.seen).push(format!("{method} {target}"));
         let fault = strike(state, &method, &target);
         thread::sleep(Duration::from_millis(state.latency_ms.load(Ordering::SeqCst)));
         match &fault {
             Some(Fault::Answer(status, headers, body)) => {
-                let head = format!("HTTP/1.1 {status} Made Up\r\ncontent-length: {}\r\n", body.len());
+                let head =
+                    format!("HTTP/1.1 {status} Made Up\r\ncontent-length: {}\r\n", body.len());
                 to_client.write_all(format!("{head}{headers}\r\n{body}").as_bytes())?;
                 continue;
             }
