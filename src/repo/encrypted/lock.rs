@@ -59,12 +59,15 @@ impl Failure for Refusal {
 /// What became of a look at a key object.
 type Looked = (RecipientId, Result<Recipient, repo::Error>);
 
+/// The data key and whose pass phrase opened it, or why none did.
+type Opened = Result<(Option<RecipientId>, Arc<DataKey>), Refusal>;
+
 /// The recipients of a repository, and the data key once one of them opened it.
 #[derive(Debug)]
 pub struct KeyLock {
     storage: Arc<dyn Storage>,
     pass: Option<PassPhrase>,
-    opened: OnceCell<Result<(Option<RecipientId>, Arc<DataKey>), Refusal>>,
+    opened: OnceCell<Opened>,
 }
 
 impl KeyLock {
@@ -196,11 +199,11 @@ impl KeyLock {
         self.apart(move || recipient.open(&pass)).await?
     }
 
-    async fn open(&self) -> storage::Result<Result<(Option<RecipientId>, Arc<DataKey>), Refusal>> {
+    async fn open(&self) -> storage::Result<Opened> {
         self.opened.get_or_try_init(|| self.look()).await.cloned()
     }
 
-    async fn look(&self) -> storage::Result<Result<(Option<RecipientId>, Arc<DataKey>), Refusal>> {
+    async fn look(&self) -> storage::Result<Opened> {
         let failed = |error| match error {
             repo::Error::Storage(error) => error,
             error => self.error("open").with_code(error.code()).caused_by(error),
