@@ -88,7 +88,7 @@ fn another_host_is_connected_to() {
     runtime.block_on(async {
         store.put(&path, Bytes::from_static(b"1")).await.expect("stored");
         assert_eq!(store.get_range(&path, 0..1).await.expect("read"), "1");
-        store.delete(&[path.clone()]).await.expect("deleted");
+        store.delete(std::slice::from_ref(&path)).await.expect("deleted");
         assert!(store.stat(&path).await.expect_err("gone").is_not_found());
     });
 }
