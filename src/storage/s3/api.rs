@@ -288,7 +288,10 @@ impl BucketApi for S3Api {
             let call = self.call("write", key).await?;
             let request = self.put_request(&call, data.clone()).if_none_match("*");
             match request.send().await {
-                Ok(_) => return Ok(self.bucket_is_there()),
+                Ok(_) => {
+                    self.bucket_is_there();
+                    return Ok(());
+                }
                 Err(error) => {
                     let refusal = Refusal::of(&error);
                     if !self.learns_from(&refusal) {

@@ -54,7 +54,7 @@ impl HttpConnector for Connector {
 /// The address is left out: it says the bucket and the key, which the error of the storage names already.
 fn broken(error: reqwest::Error) -> ConnectorError {
     let error = error.without_url();
-    let why = error.source().map_or_else(|| error.to_string(), |cause| reason(cause));
+    let why = error.source().map_or_else(|| error.to_string(), reason);
     match error.is_timeout() {
         true => ConnectorError::timeout(why.into()),
         false => ConnectorError::io(why.into()),

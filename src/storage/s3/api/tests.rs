@@ -27,7 +27,8 @@ async fn bucket(
     tokio::spawn(async move {
         for (status, headers, body) in answers {
             let (mut stream, _) = listener.accept().await.unwrap();
-            heads.lock().unwrap().push(head_of(&mut stream).await);
+            let head = head_of(&mut stream).await;
+            heads.lock().unwrap().push(head);
             let length = body.len();
             let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n{headers}");
             let text = format!("{head}content-length: {length}\r\n\r\n{body}");

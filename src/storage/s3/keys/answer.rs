@@ -61,6 +61,6 @@ pub(super) fn error_text(body: &[u8]) -> String {
         of_xml.or_else(|| names.into_iter().find_map(of_json))
     };
     let said = [find("Code", ["code", "Code"]), find("Message", ["message", "Message"])];
-    let said = said.iter().flatten().map(|part| super::super::failure::cleaned(part));
+    let said = said.iter().flatten().map(super::super::failure::cleaned);
     said.map(|part| format!(": {part}")).collect()
 }
