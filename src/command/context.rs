@@ -75,7 +75,9 @@ fn repos_with(config: &Config, posix: impl Fn(&Path) -> PosixStorage) -> Result<
     let several = chosen(config).nth(1).is_some();
     let open = |config: &RepoConfig| match open_on(config, &posix) {
         Err(error) if several => {
-            Ok(Repo { key: config.key, storage: store::unopened(config, &error) })
+            let storage = store::unopened(config, &error);
+            let encrypted = store::cipher::open(config, storage.clone()).ok().flatten();
+            Ok(Repo { key: config.key, storage, encrypted })
         }
         opened => opened,
     };

@@ -1,4 +1,4 @@
-//! A proxy for HTTP/1.1 between the program and a store's server that delays, breaks and forges answers on purpose.
+//! A proxy for HTTP/1.1 between the program and a store's server that breaks and forges answers on purpose.
 //!
 //! It reads each request whole, hands it to the server on a connection of its own, reads the answer whole, and then does
 //! to it what the first fault that matches says.
@@ -31,8 +31,6 @@ pub(crate) enum Fault {
     StallInBody,
     /// A byte in the middle of the answer's body is another.
     Forge,
-    /// A byte in the middle of the request's body is another.
-    ForgeRequest,
 }
 
 /// A fault and when it strikes.
@@ -55,7 +53,6 @@ struct State {
     /// Method and target of each request.
     seen: Mutex<Vec<String>>,
     struck: AtomicU64,
-    latency_ms: AtomicU64,
     ended: AtomicBool,
 }
 
@@ -86,11 +83,6 @@ impl Proxy {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-
-    /// Every answer comes so much later.
-    pub(crate) fn delay(&self, latency: Duration) {
-        self.state.latency_ms.store(latency.as_millis() as u64, Ordering::SeqCst);
     }
 
     /// Replaces the faults to come, and forgets what was seen.
@@ -175,13 +167,12 @@ fn serve_all(client: TcpStream, upstream: SocketAddr, state: &State) -> io::Resu
     server.set_nodelay(true)?;
     let mut answers = BufReader::new(server.try_clone()?);
     let (mut to_client, mut to_server) = (client, server);
-    while let Some(mut request) = read_request(&mut requests, &mut to_client)? {
+    while let Some(request) = read_request(&mut requests, &mut to_client)? {
         let line: Vec<&str> = request.head[0].split(' ').collect();
         let (method, target) =
             (line[0].to_owned(), line.get(1).copied().unwrap_or_default().to_owned());
         locked(&state.seen).push(format!("{method} {target}"));
         let fault = strike(state, &method, &target);
-        thread::sleep(Duration::from_millis(state.latency_ms.load(Ordering::SeqCst)));
         match &fault {
             Some(Fault::Answer(status, headers, body)) => {
                 let head =
@@ -191,7 +182,6 @@ fn serve_all(client: TcpStream, upstream: SocketAddr, state: &State) -> io::Resu
             }
             Some(Fault::Reset) => return reset(&to_client),
             Some(Fault::Stall) => return stall(state),
-            Some(Fault::ForgeRequest) => request.forge(),
             _ => {}
         }
         request.write(&mut to_server, request.body.len())?;
