@@ -28,6 +28,7 @@ pub enum CommandName {
     Man,
     RepoGet,
     RepoLs,
+    RepoSync,
     Restore,
     StanzaCreate,
     StanzaDelete,
@@ -89,6 +90,8 @@ pub struct Config {
     pub repo_access: RepoAccessConfig,
     /// verify.
     pub verify: VerifyConfig,
+    /// repo-sync.
+    pub sync: Option<SyncConfig>,
     /// `--annotation key=value`, in the order given; an empty value removes the key.
     pub annotations: Vec<(String, String)>,
     /// Options that a later call of this program (a restore_command) must repeat to see the same
@@ -113,7 +116,7 @@ impl Config {
     pub fn prints_result(&self) -> bool {
         use CommandName::*;
         let verified = self.command == Verify && self.verify.prints;
-        matches!(self.command, Info | RepoGet | RepoLs)
+        matches!(self.command, Info | RepoGet | RepoLs | RepoSync)
             || verified
             || self.output == OutputFormat::Json
     }
@@ -439,6 +442,15 @@ pub struct VerifyConfig {
     pub prints: bool,
     /// `--verbose`: whether the report shows what is in order too.
     pub verbose: bool,
+}
+
+/// repo-sync: two different configured repositories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncConfig {
+    /// `--from`.
+    pub from: u16,
+    /// `--to`.
+    pub to: u16,
 }
 
 /// `--sort`.

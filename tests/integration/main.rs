@@ -24,6 +24,7 @@ mod layout;
 mod page_checksum;
 mod recovery;
 mod refusal;
+mod repo_sync;
 mod repositories;
 mod sources;
 mod sql_backup;

@@ -12,6 +12,7 @@ const SETS: Commands = Commands::ANNOTATE
     .or(Commands::INFO)
     .or(Commands::KEEP)
     .or(Commands::MANIFEST)
+    .or(Commands::REPO_SYNC)
     .or(Commands::RESTORE)
     .or(Commands::VERIFY);
 const STANZAS: Commands = Commands::WORK
@@ -30,6 +31,7 @@ const OUTPUTS: Commands = Commands::BACKUP
     .or(Commands::INFO)
     .or(Commands::MANIFEST)
     .or(Commands::REPO_LS)
+    .or(Commands::REPO_SYNC)
     .or(Commands::RESTORE)
     .or(Commands::VERIFY)
     .or(Commands::VERSION);
@@ -101,7 +103,10 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "dry-run",
         CommandLine,
         Boolean,
-        Commands::EXPIRE.or(Commands::RESTORE).or(Commands::STANZA_DELETE),
+        Commands::EXPIRE
+            .or(Commands::REPO_SYNC)
+            .or(Commands::RESTORE)
+            .or(Commands::STANZA_DELETE),
         "Say what would be done, and do nothing",
     )
     .default("n"),
@@ -172,7 +177,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "repo",
         CommandLine,
         Integer(1, 256),
-        Commands::REPO,
+        Commands::REPO.without(Commands::REPO_SYNC),
         "The repository to work on, by its number",
     )
     .detail(

@@ -16,6 +16,7 @@ mod repo_s3;
 mod repo_sftp;
 mod repo_store;
 mod restore;
+mod sync;
 mod transport;
 
 use super::{
@@ -39,6 +40,7 @@ pub static CHAPTERS: &[Chapter] = &[
     Chapter { title: "Expire options", rows: expire::ROWS },
     Chapter { title: "Restore options", rows: restore::ROWS },
     Chapter { title: "Information options", rows: info::ROWS },
+    Chapter { title: "Copy options", rows: sync::ROWS },
     Chapter { title: "Log options", rows: log::ROWS },
     Chapter { title: "Cluster options", rows: pg::ROWS },
     Chapter { title: "Repository options", rows: repo::ROWS },
