@@ -1,7 +1,7 @@
 //! pgstrata: physical backup, WAL archiving and point-in-time recovery for PostgreSQL.
 //!
 //! The layers, top to bottom; an arrow only ever points down (`tests/structure.rs` holds it):
-//! `cli -> command -> verify -> {backup, restore, wal} -> {repo, postgres, codec} -> storage -> types`.
+//! `cli -> command -> {verify, sync} -> {backup, restore, wal} -> {repo, postgres, codec} -> storage -> types`.
 
 pub mod backup;
 pub mod cli;
@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod repo;
 pub mod restore;
 pub mod storage;
+pub mod sync;
 pub mod types;
 pub mod ui;
 pub mod verify;

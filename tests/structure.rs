@@ -13,7 +13,7 @@ use pgstrata::types::ErrorCode;
 use regex::Regex;
 
 /// What each module of the library may name.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("types", &[]),
     ("storage", &["types"]),
     ("codec", &["storage", "types"]),
@@ -23,13 +23,14 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("restore", &["codec", "postgres", "repo", "storage", "types"]),
     ("wal", &["codec", "postgres", "repo", "storage", "types"]),
     ("verify", &["codec", "postgres", "repo", "restore", "storage", "types", "wal"]),
+    ("sync", &["codec", "repo", "storage", "types", "wal"]),
     ("config", &["types"]),
     ("ui", &["config", "types"]),
     (
         "command",
         &[
-            "backup", "codec", "config", "postgres", "repo", "restore", "storage", "types", "ui",
-            "verify", "wal",
+            "backup", "codec", "config", "postgres", "repo", "restore", "storage", "sync", "types",
+            "ui", "verify", "wal",
         ],
     ),
     ("cli", &["command", "config", "types", "ui"]),
@@ -202,7 +203,8 @@ fn arrows_only_point_down() {
 
 #[test]
 fn engines_never_read_the_configuration() {
-    let engines = ["backup", "restore", "verify", "wal", "repo", "codec", "storage", "postgres"];
+    let engines =
+        ["backup", "restore", "sync", "verify", "wal", "repo", "codec", "storage", "postgres"];
     for file in production_files() {
         let Some(module) = module_of(&file) else { continue };
         if engines.contains(&module.as_str()) {

@@ -99,6 +99,12 @@ pub(super) fn repo(config: &Config) -> Result<(Repo, &RepoConfig)> {
     Ok((open(configured)?, configured))
 }
 
+/// The repository of that number.
+pub(super) fn repo_numbered(config: &Config, key: u16) -> Result<Repo> {
+    let missing = || Error::OptionRequired { command: "this", option: format!("repo{key}-path") };
+    open(config.repos.get(&key).ok_or_else(missing)?)
+}
+
 /// The first configured cluster.
 pub(super) fn pg(config: &Config) -> Result<&PgConfig> {
     config

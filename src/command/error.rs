@@ -2,7 +2,7 @@
 
 use super::failures;
 use crate::{
-    backup, codec, postgres, repo, restore, storage,
+    backup, codec, postgres, repo, restore, storage, sync,
     types::{BackupLabel, ErrorCode, Failure, Invalid},
     verify, wal,
 };
@@ -19,6 +19,9 @@ pub enum Error {
     /// The repository could not be verified.
     #[error(transparent)]
     Verify(#[from] verify::Error),
+    /// A repository could not be copied.
+    #[error(transparent)]
+    Sync(#[from] sync::Error),
     /// A WAL file could not be pushed or fetched.
     #[error(transparent)]
     Wal(#[from] wal::Error),
@@ -127,6 +130,7 @@ impl Failure for Error {
             Self::Backup(error) => error.code(),
             Self::Restore(error) => error.code(),
             Self::Verify(error) => error.code(),
+            Self::Sync(error) => error.code(),
             Self::Wal(error) => error.code(),
             Self::Postgres(error) => error.code(),
             Self::Repo(error) => error.code(),
@@ -150,6 +154,7 @@ impl Failure for Error {
             Self::Backup(error) => error.hint(),
             Self::Restore(error) => error.hint(),
             Self::Verify(error) => error.hint(),
+            Self::Sync(error) => error.hint(),
             Self::Wal(error) => error.hint(),
             Self::Postgres(error) => error.hint(),
             Self::Repo(error) => error.hint(),

@@ -18,6 +18,7 @@ mod repo_get;
 mod repo_key;
 mod repo_ls;
 mod repo_path;
+mod repo_sync;
 mod restore;
 mod signal;
 mod stanza_create;
@@ -75,6 +76,7 @@ pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
         CommandName::RepoGet => repo_get::run(config, out).await,
         CommandName::RepoKey => repo_key::run(config, out).await,
         CommandName::RepoLs => repo_ls::run(config, out).await,
+        CommandName::RepoSync => repo_sync::run(config, ui, out).await,
         CommandName::StanzaCreate => stanza_create::run(config, out).await,
         CommandName::StanzaDelete => stanza_delete::run(config, out).await,
         CommandName::StanzaUpgrade => stanza_upgrade::run(config, out).await,

@@ -17,6 +17,7 @@ use crate::{
     repo::{
         lock::{self, Lock, LockKind},
         manifest::Manifest,
+        stanza::StanzaHistory,
     },
     restore::{
         self, PlanOptions, Request,
@@ -78,6 +79,13 @@ async fn choose(config: &Config, request: &Request, zone: &TimeZone) -> Result<(
     for repo in repos {
         match request.choose(&repo.storage, zone).await {
             Ok(Some(manifest)) => return Ok((repo, manifest)),
+            Ok(None) if several => {
+                // One that is away may look like one that is empty.
+                if let Err(error) = StanzaHistory::read(&*repo.storage, &request.stanza).await {
+                    tracing::warn!("repo{}: {error}", repo.key);
+                    failed.get_or_insert((repo.key, error.into()));
+                }
+            }
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!("repo{}: {error}", repo.key);

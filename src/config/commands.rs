@@ -40,8 +40,10 @@ impl Commands {
     pub const KEEP: Self = Self(1 << 25);
     pub const REPO_KEY: Self = Self(1 << 26);
 
+    pub const REPO_SYNC: Self = Self(1 << 27);
+
     /// Every command.
-    pub const ALL: Self = Self((1 << 27) - 1);
+    pub const ALL: Self = Self((1 << 28) - 1);
     /// Those that do work, as against those that print text about the program.
     pub const WORK: Self = Self::ALL
         .without(Self::COMPLETION)
@@ -423,6 +425,26 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::REPO_RM,
         "nothing but the program's own commands removes from a repository",
     ),
+    command(
+        "repo-sync",
+        Commands::REPO_SYNC,
+        CommandName::RepoSync,
+        "Copy backups and WAL from one repository to another",
+        "Copies what the target lacks: the stanza's history, WAL, then backup by backup, each with its \
+         manifest last. Everything is proven on the way; what is damaged in the source is named and \
+         not copied. Cut short, it goes on where it stopped when it is run again.\nWhat the retention \
+         of the target would expire at once is not copied, and nothing is removed from the target. \
+         Keep marks and annotations are brought over.\nWithout --stanza it copies every stanza of \
+         the source.",
+    )
+    .stanza(StanzaUse::Optional)
+    .logged()
+    .announced()
+    .examples(&[
+        "--stanza=db --from=1 --to=2 repo-sync",
+        "--from=1 --to=2 repo-sync --dry-run",
+        "--stanza=db --from=1 --to=2 --set=20261121-092452F --output=json repo-sync",
+    ]),
     command(
         "restore",
         Commands::RESTORE,

@@ -445,6 +445,7 @@ fn every_command_has_a_configuration() {
         match spec.word {
             "annotate" => options.extend(["set=20261121-092452F", "annotation=a=b"]),
             "keep" => options.push("set=20261121-092452F"),
+            "repo-sync" => options.extend(["from=1", "to=2", "repo1-path=/a", "repo2-path=/b"]),
             _ => {}
         }
         let run =

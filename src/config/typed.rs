@@ -29,6 +29,7 @@ pub enum CommandName {
     RepoGet,
     RepoKey,
     RepoLs,
+    RepoSync,
     Restore,
     StanzaCreate,
     StanzaDelete,
@@ -92,6 +93,8 @@ pub struct Config {
     pub repo_key: RepoKeyConfig,
     /// verify.
     pub verify: VerifyConfig,
+    /// repo-sync.
+    pub sync: Option<SyncConfig>,
     /// `--annotation key=value`, in the order given; an empty value removes the key.
     pub annotations: Vec<(String, String)>,
     /// Options that a later call of this program (a restore_command) must repeat to see the same
@@ -116,7 +119,7 @@ impl Config {
     pub fn prints_result(&self) -> bool {
         use CommandName::*;
         let verified = self.command == Verify && self.verify.prints;
-        matches!(self.command, Info | RepoGet | RepoLs)
+        matches!(self.command, Info | RepoGet | RepoLs | RepoSync)
             || verified
             || self.output == OutputFormat::Json
     }
@@ -453,6 +456,15 @@ pub struct VerifyConfig {
     pub prints: bool,
     /// `--verbose`: whether the report shows what is in order too.
     pub verbose: bool,
+}
+
+/// repo-sync: two different configured repositories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncConfig {
+    /// `--from`.
+    pub from: u16,
+    /// `--to`.
+    pub to: u16,
 }
 
 /// `--sort`.

@@ -15,9 +15,6 @@ use crate::{
     },
 };
 
-/// The greatest manifest that is read, in bytes; a manifest is a few KiB.
-const SIZE_MAX: usize = 64 << 20;
-
 /// What a backup is, and where to go on reading.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -208,6 +205,9 @@ pub struct ObjectRecord {
 }
 
 impl Manifest {
+    /// The greatest manifest that is read, in bytes; a manifest is a few KiB.
+    pub const SIZE_MAX: usize = 64 << 20;
+
     /// The type of the backup.
     pub fn kind(&self) -> BackupType {
         self.label.kind()
@@ -258,16 +258,16 @@ impl Manifest {
         label: &BackupLabel,
     ) -> Result<Self, Error> {
         let path = BackupPaths::new(stanza, label)?.manifest()?;
-        let body: Bytes = match metadata::read(storage, &path, ObjectKind::Manifest, SIZE_MAX).await
-        {
-            Err(error) if error.is_not_found() => {
-                return Err(Error::BackupMissing {
-                    label: label.to_string(),
-                    location: storage.location(),
-                });
-            }
-            other => other?,
-        };
+        let body: Bytes =
+            match metadata::read(storage, &path, ObjectKind::Manifest, Self::SIZE_MAX).await {
+                Err(error) if error.is_not_found() => {
+                    return Err(Error::BackupMissing {
+                        label: label.to_string(),
+                        location: storage.location(),
+                    });
+                }
+                other => other?,
+            };
         let manifest: Self = metadata::from_json(&body, path.as_str())?;
         manifest.check(stanza, label, path.as_str())?;
         Ok(manifest)

@@ -52,6 +52,18 @@ pub async fn prove(
     unframe(kind, data, &object).map(|_| kind)
 }
 
+/// Reads the object as it is stored, whatever kind it is, once it is proven by its own SHA-256.
+pub async fn read_proven(
+    storage: &dyn Storage,
+    path: &ObjectPath,
+    size_max: usize,
+) -> Result<Bytes, Error> {
+    let object = object_name(storage, path);
+    let data = read_whole(storage, path, size_max).await?;
+    let kind = ObjectHeader::decode_any(&data, &object)?.kind;
+    unframe(kind, data.clone(), &object).map(|_| data)
+}
+
 /// Reads a whole object and holds it against what was recorded of it; returns it with its header.
 pub async fn read_verified(
     storage: &dyn Storage,

@@ -184,9 +184,17 @@ async fn add(
     control_version: Option<u32>,
 ) -> Result<bool, Error> {
     let created = Timestamp::now().as_second();
-    let entry = StanzaEntry { id, cluster, control_version, created };
-    let path = layout::stanza_entry(stanza, id)?;
-    let body = metadata::to_json(&entry, path.as_str())?;
+    add_entry(storage, stanza, &StanzaEntry { id, cluster, control_version, created }).await
+}
+
+/// Creates an entry as it is; `false` where its number is taken.
+pub async fn add_entry(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+    entry: &StanzaEntry,
+) -> Result<bool, Error> {
+    let path = layout::stanza_entry(stanza, entry.id)?;
+    let body = metadata::to_json(entry, path.as_str())?;
     match metadata::write(storage, &path, ObjectKind::Stanza, &body).await {
         Ok(_) => Ok(true),
         Err(Error::Storage(error)) if error.kind() == ErrorKind::AlreadyExists => Ok(false),

@@ -14,7 +14,7 @@ pub use error::Error;
 pub use get::{GetOptions, GetOutcome, get};
 pub use push::{PushOptions, PushOutcome, push};
 pub use segment::ClusterIdentity;
-pub use verify::verify;
+pub use verify::{verify, verify_from};
 
 #[cfg(test)]
 mod tests;

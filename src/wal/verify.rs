@@ -8,6 +8,7 @@ use super::{
 use crate::{
     postgres::{TimelineHistory, WalHeader},
     repo::archive::{RawSink, StoredWal, WalArchive},
+    storage::Download,
     types::ArchiveFile,
 };
 
@@ -21,12 +22,24 @@ pub async fn verify(
     stored: &StoredWal,
     cluster: ClusterIdentity,
 ) -> Result<u64, Error> {
+    let download = archive.open(stored).await?;
+    verify_from(archive, stored, download, cluster).await
+}
+
+/// The same from a download of the file's object.
+pub async fn verify_from(
+    archive: &WalArchive,
+    stored: &StoredWal,
+    download: Box<dyn Download>,
+    cluster: ClusterIdentity,
+) -> Result<u64, Error> {
     let kept_max = match stored.file {
         ArchiveFile::History(_) => HISTORY_MAX,
         ArchiveFile::Segment(_) | ArchiveFile::Partial(_) => WalHeader::LENGTH,
         ArchiveFile::BackupHistory(..) => 0,
     };
-    let proof = archive.read(stored, Proof { kept: Vec::new(), kept_max, size: 0 }).await?;
+    let proof = Proof { kept: Vec::new(), kept_max, size: 0 };
+    let proof = archive.read_from(stored, download, proof).await?;
     proof.check(stored.file, cluster)?;
     Ok(proof.size)
 }

@@ -27,6 +27,7 @@ mod layout;
 mod page_checksum;
 mod recovery;
 mod refusal;
+mod repo_sync;
 mod repositories;
 mod s3;
 mod sftp;

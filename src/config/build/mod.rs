@@ -8,6 +8,7 @@ mod repo;
 mod restore;
 mod rules;
 mod store;
+mod sync;
 
 use std::path::PathBuf;
 
@@ -39,6 +40,7 @@ pub(super) fn config(parts: Parts) -> Result<Config, Error> {
     let repos = repo::repos(s, &mut warnings)?;
     rules::check_repo_choice(s, &repos)?;
     let pgs = pg::pgs(s)?;
+    let sync = sync::sync(s, &repos)?;
     rules::check_clusters(s, &pgs, &arguments)?;
     Ok(Config {
         command: name,
@@ -72,6 +74,7 @@ pub(super) fn config(parts: Parts) -> Result<Config, Error> {
             prints: s.word("output")? != "none",
             verbose: s.boolean("verbose")?,
         },
+        sync,
         annotations: rules::annotations(s)?,
         carried_options: carried::carried(s),
         shown_options: carried::shown(s),

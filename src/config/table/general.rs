@@ -12,6 +12,7 @@ const SETS: Commands = Commands::ANNOTATE
     .or(Commands::INFO)
     .or(Commands::KEEP)
     .or(Commands::MANIFEST)
+    .or(Commands::REPO_SYNC)
     .or(Commands::RESTORE)
     .or(Commands::VERIFY);
 const STANZAS: Commands = Commands::WORK
@@ -32,6 +33,7 @@ const OUTPUTS: Commands = Commands::BACKUP
     .or(Commands::MANIFEST)
     .or(Commands::REPO_KEY)
     .or(Commands::REPO_LS)
+    .or(Commands::REPO_SYNC)
     .or(Commands::RESTORE)
     .or(Commands::VERIFY)
     .or(Commands::VERSION);
@@ -105,6 +107,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         Boolean,
         Commands::EXPIRE
             .or(Commands::REPO_KEY)
+            .or(Commands::REPO_SYNC)
             .or(Commands::RESTORE)
             .or(Commands::STANZA_DELETE),
         "Say what would be done, and do nothing",
@@ -186,7 +189,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "repo",
         CommandLine,
         Integer(1, 256),
-        Commands::REPO,
+        Commands::REPO.without(Commands::REPO_SYNC),
         "The repository to work on, by its number",
     )
     .detail(

@@ -17,6 +17,7 @@ mod repo_s3;
 mod repo_sftp;
 mod repo_store;
 mod restore;
+mod sync;
 mod transport;
 
 use super::{
@@ -41,6 +42,7 @@ pub static CHAPTERS: &[Chapter] = &[
     Chapter { title: "Restore options", rows: restore::ROWS },
     Chapter { title: "Information options", rows: info::ROWS },
     Chapter { title: "Key options", rows: key::ROWS },
+    Chapter { title: "Copy options", rows: sync::ROWS },
     Chapter { title: "Log options", rows: log::ROWS },
     Chapter { title: "Cluster options", rows: pg::ROWS },
     Chapter { title: "Repository options", rows: repo::ROWS },

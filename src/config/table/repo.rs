@@ -8,8 +8,8 @@ use crate::config::{
 const REPO: Commands = Commands::REPO;
 const BACKUP: Commands = Commands::BACKUP;
 const EXPIRES: Commands = Commands::BACKUP.or(Commands::EXPIRE);
-/// verify does not take for lost what expire removed.
-const RETENTION: Commands = EXPIRES.or(Commands::VERIFY);
+/// verify does not take for lost what expire removed, and repo-sync does not copy what it would remove.
+const RETENTION: Commands = EXPIRES.or(Commands::VERIFY).or(Commands::REPO_SYNC);
 const CALENDAR: &str = "In local time; the current day, week (from Monday), month or year counts. A \
      backup stays if any of the retention rules keeps it. Where only these rules are set, WAL is kept \
      from the oldest backup of the finest one on.";

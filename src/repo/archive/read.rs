@@ -45,8 +45,18 @@ impl WalArchive {
     /// Reads a file into `sink` and gives the sink back once every byte is proven: the raw size and
     /// the SHA-256 are right, and nothing follows.
     pub async fn read<S: RawSink>(&self, stored: &StoredWal, sink: S) -> Result<S, S::Error> {
-        let object = self.name_of(&stored.path);
         let download = self.storage.get(&stored.path).await.map_err(Error::from)?;
+        self.read_from(stored, download, sink).await
+    }
+
+    /// The same from a download of the file's object.
+    pub async fn read_from<S: RawSink>(
+        &self,
+        stored: &StoredWal,
+        download: Box<dyn Download>,
+        sink: S,
+    ) -> Result<S, S::Error> {
+        let object = self.name_of(&stored.path);
         let (chunks_tx, chunks) = mpsc::channel(STORED_DEPTH);
         let chunks = ChunkReader { chunks, current: Bytes::new() };
         let line = Arc::new(Line::new(chunks, sink, object.clone()));
@@ -65,6 +75,11 @@ impl WalArchive {
         let proven = hasher.expect(stored.digest);
         proven.map_err(|_| Error::Damaged { object, what: "SHA-256" })?;
         Ok(sink)
+    }
+
+    /// Opens the object of a file.
+    pub async fn open(&self, stored: &StoredWal) -> Result<Box<dyn Download>, Error> {
+        Ok(self.storage.get(&stored.path).await?)
     }
 
     /// Reads a small file, such as a timeline's history, whole; more than `limit` bytes are an error.

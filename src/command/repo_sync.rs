@@ -1,0 +1,143 @@
+//! `repo-sync`: copies backups and WAL from one repository to another, what is missing there. It works under the
+//! backup locks of both, so that on this host nothing is expired meanwhile.
+
+mod report;
+
+use std::{collections::BTreeSet, io::Write};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{
+    Error, Result,
+    context::{self, Repo},
+    expire,
+    signal::Signals,
+};
+use crate::{
+    config::Config,
+    repo::{
+        layout::STANZA_ROOT,
+        lock::{self, Lock, LockKind},
+    },
+    storage::{EntryKind, ObjectPath},
+    sync::{self, Options, Outcome, Route, SyncPlan},
+    types::{ErrorCode, Failure, StanzaName},
+    ui::Ui,
+};
+
+/// What came of one stanza.
+enum Synced {
+    /// What would be copied.
+    Planned(SyncPlan),
+    /// What was copied.
+    Done(Outcome),
+}
+
+/// Copies one stanza, or all that the source has. One that fails does not keep the others from being copied.
+pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
+    let mut signals = Signals::listen()?;
+    let (from, to) = repos(config)?;
+    let stanzas = signals.guard(stanzas(config, &from)).await?;
+    let mut synced = Vec::with_capacity(stanzas.len());
+    for stanza in stanzas {
+        let result = signals.guard(sync_one(config, ui, &stanza, &from, &to)).await;
+        match result {
+            Err(error @ Error::Terminated(_)) => return Err(error),
+            result => synced.push((stanza, result)),
+        }
+    }
+    out.write_all(report::report(config, &synced)?.as_bytes())?;
+    conclude(synced)
+}
+
+fn repos(config: &Config) -> Result<(Repo, Repo)> {
+    let missing = || Error::OptionRequired { command: "repo-sync", option: "from".to_owned() };
+    let sync = config.sync.ok_or_else(missing)?;
+    let open = |key| context::repo_numbered(config, key);
+    Ok((open(sync.from)?, open(sync.to)?))
+}
+
+/// The stanza that was named, or all of the source.
+async fn stanzas(config: &Config, from: &Repo) -> Result<BTreeSet<StanzaName>> {
+    if let Some(stanza) = &config.stanza {
+        return Ok(BTreeSet::from([stanza.clone()]));
+    }
+    let entries = from.storage.list(&ObjectPath::new(STANZA_ROOT)?, false).await?;
+    let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
+    Ok(directories.filter_map(|entry| entry.path.file_name().parse().ok()).collect())
+}
+
+/// Lock, plan, copy.
+async fn sync_one(
+    config: &Config,
+    ui: &Ui,
+    stanza: &StanzaName,
+    from: &Repo,
+    to: &Repo,
+) -> Result<Synced> {
+    lock::check_not_stopped(&config.lock_path, stanza)?;
+    let lock = |repo: &Repo| {
+        let kind = LockKind::Backup { repo: repo.key };
+        Lock::acquire(&config.lock_path, stanza, kind, "repo-sync")
+    };
+    let _locks = (lock(from)?, lock(to)?);
+    let route =
+        Route { from: from.storage.clone(), to: to.storage.clone(), stanza: stanza.clone() };
+    let options = Options {
+        set: config.set.clone(),
+        retention: expire::settings(config, to),
+        at_once: config.process_max.max(1),
+        now: Timestamp::now().as_second(),
+        zone: TimeZone::system(),
+    };
+    let plan = sync::prepare(&route, &options).await?;
+    for skipped in &plan.skipped {
+        tracing::info!("backup {} is not copied: {}", skipped.label, skipped.why);
+    }
+    if config.dry_run {
+        return Ok(Synced::Planned(plan));
+    }
+    let progress = ui.progress("repo-sync");
+    Ok(Synced::Done(sync::execute(&route, plan, &options, &*progress).await?))
+}
+
+/// Success where everything that was to be copied was.
+fn conclude(synced: Vec<(StanzaName, Result<Synced>)>) -> Result<u8> {
+    let (mut count, mut code, mut alone) = (0, None, None);
+    let mut note = |found: ErrorCode| {
+        count += 1;
+        code = Some(if code.is_none_or(|code| code == found) { found } else { ErrorCode::Command });
+    };
+    let stanzas = synced.len();
+    for (stanza, result) in synced {
+        match result {
+            Ok(Synced::Planned(plan)) => plan.unreadable.iter().for_each(|(_, e)| note(e.code())),
+            Ok(Synced::Done(outcome)) => {
+                outcome.failed.iter().for_each(|failed| note(failed.error.code()));
+                let incomplete = outcome.skipped.iter().filter(|skipped| skipped.why.is_failure());
+                incomplete.for_each(|_| note(ErrorCode::FileMissing));
+            }
+            Err(error) => {
+                note(error.code());
+                if stanzas == 1 {
+                    alone = Some(error);
+                } else {
+                    let code = u64::from(error.code().exit_code());
+                    tracing::error!(code, "stanza {stanza}: {error}");
+                }
+            }
+        }
+    }
+    match (alone, code) {
+        (Some(error), _) => Err(error),
+        (None, None) => Ok(0),
+        (None, Some(code)) => Err(Error::Check {
+            what: format!("repo-sync could not copy everything: {count} error(s)"),
+            code,
+            hint:
+                "the report and the log name each object; what was copied is whole, and the next \
+                   run copies what is missing"
+                    .to_owned(),
+        }),
+    }
+}
