@@ -57,7 +57,7 @@ impl Far {
     fn restores(&self, name: &str) {
         let wanted = self.site.primary.fingerprint();
         self.site.primary.archive_wal();
-        let restored = self.site.restore(name, &["--target-action=promote"]).start();
+        let restored = self.site.restore(name, &[]).start();
         restored.wait_until_primary();
         assert_eq!(restored.fingerprint(), wanted);
     }
@@ -84,7 +84,7 @@ on_one_version! {
             rule("GET", "bundle", 0, 1, Fault::Reset),
             rule("GET", "bundle", 1, 1, Fault::Short),
             rule("GET", "bundle", 1, 1, Fault::StallInBody),
-            rule("GET", "archive/", 1, 1, Fault::Short),
+            rule("GET", "/archive/", 0, 1, Fault::Short),
             rule("GET", "files", 0, 1, Fault::Short),
         ]);
         far.restores("restored");
@@ -128,7 +128,7 @@ on_one_version! {
         let segment = far.site.primary.archive_wal();
         let target = far.site.dir.path().join("fetched");
         let get = ["archive-get", &segment, &target.display().to_string()];
-        far.proxy.rules(vec![rule("GET", "/archive/", 1, 1000, Fault::Forge)]);
+        far.proxy.rules(vec![rule("GET", "/archive/", 0, 1000, Fault::Forge)]);
         far.site.run(&get).failed();
         assert!(!target.exists());
         far.proxy.rules(vec![rule("GET", "bundle", 0, 1000, Fault::Forge)]);
@@ -146,6 +146,8 @@ on_one_version! {
         let far = far(version, |site| site);
         far.site.full_backup(&[]);
         let segment = far.site.primary.archive_wal();
+        // It would go on archiving.
+        far.site.primary.stop();
         let target = far.site.dir.path().join("fetched").display().to_string();
         far.proxy.rules(Vec::new());
         far.site.run(&["archive-get", &segment, &target]).ok();
