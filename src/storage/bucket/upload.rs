@@ -1,7 +1,7 @@
 //! Writing an object of unknown length: up to the size of a part in one request, beyond that in parts, a few at a time.
 //! Memory is bounded: the part that is gathered, and those under way.
 
-use std::sync::Arc;
+use std::{mem::take, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -27,6 +27,7 @@ pub(super) struct BucketUpload {
     upload: Arc<OnceCell<String>>,
     parts: Vec<Option<String>>,
     under_way: JoinSet<Result<(usize, String)>>,
+    finished: bool,
 }
 
 impl BucketUpload {
@@ -39,6 +40,7 @@ impl BucketUpload {
             upload: Arc::default(),
             parts: Vec::new(),
             under_way: JoinSet::new(),
+            finished: false,
         }
     }
 
@@ -119,13 +121,25 @@ impl BucketUpload {
         self.complete().await
     }
 
-    async fn give_up(&mut self) -> Result<()> {
-        self.under_way.shutdown().await;
-        let upload = std::mem::take(&mut self.upload);
-        let Some(upload) = upload.get() else { return Ok(()) };
-        let abort = || self.inner.api.abort_parts(&self.key, upload);
-        self.inner.requests.run("delete", &self.inner.name(&self.key), 0, abort).await
+    /// What takes the upload back; nothing is left to be given up after it.
+    fn giving_up(&mut self) -> impl Future<Output = Result<()>> + Send + use<> {
+        let (upload, under_way) = (take(&mut self.upload), take(&mut self.under_way));
+        give_up(self.inner.clone(), self.key.clone(), upload, under_way)
     }
+}
+
+async fn give_up(
+    inner: Arc<Inner>,
+    key: String,
+    upload: Arc<OnceCell<String>>,
+    mut under_way: JoinSet<Result<(usize, String)>>,
+) -> Result<()> {
+    // Its name may be on the way: without it, it could not be given up.
+    while upload.get().is_none() && under_way.join_next().await.is_some() {}
+    under_way.shutdown().await;
+    let Some(upload) = upload.get() else { return Ok(()) };
+    let abort = || inner.api.abort_parts(&key, upload);
+    inner.requests.run("delete", &inner.name(&key), 0, abort).await
 }
 
 async fn begin(inner: &Inner, key: &str) -> Result<String> {
@@ -155,12 +169,12 @@ impl Upload for BucketUpload {
         }
         match self.finish_parts().await {
             Ok(()) => {
-                self.upload = Arc::default();
+                self.finished = true;
                 Ok(())
             }
             Err(error) => {
                 // What is wrong is told; what cannot be removed now is removed by the next expire.
-                if let Err(left) = self.give_up().await {
+                if let Err(left) = self.giving_up().await {
                     tracing::debug!("{left}");
                 }
                 Err(error)
@@ -169,20 +183,20 @@ impl Upload for BucketUpload {
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
-        self.give_up().await
+        self.giving_up().await
     }
 }
 
 impl Drop for BucketUpload {
     /// An upload that is dropped is given up, as far as there is still a runtime to do so.
     fn drop(&mut self) {
-        self.under_way.abort_all();
+        if self.parts.is_empty() || self.finished {
+            return;
+        }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let Some(upload) = self.upload.get().cloned() else { return };
-        let (inner, key) = (self.inner.clone(), std::mem::take(&mut self.key));
+        let giving_up = self.giving_up();
         runtime.spawn(async move {
-            let abort = || inner.api.abort_parts(&key, &upload);
-            if let Err(left) = inner.requests.run("delete", &inner.name(&key), 0, abort).await {
+            if let Err(left) = giving_up.await {
                 tracing::debug!("{left}");
             }
         });
