@@ -150,6 +150,13 @@ def fresh(directory):
     return directory
 
 
+def copy_of(program, path):
+    """A copy of a program that everybody may run."""
+    shutil.copy(program, path)
+    path.chmod(0o755)
+    return path
+
+
 def work_directory(path):
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o755)

@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from bench import ROOT, Failed, fresh, give, run, size_of, text_of
+from bench import ROOT, Failed, copy_of, fresh, give, run, size_of, text_of
 from databases import PG_BIN, PG_BIN17
 
 STANZA = "bench"
@@ -185,9 +185,7 @@ class Pgstrata(Tool):
         built = os.environ.get("PGSTRATA") or Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/pgstrata"
         if not Path(built).exists():
             raise Failed(f"{built} is missing: cargo build --release")
-        self.program = work / "bin-pgstrata"
-        shutil.copy(built, self.program)
-        self.program.chmod(0o755)
+        self.program = copy_of(built, work / "bin-pgstrata")
         name = name or (f"pgstrata {source}" if source else "pgstrata")
         super().__init__(work, name, {**({} if defaults else BOTH), **(more or {})})
         if source and self.told_of("backup-source"):

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from bench import Failed, demote, fresh
+from bench import Failed, copy_of, demote, fresh
 from peers import Pgstrata
 
 BUCKET, KEY, SECRET, REGION = "bench", "benchkey", "benchsecret", "us-east-1"
@@ -24,9 +24,11 @@ class S3Server:
 
     def __init__(self, work):
         self.root = work / "s3"
-        self.program = os.environ.get("S3S_FS") or shutil.which("s3s-fs")
-        if self.program is None:
+        found = os.environ.get("S3S_FS") or shutil.which("s3s-fs")
+        if found is None:
             raise Failed("s3s-fs not found: set S3S_FS or run scripts/install-peers")
+        # Where cargo put it, the user that runs it may have no rights.
+        self.program = copy_of(found, work / "bin-s3s-fs")
 
     def __enter__(self):
         fresh(self.root)

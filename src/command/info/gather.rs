@@ -95,11 +95,20 @@ pub(super) struct Remarks {
 }
 
 impl Remarks {
+    /// Few backups have any, so it is looked first whether there is something to read.
     async fn read(storage: &dyn Storage, manifest: &Manifest) -> Result<Self, Error> {
-        let annotations = annotation::effective(storage, manifest).await?;
         let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
+        let beside = storage.list(paths.directory(), false).await?;
+        let there = |path: &ObjectPath| beside.iter().any(|entry| entry.path == *path);
+        let annotations = match there(&paths.annotations()?) {
+            true => annotation::effective(storage, manifest).await?,
+            false => manifest.annotations.clone(),
+        };
         let now = jiff::Timestamp::now().as_second();
-        let mark = keep::read(storage, &paths).await?.filter(|mark| mark.holds(now));
+        let mark = match there(&paths.keep()?) {
+            true => keep::read(storage, &paths).await?.filter(|mark| mark.holds(now)),
+            false => None,
+        };
         Ok(Self { annotations, mark })
     }
 }

@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Error, StoredWal, WalArchive};
 use crate::{
+    repo::concurrent,
     storage::{Entry, EntryKind, ObjectPath},
     types::{ArchiveFile, TimeLine, WalSegment, WalSegmentSize},
 };
+
+/// The segments of a directory, and when their objects were made.
+type Segments = BTreeMap<WalSegment, Option<i64>>;
 
 /// What a directory of the archive holds.
 #[derive(Clone, Debug, Default)]
@@ -101,14 +105,15 @@ impl Holdings {
         SegmentRange { first: on(first), last: on(last), size: self.size }
     }
 
-    /// Adds the segments of a directory, which lie before all that were added of their timeline.
-    fn add_before(&mut self, segments: BTreeMap<WalSegment, Option<i64>>) {
-        for (segment, modified) in segments.into_iter().rev() {
+    /// Adds the segments of a directory, which lie behind all that were added of their timeline.
+    fn add(&mut self, segments: Segments) {
+        for (segment, modified) in segments {
             let number = segment.number(self.size);
             let stretches = self.stretches.entry(segment.timeline).or_default();
-            // Kept in descending order until all are there.
             match stretches.last_mut() {
-                Some(stretch) if stretch.first == number + 1 => stretch.first = number,
+                Some(stretch) if stretch.last + 1 == number => {
+                    (stretch.last, stretch.modified) = (number, modified);
+                }
                 _ => stretches.push(Stretch { first: number, last: number, modified }),
             }
         }
@@ -164,21 +169,37 @@ impl WalArchive {
         Ok(missing)
     }
 
-    /// All segments of the archive. The newest directories are listed first: segments arrive in their
-    /// order, so one that comes while this lists cannot make an earlier one seem to be missing.
+    /// All segments of the archive. Segments arrive in their order while this lists, some directories at a
+    /// time, so a directory beside a hole may have been listed before one that has newer segments: it is
+    /// listed once more. What is then still missing is not there.
     pub async fn holdings(&self, size: WalSegmentSize) -> Result<Holdings, Error> {
-        let mut holdings = Holdings { size, stretches: BTreeMap::new() };
-        for directory in self.segment_directories().await?.iter().rev() {
-            let mut segments = self.modified_in(directory).await?;
-            if has_hole(&segments, size) {
-                // It may have been listed while the segment came in.
-                segments.extend(self.modified_in(directory).await?);
-            }
-            segments.retain(|segment, _| segment.fits(size));
-            holdings.add_before(segments);
+        let directories = self.segment_directories().await?;
+        let mut listed = self.list_all(directories.clone(), size).await?;
+        let beside = beside_holes(&listed, size);
+        let again = beside.iter().map(|at| directories[*at].clone()).collect();
+        for (at, segments) in beside.into_iter().zip(self.list_all(again, size).await?) {
+            listed[at].extend(segments);
         }
-        holdings.stretches.values_mut().for_each(|stretches| stretches.reverse());
+        let mut holdings = Holdings { size, stretches: BTreeMap::new() };
+        listed.into_iter().for_each(|segments| holdings.add(segments));
         Ok(holdings)
+    }
+
+    /// The segments of several directories, in the order of these.
+    async fn list_all(
+        &self,
+        directories: Vec<String>,
+        size: WalSegmentSize,
+    ) -> Result<Vec<Segments>, Error> {
+        concurrent::map(directories, |directory| {
+            let archive = self.clone();
+            async move {
+                let mut segments = archive.modified_in(&directory).await?;
+                segments.retain(|segment, _| segment.fits(size));
+                Ok(segments)
+            }
+        })
+        .await
     }
 
     /// What a directory of the archive holds; the empty name is the archive itself.
@@ -253,10 +274,7 @@ impl WalArchive {
     }
 
     /// The segments of a directory, and when their objects were made.
-    async fn modified_in(
-        &self,
-        directory: &str,
-    ) -> Result<BTreeMap<WalSegment, Option<i64>>, Error> {
+    async fn modified_in(&self, directory: &str) -> Result<Segments, Error> {
         let entries = self.storage.list(&self.directory.join(directory)?, false).await?;
         let segment = |entry: &Entry| match StoredWal::parse(&entry.path, 0)?.file {
             ArchiveFile::Segment(segment) => Some((segment, entry.modified)),
@@ -266,11 +284,40 @@ impl WalArchive {
     }
 }
 
-fn has_hole(segments: &BTreeMap<WalSegment, Option<i64>>, size: WalSegmentSize) -> bool {
-    match (segments.first_key_value(), segments.last_key_value()) {
-        (Some((first, _)), Some((last, _))) => {
-            last.number(size) - first.number(size) + 1 != segments.len() as u64
+/// The directories that have a hole, or end or begin at one, of those that are listed in order.
+fn beside_holes(listed: &[Segments], size: WalSegmentSize) -> Vec<usize> {
+    let mut beside = BTreeSet::new();
+    let mut before: Option<(usize, WalSegment)> = None;
+    for (at, segments) in listed.iter().enumerate() {
+        for segment in segments.keys() {
+            if let Some((other, previous)) = before
+                && previous.timeline == segment.timeline
+                && previous.number(size) + 1 != segment.number(size)
+            {
+                beside.extend([other, at]);
+            }
+            before = Some((at, *segment));
         }
-        _ => false,
+    }
+    beside.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_beside_a_hole_are_looked_at_again() {
+        let size = WalSegmentSize::DEFAULT;
+        let listed = |numbers: &[u64], timeline| -> Segments {
+            let segment = |n: &u64| (WalSegment::from_number(*n, TimeLine(timeline), size), None);
+            numbers.iter().map(segment).collect()
+        };
+        let whole = [listed(&[254, 255], 1), listed(&[256, 257], 1), listed(&[9], 2)];
+        assert_eq!(beside_holes(&whole, size), [0; 0]);
+        let cut = [listed(&[254], 1), listed(&[], 1), listed(&[256, 257], 1), listed(&[512], 1)];
+        assert_eq!(beside_holes(&cut, size), [0, 2, 3]);
+        let within = [listed(&[1, 2], 1), listed(&[256, 258], 2), listed(&[512], 3)];
+        assert_eq!(beside_holes(&within, size), [1]);
     }
 }
