@@ -188,6 +188,10 @@ impl Storage for BucketStorage {
         self.inner.name(self.inner.prefix.trim_end_matches('/')).trim_end_matches('/').to_owned()
     }
 
+    fn is_far(&self) -> bool {
+        true
+    }
+
     async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()> {
         self.inner.create(&self.inner.key(path), data).await
     }
