@@ -1,18 +1,17 @@
 //! The HTTP client of the stores that are reached over HTTP: one configuration of TLS for all of them.
 
+mod place;
+
 use std::{
     fs,
     io::ErrorKind::NotFound,
-    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use reqwest::{
-    Certificate, Client, ClientBuilder,
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect,
-};
+use reqwest::{Certificate, Client, ClientBuilder, redirect};
+
+pub(in crate::storage) use place::{Place, unusable};
 
 use super::{Error, ErrorKind, Result};
 use crate::types::ErrorCode;
@@ -35,13 +34,11 @@ pub struct HttpOptions {
     pub verify_tls: bool,
     /// Nothing but `http://` is asked, so no authority has to be read.
     pub plain: bool,
-    /// Connect to this host, whatever host an address names. TLS and the request keep that of the address.
-    pub connect_to: Option<String>,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { ca_file: None, ca_path: None, verify_tls: true, plain: false, connect_to: None }
+        Self { ca_file: None, ca_path: None, verify_tls: true, plain: false }
     }
 }
 
@@ -49,7 +46,7 @@ impl HttpOptions {
     /// A client with a pool of connections of its own. It follows no redirects, decompresses nothing, repeats
     /// nothing, and takes no proxy from the environment.
     pub fn client(&self) -> Result<Client> {
-        let mut builder = Client::builder()
+        let builder = Client::builder()
             .http1_only()
             .no_proxy()
             .referer(false)
@@ -57,9 +54,6 @@ impl HttpOptions {
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_MAX)
             .pool_idle_timeout(IDLE_MAX);
-        if let Some(host) = &self.connect_to {
-            builder = builder.dns_resolver(ConnectTo(host.clone()));
-        }
         self.trust(builder)?
             .build()
             .map_err(|error| Error::new(ErrorKind::Other, "use", "TLS").caused_by(error))
@@ -123,20 +117,6 @@ fn authorities_below(directory: &Path) -> Result<Vec<Certificate>> {
 fn failure(path: &Path) -> Error {
     let name = path.display().to_string();
     Error::new(ErrorKind::Other, "read certificate authorities of", name)
-}
-
-/// Resolves every name to the addresses of one host.
-struct ConnectTo(String);
-
-impl Resolve for ConnectTo {
-    fn resolve(&self, _name: Name) -> Resolving {
-        let host = self.0.clone();
-        Box::pin(async move {
-            // The port is that of the address that is asked for.
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
 }
 
 /// What went wrong with a connection, from the outermost cause to the innermost, each thing said once and no address

@@ -18,7 +18,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
     row("repoN-s3-endpoint", Global, String, REPO, "Host of the S3 service")
         .detail(
             "With http:// in front it is spoken to without TLS. A port may follow; \
-                 repoN-storage-port is for those that do not.",
+                 repoN-storage-port goes before it.",
         )
         .example("s3.eu-central-1.amazonaws.com"),
     row("repoN-s3-key", Global, String, REPO, "Access key").secret(),

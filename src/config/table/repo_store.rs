@@ -10,7 +10,13 @@ const REPO: Commands = Commands::REPO;
 pub(super) static ROWS: &[OptionSpec] = &[
     row("repoN-storage-ca-file", Global, String, REPO, "Certificate authority of the store"),
     row("repoN-storage-ca-path", Global, Path, REPO, "Certificate authorities of the store"),
-    row("repoN-storage-host", Global, String, REPO, "Host of the store"),
+    row("repoN-storage-host", Global, String, REPO, "Host of the store")
+        .detail(
+            "Connect to it in place of the endpoint, whose scheme and port do not count then: it \
+                 may have http:// in front and a port behind. The certificate must be that of this \
+                 host.",
+        )
+        .example("store.example.com:9000"),
     row(
         "repoN-storage-max-rate",
         Global,
@@ -20,7 +26,9 @@ pub(super) static ROWS: &[OptionSpec] = &[
     )
     .detail("Of one process, both directions together. Without it: as fast as it goes.")
     .example("50MiB"),
-    row("repoN-storage-port", Global, Integer(1, 65535), REPO, "Port of the store").default("443"),
+    row("repoN-storage-port", Global, Integer(1, 65535), REPO, "Port of the store")
+        .default("443")
+        .detail("Goes before the port of endpoint and host. Without any: 443, or 80 with http://."),
     row(
         "repoN-storage-requests-max",
         Global,

@@ -224,15 +224,36 @@ impl BucketApi for InMemory {
         })
     }
 
-    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>> {
+    async fn unfinished(
+        &self,
+        prefix: &str,
+        after: Option<UploadMarker>,
+    ) -> Result<UnfinishedPage> {
         self.with("unfinished", prefix, |state| {
-            let found = state.uploads.iter().filter(|(_, (key, _))| key.starts_with(prefix));
-            let made = |(upload, (key, _)): (&String, &(String, _))| Unfinished {
-                key: key.clone(),
-                upload: upload.clone(),
-                begun: 1000,
+            let mut all: Vec<_> =
+                state.uploads.iter().map(|(name, (key, _))| (key, name)).collect();
+            all.sort();
+            let follows = |key: &String, name: &String| match &after {
+                Some(UploadMarker { key: last, upload: Some(upload) }) => {
+                    (key, name) > (last, upload)
+                }
+                Some(UploadMarker { key: last, upload: None }) => key > last,
+                None => true,
             };
-            Ok(found.map(made).collect())
+            let mut left = all
+                .into_iter()
+                .filter(|(key, name)| key.starts_with(prefix) && follows(key, name))
+                .map(|(key, name)| Unfinished {
+                    key: key.clone(),
+                    upload: name.clone(),
+                    begun: 1000,
+                });
+            let uploads: Vec<Unfinished> = left.by_ref().take(PAGE).collect();
+            let next = left.next().and(uploads.last()).map(|last| UploadMarker {
+                key: last.key.clone(),
+                upload: Some(last.upload.clone()),
+            });
+            Ok(UnfinishedPage { uploads, next })
         })
     }
 }

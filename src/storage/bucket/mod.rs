@@ -59,8 +59,10 @@ pub trait BucketApi: Send + Sync + Debug + 'static {
     /// Gives an upload up. One that is gone is no error.
     async fn abort_parts(&self, key: &str, upload: &str) -> Result<()>;
 
-    /// The uploads that were begun below `prefix` and not ended; empty where the store removes them by itself.
-    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>>;
+    /// A page of the uploads that were begun below `prefix` and not ended; empty where the store removes them by itself.
+    /// `after`: what the page before gave as `next`.
+    async fn unfinished(&self, prefix: &str, after: Option<UploadMarker>)
+    -> Result<UnfinishedPage>;
 }
 
 /// What an object store can do.
@@ -132,6 +134,24 @@ pub struct Unfinished {
     pub upload: String,
     /// When it was begun, seconds since 1970.
     pub begun: i64,
+}
+
+/// Part of a listing of uploads that were not ended.
+#[derive(Clone, Debug, Default)]
+pub struct UnfinishedPage {
+    /// The uploads.
+    pub uploads: Vec<Unfinished>,
+    /// What asks for the next page; `None` on the last.
+    pub next: Option<UploadMarker>,
+}
+
+/// The last upload of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadMarker {
+    /// The key it is for.
+    pub key: String,
+    /// Its name, where the store told it.
+    pub upload: Option<String>,
 }
 
 #[cfg(test)]

@@ -256,15 +256,22 @@ impl Storage for BucketStorage {
         let inner = &self.inner;
         let prefix = list::directory_key(inner, directory);
         let name = inner.name(&prefix);
-        let begun = inner.requests.run("list", &name, 0, || inner.api.unfinished(&prefix)).await?;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let before = now.unwrap_or_default().saturating_sub(older_than).as_secs() as i64;
-        let mut removed = 0;
-        for stale in begun.iter().filter(|upload| upload.begun <= before) {
-            let abort = || inner.api.abort_parts(&stale.key, &stale.upload);
-            inner.requests.run("delete", &inner.name(&stale.key), 0, abort).await?;
-            removed += 1;
+        let (mut removed, mut after) = (0, None);
+        loop {
+            let list = || inner.api.unfinished(&prefix, after.clone());
+            let page = inner.requests.run("list", &name, 0, list).await?;
+            for stale in page.uploads.iter().filter(|upload| upload.begun <= before) {
+                let abort = || inner.api.abort_parts(&stale.key, &stale.upload);
+                inner.requests.run("delete", &inner.name(&stale.key), 0, abort).await?;
+                removed += 1;
+            }
+            // A store that does not get on lists no more of them: what is left does no harm but cost.
+            if page.next.is_none() || page.next == after {
+                return Ok(removed);
+            }
+            after = page.next;
         }
-        Ok(removed)
     }
 }

@@ -214,3 +214,18 @@ async fn what_dead_writers_left_is_removed_when_it_is_old() {
     assert_eq!(store.remove_stale(&path("backup"), Duration::from_secs(60)).await.unwrap(), 1);
     assert_eq!(api.state().uploads.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_dead_writers_left_is_removed_page_by_page() {
+    let api = InMemory::new();
+    let store = storage(&api, "");
+    for number in 0..8 {
+        api.begin_parts(&format!("backup/{}", number % 2)).await.unwrap();
+    }
+    let minute = Duration::from_secs(60);
+    api.state().faults = vec![("unfinished", Fault::Fail)];
+    assert_eq!(store.remove_stale(&path("backup"), minute).await.unwrap(), 8);
+    let requests = api.state().requests.clone();
+    assert_eq!(requests.iter().filter(|name| **name == "unfinished").count(), 4);
+    assert!(api.state().uploads.is_empty());
+}

@@ -23,7 +23,7 @@ use object_store::{
 
 use super::{
     Error, ErrorKind, Result,
-    bucket::{Body, BucketApi, Found, Page, Traits, Unfinished},
+    bucket::{Body, BucketApi, Found, Page, Traits, UnfinishedPage, UploadMarker},
 };
 use answer::{Failed, Meaning};
 
@@ -313,8 +313,12 @@ impl<S: ObjectStore + MultipartStore + PaginatedListStore> BucketApi for ObjectS
     }
 
     /// The crate lists none. Azure removes theirs after a week, Google's need a rule of the bucket.
-    async fn unfinished(&self, _prefix: &str) -> Result<Vec<Unfinished>> {
-        Ok(Vec::new())
+    async fn unfinished(
+        &self,
+        _prefix: &str,
+        _after: Option<UploadMarker>,
+    ) -> Result<UnfinishedPage> {
+        Ok(UnfinishedPage::default())
     }
 }
 

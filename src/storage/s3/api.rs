@@ -30,7 +30,7 @@ use tokio::sync::OnceCell;
 use super::{
     super::{
         Error, ErrorKind, Result,
-        bucket::{Body, BucketApi, CreateOnly, Found, Page, Traits, Unfinished},
+        bucket::{Body, BucketApi, CreateOnly, Found, Page, Traits, UnfinishedPage, UploadMarker},
     },
     LockMode, S3Options,
     address::Address,
@@ -60,6 +60,8 @@ pub struct S3Api {
     bucket_seen: AtomicBool,
     /// The server does not take `If-None-Match`.
     no_condition: AtomicBool,
+    /// That uploads are not listed here was said.
+    said_no_uploads: AtomicBool,
 }
 
 /// A request that is being made.
@@ -119,6 +121,7 @@ impl S3Api {
             client: OnceCell::new(),
             bucket_seen: AtomicBool::new(false),
             no_condition: AtomicBool::new(false),
+            said_no_uploads: AtomicBool::new(false),
         })
     }
 
@@ -167,6 +170,19 @@ impl S3Api {
 
     pub(super) fn bucket_is_there(&self) {
         self.bucket_seen.store(true, Ordering::Relaxed);
+    }
+
+    /// Told, once, that nobody sees here what writers that died have left.
+    pub(super) fn lists_no_uploads(&self, refusal: &Refusal) {
+        if !self.said_no_uploads.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "{} does not list unfinished uploads ({}): what writers that died left there stays\n\
+                 HINT: allow s3:ListBucketMultipartUploads, or give the bucket a lifecycle rule that \
+                 ends them.",
+                self.location(),
+                refusal.text()
+            );
+        }
     }
 
     fn takes_conditions(&self) -> bool {
@@ -424,8 +440,12 @@ impl BucketApi for S3Api {
         }
     }
 
-    async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>> {
-        listing::unfinished(self, prefix).await
+    async fn unfinished(
+        &self,
+        prefix: &str,
+        after: Option<UploadMarker>,
+    ) -> Result<UnfinishedPage> {
+        listing::unfinished(self, prefix, after).await
     }
 }
 

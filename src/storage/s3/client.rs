@@ -24,14 +24,11 @@ use super::{
 
 /// Makes the client. Whatever the SDK would repeat, bound or look up by itself is turned off.
 pub(super) fn make(options: &S3Options, address: &Address, keys: Arc<Keys>) -> Result<Client> {
-    let http = HttpOptions {
-        plain: address.plain,
-        connect_to: address.connect_to.clone(),
-        ..options.http.clone()
-    };
+    let http = HttpOptions { plain: address.plain, ..options.http.clone() };
+    let connector = Connector::new(http.client()?, address.reached.as_ref())?;
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(Connector(http.client()?))
+        .http_client(connector)
         .region(Region::new(options.region.clone()))
         .endpoint_resolver(OneBucket::new(options, address))
         .credentials_provider(Provider(keys))

@@ -1,5 +1,6 @@
-//! Hands the requests of the SDK to the HTTP client that all stores share, so that authorities, verification and the
-//! host to connect to mean the same everywhere. Bodies are passed on, not copied.
+//! Hands the requests of the SDK to the HTTP client that all stores share, so that authorities and verification mean the
+//! same everywhere; and leads them to another host, where one is configured, under the name that the SDK signed. Bodies
+//! are passed on, not copied.
 
 use std::{error::Error as _, fmt};
 
@@ -13,11 +14,48 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 
-use super::super::http::reason;
+use http::{
+    Uri,
+    header::HOST,
+    uri::{Authority, Scheme},
+};
+
+use super::super::{
+    Result,
+    http::{Place, reason, unusable},
+};
 
 /// The client as the SDK wants it.
 #[derive(Clone)]
-pub(super) struct Connector(pub(super) reqwest::Client);
+pub(super) struct Connector {
+    client: reqwest::Client,
+    /// What to connect to in place of what a request names.
+    reached: Option<(Scheme, Authority)>,
+}
+
+impl Connector {
+    pub(super) fn new(client: reqwest::Client, reached: Option<&Place>) -> Result<Self> {
+        let parsed = |place: &Place| {
+            let scheme = if place.plain { Scheme::HTTP } else { Scheme::HTTPS };
+            let authority = place.authority().parse();
+            let authority = authority.map_err(|_| unusable(&place.host, "it is no host"))?;
+            Ok((scheme, authority))
+        };
+        Ok(Self { client, reached: reached.map(parsed).transpose()? })
+    }
+
+    /// The name goes with the request, as it was signed. TLS is with the host that is connected to.
+    fn lead(&self, request: &mut http::Request<SdkBody>) -> http::Result<()> {
+        let Some((scheme, authority)) = &self.reached else { return Ok(()) };
+        let mut parts = request.uri().clone().into_parts();
+        if let Some(named) = parts.authority.replace(authority.clone()) {
+            request.headers_mut().insert(HOST, named.as_str().try_into()?);
+        }
+        parts.scheme = Some(scheme.clone());
+        *request.uri_mut() = Uri::from_parts(parts)?;
+        Ok(())
+    }
+}
 
 impl fmt::Debug for Connector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,14 +75,15 @@ impl HttpClient for Connector {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.0.clone();
+        let connector = self.clone();
         HttpConnectorFuture::new(async move {
             let other = |error| ConnectorError::other(error, None);
-            let request = request.try_into_http1x().map_err(|error| other(error.into()))?;
+            let mut request = request.try_into_http1x().map_err(|error| other(error.into()))?;
+            connector.lead(&mut request).map_err(|error| other(error.into()))?;
             let request = request.map(reqwest::Body::wrap);
             let request =
                 request.try_into().map_err(|error: reqwest::Error| other(error.into()))?;
-            let response = client.execute(request).await.map_err(broken)?;
+            let response = connector.client.execute(request).await.map_err(broken)?;
             let response = http::Response::from(response).map(SdkBody::from_body_1_x);
             HttpResponse::try_from(response).map_err(|error| other(error.into()))
         })

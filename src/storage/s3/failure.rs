@@ -66,6 +66,14 @@ impl Refusal {
         }
     }
 
+    /// Whether uploads that were not ended are not listed here: the keys may not, or the server cannot.
+    pub(super) fn is_of_the_listing_of_uploads(&self) -> bool {
+        match &self.code {
+            Some(code) => ["AccessDenied", "MethodNotAllowed", "NotImplemented"].contains(&&**code),
+            None => matches!(self.status, Some(403 | 405 | 501)),
+        }
+    }
+
     pub(super) fn is_of_expired_keys(&self) -> bool {
         let codes = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"];
         codes.into_iter().any(|code| self.is(code))
@@ -94,7 +102,8 @@ impl Refusal {
         }
     }
 
-    fn text(&self) -> String {
+    /// What was said, in a line.
+    pub(super) fn text(&self) -> String {
         let of_status = self.status.map(|status| format!("the store answered {status}"));
         match (&self.code, of_status, &*self.message) {
             (Some(code), _, "") => code.clone(),

@@ -9,15 +9,12 @@ use aws_sdk_s3::{
 use super::{
     super::{
         Error, ErrorKind, Result,
-        bucket::{BucketApi as _, Found, Page, Unfinished},
+        bucket::{Found, Page, Unfinished, UnfinishedPage, UploadMarker},
     },
     api::S3Api,
     encoding::content_md5,
     failure::{Refusal, cleaned},
 };
-
-/// Pages of unfinished uploads that are read at most: a thousand each.
-const UNFINISHED_PAGES_MAX: usize = 1000;
 
 pub(super) async fn page(
     api: &S3Api,
@@ -92,34 +89,32 @@ fn add_digest(request: &mut HttpRequest) {
     }
 }
 
-pub(super) async fn unfinished(api: &S3Api, prefix: &str) -> Result<Vec<Unfinished>> {
-    let mut all = Vec::new();
-    let (mut key_marker, mut upload_marker) = (None, None);
-    for _ in 0..UNFINISHED_PAGES_MAX {
-        let call = api.call("list", prefix).await?;
-        let request = call.client.list_multipart_uploads().bucket(&api.options.bucket);
-        let request = request.prefix(prefix).set_request_payer(api.payer());
-        let request = request.set_key_marker(key_marker).set_upload_id_marker(upload_marker);
-        let output = match request.send().await {
-            Ok(output) => output,
-            Err(error) => {
-                let refusal = Refusal::of(&error);
-                // A server that cannot list them has to remove them by itself.
-                if refusal.status == Some(501) {
-                    tracing::debug!("{} does not list unfinished uploads", api.location());
-                    return Ok(Vec::new());
-                }
+pub(super) async fn unfinished(
+    api: &S3Api,
+    prefix: &str,
+    after: Option<UploadMarker>,
+) -> Result<UnfinishedPage> {
+    let call = api.call("list", prefix).await?;
+    let request = call.client.list_multipart_uploads().bucket(&api.options.bucket);
+    let request = request.prefix(prefix).set_request_payer(api.payer());
+    let (key, upload) = after.map(|after| (after.key, after.upload)).unzip();
+    let request = request.set_key_marker(key).set_upload_id_marker(upload.flatten());
+    let output = match request.send().await {
+        Ok(output) => output,
+        Err(error) => {
+            let refusal = Refusal::of(&error);
+            if !refusal.is_of_the_listing_of_uploads() {
                 return Err(call.error(&refusal));
             }
-        };
-        let uploads = output.uploads.unwrap_or_default();
-        all.extend(uploads.into_iter().filter_map(begun).filter(|it| it.key.starts_with(prefix)));
-        if output.is_truncated != Some(true) || output.next_key_marker.is_none() {
-            return Ok(all);
+            api.lists_no_uploads(&refusal);
+            return Ok(UnfinishedPage::default());
         }
-        (key_marker, upload_marker) = (output.next_key_marker, output.next_upload_id_marker);
-    }
-    Ok(all)
+    };
+    let uploads = output.uploads.unwrap_or_default();
+    let uploads = uploads.into_iter().filter_map(begun).filter(|it| it.key.starts_with(prefix));
+    let marker = |key| UploadMarker { key, upload: output.next_upload_id_marker };
+    let next = output.next_key_marker.filter(|_| output.is_truncated == Some(true)).map(marker);
+    Ok(UnfinishedPage { uploads: uploads.collect(), next })
 }
 
 fn begun(upload: MultipartUpload) -> Option<Unfinished> {

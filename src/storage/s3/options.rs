@@ -17,10 +17,10 @@ pub struct S3Options {
     pub bucket: String,
     /// The host of the service, with `http://` where it is not spoken to over TLS, and a port where it has its own.
     pub endpoint: String,
-    /// Connect to this host in place of the endpoint's, whose name TLS and signatures keep. A scheme and a port in it
-    /// replace those of the endpoint.
+    /// Connect to this host in place of the endpoint's, with a scheme and a port of its own. TLS is with this host;
+    /// requests and signatures keep the name of the endpoint.
     pub host: Option<String>,
-    /// The port where neither endpoint nor host names one.
+    /// Connect to this port, whatever port endpoint or host name.
     pub port: Option<u16>,
     /// The region that requests are signed for.
     pub region: String,
@@ -42,7 +42,7 @@ pub struct S3Options {
     pub lock: Option<ObjectLock>,
     /// Bytes of a part of an upload.
     pub part_size: usize,
-    /// Authorities and their verification; the host to connect to is taken from `host`.
+    /// Authorities and their verification.
     pub http: HttpOptions,
 }
 

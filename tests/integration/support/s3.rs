@@ -37,7 +37,7 @@ pub(crate) struct S3Server {
 }
 
 impl S3Server {
-    /// The name on its certificate.
+    /// The name of the service. The certificate has that of what is connected to, as many a proxy's.
     pub(crate) const HOST: &str = "s3.test";
     pub(crate) const BUCKET: &str = "backups";
     pub(crate) const KEY: &str = "the-access-key";
@@ -50,7 +50,7 @@ impl S3Server {
         let (data, tls) = (directory.join("data"), directory.join("tls"));
         fs::create_dir_all(data.join(Self::BUCKET)).expect("scratch is writable");
         fs::create_dir_all(&tls).expect("scratch is writable");
-        let acceptor = Arc::new(acceptor(&TlsFiles::make(&tls, Self::HOST)));
+        let acceptor = Arc::new(acceptor(&TlsFiles::make(&tls, "IP:127.0.0.1")));
         let service = service(&data);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

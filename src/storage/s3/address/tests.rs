@@ -17,25 +17,47 @@ fn the_bucket_stands_in_the_host_or_in_the_path() {
 
 #[test]
 fn schemes_and_ports_come_from_where_they_are_told() {
-    let base = |endpoint, host, port| address(endpoint, host, port, AddressStyle::Path).base;
-    assert_eq!(base("minio", None, None), "https://minio/bucket");
-    assert_eq!(base("https://minio:9000/", None, Some(1)), "https://minio:9000/bucket");
-    assert_eq!(base("http://minio", None, Some(9000)), "http://minio:9000/bucket");
-    assert_eq!(base("http://minio", None, None), "http://minio/bucket");
-    assert_eq!(base("minio", Some("http://127.0.0.1:7"), Some(1)), "http://minio:7/bucket");
-    assert_eq!(base("minio", None, Some(443)), "https://minio/bucket");
-    assert_eq!(base("http://minio", None, Some(443)), "http://minio:443/bucket");
-    assert_eq!(base("[::1]:9000", None, None), "https://[::1]:9000/bucket");
-    assert_eq!(base("::1", None, Some(9000)), "https://[::1]:9000/bucket");
+    let base = |endpoint, port| address(endpoint, None, port, AddressStyle::Path).base;
+    assert_eq!(base("minio", None), "https://minio/bucket");
+    assert_eq!(base("https://minio:9000/", None), "https://minio:9000/bucket");
+    assert_eq!(base("https://minio:9000/", Some(1)), "https://minio:1/bucket");
+    assert_eq!(base("http://minio", Some(9000)), "http://minio:9000/bucket");
+    assert_eq!(base("minio", Some(443)), "https://minio/bucket");
+    assert_eq!(base("http://minio", Some(443)), "http://minio:443/bucket");
+    assert_eq!(base("::1", Some(9000)), "https://[::1]:9000/bucket");
+}
+
+/// What requests name, and what is connected to.
+fn both(endpoint: &str, host: &str, port: Option<u16>) -> (String, String) {
+    let found = address(endpoint, Some(host), port, AddressStyle::Host);
+    let reached = found.reached.unwrap();
+    assert_eq!(found.plain, reached.plain);
+    (found.base, reached.to_string())
 }
 
 #[test]
-fn another_host_keeps_the_name() {
-    let found = address("s3.test", Some("127.0.0.1"), Some(9000), AddressStyle::Host);
-    assert_eq!(found.base, "https://bucket.s3.test:9000");
-    assert_eq!(found.connect_to.as_deref(), Some("127.0.0.1"));
-    let found = address("10.0.0.1", Some("127.0.0.1"), None, AddressStyle::Path);
-    assert_eq!((&*found.base, found.connect_to), ("https://127.0.0.1/bucket", None));
+fn another_host_has_its_scheme_and_port_and_requests_keep_the_name_of_the_endpoint() {
+    let texts = |base: &str, reached: &str| (base.to_owned(), reached.to_owned());
+    assert_eq!(
+        both("s3.test", "127.0.0.1", Some(9000)),
+        texts("https://bucket.s3.test", "https://127.0.0.1:9000")
+    );
+    assert_eq!(
+        both("http://s3.test:8000", "proxy", None),
+        texts("https://bucket.s3.test:8000", "https://proxy")
+    );
+    assert_eq!(
+        both("s3.test", "http://proxy:7", None),
+        texts("http://bucket.s3.test", "http://proxy:7")
+    );
+    assert_eq!(
+        both("s3.test", "http://proxy:7", Some(1)),
+        texts("http://bucket.s3.test", "http://proxy:1")
+    );
+    assert_eq!(
+        both("s3.test", "fd00::5", None),
+        texts("https://bucket.s3.test", "https://[fd00::5]")
+    );
 }
 
 #[test]
@@ -43,12 +65,15 @@ fn only_amazon_itself_is_trusted_from_the_start() {
     let amazon = |endpoint, host| address(endpoint, host, None, AddressStyle::Host).amazon;
     assert!(amazon("s3.amazonaws.com", None) && amazon("s3.cn-north-1.amazonaws.com.cn", None));
     assert!(!amazon("s3.amazonaws.com", Some("proxy")));
+    assert!(amazon("s3.amazonaws.com", Some("x.s3.eu-west-1.vpce.amazonaws.com")));
     assert!(!amazon("amazonaws.com.example.org", None));
 }
 
 #[test]
 fn what_is_no_host_is_refused() {
-    for endpoint in ["", "ftp://x", "a b", "host/path", "host:port", "https://", "u@h"] {
+    for endpoint in ["", "ftp://x", "host/path", "host:port"] {
+        let host = Some(endpoint.to_owned());
+        assert!(Address::of(&S3Options { host, ..options() }).is_err(), "{endpoint}");
         let options = S3Options { endpoint: endpoint.into(), ..options() };
         assert!(Address::of(&options).is_err(), "{endpoint}");
     }

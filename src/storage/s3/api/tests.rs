@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{
-    super::{super::Secret, ObjectLock, options::tests::options},
+    super::{super::Secret, AddressStyle, ObjectLock, options::tests::options},
     *,
 };
 
@@ -166,4 +166,57 @@ async fn a_listing_that_is_cut_short_is_an_error() {
     let answer = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
     let (api, _) = bucket(options(), vec![(200, "", answer)]).await;
     assert!(api.list("p", true, None).await.is_err());
+}
+
+#[tokio::test]
+async fn unfinished_uploads_come_in_pages() {
+    let upload = "<Upload><Key>p/k</Key><UploadId>u</UploadId>\
+        <Initiated>2026-01-01T00:00:00Z</Initiated></Upload>";
+    let next = "<NextKeyMarker>p/k</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker>";
+    let page = |more: bool| {
+        let next = if more { next } else { "" };
+        format!(
+            "<ListMultipartUploadsResult><IsTruncated>{more}</IsTruncated>{next}{upload}\
+             </ListMultipartUploadsResult>"
+        )
+    };
+    let (first, last): (&'static str, &'static str) = (page(true).leak(), page(false).leak());
+    let (api, asked) = bucket(options(), vec![(200, "", first), (200, "", last)]).await;
+    let found = api.unfinished("p/", None).await.unwrap();
+    assert_eq!(found.uploads[0].begun, 1_767_225_600);
+    assert_eq!(heads(&asked).len(), 1, "a page is a request");
+    let found = api.unfinished("p/", found.next).await.unwrap();
+    assert_eq!((found.uploads.len(), found.next), (1, None));
+    let second = &heads(&asked)[1];
+    assert!(
+        second.contains("key-marker=p%2fk&") && second.contains("upload-id-marker=u"),
+        "{second}"
+    );
+}
+
+#[tokio::test]
+async fn keys_that_may_not_list_uploads_do_without() {
+    let denied = "<Error><Code>AccessDenied</Code><Message>m</Message></Error>";
+    let invalid = "<Error><Code>InvalidAccessKeyId</Code><Message>m</Message></Error>";
+    let answers = vec![(403, "", denied), (405, "", ""), (501, "", ""), (403, "", invalid)];
+    let (api, _) = bucket(options(), answers).await;
+    for _ in 0..3 {
+        let found = api.unfinished("p/", None).await.unwrap();
+        assert!(found.uploads.is_empty() && found.next.is_none());
+    }
+    assert!(api.unfinished("p/", None).await.is_err());
+}
+
+/// The name that was signed goes to the host that is connected to.
+#[tokio::test]
+async fn another_host_is_asked_in_the_name_of_the_endpoint() {
+    let (api, asked) = bucket(options(), vec![(200, "", "")]).await;
+    let host = Some(api.options.endpoint.clone());
+    let configured = S3Options { host, endpoint: "s3.test".into(), ..options() };
+    let elsewhere = S3Api::new(S3Options { style: AddressStyle::Host, ..configured }).unwrap();
+    elsewhere.put("k", Bytes::new()).await.unwrap();
+    let head = &heads(&asked)[0];
+    assert!(head.starts_with("put /k?") || head.starts_with("put /k "), "{head}");
+    assert!(head.contains("host: bucket.s3.test\r\n"), "{head}");
+    assert!(head.contains("signedheaders=") && head.matches("host: ").count() == 1, "{head}");
 }

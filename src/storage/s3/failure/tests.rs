@@ -73,3 +73,14 @@ fn servers_refuse_the_condition_in_several_ways() {
     assert!(!refusal(400, "InvalidRequest").is_of_the_condition());
     assert!(!refusal(412, "PreconditionFailed").is_of_the_condition());
 }
+
+#[test]
+fn uploads_may_be_listed_or_not() {
+    for (status, code) in [(403, "AccessDenied"), (403, ""), (405, "MethodNotAllowed"), (405, "")] {
+        assert!(refusal(status, code).is_of_the_listing_of_uploads(), "{status} {code}");
+    }
+    assert!(refusal(501, "").is_of_the_listing_of_uploads());
+    for (status, code) in [(403, "SignatureDoesNotMatch"), (400, "ExpiredToken"), (503, "")] {
+        assert!(!refusal(status, code).is_of_the_listing_of_uploads(), "{status} {code}");
+    }
+}

@@ -16,7 +16,7 @@ pub(super) async fn fetch(
     token_file: &Path,
 ) -> Result<Fetched> {
     let plain = address.starts_with("http://");
-    let client = HttpOptions { plain, connect_to: None, ..http.clone() }.client()?;
+    let client = HttpOptions { plain, ..http.clone() }.client()?;
     let token = read_token(token_file)?;
     let form = form(address, role, token.reveal())?;
     let request =
