@@ -9,15 +9,12 @@ use object_store::{
 
 use super::{
     ConnectionOptions, Result,
-    bucket::{BucketStorage, CreateOnly, Traits},
+    bucket::{BucketStorage, CreateOnly, PART_SIZE, Traits, WHOLE_MAX},
     object_store_api::{
         Connector, Endpoint, ObjectStoreApi, Profile, Route, invalid, no_retries, scrubbed,
     },
     requests::Requests,
 };
-
-/// Bytes of a part unless configured. A block may have 4000 MiB; four are in memory at a time.
-const PART_SIZE: usize = 16 << 20;
 
 /// Blobs that one batch may delete.
 const DELETE_MAX: usize = 256;
@@ -86,6 +83,7 @@ pub fn open(options: &AzureOptions, prefix: &str, requests: Requests) -> Result<
         traits: Traits {
             put: CreateOnly::Kept,
             complete: if signed_here { CreateOnly::NotKept } else { CreateOnly::Kept },
+            whole_max: options.part_size.unwrap_or(WHOLE_MAX),
             part_size: options.part_size.unwrap_or(PART_SIZE),
             delete_max: DELETE_MAX,
         },

@@ -9,16 +9,13 @@ use object_store::{
 
 use super::{
     ConnectionOptions, Error, ErrorKind, Result,
-    bucket::{BucketStorage, CreateOnly, Traits},
+    bucket::{BucketStorage, CreateOnly, PART_SIZE, Traits, WHOLE_MAX},
     object_store_api::{
         Connector, Endpoint, ObjectStoreApi, Profile, Route, invalid, no_retries, scrubbed,
     },
     requests::Requests,
 };
 use crate::types::ErrorCode;
-
-/// Bytes of a part unless configured; four are in memory at a time.
-const PART_SIZE: usize = 16 << 20;
 
 /// The smallest part that the store takes, but for the last.
 const PART_SIZE_MIN: usize = 5 << 20;
@@ -79,6 +76,7 @@ pub fn open(options: &GcsOptions, prefix: &str, requests: Requests) -> Result<Bu
             put: CreateOnly::Kept,
             // Uploads of the XML interface take no conditions.
             complete: CreateOnly::NotKept,
+            whole_max: options.part_size.unwrap_or(WHOLE_MAX),
             part_size: options.part_size.unwrap_or(PART_SIZE).max(PART_SIZE_MIN),
             delete_max: 1,
         },

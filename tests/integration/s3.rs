@@ -34,7 +34,7 @@ fn s3_options(endpoint: &str, key: &str, secret: &str) -> S3Options {
         tags: Vec::new(),
         requester_pays: false,
         lock: None,
-        part_size: PART_SIZE,
+        part_size: Some(PART_SIZE),
         http: HttpOptions::default(),
     }
 }

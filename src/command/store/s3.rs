@@ -11,8 +11,8 @@ use crate::{
         bucket::BucketStorage,
         http::HttpOptions,
         s3::{
-            AddressStyle, Encryption, KeySource, LockMode, ObjectLock, PART_SIZE_DEFAULT,
-            PART_SIZE_MIN, S3Api, S3Options,
+            AddressStyle, Encryption, KeySource, LockMode, ObjectLock, PART_SIZE_MIN, S3Api,
+            S3Options,
         },
     },
 };
@@ -55,9 +55,7 @@ fn options(
     s3: &S3Config,
     environment: Environment<'_>,
 ) -> std::result::Result<S3Options, Missing> {
-    let part_size = remote
-        .chunk_size
-        .map_or(PART_SIZE_DEFAULT, |size| size.clamp(PART_SIZE_MIN as u64, PART_SIZE_MAX) as usize);
+    let clamped = |size: u64| size.clamp(PART_SIZE_MIN as u64, PART_SIZE_MAX) as usize;
     Ok(S3Options {
         bucket: s3.bucket.clone(),
         endpoint: s3.endpoint.clone(),
@@ -81,7 +79,7 @@ fn options(
             },
             days,
         }),
-        part_size,
+        part_size: remote.chunk_size.map(clamped),
         http: HttpOptions {
             ca_file: remote.ca_file.clone(),
             ca_path: remote.ca_path.clone(),

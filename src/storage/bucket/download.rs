@@ -55,7 +55,7 @@ impl BucketDownload {
                     .caused_by(format!("the body ended after {offset} of {size} bytes"))),
             }
         };
-        let chunk = self.inner.requests.bounded("read", name, received).await?;
+        let chunk = self.inner.requests.bounded("read", name, 0, received).await?;
         let left = (size - offset) as usize;
         if chunk.len() > left {
             return Err(Error::new(ErrorKind::Other, "read", name)

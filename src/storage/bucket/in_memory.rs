@@ -34,6 +34,8 @@ pub(super) struct State {
     /// Faults by the name of the request, used up one after the other.
     pub(super) faults: Vec<(&'static str, Fault)>,
     pub(super) requests: Vec<&'static str>,
+    /// The ranges that were asked for.
+    pub(super) ranges: Vec<Range<u64>>,
     /// Every page of a listing is followed by the same one.
     pub(super) stuck: bool,
     next_upload: u32,
@@ -55,6 +57,7 @@ impl InMemory {
         let traits = Traits {
             put: CreateOnly::Kept,
             complete: CreateOnly::Kept,
+            whole_max: 64 * 1024,
             part_size: 64 * 1024,
             delete_max: 4,
         };
@@ -124,7 +127,8 @@ impl BucketApi for InMemory {
         if fault == Some(Fault::Fail) {
             return Err(Self::error(ErrorKind::Transient, key));
         }
-        let state = self.state();
+        let mut state = self.state();
+        state.ranges.extend(range.clone());
         let data = state.objects.get(key).ok_or_else(|| Self::error(ErrorKind::NotFound, key))?;
         let size = data.len() as u64;
         let range = range.unwrap_or(0..size);

@@ -65,6 +65,13 @@ pub trait BucketApi: Send + Sync + Debug + 'static {
     -> Result<UnfinishedPage>;
 }
 
+/// [`Traits::whole_max`] where nothing is configured: a bundle and a WAL file of the usual size are less. One request is
+/// the cheapest way, and the only one in which most stores promise to create only.
+pub const WHOLE_MAX: usize = 40 << 20;
+/// [`Traits::part_size`] where nothing is configured. An upload has at most 10,000 parts; they grow with their number, so
+/// this is enough for the largest objects that a store takes.
+pub const PART_SIZE: usize = 16 << 20;
+
 /// What an object store can do.
 #[derive(Clone, Copy, Debug)]
 pub struct Traits {
@@ -72,7 +79,9 @@ pub struct Traits {
     pub put: CreateOnly,
     /// Whether `complete_parts` does.
     pub complete: CreateOnly,
-    /// Bytes of a part; objects up to this size are sent in one request.
+    /// Objects up to this size in bytes are sent in one request, larger ones in parts.
+    pub whole_max: usize,
+    /// Bytes of a part.
     pub part_size: usize,
     /// Objects that one delete may name.
     pub delete_max: usize,

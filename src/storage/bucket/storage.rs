@@ -5,11 +5,12 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Mutex;
 
 use super::{
     super::{
         Download, Entry, EntryKind, Error, ErrorKind, ObjectPath, Result, Storage, Upload,
-        requests::Requests,
+        requests::{Progress, Requests},
     },
     BucketApi, CreateOnly, download,
     guard::Guard,
@@ -158,34 +159,45 @@ impl Inner {
     pub(super) async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
         let name = self.name(key);
         let bytes = range.end - range.start;
-        let read = || self.read_once(key, &name, range.clone());
+        let came = Mutex::new(BytesMut::new());
+        let read = || async { self.read_on(key, &name, &range, &mut *came.lock().await).await };
         self.requests.run("read", &name, bytes, read).await
     }
 
-    async fn read_once(&self, key: &str, name: &str, range: Range<u64>) -> Result<Bytes> {
+    /// Reads what is missing of a range after the bytes that came in the attempts before.
+    async fn read_on(
+        &self,
+        key: &str,
+        name: &str,
+        range: &Range<u64>,
+        came: &mut BytesMut,
+    ) -> Result<Bytes> {
         let wanted = (range.end - range.start) as usize;
-        let mut body = self.api.get(key, Some(range.clone())).await?;
+        let progress = Progress::current();
+        let mut body = self.api.get(key, Some(range.start + came.len() as u64..range.end)).await?;
         if body.size < range.end {
             return Err(Error::new(ErrorKind::Truncated, "read", name));
         }
-        let mut bytes = BytesMut::with_capacity(wanted);
         while let Some(chunk) = body.bytes.next().await {
             let chunk = chunk?;
-            if chunk.len() > wanted - bytes.len() {
+            progress.made();
+            if chunk.len() > wanted - came.len() {
                 return Err(Error::new(ErrorKind::Other, "read", name)
                     .caused_by("more bytes came than were asked for"));
             }
             // One chunk that is all there is needs no copy.
-            if bytes.is_empty() && chunk.len() == wanted {
+            if chunk.len() == wanted {
                 return Ok(chunk);
             }
-            bytes.extend_from_slice(&chunk);
+            came.reserve(wanted - came.len());
+            came.extend_from_slice(&chunk);
+            // What is complete is not asked for more.
+            if came.len() == wanted {
+                return Ok(came.split().freeze());
+            }
         }
-        match bytes.len() == wanted {
-            true => Ok(bytes.freeze()),
-            false => Err(Error::new(ErrorKind::Transient, "read", name)
-                .caused_by(format!("{} of {wanted} bytes came", bytes.len()))),
-        }
+        Err(Error::new(ErrorKind::Transient, "read", name)
+            .caused_by(format!("{} of {wanted} bytes came", came.len())))
     }
 }
 

@@ -229,3 +229,31 @@ async fn what_dead_writers_left_is_removed_page_by_page() {
     assert_eq!(requests.iter().filter(|name| **name == "unfinished").count(), 4);
     assert!(api.state().uploads.is_empty());
 }
+
+/// What came of a range is kept when the rest has to be asked for again.
+#[tokio::test(start_paused = true)]
+async fn a_range_that_breaks_off_goes_on_where_it_stopped() {
+    let api = InMemory::new();
+    let store = storage(&api, "");
+    store.put(&path("x"), bytes(50_000)).await.unwrap();
+    api.state().faults = vec![("get", Fault::Break), ("get", Fault::Cut)];
+    let read = store.get_range(&path("x"), 1000..41_000).await.unwrap();
+    assert_eq!(read, bytes(50_000)[1000..41_000]);
+    assert_eq!(api.state().ranges, [1000..41_000, 21_000..41_000, 31_000..41_000]);
+}
+
+#[tokio::test]
+async fn an_object_goes_whole_up_to_a_size_and_beyond_in_parts() {
+    let mut api = InMemory::new();
+    api.traits.whole_max = 200_000;
+    let store = storage(&api, "");
+    write(&store, "whole", &bytes(200_000)).await.unwrap();
+    assert_eq!(api.state().requests, ["put"]);
+    write(&store, "parts", &bytes(200_001)).await.unwrap();
+    let parts = api.state().requests.iter().filter(|request| **request == "put_part").count();
+    assert_eq!(parts, 4);
+    for name in ["whole", "parts"] {
+        let size = if name == "whole" { 200_000 } else { 200_001 };
+        assert!(store.get_range(&path(name), 0..size).await.unwrap() == bytes(size as usize));
+    }
+}

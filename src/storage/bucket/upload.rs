@@ -1,5 +1,5 @@
-//! Writing an object of unknown length: up to the size of a part in one request, beyond that in parts, a few at a time.
-//! Memory is bounded: the part that is gathered, and those under way.
+//! Writing an object of unknown length: up to a size in one request, beyond that in parts, a few at a time. Memory is
+//! bounded: what is gathered, and the parts under way.
 
 use std::{mem::take, sync::Arc};
 
@@ -20,7 +20,7 @@ const PARTS_OF_A_SIZE: usize = 1000;
 pub(super) struct BucketUpload {
     inner: Arc<Inner>,
     key: String,
-    /// Bytes not yet sent, less than a part.
+    /// Bytes not yet sent: of an object that may yet be sent whole, or less than a part.
     gathered: BytesMut,
     /// The name of the upload, which the first part asks for. Whoever writes does not wait for it.
     upload: Arc<OnceCell<String>>,
@@ -198,7 +198,7 @@ async fn give_up(
     let (name, abort) = (inner.name(&key), || inner.api.abort_parts(&key, upload));
     match patience {
         Patience::Usual => inner.requests.run("delete", &name, 0, abort).await,
-        Patience::Little => inner.requests.bounded("delete", &name, abort()).await,
+        Patience::Little => inner.requests.bounded("delete", &name, 0, abort()).await,
     }
 }
 
@@ -209,6 +209,16 @@ async fn begin(inner: &Inner, key: &str) -> Result<String> {
 #[async_trait]
 impl Upload for BucketUpload {
     async fn write(&mut self, mut data: Bytes) -> Result<()> {
+        if self.parts.is_empty() {
+            if self.gathered.len() + data.len() <= self.inner.api.traits().whole_max {
+                self.gathered.extend_from_slice(&data);
+                return Ok(());
+            }
+            while self.gathered.len() > self.part_size() {
+                let part = self.gathered.split_to(self.part_size()).freeze();
+                self.send_part(part).await?;
+            }
+        }
         loop {
             let room = self.part_size() - self.gathered.len();
             if data.len() <= room {

@@ -20,6 +20,7 @@ fn profile() -> Profile {
         traits: Traits {
             put: CreateOnly::Kept,
             complete: CreateOnly::NotKept,
+            whole_max: 1,
             part_size: 1,
             delete_max: 1,
         },

@@ -1,6 +1,7 @@
 //! How requests go to a store that is reached over a network: so many at a time, so many bytes a second, each with
 //! a time limit, and tried again while that makes sense. The one place that repeats a request.
 
+mod progress;
 mod rate;
 mod retry;
 
@@ -11,10 +12,14 @@ use tokio::{
     time::Instant,
 };
 
+pub use progress::{Progress, Watched};
 pub use rate::Rate;
 pub use retry::{Attempts, RetryPolicy};
 
 use super::{Error, ErrorKind, Result};
+
+/// Bytes a second below which a body counts as standing still.
+const RATE_MIN: u64 = 16 << 10;
 
 /// How many, how fast, how long.
 #[derive(Clone, Debug)]
@@ -23,7 +28,7 @@ pub struct RequestOptions {
     pub at_once_max: usize,
     /// Bytes a second, of both directions together; `None` for as fast as it goes.
     pub rate_max: Option<u64>,
-    /// The longest time that one request may take, or that a body may stand still.
+    /// The longest time in which nothing may move: no answer, no byte of a body.
     pub timeout: Duration,
     /// When a failed request is tried again.
     pub retry: RetryPolicy,
@@ -61,8 +66,8 @@ impl Requests {
     }
 
     /// Sends a request that can be sent any number of times, with `bytes` of body; `send` makes one attempt. An
-    /// attempt that takes longer than the time limit is `Transient`; the last error is returned when the policy
-    /// gives up. The time in which it waits for its turn does not count.
+    /// attempt in which nothing moves for as long as the time limit is `Transient`; the last error is returned when the
+    /// policy gives up. The time in which it waits for its turn does not count.
     pub async fn run<T, F, R>(
         &self,
         operation: &'static str,
@@ -81,7 +86,7 @@ impl Requests {
                 let _permit = self.permit().await;
                 self.spend(bytes).await;
                 attempts.leave_out(queued.elapsed());
-                self.bounded(operation, object, send()).await
+                self.bounded(operation, object, bytes, send()).await
             };
             match sent {
                 Err(error) if error.kind() == ErrorKind::Transient => {
@@ -96,17 +101,28 @@ impl Requests {
         }
     }
 
-    /// Waits for `work` no longer than the time limit.
+    /// Waits for `work`, which moves `bytes` of body, until nothing has moved for as long as the time limit.
     pub async fn bounded<T>(
         &self,
         operation: &'static str,
         object: &str,
+        bytes: u64,
         work: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
-        match tokio::time::timeout(self.timeout, work).await {
-            Ok(done) => done,
-            Err(_) => Err(Error::new(ErrorKind::Transient, operation, object)
-                .caused_by(format!("no answer within {} s", self.timeout.as_secs_f32()))),
+        let (progress, began) = (Progress::default(), Instant::now());
+        let longest = self.timeout + Duration::from_secs(bytes / RATE_MIN);
+        let mut work = std::pin::pin!(progress.of(work));
+        let mut seen = 0;
+        loop {
+            if let Ok(done) = tokio::time::timeout(self.timeout, &mut work).await {
+                return done;
+            }
+            let moved = progress.count();
+            if moved == seen || began.elapsed() >= longest {
+                return Err(Error::new(ErrorKind::Transient, operation, object)
+                    .caused_by(format!("no answer within {} s", self.timeout.as_secs_f32())));
+            }
+            seen = moved;
         }
     }
 

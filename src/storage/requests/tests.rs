@@ -127,3 +127,43 @@ async fn waiting_for_the_rate_leaves_time_to_try_again() {
     });
     failing.await.unwrap();
 }
+
+/// A request in which something moves `times` times, `apart` from each other.
+async fn moves(requests: &Requests, bytes: u64, times: u32, apart: u64) -> Result<()> {
+    let work = async {
+        for _ in 0..times {
+            tokio::time::sleep(Duration::from_secs(apart)).await;
+            Progress::current().made();
+        }
+        Ok(())
+    };
+    requests.bounded("write", "x", bytes, work).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_is_waited_for_as_long_as_it_moves() {
+    let requests = Requests::new(&RequestOptions::default());
+    moves(&requests, 64 << 20, 20, 40).await.unwrap();
+    let began = Instant::now();
+    let stalled = moves(&requests, 64 << 20, 1, 600).await.unwrap_err();
+    assert_eq!(stalled.kind(), ErrorKind::Transient);
+    assert_eq!(began.elapsed().as_secs(), 60);
+    // One that hardly moves is not waited for without an end.
+    let began = Instant::now();
+    moves(&requests, 1 << 20, 1000, 40).await.unwrap_err();
+    assert!(began.elapsed().as_secs() <= 60 + 64 + 60, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_watched_body_is_the_same_body_in_slices() {
+    use http_body::Body as _;
+    use http_body_util::{BodyExt, Full};
+    let data: bytes::Bytes = (0..600_000_u32).map(|n| (n % 251) as u8).collect();
+    let progress = Progress::default();
+    let body = progress.of(async { Watched::new(Full::new(data.clone())) }).await;
+    assert_eq!(body.size_hint().exact(), Some(600_000));
+    assert_eq!(body.collect().await.unwrap().to_bytes(), data);
+    assert_eq!(progress.count(), 3);
+    let empty = Watched::new(Full::new(bytes::Bytes::new()));
+    assert!(empty.is_end_stream() && empty.size_hint().exact() == Some(0));
+}

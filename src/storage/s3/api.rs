@@ -30,7 +30,10 @@ use tokio::sync::OnceCell;
 use super::{
     super::{
         Error, ErrorKind, Result,
-        bucket::{Body, BucketApi, CreateOnly, Found, Page, Traits, UnfinishedPage, UploadMarker},
+        bucket::{
+            Body, BucketApi, CreateOnly, Found, PART_SIZE, Page, Traits, UnfinishedPage,
+            UploadMarker, WHOLE_MAX,
+        },
     },
     LockMode, S3Options,
     address::Address,
@@ -296,7 +299,14 @@ impl BucketApi for S3Api {
             true => (CreateOnly::Kept, CreateOnly::Kept),
             false => (CreateOnly::Unknown, CreateOnly::NotKept),
         };
-        Traits { put, complete, part_size: self.options.part_size, delete_max: DELETE_MAX }
+        let configured = self.options.part_size;
+        Traits {
+            put,
+            complete,
+            whole_max: configured.unwrap_or(WHOLE_MAX),
+            part_size: configured.unwrap_or(PART_SIZE),
+            delete_max: DELETE_MAX,
+        }
     }
 
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {

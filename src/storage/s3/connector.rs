@@ -13,7 +13,6 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::body::SdkBody;
-
 use http::{
     Uri,
     header::HOST,
@@ -23,6 +22,7 @@ use http::{
 use super::super::{
     Result,
     http::{Place, reason, unusable},
+    requests::Watched,
 };
 
 /// The client as the SDK wants it.
@@ -80,7 +80,7 @@ impl HttpConnector for Connector {
             let other = |error| ConnectorError::other(error, None);
             let mut request = request.try_into_http1x().map_err(|error| other(error.into()))?;
             connector.lead(&mut request).map_err(|error| other(error.into()))?;
-            let request = request.map(reqwest::Body::wrap);
+            let request = request.map(|body| reqwest::Body::wrap(Watched::new(body)));
             let request =
                 request.try_into().map_err(|error: reqwest::Error| other(error.into()))?;
             let response = connector.client.execute(request).await.map_err(broken)?;

@@ -16,6 +16,5 @@ mod options;
 
 pub use api::S3Api;
 pub use options::{
-    AddressStyle, Encryption, KeySource, LockMode, ObjectLock, PART_SIZE_DEFAULT, PART_SIZE_MIN,
-    S3Options,
+    AddressStyle, Encryption, KeySource, LockMode, ObjectLock, PART_SIZE_MIN, S3Options,
 };

@@ -4,9 +4,6 @@ use std::path::PathBuf;
 
 use super::super::{Secret, http::HttpOptions};
 
-/// Bytes of a part unless configured. An upload has at most 10,000 parts; they grow with their number, so this is
-/// enough for the largest objects that a store takes.
-pub const PART_SIZE_DEFAULT: usize = 16 << 20;
 /// The smallest part that S3 takes, but for the last.
 pub const PART_SIZE_MIN: usize = 5 << 20;
 
@@ -40,8 +37,8 @@ pub struct S3Options {
     pub requester_pays: bool,
     /// How long new objects cannot be deleted.
     pub lock: Option<ObjectLock>,
-    /// Bytes of a part of an upload.
-    pub part_size: usize,
+    /// Bytes of a part of an upload, and of the largest object that is sent in one request.
+    pub part_size: Option<usize>,
     /// Authorities and their verification.
     pub http: HttpOptions,
 }
@@ -156,7 +153,7 @@ pub(super) mod tests {
             tags: Vec::new(),
             requester_pays: false,
             lock: None,
-            part_size: PART_SIZE_DEFAULT,
+            part_size: None,
             http: HttpOptions::default(),
         }
     }
