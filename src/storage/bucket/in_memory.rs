@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::stream;
@@ -48,6 +49,7 @@ pub(super) struct InMemory {
     pub(super) traits: Traits,
     /// Whether it keeps what is there.
     pub(super) honest: bool,
+    pub(super) a_delete_takes: Duration,
 }
 
 const PAGE: usize = 3;
@@ -61,7 +63,7 @@ impl InMemory {
             part_size: 64 * 1024,
             delete_max: 4,
         };
-        Self { state: Arc::default(), traits, honest: true }
+        Self { state: Arc::default(), traits, honest: true, a_delete_takes: Duration::ZERO }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -184,6 +186,7 @@ impl BucketApi for InMemory {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<()> {
+        tokio::time::sleep(self.a_delete_takes).await;
         assert!(keys.len() <= self.traits.delete_max);
         self.with("delete", &keys[0], |state| {
             keys.iter().for_each(|key| drop(state.objects.remove(key)));

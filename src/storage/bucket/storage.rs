@@ -17,8 +17,10 @@ use super::{
     list, upload,
 };
 
-/// Deletes under way at a time.
-const DELETES_AT_ONCE: usize = 8;
+/// Deletes of many objects each that are under way at a time.
+const BATCHES_AT_ONCE: usize = 8;
+/// Deletes of an object each that wait for their turn. How many are under way, the limit of all requests says.
+const DELETES_AT_ONCE: usize = 1000;
 
 /// A repository under a prefix of a bucket.
 #[derive(Clone, Debug)]
@@ -252,7 +254,9 @@ impl Storage for BucketStorage {
     async fn delete(&self, paths: &[ObjectPath]) -> Result<()> {
         let inner = &self.inner;
         let keys: Vec<String> = paths.iter().map(|path| inner.key(path)).collect();
-        let batches: Vec<&[String]> = keys.chunks(inner.api.traits().delete_max.max(1)).collect();
+        let batch_max = inner.api.traits().delete_max.max(1);
+        let at_once = if batch_max == 1 { DELETES_AT_ONCE } else { BATCHES_AT_ONCE };
+        let batches: Vec<&[String]> = keys.chunks(batch_max).collect();
         let delete = |batch: &'_ [String]| {
             let batch = batch.to_vec();
             async move {
@@ -261,7 +265,7 @@ impl Storage for BucketStorage {
             }
         };
         let requests = stream::iter(batches.into_iter().map(delete));
-        requests.buffer_unordered(DELETES_AT_ONCE).try_collect().await
+        requests.buffer_unordered(at_once).try_collect().await
     }
 
     async fn remove_stale(&self, directory: &ObjectPath, older_than: Duration) -> Result<u64> {

@@ -257,3 +257,15 @@ async fn an_object_goes_whole_up_to_a_size_and_beyond_in_parts() {
         assert!(store.get_range(&path(name), 0..size).await.unwrap() == bytes(size as usize));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn objects_that_are_deleted_one_by_one_use_all_requests_there_are() {
+    let mut api = InMemory::new();
+    (api.traits.delete_max, api.a_delete_takes) = (1, Duration::from_secs(1));
+    let requests = Requests::new(&RequestOptions { at_once_max: 32, ..RequestOptions::default() });
+    let store = BucketStorage::new(api.clone(), "", requests);
+    let paths: Vec<ObjectPath> = (0..64).map(|n| path(&n.to_string())).collect();
+    let began = tokio::time::Instant::now();
+    store.delete(&paths).await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 2);
+}
