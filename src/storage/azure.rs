@@ -3,15 +3,18 @@
 use std::{fmt, path::PathBuf};
 
 use object_store::{
-    Attributes,
-    azure::{AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder},
+    Attributes, TagSet,
+    azure::{
+        AzureAccessKey, AzureConfigKey, MicrosoftAzure, MicrosoftAzureBuilder, authority_hosts,
+    },
 };
 
 use super::{
     ConnectionOptions, Result,
     bucket::{BucketStorage, CreateOnly, PART_SIZE, Traits, WHOLE_MAX},
     object_store_api::{
-        Connector, Endpoint, ObjectStoreApi, Profile, Route, invalid, no_retries, scrubbed,
+        Completion, Connector, Endpoint, ObjectStoreApi, Profile, Route, invalid, no_retries,
+        scrubbed,
     },
     requests::Requests,
 };
@@ -30,8 +33,10 @@ pub struct AzureOptions {
     pub key: AzureKey,
     /// Whether the account is part of the host name, and not the first part of the path.
     pub account_in_host: bool,
-    /// How the account's endpoint is reached.
+    /// Where the account is. The host is taken in place of the endpoint.
     pub connection: ConnectionOptions,
+    /// Tags of new objects.
+    pub tags: Vec<(String, String)>,
     /// Bytes of a part of a large object; `None`: what suits the store.
     pub part_size: Option<usize>,
 }
@@ -56,6 +61,8 @@ pub enum AzureKey {
         tenant_id: String,
         /// The file whose token is exchanged for one of Azure.
         token_file: PathBuf,
+        /// The address of who exchanges it, if it is not that of the public cloud.
+        authority: Option<String>,
     },
 }
 
@@ -74,55 +81,76 @@ impl fmt::Debug for AzureKey {
 pub fn open(options: &AzureOptions, prefix: &str, requests: Requests) -> Result<BucketStorage> {
     // The account is not shown: it is among what the configuration keeps to itself.
     let location = format!("azure://{}", options.container);
-    let signed_here = matches!(options.key, AzureKey::Shared(_));
+    let mut tags = TagSet::default();
+    options.tags.iter().for_each(|(name, value)| tags.push(name, value));
+    let store = store(options, &location, &tags)?;
     let profile = Profile {
-        location: location.clone(),
+        location,
         bucket: format!("container '{}'", options.container),
         bucket_option: "repoN-azure-container",
         key_option: "repoN-azure-key",
         traits: Traits {
             put: CreateOnly::Kept,
-            complete: if signed_here { CreateOnly::NotKept } else { CreateOnly::Kept },
+            complete: CreateOnly::Kept,
             whole_max: options.part_size.unwrap_or(WHOLE_MAX),
             part_size: options.part_size.unwrap_or(PART_SIZE),
             delete_max: DELETE_MAX,
         },
         attributes: Attributes::new(),
+        tags,
         prefix_is_left_out: true,
         parts_hold_the_name: true,
         backslash_is_slash: true,
+        look_explains_absence: true,
     };
-    let store = store(options, &location, !signed_here)?;
     Ok(BucketStorage::new(ObjectStoreApi::new(store, profile), prefix, requests))
 }
 
-fn store(
-    options: &AzureOptions,
-    location: &str,
-    completes_create_only: bool,
-) -> Result<MicrosoftAzure> {
-    let connection = &options.connection;
-    let account = options.account.as_str();
-    let endpoint = Endpoint::new(location, connection, options.account_in_host.then_some(account))?;
-    let url = match options.account_in_host {
-        true => endpoint.url(),
-        false => format!("{}/{account}", endpoint.url()),
-    };
-    let route = Route { endpoint, user_project: None, completes_create_only };
-    let refused = |error| invalid(location, explained(&error));
-    let connector = Connector::new(route, &connection.of_the_store(location)?).map_err(refused)?;
+fn store(options: &AzureOptions, location: &str, tags: &TagSet) -> Result<MicrosoftAzure> {
+    let (endpoint, url) = address(options, location)?;
+    let mut completion = Completion::new(tags.encoded());
+    if let AzureKey::Shared(key) = &options.key {
+        let key = AzureAccessKey::try_new(key).map_err(|_| invalid(location, NOT_THE_KEY))?;
+        completion = completion.signed(&options.account, key);
+    }
+    let route = Route { endpoint, user_project: None, completion: Some(completion) };
     let builder = MicrosoftAzureBuilder::new()
-        .with_account(account)
+        .with_account(&options.account)
         .with_container_name(&options.container)
         .with_endpoint(url)
         .with_retry(no_retries())
-        .with_client_options(connection.of_others())
-        .with_http_connector(connector);
-    with_key(builder, &options.key).build().map_err(refused)
+        .with_http_connector(Connector::new(route, &options.connection.http)?);
+    with_key(builder, &options.key, location)?
+        .build()
+        .map_err(|error| invalid(location, explained(&error)))
 }
 
-fn with_key(builder: MicrosoftAzureBuilder, key: &AzureKey) -> MicrosoftAzureBuilder {
-    match key {
+/// Where the account is, and the address that its container is appended to.
+fn address(options: &AzureOptions, location: &str) -> Result<(Endpoint, String)> {
+    let account = &options.account;
+    let known = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if account.is_empty() || !account.chars().all(known) {
+        return Err(invalid(location, "repoN-azure-account is not the name of an account"));
+    }
+    let endpoint = Endpoint::replaced(location, &options.connection)?;
+    if !options.account_in_host {
+        let url = format!("{}/{account}", endpoint.named);
+        return Ok((endpoint, url));
+    }
+    let endpoint = endpoint.subdomain(account).ok_or_else(|| {
+        invalid(location, "the name of an account cannot stand before an IP address")
+            .with_hint("with repoN-azure-uri-style=path it stands behind it")
+    })?;
+    let url = endpoint.named.to_string();
+    Ok((endpoint, url))
+}
+
+fn with_key(
+    builder: MicrosoftAzureBuilder,
+    key: &AzureKey,
+    location: &str,
+) -> Result<MicrosoftAzureBuilder> {
+    Ok(match key {
         AzureKey::Shared(key) => builder.with_credential_type("access_key").with_access_key(key),
         AzureKey::Sas(sas) => builder
             .with_credential_type("sas_token")
@@ -134,23 +162,41 @@ fn with_key(builder: MicrosoftAzureBuilder, key: &AzureKey) -> MicrosoftAzureBui
                 None => builder,
             }
         }
-        AzureKey::Workload { client_id, tenant_id, token_file } => builder
+        AzureKey::Workload { client_id, tenant_id, token_file, authority } => builder
             .with_credential_type("workload_identity")
             .with_client_id(client_id)
             .with_tenant_id(tenant_id)
-            .with_federated_token_file(token_file.to_string_lossy()),
+            .with_federated_token_file(token_file.to_string_lossy())
+            .with_authority_host(authority_host(authority.as_deref(), tenant_id, location)?),
+    })
+}
+
+/// Who gives tokens to a tenant. The crate would panic where this makes no address.
+fn authority_host(configured: Option<&str>, tenant: &str, location: &str) -> Result<String> {
+    let host = configured.unwrap_or(authority_hosts::AZURE_PUBLIC_CLOUD).trim_end_matches('/');
+    let host = match host.contains("://") {
+        true => host.to_owned(),
+        false => format!("https://{host}"),
+    };
+    let address: Option<http::Uri> = format!("{host}/{tenant}/oauth2/v2.0/token").parse().ok();
+    let known = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https"));
+    match address.filter(known).is_some() {
+        true => Ok(host),
+        false => Err(invalid(
+            location,
+            "AZURE_AUTHORITY_HOST and AZURE_TENANT_ID are not the address of an authority and a tenant",
+        )),
     }
 }
+
+const NOT_THE_KEY: &str = "the key is not what its key type says: an account's key is base64, a shared access \
+     signature the query of an address";
 
 /// Only what is known to hold no secret.
 fn explained(error: &object_store::Error) -> String {
     let text = scrubbed(error);
     match ["base64", "Invalid symbol", "SAS"].iter().any(|word| text.contains(word)) {
-        true => {
-            "the key is not what its key type says: an account's key is base64, a shared access \
-                 signature the query of an address"
-                .to_owned()
-        }
+        true => NOT_THE_KEY.to_owned(),
         false => text,
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
+use http::HeaderName;
 use object_store::{
-    Attribute, Attributes, HeaderValue, StaticCredentialProvider,
+    Attribute, Attributes, HeaderValue, StaticCredentialProvider, TagSet,
     gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder},
 };
 
@@ -31,7 +32,7 @@ pub struct GcsOptions {
     pub user_project: Option<String>,
     /// Metadata of new objects.
     pub tags: Vec<(String, String)>,
-    /// How the store is reached.
+    /// Where the store is, and how it is reached.
     pub connection: ConnectionOptions,
     /// Bytes of a part of a large object; `None`: what suits the store.
     pub part_size: Option<usize>,
@@ -64,9 +65,7 @@ impl fmt::Debug for GcsKey {
 /// Opens the repository below `prefix`. No request is made.
 pub fn open(options: &GcsOptions, prefix: &str, requests: Requests) -> Result<BucketStorage> {
     let location = format!("gs://{}", options.bucket);
-    let tags = options.tags.iter().cloned();
-    let attributes: Attributes =
-        tags.map(|(name, value)| (Attribute::Metadata(name.into()), value)).collect();
+    let attributes = metadata(&options.tags, &location)?;
     let profile = Profile {
         location: location.clone(),
         bucket: format!("bucket '{}'", options.bucket),
@@ -81,9 +80,11 @@ pub fn open(options: &GcsOptions, prefix: &str, requests: Requests) -> Result<Bu
             delete_max: 1,
         },
         attributes,
+        tags: TagSet::default(),
         prefix_is_left_out: false,
         parts_hold_the_name: false,
         backslash_is_slash: false,
+        look_explains_absence: false,
     };
     let store = store(options, &location)?;
     Ok(BucketStorage::new(ObjectStoreApi::new(store, profile), prefix, requests))
@@ -91,8 +92,8 @@ pub fn open(options: &GcsOptions, prefix: &str, requests: Requests) -> Result<Bu
 
 fn store(options: &GcsOptions, location: &str) -> Result<GoogleCloudStorage> {
     let connection = &options.connection;
-    let endpoint = Endpoint::new(location, connection, None)?;
-    let url = endpoint.url();
+    let endpoint = Endpoint::led(location, connection)?;
+    let url = endpoint.named.to_string();
     let user_project =
         match &options.user_project {
             None => None,
@@ -100,16 +101,30 @@ fn store(options: &GcsOptions, location: &str) -> Result<GoogleCloudStorage> {
                 invalid(location, "the project to bill is not the name of a project")
             })?),
         };
-    let route = Route { endpoint, user_project, completes_create_only: false };
-    let refused = |error| invalid(location, scrubbed(&error));
-    let connector = Connector::new(route, &connection.of_the_store(location)?).map_err(refused)?;
+    let route = Route { endpoint, user_project, completion: None };
     let builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(&options.bucket)
         .with_base_url(&url)
         .with_retry(no_retries())
-        .with_client_options(connection.of_others())
-        .with_http_connector(connector);
-    with_key(builder, &options.key, location)?.build().map_err(refused)
+        .with_http_connector(Connector::new(route, &connection.http)?);
+    with_key(builder, &options.key, location)?
+        .build()
+        .map_err(|error| invalid(location, scrubbed(&error)))
+}
+
+/// Tags as the metadata of objects, which is sent as headers. The crate would panic at what is none.
+fn metadata(tags: &[(String, String)], location: &str) -> Result<Attributes> {
+    let attribute = |(name, value): &(String, String)| {
+        let named = HeaderName::try_from(format!("x-goog-meta-{name}")).is_ok();
+        match named && HeaderValue::from_str(value).is_ok() {
+            true => Ok((Attribute::Metadata(name.clone().into()), value.clone())),
+            false => Err(invalid(
+                location,
+                format!("the tag '{name}' cannot be sent: it must fit a header of HTTP"),
+            )),
+        }
+    };
+    tags.iter().map(attribute).collect()
 }
 
 fn with_key(
@@ -120,7 +135,11 @@ fn with_key(
     Ok(match key {
         GcsKey::Service(file) => builder.with_service_account_key(read(location, file)?),
         GcsKey::Token(token) => {
-            let credential = GcpCredential { bearer: token.trim().to_owned() };
+            let bearer = token.trim().to_owned();
+            if HeaderValue::from_str(&bearer).is_err() {
+                return Err(invalid(location, "repoN-gcs-key is no token"));
+            }
+            let credential = GcpCredential { bearer };
             builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential)))
         }
         GcsKey::Auto { file: Some(file) } => {

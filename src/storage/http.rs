@@ -1,6 +1,7 @@
 //! The HTTP client of the stores that are reached over HTTP: one configuration of TLS for all of them.
 
 mod place;
+mod reached;
 
 use std::{
     fs,
@@ -9,9 +10,11 @@ use std::{
     time::Duration,
 };
 
+use openssl::x509::X509;
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 
 pub(in crate::storage) use place::{Place, unusable};
+pub(in crate::storage) use reached::Reached;
 
 use super::{Error, ErrorKind, Result};
 use crate::types::ErrorCode;
@@ -49,6 +52,7 @@ impl HttpOptions {
         let builder = Client::builder()
             .http1_only()
             .no_proxy()
+            .user_agent(concat!("pgstrata/", env!("CARGO_PKG_VERSION")))
             .referer(false)
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -91,6 +95,10 @@ fn authorities_of(file: &Path) -> Result<Vec<Certificate>> {
         return Err(failure(file).caused_by("it is too large for a file of certificates"));
     }
     let text = fs::read(file).map_err(unreadable)?;
+    // The client would refuse all of them because of one, and not say whose it is.
+    if X509::stack_from_pem(&text).is_err() {
+        return Err(failure(file).caused_by("a certificate in it is broken"));
+    }
     match Certificate::from_pem_bundle(&text) {
         Ok(found) if !found.is_empty() => Ok(found),
         Ok(_) => Err(failure(file).caused_by("there is no certificate in it (PEM is expected)")),

@@ -1,6 +1,6 @@
 //! Repositories in Azure Blob Storage, which Azurite stands for.
 
-use std::time::Duration;
+use std::{fs, io::BufReader, net::TcpListener, time::Duration};
 
 use bytes::Bytes;
 use pgstrata::{
@@ -8,13 +8,16 @@ use pgstrata::{
         ConnectionOptions, ObjectPath, Storage,
         azure::{self, AzureKey, AzureOptions},
         bucket::BucketStorage,
+        http::HttpOptions,
         requests::{RequestOptions, Requests, RetryPolicy},
     },
     types::Failure,
 };
 
 use crate::support::{
-    ACCOUNT, Alone, Azurite, CONTAINER, bucket_site, documented, must_conform, on_one_version, tour,
+    ACCOUNT, Alone, Azurite, CONTAINER, bucket_site, documented,
+    http::{Answer, Request},
+    must_conform, on_one_version, tour,
 };
 
 /// All that an SAS needs to allow.
@@ -30,11 +33,9 @@ fn options(azurite: &Azurite, key: AzureKey) -> AzureOptions {
             endpoint: azurite.endpoint(),
             host: None,
             port: None,
-            ca_file: None,
-            ca_path: None,
-            verify_tls: true,
-            timeout: Duration::from_secs(30),
+            http: HttpOptions::default(),
         },
+        tags: Vec::new(),
         part_size: Some(1 << 20),
     }
 }
@@ -74,23 +75,95 @@ fn promises_of_a_storage_are_kept_with_a_signature() {
     must_conform(open(&options(&azurite, AzureKey::Sas(sas)), ""));
 }
 
-/// Another host to connect to, which the emulator does not notice: the address that is signed stays the endpoint's.
+/// As pgBackRest's configurations for Azurite have it: the host and nothing else.
 #[test]
-fn another_host_is_connected_to() {
+fn another_host_takes_the_place_of_the_endpoint() {
     let azurite = Azurite::start();
-    let mut options = options(&azurite, AzureKey::Shared(azurite.key()));
-    options.connection.endpoint = "http://blob.example.org".to_owned();
-    options.connection.host = Some("127.0.0.1".to_owned());
-    options.connection.port = Some(azurite.port);
-    let store = open(&options, "elsewhere");
-    let path = ObjectPath::new("x").expect("a path");
+    let mut options = configured(&azurite, &[("repo1-storage-host", azurite.endpoint())]);
+    options.retain(|(name, _)| !["repo1-azure-endpoint", "repo1-azure-uri-style"].contains(name));
+    let alone = Alone::new();
+    alone.run(&options, &["repo-ls"]).ok();
+    // A port goes before that of the host.
+    let port = ("repo1-storage-port", azurite.port.to_string());
+    let host = ("repo1-storage-host", "http://127.0.0.1:1".to_owned());
+    options.retain(|(name, _)| *name != host.0);
+    options.extend([host, port]);
+    alone.run(&options, &["repo-ls"]).ok();
+}
+
+/// The crate gives none to objects of several blocks.
+#[test]
+fn tags_are_those_of_every_new_object() {
+    let azurite = Azurite::start();
+    let tagged = |key| AzureOptions {
+        tags: vec![("team".into(), "data base".into()), ("env".into(), "test".into())],
+        ..options(&azurite, key)
+    };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        store.put(&path, Bytes::from_static(b"1")).await.expect("stored");
-        assert_eq!(store.get_range(&path, 0..1).await.expect("read"), "1");
-        store.delete(std::slice::from_ref(&path)).await.expect("deleted");
-        assert!(store.stat(&path).await.expect_err("gone").is_not_found());
+    let sas = azurite.sas(&format!("{PERMISSIONS}t"));
+    for (prefix, key) in [("a", AzureKey::Shared(azurite.key())), ("b", AzureKey::Sas(sas))] {
+        let store = open(&tagged(key), prefix);
+        runtime.block_on(async {
+            let path = |text| ObjectPath::new(text).expect("a path");
+            store.put(&path("x"), Bytes::from_static(b"1")).await.expect("stored");
+            let mut upload = store.put_stream(&path("y")).await.expect("begun");
+            upload.write(Bytes::from(vec![7; 3 << 20])).await.expect("written");
+            upload.finish().await.expect("stored");
+        });
+        for name in ["x", "y"] {
+            let tags = azurite.tags(&format!("{prefix}/{name}"));
+            for (key, value) in [("team", "data base"), ("env", "test")] {
+                let tag = format!("<Key>{key}</Key><Value>{value}</Value>");
+                assert!(tags.contains(&tag), "{prefix}/{name}: {tags}");
+            }
+        }
+    }
+}
+
+/// Azure's other clouds have authorities of their own.
+#[test]
+fn token_of_a_workload_is_exchanged_by_the_authority_that_is_named() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let asked = std::thread::spawn(move || {
+        let mut connection = BufReader::new(listener.accept().expect("a connection").0);
+        let request = Request::read(&mut connection).expect("a request");
+        let answer = Answer::new(400, r#"{"error": "invalid_client"}"#);
+        answer.send(connection.get_mut(), &request.method).expect("answered");
+        format!("{} {}", request.method, request.path)
     });
+    let alone = Alone::new();
+    let token_file = alone.path().join("token");
+    fs::write(&token_file, "a token").expect("written");
+    let key = AzureKey::Workload {
+        client_id: "client".into(),
+        tenant_id: "tenant".into(),
+        token_file,
+        authority: Some(format!("http://127.0.0.1:{port}/")),
+    };
+    let connection = ConnectionOptions {
+        endpoint: "http://127.0.0.1:1".into(),
+        host: None,
+        port: None,
+        http: HttpOptions::default(),
+    };
+    let store = open(
+        &AzureOptions {
+            account: ACCOUNT.into(),
+            container: CONTAINER.into(),
+            key,
+            account_in_host: false,
+            connection,
+            tags: Vec::new(),
+            part_size: None,
+        },
+        "",
+    );
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let path = ObjectPath::new("x").expect("a path");
+    let error = runtime.block_on(store.stat(&path)).expect_err("no token");
+    assert!(error.to_string().contains("400 invalid_client"), "{error}");
+    assert_eq!(asked.join().expect("answered"), "POST /tenant/oauth2/v2.0/token");
 }
 
 #[test]
@@ -145,20 +218,20 @@ fn unknown_authority_is_refused_at_once() {
     run(&[authority("server.key")]).failed().says("no certificate in");
     run(&[("repo1-storage-verify-tls", "n".to_owned())]).ok();
     let directory = alone.path().join("authorities");
-    std::fs::create_dir(&directory).expect("writable");
-    std::fs::copy(azurite.directory.join("ca.crt"), directory.join("1.pem")).expect("copied");
-    run(&[("repo1-storage-ca-path", directory.display().to_string())]).ok();
-}
-
-#[test]
-fn tags_are_refused() {
-    let azurite = Azurite::start();
-    let options = configured(&azurite, &[("repo1-storage-tag", "team=db".to_owned())]);
-    Alone::new()
-        .run(&options, &["repo-ls"])
-        .failed()
-        .says("repo1-storage-tag")
-        .says("not supported");
+    fs::create_dir(&directory).expect("writable");
+    fs::copy(azurite.directory.join("ca.crt"), directory.join("1.pem")).expect("copied");
+    let below = ("repo1-storage-ca-path", directory.display().to_string());
+    run(std::slice::from_ref(&below)).ok();
+    // What else lies there is passed over; nothing but that is no directory of authorities.
+    let broken = "-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n";
+    fs::write(directory.join("0.pem"), broken).expect("written");
+    run(std::slice::from_ref(&below)).ok();
+    fs::remove_file(directory.join("1.pem")).expect("removed");
+    run(&[below]).failed().says("no certificate in any of its files");
+    // The certificate is that of the host that is connected to.
+    let elsewhere = ("repo1-azure-endpoint", "blob.example.org".to_owned());
+    let host = ("repo1-storage-host", azurite.endpoint());
+    run(&[elsewhere, host, authority("ca.crt")]).ok();
 }
 
 #[test]

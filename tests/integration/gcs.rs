@@ -4,18 +4,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pgstrata::storage::{
-    ConnectionOptions, ErrorKind, ObjectPath, Storage,
+    ConnectionOptions, EntryKind, ErrorKind, ObjectPath, Storage,
     bucket::BucketStorage,
     gcs::{self, GcsKey, GcsOptions},
+    http::HttpOptions,
     requests::{RequestOptions, Requests, RetryPolicy},
 };
 
 use crate::support::{
-    Alone, bucket_site, documented,
+    Alone, as_server_user, bucket_site, documented,
     gcs::{BUCKET, GcsServer, TOKEN},
     give_to_server_user,
     http::Answer,
-    must_conform, on_one_version, tour,
+    must_conform, on_one_version, program, run, tour,
 };
 
 fn options(server: &GcsServer) -> GcsOptions {
@@ -28,10 +29,7 @@ fn options(server: &GcsServer) -> GcsOptions {
             endpoint: server.endpoint(),
             host: None,
             port: None,
-            ca_file: None,
-            ca_path: None,
-            verify_tls: true,
-            timeout: Duration::from_secs(30),
+            http: HttpOptions::default(),
         },
         part_size: Some(1),
     }
@@ -111,11 +109,18 @@ fn missing_bucket_is_no_empty_repository() {
 
 /// The store does not say in answer to a HEAD whether it is the object or the bucket that is missing.
 #[test]
-fn absence_is_proven_by_a_second_question() {
+fn a_look_is_one_request_that_proves_absence() {
     let server = GcsServer::start();
     let store = open(&options(&server), "");
     let kind = |store: &BucketStorage| block_on(store.stat(&path("x"))).expect_err("absent").kind();
     assert_eq!(kind(&store), ErrorKind::NotFound);
+    assert_eq!(server.seen().len(), 1, "{:?}", server.seen());
+    block_on(store.put(&path("y"), Bytes::from_static(b"12"))).expect("stored");
+    let kind_of = |name: &str| block_on(store.stat(&path(name))).expect("there").kind;
+    assert_eq!(kind_of("y"), EntryKind::Object { size: 2 });
+    assert_eq!(server.seen().len(), 3, "{:?}", server.seen());
+    block_on(store.put(&path("empty"), Bytes::new())).expect("stored");
+    assert_eq!(kind_of("empty"), EntryKind::Object { size: 0 });
     let nowhere = GcsOptions { bucket: "nowhere".to_owned(), ..options(&server) };
     assert_eq!(kind(&open(&nowhere, "")), ErrorKind::Other);
 }
@@ -137,6 +142,43 @@ fn busy_store_is_waited_for_as_long_as_it_asks() {
     let error = block_on(store.stat(&path("x"))).expect_err("busy");
     assert_eq!(error.kind(), ErrorKind::Transient);
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
+}
+
+/// Who leads elsewhere may read what is stored and say that it was.
+#[test]
+fn redirect_is_not_followed() {
+    let (server, elsewhere) = (GcsServer::start(), GcsServer::start());
+    server.answer_next(vec![Answer::new(302, "").with("Location", elsewhere.endpoint())]);
+    let error = block_on(open(&options(&server), "").stat(&path("x"))).expect_err("led away");
+    assert_eq!(error.kind(), ErrorKind::Other);
+    assert!(error.to_string().contains("the store answered 302"), "{error}");
+    assert!(elsewhere.seen().is_empty());
+}
+
+#[test]
+fn proxy_of_the_environment_is_not_used() {
+    let server = GcsServer::start();
+    let nobody = format!("http://127.0.0.1:{}", crate::support::http::free_port());
+    let alone = Alone::new();
+    alone.run(&configured(&server, &[]), &["repo-ls"]).ok();
+    let config = alone.path().join("pgstrata.conf");
+    let mut command = as_server_user(program());
+    command.arg(format!("--config={}", config.display())).args(["--stanza=db", "repo-ls"]);
+    run(command.env("http_proxy", &nobody).env("all_proxy", &nobody)).ok();
+}
+
+/// The address of the store stays the endpoint's.
+#[test]
+fn another_host_is_connected_to() {
+    let server = GcsServer::start();
+    let mut options = options(&server);
+    options.connection.endpoint = "storage.example.org".to_owned();
+    options.connection.host = Some("http://127.0.0.1".to_owned());
+    options.connection.port = Some(server.port);
+    let store = open(&options, "elsewhere");
+    block_on(store.put(&path("x"), Bytes::from_static(b"1"))).expect("stored");
+    assert_eq!(server.keys(), ["elsewhere/x"]);
+    assert!(server.seen().iter().all(|line| line.contains("host=storage.example.org ")));
 }
 
 #[test]

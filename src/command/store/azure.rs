@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{connection, prefix, requests};
+use super::{connection, prefix, requests, set};
 use crate::{
-    command::{Error, Result},
+    command::Result,
     config::{AzureConfig, AzureKeyType, RepoConfig, UriStyle},
     storage::{
         Storage,
@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn open(config: &RepoConfig, azure: &AzureConfig) -> Result<Arc<dyn Storage>> {
-    let options = options(config, azure, |name| std::env::var(name).ok())?;
+    let options = options(config, azure, |name| std::env::var(name).ok());
     Ok(Arc::new(azure::open(&options, &prefix(config), requests(&config.remote))?))
 }
 
@@ -21,21 +21,16 @@ fn options(
     config: &RepoConfig,
     azure: &AzureConfig,
     environment: impl Fn(&str) -> Option<String>,
-) -> Result<AzureOptions> {
-    if !config.remote.tags.is_empty() {
-        let key = config.key;
-        return Err(Error::NotSupported(format!(
-            "repo{key}-storage-tag with repo{key}-type=azure"
-        )));
-    }
-    Ok(AzureOptions {
+) -> AzureOptions {
+    AzureOptions {
         account: azure.account.clone(),
         container: azure.container.clone(),
-        key: key(azure, environment),
+        key: key(azure, set(environment)),
         account_in_host: azure.uri_style == UriStyle::Host,
         connection: connection(&config.remote, &azure.endpoint),
+        tags: config.remote.tags.clone(),
         part_size: config.remote.chunk_size.map(|size| size as usize),
-    })
+    }
 }
 
 /// The environment names the identity where Azure's own tools set it.
@@ -49,7 +44,8 @@ fn key(azure: &AzureConfig, environment: impl Fn(&str) -> Option<String>) -> Azu
             let tenant_id = environment("AZURE_TENANT_ID");
             match (client_id, tenant_id, environment("AZURE_FEDERATED_TOKEN_FILE")) {
                 (Some(client_id), Some(tenant_id), Some(file)) => {
-                    AzureKey::Workload { client_id, tenant_id, token_file: file.into() }
+                    let authority = environment("AZURE_AUTHORITY_HOST");
+                    AzureKey::Workload { client_id, tenant_id, token_file: file.into(), authority }
                 }
                 (client_id, ..) => AzureKey::Machine { client_id },
             }

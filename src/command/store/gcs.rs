@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use super::{connection, prefix, requests};
+use super::{connection, prefix, requests, set};
 use crate::{
-    command::Result,
+    command::{Error, Result},
     config::{GcsConfig, GcsKeyType, RepoConfig},
     storage::{
         Storage,
         gcs::{self, GcsKey, GcsOptions},
     },
+    types::ErrorCode,
 };
 
+/// Where the crate looks for the host of the metadata service. It would panic at what makes no address.
+const METADATA_HOSTS: [&str; 3] = ["GCE_METADATA_HOST", "GCE_METADATA_ROOT", "GCE_METADATA_IP"];
+
 pub(super) fn open(config: &RepoConfig, gcs: &GcsConfig) -> Result<Arc<dyn Storage>> {
-    let options = options(config, gcs, |name| std::env::var(name).ok());
+    let environment = |name: &str| std::env::var(name).ok();
+    let options = options(config, gcs, environment);
+    check_metadata_hosts(&options.key, environment)?;
     Ok(Arc::new(gcs::open(&options, &prefix(config), requests(&config.remote))?))
 }
 
@@ -24,7 +30,7 @@ fn options(
 ) -> GcsOptions {
     GcsOptions {
         bucket: gcs.bucket.clone(),
-        key: key(gcs, environment),
+        key: key(gcs, set(environment)),
         user_project: gcs.user_project.clone(),
         tags: config.remote.tags.clone(),
         connection: connection(&config.remote, &gcs.endpoint),
@@ -42,6 +48,21 @@ fn key(gcs: &GcsConfig, environment: impl Fn(&str) -> Option<String>) -> GcsKey 
             let file = environment("GOOGLE_APPLICATION_CREDENTIALS").map(Into::into);
             GcsKey::Auto { file }
         }
+    }
+}
+
+fn check_metadata_hosts(key: &GcsKey, environment: impl Fn(&str) -> Option<String>) -> Result<()> {
+    if !matches!(key, GcsKey::Auto { file: None }) {
+        return Ok(());
+    }
+    let is_no_host = |host: &String| format!("http://{host}/x").parse::<http::Uri>().is_err();
+    let wrong = |name: &&str| environment(name).as_ref().is_some_and(is_no_host);
+    match METADATA_HOSTS.into_iter().find(wrong) {
+        None => Ok(()),
+        Some(name) => Err(Error::Parameter {
+            what: format!("{name} is set in the environment, and is not a host"),
+            code: ErrorCode::OptionInvalidValue,
+        }),
     }
 }
 

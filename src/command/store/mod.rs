@@ -17,6 +17,7 @@ use crate::{
     config::{RemoteConfig, RepoConfig, RepoKind},
     storage::{
         ConnectionOptions, PosixStorage, Storage,
+        http::HttpOptions,
         requests::{RequestOptions, Requests, RetryPolicy},
     },
 };
@@ -51,11 +52,18 @@ fn connection(config: &RemoteConfig, endpoint: &str) -> ConnectionOptions {
         endpoint: endpoint.to_owned(),
         host: config.host.clone(),
         port: config.port,
-        ca_file: config.ca_file.clone(),
-        ca_path: config.ca_path.clone(),
-        verify_tls: config.verify_tls,
-        timeout: config.timeout,
+        http: HttpOptions {
+            ca_file: config.ca_file.clone(),
+            ca_path: config.ca_path.clone(),
+            verify_tls: config.verify_tls,
+            ..HttpOptions::default()
+        },
     }
+}
+
+/// A variable of the environment; one that is empty is as good as none.
+fn set(environment: impl Fn(&str) -> Option<String>) -> impl Fn(&str) -> Option<String> {
+    move |name| environment(name).filter(|value| !value.is_empty())
 }
 
 fn requests(config: &RemoteConfig) -> Requests {

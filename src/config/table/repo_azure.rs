@@ -17,7 +17,10 @@ pub(super) static ROWS: &[OptionSpec] = &[
     row("repoN-azure-endpoint", Global, String, REPO, "Host of Azure Blob Storage")
         .default("blob.core.windows.net")
         .secret()
-        .detail("With `http://` before it for an emulator without TLS.")
+        .detail(
+            "With `http://` before it for an emulator without TLS; a port may follow. \
+             repoN-storage-host takes its place.",
+        )
         .example("blob.core.usgovcloudapi.net"),
     row("repoN-azure-key", Global, String, REPO, "Key of the account, or shared access signature")
         .secret()
@@ -38,6 +41,9 @@ pub(super) static ROWS: &[OptionSpec] = &[
     .example("sas"),
     row("repoN-azure-uri-style", Global, Word(URI_STYLES), REPO, "Where addresses name the account")
         .default("host")
-        .detail("`host`: before the host, `account.endpoint`. `path`: behind it, as emulators want it.")
+        .detail(
+            "`host`: before the host, `account.endpoint`. `path`: behind it, as emulators want it; that is \
+             what holds where repoN-storage-host is set and this is not.",
+        )
         .example("path"),
 ];

@@ -12,7 +12,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         .example("example-pg-backups"),
     row("repoN-gcs-endpoint", Global, String, REPO, "Host of Google Cloud Storage")
         .default("storage.googleapis.com")
-        .detail("With `http://` before it for a server without TLS.")
+        .detail("With `http://` before it for a server without TLS; a port may follow.")
         .example("storage.example.com"),
     row("repoN-gcs-key", Global, String, REPO, "File of a service account's key, or a token")
         .secret()

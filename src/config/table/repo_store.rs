@@ -9,12 +9,14 @@ const REPO: Commands = Commands::REPO;
 
 pub(super) static ROWS: &[OptionSpec] = &[
     row("repoN-storage-ca-file", Global, String, REPO, "Certificate authority of the store"),
-    row("repoN-storage-ca-path", Global, Path, REPO, "Certificate authorities of the store"),
+    row("repoN-storage-ca-path", Global, Path, REPO, "Certificate authorities of the store")
+        .detail("A directory of files; those that hold no certificate are passed over."),
     row("repoN-storage-host", Global, String, REPO, "Host of the store")
         .detail(
             "Connect to it in place of the endpoint, whose scheme and port do not count then: it \
                  may have http:// in front and a port behind. The certificate must be that of this \
-                 host.",
+                 host. Requests to S3 and Google keep the name of the endpoint; to Azure they name \
+                 this host.",
         )
         .example("store.example.com:9000"),
     row(
@@ -51,7 +53,9 @@ pub(super) static ROWS: &[OptionSpec] = &[
              store asks for. Each attempt may take io-timeout.",
     )
     .example("10m"),
-    row("repoN-storage-tag", Global, Hash, REPO, "Tag of stored objects"),
+    row("repoN-storage-tag", Global, Hash, REPO, "Tag of stored objects")
+        .detail("On Google it is metadata.")
+        .example("team=db"),
     row(
         "repoN-storage-upload-chunk-size",
         Global,

@@ -1,10 +1,8 @@
 //! What options make of a container.
 
-use std::time::Duration;
-
 use super::*;
 use crate::{
-    storage::{Storage, requests::RequestOptions},
+    storage::{ErrorKind, ObjectPath, Storage, http::HttpOptions, requests::RequestOptions},
     types::{ErrorCode, Failure},
 };
 
@@ -18,11 +16,9 @@ fn options(key: AzureKey) -> AzureOptions {
             endpoint: "blob.core.windows.net".into(),
             host: None,
             port: None,
-            ca_file: None,
-            ca_path: None,
-            verify_tls: true,
-            timeout: Duration::from_secs(60),
+            http: HttpOptions::default(),
         },
+        tags: Vec::new(),
         part_size: None,
     }
 }
@@ -41,6 +37,7 @@ fn every_kind_of_key_opens_without_a_request() {
             client_id: "c".into(),
             tenant_id: "t".into(),
             token_file: "/none".into(),
+            authority: None,
         },
     ] {
         let storage = opened(&options(key)).unwrap();
@@ -66,4 +63,62 @@ fn debug_shows_no_key() {
         let shown = format!("{options:?} {:?}", opened(&options).unwrap());
         assert!(!shown.contains("U0VDUkVU") && !shown.contains("SECRET"), "{shown}");
     }
+}
+
+/// The address of the container, or what is wrong.
+fn url_of(endpoint: &str, host: Option<&str>, port: Option<u16>, in_host: bool) -> Result<String> {
+    let mut options = options(AzureKey::Shared("a2V5".into()));
+    (options.connection.endpoint, options.connection.port) = (endpoint.into(), port);
+    (options.connection.host, options.account_in_host) = (host.map(str::to_owned), in_host);
+    opened(&options)?;
+    Ok(address(&options, "azure://pg")?.1)
+}
+
+#[test]
+fn another_host_takes_the_place_of_the_endpoint() {
+    let url = |endpoint, host, port, style| url_of(endpoint, host, port, style).unwrap();
+    assert_eq!(url("blob.example", None, None, true), "https://acc.blob.example");
+    assert_eq!(
+        url("https://blob.example:81/", None, Some(82), false),
+        "https://blob.example:82/acc"
+    );
+    assert_eq!(url("blob.example", Some("proxy"), None, false), "https://proxy/acc");
+    assert_eq!(url("http://blob.example:81", Some("proxy"), None, true), "https://acc.proxy");
+    assert_eq!(url("blob.example", Some("http://proxy:1"), Some(2), false), "http://proxy:2/acc");
+    assert_eq!(url("blob.example", Some("fd00::5"), Some(2), false), "https://[fd00::5]:2/acc");
+}
+
+#[test]
+fn address_that_makes_no_sense_is_refused_and_the_endpoint_not_shown() {
+    for endpoint in ["SECRET?", "ftp://SECRET", "https://https://SECRET", "SECRET:port"] {
+        let error = url_of(endpoint, None, None, false).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::OptionInvalidValue);
+        assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+    }
+    assert!(url_of("x", Some("https://https://y"), None, false).is_err());
+    let error = url_of("127.0.0.1", None, None, true).unwrap_err();
+    assert!(error.hint().is_some_and(|hint| hint.contains("uri-style=path")));
+    let account = AzureOptions { account: "a/b".into(), ..options(AzureKey::Sas("a=b".into())) };
+    assert!(opened(&account).unwrap_err().to_string().contains("repoN-azure-account"));
+}
+
+#[test]
+fn authority_is_an_address() {
+    let host = |configured, tenant| authority_host(configured, tenant, "azure://pg").ok();
+    assert_eq!(host(None, "t").as_deref(), Some("https://login.microsoftonline.com"));
+    let china = Some("https://login.partner.microsoftonline.cn".to_owned());
+    assert_eq!(host(Some("https://login.partner.microsoftonline.cn/"), "t"), china);
+    assert_eq!(host(Some("login.partner.microsoftonline.cn"), "t"), china);
+    assert_eq!(host(Some("ftp://x"), "t").or(host(Some("a b"), "t")).or(host(None, "t t")), None);
+}
+
+/// Many commands ask nothing of a repository that is configured.
+#[tokio::test]
+async fn authorities_are_read_at_the_first_request() {
+    let mut options = options(AzureKey::Shared("a2V5".into()));
+    options.connection.http.ca_file = Some("/no/authorities".into());
+    let storage = opened(&options).unwrap();
+    let error = storage.stat(&ObjectPath::new("x").unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("'/no/authorities'"), "{error}");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Other, ErrorCode::FileMissing));
 }

@@ -1,10 +1,8 @@
 //! What options make of a bucket.
 
-use std::time::Duration;
-
 use super::*;
 use crate::{
-    storage::{Storage, requests::RequestOptions},
+    storage::{Storage, http::HttpOptions, requests::RequestOptions},
     types::Failure,
 };
 
@@ -18,10 +16,7 @@ fn options(key: GcsKey) -> GcsOptions {
             endpoint: "storage.googleapis.com".into(),
             host: None,
             port: None,
-            ca_file: None,
-            ca_path: None,
-            verify_tls: true,
-            timeout: Duration::from_secs(60),
+            http: HttpOptions::default(),
         },
         part_size: None,
     }
@@ -55,4 +50,33 @@ fn project_must_fit_a_header() {
     let options =
         GcsOptions { user_project: Some("a\nb".into()), ..options(GcsKey::Token("t".into())) };
     assert!(opened(&options).unwrap_err().to_string().contains("project"));
+}
+
+#[test]
+fn what_fits_no_header_is_refused() {
+    let tagged = |name: &str, value: &str| {
+        let tags = vec![(name.to_owned(), value.to_owned())];
+        opened(&GcsOptions { tags, ..options(GcsKey::Token("t".into())) })
+    };
+    tagged("team", "data base").unwrap();
+    assert!(tagged("a team", "x").unwrap_err().to_string().contains("the tag 'a team'"));
+    assert!(tagged("team", "a\nb").is_err());
+    let error = opened(&options(GcsKey::Token("SE\nCRET".into()))).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("CRET"), "{error}");
+}
+
+#[test]
+fn endpoint_and_host_are_read_as_everywhere() {
+    let with = |endpoint: &str, host: &str| {
+        let mut options = options(GcsKey::Token("t".into()));
+        options.connection.endpoint = endpoint.into();
+        options.connection.host = Some(host.to_owned()).filter(|host| !host.is_empty());
+        opened(&options)
+    };
+    with("https://storage.example", "").unwrap();
+    with("storage.example", "fd00::5").unwrap();
+    with("storage.example", "http://proxy:1").unwrap();
+    for (endpoint, host) in [("https://https://x", ""), ("x", "https://https://y"), ("", "")] {
+        assert!(with(endpoint, host).is_err(), "{endpoint} {host}");
+    }
 }

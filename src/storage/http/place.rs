@@ -52,6 +52,21 @@ impl Place {
         Ok(Self { port: port.or(place.port), ..place })
     }
 
+    /// What requests name, and what is connected to where that is another place (`repoN-storage-host`). Without one, the
+    /// endpoint is both.
+    pub(in crate::storage) fn named_and_reached(
+        endpoint: Self,
+        host: Option<&str>,
+        port: Option<u16>,
+    ) -> Result<(Self, Option<Self>)> {
+        let reached = Self::reached(&endpoint, host, port)?;
+        Ok(match host {
+            None => (reached, None),
+            // The scheme is that of the connection: by it a port is left out of the name and of what is signed.
+            Some(_) => (Self { plain: reached.plain, ..endpoint }, Some(reached)),
+        })
+    }
+
     /// `https` or `http`.
     pub(in crate::storage) fn scheme(&self) -> &'static str {
         if self.plain { "http" } else { "https" }

@@ -3,7 +3,10 @@
 
 use std::{cell::RefCell, error::Error as StdError, future::Future, time::Duration};
 
-use object_store::{HeaderMap, client::HttpError};
+use object_store::{
+    HeaderMap,
+    client::{HttpError, HttpErrorKind},
+};
 
 use super::{
     super::{Error, ErrorKind},
@@ -18,8 +21,15 @@ const SAYS_OVER: [&str; 3] =
     ["not valid in the specified time frame", "token is expired", "token has expired"];
 
 tokio::task_local! {
-    /// The last answer to a request of this task that told of a failure.
-    static LAST: RefCell<Option<Answer>>;
+    /// What the last request of this task came to, if it failed.
+    static LAST: RefCell<Option<Heard>>;
+}
+
+/// Why a request failed.
+enum Heard {
+    Answer(Answer),
+    /// It was not sent.
+    Ours(Error),
 }
 
 /// An answer that is no success.
@@ -67,11 +77,14 @@ pub(super) async fn listen<T>(
     let heard = async {
         match work.await {
             Ok(done) => Ok(done),
-            Err(error) => {
-                let answer = LAST.with(|last| last.borrow_mut().take());
-                let answer = answer.or_else(|| broken_off(&error));
-                Err(Failed::Theirs(Box::new(error), answer))
-            }
+            Err(error) => match LAST.with(|last| last.borrow_mut().take()) {
+                Some(Heard::Ours(error)) => Err(Failed::Ours(error)),
+                Some(Heard::Answer(answer)) => Err(Failed::Theirs(Box::new(error), Some(answer))),
+                None => {
+                    let answer = broken_off(&error);
+                    Err(Failed::Theirs(Box::new(error), answer))
+                }
+            },
         }
     };
     LAST.scope(RefCell::new(None), heard).await
@@ -89,9 +102,16 @@ fn broken_off(error: &object_store::Error) -> Option<Answer> {
     None
 }
 
-fn keep(answer: Option<Answer>) {
+fn keep(heard: Option<Heard>) {
     // Outside of a request nobody listens.
-    let _ = LAST.try_with(|last| *last.borrow_mut() = answer);
+    let _ = LAST.try_with(|last| *last.borrow_mut() = heard);
+}
+
+/// No request was sent; what the crate is to be told of it.
+pub(super) fn not_sent(error: Error) -> HttpError {
+    let told = HttpError::new(HttpErrorKind::Unknown, std::io::Error::other(error.to_string()));
+    keep(Some(Heard::Ours(error)));
+    told
 }
 
 /// The server did what was asked.
@@ -108,20 +128,20 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8]) {
     });
     let message: Vec<String> =
         ["Message", "Details"].into_iter().filter_map(|name| element(&body, name)).collect();
-    keep(Some(Answer::Refused {
+    keep(Some(Heard::Answer(Answer::Refused {
         status,
         code: shown(&code),
         message: shown(&message.join(" ")),
         retry_after: header("retry-after").and_then(wait_asked_for),
         over: code == "ExpiredToken" || SAYS_OVER.iter().any(|words| body.contains(words)),
-    }));
+    })));
 }
 
 /// There was no answer.
 pub(super) fn no_answer(error: &HttpError) {
     let cause = broken(error);
     let distrusted = cause.contains("certificate");
-    keep(Some(Answer::Broken { cause, distrusted }));
+    keep(Some(Heard::Answer(Answer::Broken { cause, distrusted })));
 }
 
 /// Why a connection failed: the innermost cause. Outer ones may name addresses.
@@ -158,6 +178,11 @@ impl Failed {
     /// Whether something is missing that the store did not name.
     pub(super) fn is_unexplained_absence(&self) -> bool {
         matches!(self.answer(), Some(Answer::Refused { status: 404, code, .. }) if code.is_empty())
+    }
+
+    /// Whether a range is not there. Some servers answer with no bytes in place of a refusal.
+    pub(super) fn is_about_the_range(&self) -> bool {
+        self.is_answered_well() || self.meaning(false) == Meaning::Kind(ErrorKind::Truncated)
     }
 
     /// Whether it failed although the store took it for done.

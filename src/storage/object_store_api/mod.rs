@@ -5,6 +5,7 @@
 
 mod answer;
 mod batch;
+mod completion;
 mod connection;
 mod wire;
 
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use object_store::{
     Attributes, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload,
+    PutMultipartOptions, PutOptions, PutPayload, TagSet,
     list::{PaginatedListOptions, PaginatedListStore},
     multipart::{MultipartStore, PartId},
     path::Path,
@@ -28,6 +29,7 @@ use super::{
 use answer::{Failed, Meaning};
 
 pub(super) use answer::scrubbed;
+pub(super) use completion::Completion;
 pub use connection::ConnectionOptions;
 pub(super) use connection::{Endpoint, invalid, no_retries};
 pub(super) use wire::{Connector, Route};
@@ -52,12 +54,16 @@ pub(super) struct Profile {
     pub(super) traits: Traits,
     /// What new objects are given.
     pub(super) attributes: Attributes,
+    /// See `attributes`. The crate takes them for objects that are sent whole.
+    pub(super) tags: TagSet,
     /// Whether the crate leaves out of a listing the object whose key is the prefix itself.
     pub(super) prefix_is_left_out: bool,
     /// Whether the store takes a backslash for a slash. Then keys are stored with `%5C` for it, and `%25` for `%`.
     pub(super) backslash_is_slash: bool,
     /// Whether parts of an upload that was not completed may hold the name against a `put`.
     pub(super) parts_hold_the_name: bool,
+    /// Whether a look is told what it is that is missing. Where it is not, reading a byte is.
+    pub(super) look_explains_absence: bool,
 }
 
 /// The requests of a store of the crate.
@@ -140,6 +146,7 @@ impl<S: ObjectStore + MultipartStore + PaginatedListStore> ObjectStoreApi<S> {
         let options = PutOptions {
             mode: PutMode::Create,
             attributes: self.profile.attributes.clone(),
+            tags: self.profile.tags.clone(),
             ..PutOptions::default()
         };
         let put = self.store.put_opts(&path, PutPayload::from_bytes(data), options);
@@ -169,13 +176,19 @@ impl<S: ObjectStore + MultipartStore + PaginatedListStore> ObjectStoreApi<S> {
         }
     }
 
-    /// The store does not say in answer to a look what it is that is missing: reading does.
-    async fn read_to_find_out(&self, key: &str) -> Result<Found> {
+    async fn look(&self, key: &str) -> std::result::Result<Found, Failed> {
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        Ok(self.found(&self.opened("look at", key, options).await?.meta))
+    }
+
+    /// Reads a byte: a store that does not say in answer to a look what it is that is missing says it then.
+    async fn look_by_reading(&self, key: &str) -> std::result::Result<Found, Failed> {
         let options = GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
-        match self.opened("look at", key, options).await {
-            Ok(result) => Ok(self.found(&result.meta)),
-            Err(failed) => Err(self.error("look at", key, failed)),
-        }
+        let result = self.opened("look at", key, options).await?;
+        let found = self.found(&result.meta);
+        // What is not read would cost the connection. If it does not come, nothing is lost.
+        let _byte = result.bytes().await;
+        Ok(found)
     }
 }
 
@@ -228,12 +241,18 @@ impl<S: ObjectStore + MultipartStore + PaginatedListStore> BucketApi for ObjectS
     }
 
     async fn head(&self, key: &str) -> Result<Found> {
-        let options = GetOptions { head: true, ..GetOptions::default() };
-        match self.opened("look at", key, options).await {
-            Ok(result) => Ok(self.found(&result.meta)),
-            Err(failed) if failed.is_unexplained_absence() => self.read_to_find_out(key).await,
-            Err(failed) => Err(self.error("look at", key, failed)),
-        }
+        let looked = match self.profile.look_explains_absence {
+            true => match self.look(key).await {
+                Err(failed) if failed.is_unexplained_absence() => self.look_by_reading(key).await,
+                looked => looked,
+            },
+            false => match self.look_by_reading(key).await {
+                // An empty object has no byte that could be read.
+                Err(failed) if failed.is_about_the_range() => self.look(key).await,
+                looked => looked,
+            },
+        };
+        looked.map_err(|failed| self.error("look at", key, failed))
     }
 
     async fn list(&self, prefix: &str, delimited: bool, page: Option<String>) -> Result<Page> {

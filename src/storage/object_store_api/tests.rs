@@ -1,6 +1,6 @@
 //! Meanings of answers, addresses, and what is kept out of messages.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use object_store::{HeaderMap, HeaderValue};
 
@@ -9,7 +9,10 @@ use super::{
     connection::Endpoint,
     *,
 };
-use crate::{storage::bucket::CreateOnly, types::Failure};
+use crate::{
+    storage::{bucket::CreateOnly, http::HttpOptions},
+    types::Failure,
+};
 
 fn profile() -> Profile {
     Profile {
@@ -25,9 +28,11 @@ fn profile() -> Profile {
             delete_max: 1,
         },
         attributes: Attributes::new(),
+        tags: TagSet::default(),
         prefix_is_left_out: true,
         parts_hold_the_name: true,
         backslash_is_slash: true,
+        look_explains_absence: true,
     }
 }
 
@@ -176,68 +181,37 @@ async fn one_object_of_a_batch_has_its_own_meaning() {
     assert_eq!(of_code(403).await, Meaning::Kind(ErrorKind::Denied));
 }
 
-fn connection(endpoint: &str) -> ConnectionOptions {
-    ConnectionOptions {
-        endpoint: endpoint.into(),
-        host: None,
-        port: None,
-        ca_file: None,
-        ca_path: None,
-        verify_tls: true,
-        timeout: Duration::from_secs(60),
-    }
-}
-
-#[test]
-fn address_is_made_of_the_endpoint() {
-    let url =
-        |endpoint, subdomain| Endpoint::new("x", &connection(endpoint), subdomain).unwrap().url();
-    assert_eq!(url("blob.core.windows.net", Some("acc")), "https://acc.blob.core.windows.net");
-    assert_eq!(url("http://127.0.0.1:10000/", None), "http://127.0.0.1:10000");
-    assert_eq!(url("https://[::1]:4443", None), "https://[::1]:4443");
-    for wrong in ["", "ftp://x", "a/b", "user@host", "http://"] {
-        assert!(Endpoint::new("x", &connection(wrong), None).is_err(), "{wrong}");
-    }
+fn led(endpoint: &str, host: Option<&str>, port: Option<u16>) -> Endpoint {
+    let host = host.map(str::to_owned);
+    let http = HttpOptions::default();
+    Endpoint::led("x", &ConnectionOptions { endpoint: endpoint.into(), host, port, http }).unwrap()
 }
 
 #[test]
 fn host_and_port_may_be_others() {
-    let endpoint = |host: Option<&str>, port| {
-        let options = ConnectionOptions {
-            host: host.map(str::to_owned),
-            port,
-            ..connection("storage.example.org")
-        };
-        let endpoint = Endpoint::new("x", &options, None).unwrap();
-        (endpoint.url(), endpoint.connect_to)
+    let both = |endpoint, host, port| {
+        let Endpoint { named, reached } = led(endpoint, host, port);
+        (named.to_string(), reached.map(|place| place.to_string()))
     };
-    let same = "https://storage.example.org".to_owned();
-    assert_eq!(endpoint(None, None), (same.clone(), None));
-    assert_eq!(endpoint(None, Some(8443)), (format!("{same}:8443"), None));
-    assert_eq!(endpoint(Some("10.0.0.1"), None), (same.clone(), Some("10.0.0.1".into())));
-    assert_eq!(endpoint(Some("10.0.0.1"), Some(1)), (same, Some("10.0.0.1:1".into())));
+    let store = "storage.example.org";
+    let same = format!("https://{store}");
+    assert_eq!(both(store, None, None), (same.clone(), None));
+    assert_eq!(both(store, None, Some(8443)), (format!("{same}:8443"), None));
+    let reached = |place: &str| Some(place.to_owned());
+    assert_eq!(both(store, Some("10.0.0.1"), None), (same.clone(), reached("https://10.0.0.1")));
+    assert_eq!(both(store, Some("fd00::1"), Some(1)), (same, reached("https://[fd00::1]:1")));
+    let plain = (format!("http://{store}"), reached("http://proxy:8"));
+    assert_eq!(both(store, Some("http://proxy:8"), None), plain);
 }
 
 #[test]
 fn requests_for_the_store_are_known_from_others() {
-    let endpoint = Endpoint::new("x", &connection("storage.example.org"), None).unwrap();
+    let endpoint = led("storage.example.org", Some("proxy"), Some(1));
     assert!(
         endpoint.is("Storage.example.org", None) && endpoint.is("storage.example.org", Some(443))
     );
     assert!(!endpoint.is("storage.example.org", Some(80)) && !endpoint.is("169.254.169.254", None));
-}
-
-#[test]
-fn authorities_that_cannot_be_read_are_named() {
-    let directory = tempfile::tempdir().unwrap();
-    let opened = |file: PathBuf| {
-        let options = ConnectionOptions { ca_file: Some(file), ..connection("x") };
-        options.of_the_store("gs://b").unwrap_err().to_string()
-    };
-    assert!(opened(directory.path().join("none")).contains("none'"));
-    let empty = directory.path().join("empty");
-    std::fs::write(&empty, "no PEM").unwrap();
-    assert!(opened(empty).contains("no certificate in"));
+    assert!(led("::1", None, Some(9)).is("[::1]", Some(9)));
 }
 
 #[test]

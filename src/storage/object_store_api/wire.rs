@@ -1,24 +1,33 @@
 //! The way of a request to the store. Here an answer is seen whole (its status, its code, the time it asks to wait), which
-//! the crate's errors do not tell; and requests get what the crate does not know: another host to connect to, the project
-//! that pays, and that a completed upload must not replace an object.
+//! the crate's errors do not tell; requests go out by the HTTP client that all stores share; and they get what the crate
+//! does not know: another host to connect to, the project that pays, what completes an upload on Azure.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use http_body_util::BodyExt;
 use object_store::{
     ClientOptions, HeaderValue,
     client::{
         HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
-        HttpResponseBody, HttpService, ReqwestConnector,
+        HttpResponseBody, HttpService,
     },
 };
+use reqwest::Client;
 
-use super::{answer, batch::Asked, connection::Endpoint};
+use super::{
+    super::{
+        self as storage,
+        http::{HttpOptions, Reached},
+        requests::Watched,
+    },
+    answer,
+    batch::Asked,
+    completion::Completion,
+    connection::Endpoint,
+};
 
 /// Bytes read of an answer that tells of a failure.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -29,109 +38,105 @@ pub(in crate::storage) struct Route {
     pub(in crate::storage) endpoint: Endpoint,
     /// The project that pays (`x-goog-user-project`).
     pub(in crate::storage) user_project: Option<HeaderValue>,
-    /// Whether the completion of an upload may be told to create only. Where requests are signed with the account's key,
-    /// the crate has signed it already.
-    pub(in crate::storage) completes_create_only: bool,
-}
-
-impl Route {
-    fn prepare(&self, request: &mut HttpRequest) -> Result<(), HttpError> {
-        if let Some(project) = &self.user_project {
-            request.headers_mut().insert("x-goog-user-project", project.clone());
-        }
-        let query = request.uri().query().unwrap_or_default();
-        if self.completes_create_only && query.split('&').any(|pair| pair == "comp=blocklist") {
-            request.headers_mut().insert("if-none-match", HeaderValue::from_static("*"));
-        }
-        if let Some(connect_to) = &self.endpoint.connect_to {
-            let named = self.endpoint.authority.parse().map_err(impossible)?;
-            request.headers_mut().insert("host", named);
-            let rest = request.uri().path_and_query().map_or("/", |rest| rest.as_str());
-            let uri = format!("{}://{connect_to}{rest}", self.endpoint.scheme());
-            *request.uri_mut() = uri.parse().map_err(impossible)?;
-        }
-        Ok(())
-    }
-
-    /// Whether a request is for the store, and not for one that gives out tokens.
-    fn leads(&self, request: &HttpRequest) -> bool {
-        let uri = request.uri();
-        uri.host().is_some_and(|host| self.endpoint.is(host, uri.port_u16()))
-    }
-}
-
-fn impossible(error: impl std::error::Error + Send + Sync + 'static) -> HttpError {
-    HttpError::new(HttpErrorKind::Unknown, error)
+    /// What is added to the request that completes an upload.
+    pub(in crate::storage) completion: Option<Completion>,
 }
 
 /// Makes the crate's requests go this way.
 #[derive(Clone, Debug)]
-pub(in crate::storage) struct Connector {
-    route: Arc<Route>,
-    store: HttpClient,
+pub(in crate::storage) struct Connector(Arc<Wire>);
+
+#[derive(Debug)]
+struct Wire {
+    route: Route,
+    reached: Option<Reached>,
+    /// Of the connections to the store.
+    options: HttpOptions,
+    /// Made at the first request: many commands make none, and authorities take time to read.
+    store: OnceLock<Client>,
+    /// The client of token services: the authorities and the leniency that are configured for the store are not for
+    /// them.
+    others: OnceLock<Client>,
 }
 
 impl Connector {
     /// `options`: of the connections to the store. No connection is made.
-    pub(in crate::storage) fn new(
-        route: Route,
-        options: &ClientOptions,
-    ) -> object_store::Result<Self> {
-        let store = ReqwestConnector::default().connect(options)?;
-        Ok(Self { route: Arc::new(route), store })
+    pub(in crate::storage) fn new(route: Route, options: &HttpOptions) -> storage::Result<Self> {
+        let options = HttpOptions { plain: route.endpoint.is_plain(), ..options.clone() };
+        let reached = route.endpoint.reached.as_ref().map(Reached::new).transpose()?;
+        let (store, others) = (OnceLock::new(), OnceLock::new());
+        Ok(Self(Arc::new(Wire { route, reached, options, store, others })))
     }
 }
 
 impl HttpConnector for Connector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Wire {
-            connector: self.clone(),
-            options: options.clone(),
-            elsewhere: OnceLock::new(),
-        }))
-    }
-}
-
-struct Wire {
-    connector: Connector,
-    options: ClientOptions,
-    /// The client of token services. Made when it is needed: the authorities and the leniency that are configured for
-    /// the store are not for them.
-    elsewhere: OnceLock<HttpClient>,
-}
-
-impl fmt::Debug for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("route", &self.connector.route).finish_non_exhaustive()
+    /// What the crate would configure a client with is not used.
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
     }
 }
 
 impl Wire {
-    fn elsewhere(&self) -> Result<&HttpClient, HttpError> {
-        if let Some(client) = self.elsewhere.get() {
-            return Ok(client);
-        }
-        let client = ReqwestConnector::default().connect(&self.options).map_err(impossible)?;
-        Ok(self.elsewhere.get_or_init(|| client))
+    /// Whether a request is for the store, and not for a service that gives out tokens.
+    fn leads(&self, request: &HttpRequest) -> bool {
+        let uri = request.uri();
+        uri.host().is_some_and(|host| self.route.endpoint.is(host, uri.port_u16()))
     }
 
-    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let route = &self.connector.route;
-        match route.leads(&request) {
-            true => {
-                route.prepare(&mut request)?;
-                self.connector.store.execute(request).await
+    fn client(&self, of_store: bool) -> storage::Result<&Client> {
+        let (made, options) = match of_store {
+            true => (&self.store, &self.options),
+            false => (&self.others, &HttpOptions::default()),
+        };
+        match made.get() {
+            Some(client) => Ok(client),
+            None => {
+                let client = options.client()?;
+                Ok(made.get_or_init(|| client))
             }
-            false => self.elsewhere()?.execute(request).await,
+        }
+    }
+
+    fn prepare(&self, request: &mut HttpRequest) -> Result<(), HttpError> {
+        if let Some(project) = &self.route.user_project {
+            request.headers_mut().insert("x-goog-user-project", project.clone());
+        }
+        if let Some(completion) = &self.route.completion {
+            completion.apply(request)?;
+        }
+        match &self.reached {
+            Some(reached) => {
+                reached.lead(request).map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))
+            }
+            None => Ok(()),
         }
     }
 }
 
+/// The body goes out as it was given, watched; what comes back is passed on.
+async fn send(client: &Client, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    let request = request.map(|body| reqwest::Body::wrap(Watched::new(body)));
+    let response = client.execute(request.try_into().map_err(broken)?).await.map_err(broken)?;
+    let response: http::Response<reqwest::Body> = response.into();
+    Ok(response.map(|body| HttpResponseBody::new(body.map_err(broken))))
+}
+
+/// The address is left out: it may hold a signature.
+fn broken(error: reqwest::Error) -> HttpError {
+    HttpError::new(HttpErrorKind::Unknown, error.without_url())
+}
+
 #[async_trait]
-impl HttpService for Wire {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+impl HttpService for Connector {
+    async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let wire = &self.0;
+        let of_store = wire.leads(&request);
+        let client = wire.client(of_store).map_err(answer::not_sent)?;
+        if of_store {
+            wire.prepare(&mut request)?;
+        }
         let asked = Asked::by(&request);
-        match self.send(request).await {
+        match send(client, request).await {
             Ok(response) if response.status().is_success() => {
                 answer::accepted();
                 match asked {

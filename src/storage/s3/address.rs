@@ -27,20 +27,15 @@ impl Address {
             return Err(unusable(&options.bucket, "it is not the name of a bucket"));
         }
         let endpoint = Place::parse(&options.endpoint)?;
-        let reached = Place::reached(&endpoint, options.host.as_deref(), options.port)?;
-        let elsewhere = options.host.is_some();
-        let named = match elsewhere {
-            // The scheme is that of the connection: by it a port is left out of the name and of what is signed.
-            true => Place { plain: reached.plain, ..endpoint },
-            false => reached.clone(),
-        };
+        let (named, reached) =
+            Place::named_and_reached(endpoint, options.host.as_deref(), options.port)?;
         let (bucket, scheme) = (&options.bucket, named.scheme());
         let base = match options.style {
             AddressStyle::Host => format!("{scheme}://{bucket}.{}", named.authority()),
             AddressStyle::Path => format!("{scheme}://{}/{bucket}", named.authority()),
         };
-        let (plain, amazon) = (reached.plain, is_amazon(&reached.host));
-        Ok(Self { base, reached: elsewhere.then_some(reached), plain, amazon })
+        let amazon = is_amazon(&reached.as_ref().unwrap_or(&named).host);
+        Ok(Self { base, reached, plain: named.plain, amazon })
     }
 }
 

@@ -4,6 +4,11 @@
 
 use std::{error::Error as _, fmt};
 
+use super::super::{
+    Result,
+    http::{Place, Reached, reason},
+    requests::Watched,
+};
 use aws_smithy_runtime_api::client::{
     http::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -13,47 +18,18 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use aws_smithy_types::body::SdkBody;
-use http::{
-    Uri,
-    header::HOST,
-    uri::{Authority, Scheme},
-};
-
-use super::super::{
-    Result,
-    http::{Place, reason, unusable},
-    requests::Watched,
-};
 
 /// The client as the SDK wants it.
 #[derive(Clone)]
 pub(super) struct Connector {
     client: reqwest::Client,
     /// What to connect to in place of what a request names.
-    reached: Option<(Scheme, Authority)>,
+    reached: Option<Reached>,
 }
 
 impl Connector {
     pub(super) fn new(client: reqwest::Client, reached: Option<&Place>) -> Result<Self> {
-        let parsed = |place: &Place| {
-            let scheme = if place.plain { Scheme::HTTP } else { Scheme::HTTPS };
-            let authority = place.authority().parse();
-            let authority = authority.map_err(|_| unusable(&place.host, "it is no host"))?;
-            Ok((scheme, authority))
-        };
-        Ok(Self { client, reached: reached.map(parsed).transpose()? })
-    }
-
-    /// The name goes with the request, as it was signed. TLS is with the host that is connected to.
-    fn lead(&self, request: &mut http::Request<SdkBody>) -> http::Result<()> {
-        let Some((scheme, authority)) = &self.reached else { return Ok(()) };
-        let mut parts = request.uri().clone().into_parts();
-        if let Some(named) = parts.authority.replace(authority.clone()) {
-            request.headers_mut().insert(HOST, named.as_str().try_into()?);
-        }
-        parts.scheme = Some(scheme.clone());
-        *request.uri_mut() = Uri::from_parts(parts)?;
-        Ok(())
+        Ok(Self { client, reached: reached.map(Reached::new).transpose()? })
     }
 }
 
@@ -79,7 +55,9 @@ impl HttpConnector for Connector {
         HttpConnectorFuture::new(async move {
             let other = |error| ConnectorError::other(error, None);
             let mut request = request.try_into_http1x().map_err(|error| other(error.into()))?;
-            connector.lead(&mut request).map_err(|error| other(error.into()))?;
+            if let Some(reached) = &connector.reached {
+                reached.lead(&mut request).map_err(|error| other(error.into()))?;
+            }
             let request = request.map(|body| reqwest::Body::wrap(Watched::new(body)));
             let request =
                 request.try_into().map_err(|error: reqwest::Error| other(error.into()))?;

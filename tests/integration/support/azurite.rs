@@ -115,22 +115,32 @@ impl Azurite {
         format!("{fields}&se={}&sig={}", percent_encoded(expiry), percent_encoded(&signature))
     }
 
+    /// The tags of an object of the container, as the server tells them.
+    pub(crate) fn tags(&self, key: &str) -> String {
+        self.ask("GET", &format!("{CONTAINER}/{key}?comp=tags&{}", self.sas("t")))
+    }
+
     fn make_container(&self) {
         let sas = self.account_sas();
+        let answer = self.ask("PUT", &format!("{CONTAINER}?restype=container&{sas}"));
+        assert!(answer.starts_with("HTTP/1.1 201"), "no container: {answer}");
+    }
+
+    /// The whole answer to a request for what is below the account.
+    fn ask(&self, method: &str, what: &str) -> String {
         let request = format!(
-            "PUT /{ACCOUNT}/{CONTAINER}?restype=container&{sas} HTTP/1.1\r\nHost: 127.0.0.1\r\n\
+            "{method} /{ACCOUNT}/{what} HTTP/1.1\r\nHost: 127.0.0.1\r\n\
              Content-Length: 0\r\nx-ms-version: 2019-12-12\r\nConnection: close\r\n\r\n"
         );
         let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("Azurite listens");
-        let answer = match self.tls {
+        match self.tls {
             false => exchange(stream, &request),
             true => {
                 let mut connector = SslConnector::builder(SslMethod::tls()).expect("OpenSSL");
                 connector.set_verify(SslVerifyMode::NONE);
                 exchange(connector.build().connect("127.0.0.1", stream).expect("TLS"), &request)
             }
-        };
-        assert!(answer.starts_with("HTTP/1.1 201"), "no container: {answer}");
+        }
     }
 }
 

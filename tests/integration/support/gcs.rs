@@ -163,9 +163,10 @@ fn no_such_key() -> Answer {
 impl State {
     fn answer(&mut self, request: &Request) -> Answer {
         self.seen.push(format!(
-            "{} {} project={} tag={}",
+            "{} {} host={} project={} tag={}",
             request.method,
             request.path,
+            request.header("host"),
             request.header("x-goog-user-project"),
             request.header("x-goog-meta-team"),
         ));

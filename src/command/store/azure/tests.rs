@@ -3,10 +3,7 @@
 use super::{super::testing::repo, *};
 use crate::config::RepoKind;
 
-fn options_of(
-    more: &[(&str, &str)],
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<AzureOptions> {
+fn options_of(more: &[(&str, &str)], environment: impl Fn(&str) -> Option<String>) -> AzureOptions {
     let needed = [("type", "azure"), ("azure-account", "acc"), ("azure-container", "pg")];
     let config = repo(&[&needed, more].concat());
     let RepoKind::Azure(azure) = &config.kind else { panic!("{:?}", config.kind) };
@@ -15,13 +12,13 @@ fn options_of(
 
 #[test]
 fn few_options_are_enough() {
-    let options = options_of(&[("azure-key", "a2V5")], |_| None).unwrap();
+    let options = options_of(&[("azure-key", "a2V5")], |_| None);
     assert_eq!((options.account.as_str(), options.container.as_str()), ("acc", "pg"));
     assert!(matches!(options.key, AzureKey::Shared(key) if key == "a2V5"));
     assert!(options.account_in_host && options.part_size.is_none());
     let connection = options.connection;
     assert_eq!(connection.endpoint, "blob.core.windows.net");
-    assert!(connection.verify_tls && connection.port.is_none() && connection.host.is_none());
+    assert!(connection.http.verify_tls && connection.port.is_none() && connection.host.is_none());
 }
 
 #[test]
@@ -38,35 +35,59 @@ fn every_option_arrives() {
             ("storage-ca-path", "/cas"),
             ("storage-verify-tls", "n"),
             ("storage-upload-chunk-size", "8MiB"),
+            ("storage-tag", "team=db"),
         ],
         |_| None,
-    )
-    .unwrap();
+    );
     assert!(matches!(options.key, AzureKey::Sas(sas) if sas == "sv=1&sig=x"));
     assert!(!options.account_in_host);
     assert_eq!(options.part_size, Some(8 << 20));
+    assert_eq!(options.tags, [("team".to_owned(), "db".to_owned())]);
     let connection = options.connection;
     assert_eq!(connection.endpoint, "http://127.0.0.1:10000");
     assert_eq!((connection.host.as_deref(), connection.port), (Some("10.0.0.1"), Some(8443)));
-    assert_eq!(connection.ca_file, Some("/ca.pem".into()));
-    assert_eq!(connection.ca_path, Some("/cas".into()));
-    assert!(!connection.verify_tls);
+    assert_eq!(connection.http.ca_file, Some("/ca.pem".into()));
+    assert_eq!(connection.http.ca_path, Some("/cas".into()));
+    assert!(!connection.http.verify_tls);
 }
 
 #[test]
 fn identity_is_that_of_the_machine_or_of_the_workload() {
     let auto = [("azure-key-type", "auto")];
-    let options = options_of(&auto, |_| None).unwrap();
+    let options = options_of(&auto, |_| None);
     assert!(matches!(options.key, AzureKey::Machine { client_id: None }));
     let named = |name: &str| (name == "AZURE_CLIENT_ID").then(|| "c".to_owned());
-    let options = options_of(&auto, named).unwrap();
+    let options = options_of(&auto, named);
     assert!(matches!(options.key, AzureKey::Machine { client_id: Some(id) } if id == "c"));
-    let options = options_of(&auto, |name| Some(name.to_owned())).unwrap();
+    let options = options_of(&auto, |name| Some(name.to_owned()));
     assert!(matches!(options.key, AzureKey::Workload { .. }));
 }
 
+/// Containers are often given variables that nobody filled in.
 #[test]
-fn tags_are_refused() {
-    let error = options_of(&[("azure-key", "a2V5"), ("storage-tag", "a=b")], |_| None).unwrap_err();
-    assert_eq!(error.to_string(), "repo1-storage-tag with repo1-type=azure is not supported");
+fn empty_variables_are_not_set() {
+    let auto = [("azure-key-type", "auto")];
+    let but_for = |empty: &'static str| {
+        options_of(&auto, move |name| {
+            Some(if name == empty { String::new() } else { name.to_owned() })
+        })
+        .key
+    };
+    assert!(matches!(but_for("AZURE_CLIENT_ID"), AzureKey::Machine { client_id: None }));
+    assert!(matches!(but_for("AZURE_FEDERATED_TOKEN_FILE"), AzureKey::Machine { .. }));
+    assert!(matches!(but_for("AZURE_AUTHORITY_HOST"), AzureKey::Workload { authority: None, .. }));
+    let AzureKey::Workload { authority: Some(authority), .. } = but_for("") else { panic!() };
+    assert_eq!(authority, "AZURE_AUTHORITY_HOST");
+}
+
+/// As in pgBackRest, whose configurations for Azurite name no style.
+#[test]
+fn another_host_puts_the_account_in_the_path_unless_told_otherwise() {
+    let in_host = |more: &[(&str, &str)]| {
+        let key = [("azure-key", "a2V5")];
+        options_of(&[&key, more].concat(), |_| None).account_in_host
+    };
+    let host = ("storage-host", "azurite");
+    assert!(in_host(&[]) && !in_host(&[host]));
+    assert!(in_host(&[host, ("azure-uri-style", "host")]));
 }

@@ -44,4 +44,18 @@ fn default_credentials_may_be_named_in_the_environment() {
     assert!(matches!(options_of(&auto, |_| None).key, GcsKey::Auto { file: None }));
     let named = options_of(&auto, |_| Some("/adc.json".to_owned()));
     assert!(matches!(named.key, GcsKey::Auto { file: Some(_) }));
+    let empty = options_of(&auto, |_| Some(String::new()));
+    assert!(matches!(empty.key, GcsKey::Auto { file: None }));
+}
+
+#[test]
+fn host_of_the_metadata_service_is_one() {
+    let auto = GcsKey::Auto { file: None };
+    check_metadata_hosts(&auto, |_| None).unwrap();
+    check_metadata_hosts(&auto, |_| Some("127.0.0.1:80".to_owned())).unwrap();
+    for wrong in ["", "a b"] {
+        let error = check_metadata_hosts(&auto, |_| Some(wrong.to_owned())).unwrap_err();
+        assert!(error.to_string().contains("GCE_METADATA_HOST"), "{error}");
+        check_metadata_hosts(&GcsKey::Token("t".into()), |_| Some(wrong.to_owned())).unwrap();
+    }
 }

@@ -4,7 +4,7 @@ use super::{needed, uri_style};
 use crate::config::{
     error::Error,
     settings::Settings,
-    store::{AzureConfig, AzureKeyType},
+    store::{AzureConfig, AzureKeyType, UriStyle},
 };
 
 pub(super) fn azure(s: &Settings, key: u16) -> Result<AzureConfig, Error> {
@@ -22,10 +22,19 @@ pub(super) fn azure(s: &Settings, key: u16) -> Result<AzureConfig, Error> {
         endpoint: needed(s, "repoN-azure-endpoint", key, endpoint)?,
         key_type,
         key: s.secret("repoN-azure-key", key)?,
-        uri_style: uri_style(s, "repoN-azure-uri-style", key)?,
+        uri_style: style(s, key)?,
     };
     if key_type != AzureKeyType::Auto {
         needed(s, "repoN-azure-key", key, config.key.as_ref())?;
     }
     Ok(config)
+}
+
+/// Where another host is named and no style, that is an emulator, which wants the account in the path.
+fn style(s: &Settings, key: u16) -> Result<UriStyle, Error> {
+    let name = "repoN-azure-uri-style";
+    match s.is_set("repoN-storage-host", key) && !s.is_set(name, key) {
+        true => Ok(UriStyle::Path),
+        false => uri_style(s, name, key),
+    }
 }
