@@ -239,7 +239,7 @@ def measure_stores(bench):
 
 
 def measure_store_wal(bench):
-    """A segment to and from S3, beside the requests alone that it takes: look, look, put; look, get."""
+    """A segment to and from S3, beside the requests alone that it takes."""
     work = bench.work
     with bench.large() as cluster, S3Server(work) as server:
         segments = cluster.full_segments(work / "segments", SEGMENTS)
@@ -256,14 +256,18 @@ def measure_store_wal(bench):
 
 
 def bare_push(server, tool, segments):
-    """What four requests of a push cost by themselves, seconds: two listings, an object read, an object of that size put."""
+    """What the requests of a push cost by themselves, seconds: the stanza's entries listed and read, the segment looked for,
+    its name looked at, the object put, and once more looked for rivals."""
     requests, times = BareRequests(server.port), []
-    for number, segment in enumerate(segments):
-        stored = next((tool.repo / "archive").rglob(segment.name + "*")).read_bytes()
-        prefix = f"prefix={tool.repo.name}%2Fstanza%2F"
-        times.append(2 * requests.send("GET", f"/{BUCKET}", f"list-type=2&{prefix}")
-                     + requests.send("GET", f"/{BUCKET}/{tool.repo.name}/stanza/bench/00000001")
-                     + requests.send("PUT", f"/{BUCKET}/bare/{number}", body=stored))
+    root = f"/{BUCKET}/{tool.repo.name}"
+    for segment in segments:
+        stored = next((tool.repo / "archive").rglob(segment.name + "*"))
+        key = f"/{BUCKET}/{stored.relative_to(tool.repo.parent)}"
+        listed = lambda prefix: requests.send("GET", f"/{BUCKET}", f"delimiter=%2F&list-type=2&prefix={prefix.replace('/', '%2F')}")
+        looked_for = f"{key.removeprefix(f'/{BUCKET}/').rsplit('-', 1)[0]}-"
+        times.append(listed(f"{tool.repo.name}/stanza/bench/") + requests.send("GET", f"{root}/stanza/bench/00000001")
+                     + 2 * listed(looked_for) + requests.send("HEAD", key)
+                     + requests.send("PUT", f"/{BUCKET}/bare/{segment.name}", body=stored.read_bytes()))
     return sum(times) / len(times)
 
 
