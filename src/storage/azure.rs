@@ -82,6 +82,7 @@ pub fn open(options: &AzureOptions, prefix: &str, requests: Requests) -> Result<
         location: location.clone(),
         bucket: format!("container '{}'", options.container),
         bucket_option: "repoN-azure-container",
+        key_option: "repoN-azure-key",
         traits: Traits {
             put: CreateOnly::Kept,
             complete: if signed_here { CreateOnly::NotKept } else { CreateOnly::Kept },

@@ -155,6 +155,10 @@ impl Storage for FaultyStorage {
         self.inner.location()
     }
 
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
+
     async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()> {
         self.rules.around(Operation::Put, path, self.inner.put(path, data)).await
     }

@@ -74,6 +74,7 @@ pub fn open(options: &GcsOptions, prefix: &str, requests: Requests) -> Result<Bu
         location: location.clone(),
         bucket: format!("bucket '{}'", options.bucket),
         bucket_option: "repoN-gcs-bucket",
+        key_option: "repoN-gcs-key",
         traits: Traits {
             put: CreateOnly::Kept,
             // Uploads of the XML interface take no conditions.

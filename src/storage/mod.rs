@@ -70,6 +70,12 @@ pub trait Storage: Send + Sync + Debug {
     /// The store as a person would name it in an error, such as `/var/lib/pgstrata` or `s3://bucket/prefix`.
     fn location(&self) -> String;
 
+    /// Whether requests cross a network: then many at a time, and large ones ahead of their use, are worth their
+    /// memory.
+    fn is_far(&self) -> bool {
+        false
+    }
+
     /// Creates an object from bytes at hand.
     async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()>;
 

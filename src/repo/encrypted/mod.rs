@@ -133,6 +133,10 @@ impl Storage for EncryptedStorage {
         self.inner.location()
     }
 
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
+
     async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()> {
         if is_key(path) {
             return self.inner.put(path, data).await;

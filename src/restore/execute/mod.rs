@@ -12,6 +12,7 @@ mod finish;
 mod frame_cache;
 mod owner;
 mod pool;
+mod read_ahead;
 mod small_file;
 mod source;
 mod target;
@@ -34,6 +35,7 @@ use self::{
     frame_cache::FrameCache,
     owner::Owner,
     pool::Pool,
+    read_ahead::{ReadAhead, UNITS_AHEAD_MAX},
     source::Source,
     units::{Unit, UnitBuilder},
     worker::{Shared, Worker},
@@ -92,7 +94,9 @@ pub async fn execute(
         read_max: (READS_MAX / options.threads.max(1) as u64).clamp(READ_MIN, READ_MAX),
     });
     progress.start(Some(plan.entries.size()));
-    let pool = Pool::start(&shared, options.threads.max(1))?;
+    let threads = options.threads.max(1);
+    let waiting = if storage.is_far() { UNITS_AHEAD_MAX } else { 2 * threads };
+    let pool = Pool::start(&shared, threads, waiting)?;
     let produced = |units| produce(plan, &shared, existing.reuses(), &kept, units);
     pool.run(produced, progress).await?;
     restore_control_file(plan, &shared).await?;
@@ -178,11 +182,12 @@ fn prepare(
 /// Looks up the block maps of all files, in order, and sends the units that they make.
 async fn produce(
     plan: &RestorePlan,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     reuse: bool,
     kept: &[bool],
     units: Sender<Unit>,
 ) -> Result<(), Error> {
+    let mut units = Units::new(shared, units);
     let mut maps = map_reader(plan, shared)?;
     let mut builder = UnitBuilder::new(shared.source.block_size);
     let mut ready = Vec::new();
@@ -194,10 +199,11 @@ async fn produce(
         let map = map_of(&mut maps, entry, &files[index + 1..]).await?;
         let job = FileJob::new(entry.clone(), plan.layout.resolve(&entry.path), reuse);
         builder.push(job, map, &mut ready);
-        send(&mut ready, &units).await?;
+        units.send(&mut ready).await?;
     }
     builder.finish(&mut ready);
-    send(&mut ready, &units).await
+    units.send(&mut ready).await?;
+    units.finish().await
 }
 
 fn map_reader(plan: &RestorePlan, shared: &Shared) -> Result<MapReader, Error> {
@@ -216,11 +222,38 @@ async fn map_of(
     Ok(read.map)
 }
 
-async fn send(ready: &mut Vec<Unit>, units: &Sender<Unit>) -> Result<(), Error> {
-    for unit in ready.drain(..) {
-        units.send(unit).await.map_err(|_| Error::WorkerLost)?;
+/// The way of the units to the workers.
+enum Units {
+    /// What they need is read by the workers.
+    Direct(Sender<Unit>),
+    /// It is fetched before.
+    Ahead(ReadAhead),
+}
+
+impl Units {
+    fn new(shared: &Arc<Shared>, to: Sender<Unit>) -> Self {
+        match shared.source.storage.is_far() {
+            true => Self::Ahead(ReadAhead::new(Arc::clone(shared), to)),
+            false => Self::Direct(to),
+        }
     }
-    Ok(())
+
+    async fn send(&mut self, ready: &mut Vec<Unit>) -> Result<(), Error> {
+        for unit in ready.drain(..) {
+            match self {
+                Self::Direct(to) => to.send(unit).await.map_err(|_| Error::WorkerLost)?,
+                Self::Ahead(ahead) => ahead.send(unit).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<(), Error> {
+        match self {
+            Self::Direct(_) => Ok(()),
+            Self::Ahead(mut ahead) => ahead.flush().await,
+        }
+    }
 }
 
 /// Restores the control file under its temporary name.

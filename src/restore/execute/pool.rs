@@ -20,9 +20,13 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Starts `threads` workers.
-    pub(super) fn start(shared: &Arc<Shared>, threads: usize) -> Result<Self, Error> {
-        let (units, queue) = async_channel::bounded(2 * threads);
+    /// Starts `threads` workers, for which `waiting` units may be ready.
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        threads: usize,
+        waiting: usize,
+    ) -> Result<Self, Error> {
+        let (units, queue) = async_channel::bounded(waiting);
         let (report, done) = async_channel::bounded(4 * threads);
         let started: Result<Vec<_>, Error> = (0..threads)
             .map(|number| {

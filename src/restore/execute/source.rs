@@ -68,9 +68,20 @@ impl Source {
         }
         let path = self.bundle(reference, bundle)?;
         let header = self.storage.get_range(&path, 0..HEADER_LEN as u64).await?;
-        let object = self.object(&path);
-        let header = ObjectHeader::decode(&header, ObjectKind::Bundle, &object)?;
-        known().insert(key, header.compress);
+        self.learn_compression(reference, bundle, &header)
+    }
+
+    /// The same from the first bytes of the bundle, which were read.
+    pub(super) fn learn_compression(
+        &self,
+        reference: u32,
+        bundle: u32,
+        start: &[u8],
+    ) -> Result<CompressType, repo::Error> {
+        let object = self.object(&self.bundle(reference, bundle)?);
+        let header = ObjectHeader::decode(start, ObjectKind::Bundle, &object)?;
+        let mut known = self.compression.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert((reference, bundle), header.compress);
         Ok(header.compress)
     }
 

@@ -35,7 +35,15 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let memory = MemoryStorage::default();
+        Self::in_memory(MemoryStorage::default())
+    }
+
+    /// A repository that is read ahead.
+    fn far() -> Self {
+        Self::in_memory(MemoryStorage::far())
+    }
+
+    fn in_memory(memory: MemoryStorage) -> Self {
         Self { storage: Arc::new(memory.clone()), memory, scratch: tempfile::tempdir().unwrap() }
     }
 
@@ -163,13 +171,15 @@ fn varied() -> Vec<Item> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_comes_back_as_it_was() {
-    for (kind, level) in [
-        (CompressType::Zst, 1),
-        (CompressType::None, 1),
-        (CompressType::Lz4, 1),
-        (CompressType::Gz, 1),
+    for (kind, level, make) in [
+        (CompressType::Zst, 1, Bench::new as fn() -> Bench),
+        (CompressType::None, 1, Bench::new),
+        (CompressType::Lz4, 1, Bench::new),
+        (CompressType::Gz, 1, Bench::new),
+        (CompressType::Zst, 1, Bench::far),
+        (CompressType::None, 1, Bench::far),
     ] {
-        let bench = Bench::new();
+        let bench = make();
         let mut items = varied();
         items[20].mode = 0o640;
         items[21].mtime = -5;
@@ -224,6 +234,11 @@ fn objects_of_a_backup(memory: &MemoryStorage) -> Vec<(crate::storage::ObjectPat
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_damage_is_ever_restored() {
+    no_damage_comes_out_of(Bench::new).await;
+    no_damage_comes_out_of(Bench::far).await;
+}
+
+async fn no_damage_comes_out_of(make: fn() -> Bench) {
     type Damage = fn(&mut Vec<u8>);
     let damages: [(&str, Damage); 4] = [
         ("a flipped bit in the middle", |bytes| {
@@ -234,13 +249,13 @@ async fn no_damage_is_ever_restored() {
         ("a flipped bit in the header", |bytes| bytes[9] ^= 1),
         ("a cut", |bytes| bytes.truncate(bytes.len() - 1)),
     ];
-    let model = Bench::new();
+    let model = make();
     let small = Making { bundle_size: 256 << 10, ..Making::default() };
     let items = cluster(vec![file("a", noise(1 << 20, 3)), file("b", noise(500_000, 4))]);
     store(&model.storage, &items, &small).await;
     for (object, name) in objects_of_a_backup(&model.memory) {
         for (what, damage) in damages {
-            let bench = Bench::new();
+            let bench = make();
             store(&bench.storage, &items, &small).await;
             bench.memory.damage(&object, damage);
             let result = bench.restore(Existing::Refuse).await;
@@ -248,7 +263,7 @@ async fn no_damage_is_ever_restored() {
             assert!(error.contains(&name), "{what} in {name}: {error}");
             assert!(!bench.data().join("global/pg_control").exists(), "{what} in {name}");
         }
-        let bench = Bench::new();
+        let bench = make();
         store(&bench.storage, &items, &small).await;
         bench.memory.remove(&object);
         let error = bench.restore(Existing::Refuse).await.map(drop).expect_err(&name).to_string();
@@ -260,7 +275,11 @@ async fn no_damage_is_ever_restored() {
 
 #[tokio::test]
 async fn a_damaged_block_is_named() {
-    let bench = Bench::new();
+    a_damaged_block_of(Bench::new()).await;
+    a_damaged_block_of(Bench::far()).await;
+}
+
+async fn a_damaged_block_of(bench: Bench) {
     let none = Compression { kind: CompressType::None, level: 1 };
     let items = cluster(vec![file("base", noise(2 << 20, 3))]);
     store(&bench.storage, &items, &Making { compression: none, ..Making::default() }).await;

@@ -3,7 +3,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::file_job::FileJob;
+use super::{file_job::FileJob, read_ahead::Ahead};
 use crate::repo::block_map::{BlockMap, FrameRef};
 
 /// The raw bytes after which a unit is complete, and the size from which a file is sliced.
@@ -29,6 +29,8 @@ pub(super) struct Unit {
     pub(super) parts: Vec<Part>,
     /// The raw bytes of all parts.
     pub(super) raw: u64,
+    /// What is fetched for this unit and its neighbours before a worker has it; may be empty.
+    pub(super) ahead: Arc<[Ahead]>,
 }
 
 /// Gathers files into units.
@@ -80,7 +82,7 @@ impl UnitBuilder {
         let job = Arc::new(job);
         for (runs, raw) in slices {
             let part = Part { job: Arc::clone(&job), map: Arc::clone(&map), runs };
-            out.push(Unit { parts: vec![part], raw });
+            out.push(Unit { parts: vec![part], raw, ..Unit::default() });
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Frames that are no further apart than this are fetched in one read.
-const GAP_MAX: u64 = 64 << 10;
+pub(super) const GAP_MAX: u64 = 64 << 10;
 
 /// Files of at least this size go to disk while the work goes on.
 const WRITEBACK_MIN: u64 = 1 << 20;
@@ -79,6 +79,7 @@ impl Worker {
             part.job.end_part(self.shared.owner)?;
         }
         let wanted = self.place_kept(wanted, &unit.parts, &mut left)?;
+        let wanted = self.place_ahead(wanted, unit, &mut left)?;
         let mut rest = wanted.as_slice();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(one_read(rest, self.shared.read_max));
@@ -141,6 +142,41 @@ impl Worker {
         Ok(others)
     }
 
+    /// Deals with the extents whose frames were fetched ahead; returns the others.
+    fn place_ahead<'a>(
+        &mut self,
+        wanted: Vec<Wanted<'a>>,
+        unit: &Unit,
+        left: &mut [usize],
+    ) -> Result<Vec<Wanted<'a>>, Error> {
+        if unit.ahead.is_empty() {
+            return Ok(wanted);
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut others = Vec::new();
+        let mut rest = wanted.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let frame = first.extent.frame;
+            let mut same = vec![first];
+            same.extend(std::iter::from_fn(|| rest.next_if(|next| next.extent.frame == frame)));
+            let fetched = unit.ahead.iter().find(|ahead| ahead.holds(&frame));
+            let fetched = fetched.map(|ahead| {
+                self.runtime.block_on(async {
+                    let stored = ahead.frame(&frame).await?;
+                    Ok((shared.source.compression(frame.reference, frame.bundle).await?, stored))
+                })
+            });
+            let file = || unit.parts[same[0].part].job.name().clone();
+            match fetched.transpose().map_err(|source| Error::Fetch { file: file(), source })? {
+                Some((kind, Some(stored))) => {
+                    self.place_frame(kind, &stored, &same, &unit.parts, left)?;
+                }
+                Some((_, None)) | None => others.append(&mut same),
+            }
+        }
+        Ok(others)
+    }
+
     /// An extent is written; completes the part whose last one it was.
     fn end_extent(
         &mut self,
@@ -179,16 +215,29 @@ impl Worker {
             let frame = same_frame[0].extent.frame;
             let from = (frame.offset - first.offset) as usize;
             let stored = &bytes[from..from + frame.stored_len as usize];
-            self.decompress(kind, stored, &same_frame[0], parts)?;
-            let raw = std::mem::take(&mut self.raw);
-            for wanted in same_frame {
-                self.place(wanted, &raw, parts)?;
-                self.end_extent(wanted, parts, left)?;
-            }
-            let used = same_frame.iter().map(|wanted| wanted.extent.len).sum();
-            shared.cache.keep(&frame, &raw, used);
-            self.raw = raw;
+            self.place_frame(kind, stored, same_frame, parts, left)?;
         }
+        Ok(())
+    }
+
+    /// Deals with the extents of one frame, whose stored bytes are at hand.
+    fn place_frame(
+        &mut self,
+        kind: CompressType,
+        stored: &[u8],
+        same_frame: &[Wanted<'_>],
+        parts: &[Part],
+        left: &mut [usize],
+    ) -> Result<(), Error> {
+        self.decompress(kind, stored, &same_frame[0], parts)?;
+        let raw = std::mem::take(&mut self.raw);
+        for wanted in same_frame {
+            self.place(wanted, &raw, parts)?;
+            self.end_extent(wanted, parts, left)?;
+        }
+        let used = same_frame.iter().map(|wanted| wanted.extent.len).sum();
+        self.shared.cache.keep(&same_frame[0].extent.frame, &raw, used);
+        self.raw = raw;
         Ok(())
     }
 
@@ -288,7 +337,7 @@ impl Worker {
     }
 }
 
-fn position(frame: &FrameRef) -> (u32, u32, u64) {
+pub(super) fn position(frame: &FrameRef) -> (u32, u32, u64) {
     (frame.reference, frame.bundle, frame.offset)
 }
 

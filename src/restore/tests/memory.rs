@@ -17,9 +17,14 @@ type Objects = Arc<Mutex<BTreeMap<ObjectPath, Bytes>>>;
 
 /// A store in memory.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct MemoryStorage(Objects);
+pub(crate) struct MemoryStorage(Objects, bool);
 
 impl MemoryStorage {
+    /// One that says it is behind a network.
+    pub(crate) fn far() -> Self {
+        Self(Objects::default(), true)
+    }
+
     pub(crate) fn paths(&self) -> Vec<ObjectPath> {
         self.0.lock().unwrap().keys().cloned().collect()
     }
@@ -56,6 +61,10 @@ impl MemoryStorage {
 impl Storage for MemoryStorage {
     fn location(&self) -> String {
         "memory".to_owned()
+    }
+
+    fn is_far(&self) -> bool {
+        self.1
     }
 
     async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()> {

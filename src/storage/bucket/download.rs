@@ -79,6 +79,8 @@ impl BucketDownload {
 #[async_trait]
 impl Download for BucketDownload {
     async fn next(&mut self) -> Result<Option<Bytes>> {
+        // The reader may have taken any time since the last bytes.
+        self.attempts.reset();
         while self.offset < self.size {
             if self.bytes.is_none() {
                 self.reopen().await?;
@@ -87,7 +89,6 @@ impl Download for BucketDownload {
                 Ok(chunk) if chunk.is_empty() => {}
                 Ok(chunk) => {
                     self.offset += chunk.len() as u64;
-                    self.attempts.reset();
                     self.inner.requests.spend(chunk.len() as u64).await;
                     return Ok(Some(chunk));
                 }

@@ -20,7 +20,12 @@ pub(super) enum Fault {
     Break,
     /// See `Break`.
     Cut,
+    /// Nothing, and the answer is a failure; before the next attempt another writer makes the object.
+    Overtaken,
 }
+
+/// What the other writer of [`Fault::Overtaken`] makes.
+pub(super) const OF_ANOTHER: &[u8] = b"of another";
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -29,6 +34,8 @@ pub(super) struct State {
     /// Faults by the name of the request, used up one after the other.
     pub(super) faults: Vec<(&'static str, Fault)>,
     pub(super) requests: Vec<&'static str>,
+    /// Every page of a listing is followed by the same one.
+    pub(super) stuck: bool,
     next_upload: u32,
 }
 
@@ -77,6 +84,10 @@ impl InMemory {
     ) -> Result<T> {
         match self.fault(request) {
             Some(Fault::Fail) => Err(Self::error(ErrorKind::Transient, key)),
+            Some(Fault::Overtaken) => {
+                self.state().objects.insert(key.to_owned(), Bytes::from_static(OF_ANOTHER));
+                Err(Self::error(ErrorKind::Transient, key))
+            }
             Some(_) => {
                 work(&mut self.state())?;
                 Err(Self::error(ErrorKind::Transient, key))
@@ -160,6 +171,9 @@ impl BucketApi for InMemory {
             }
             if left.next().is_none() {
                 result.next = None;
+            }
+            if state.stuck {
+                result.next = Some(prefix.to_owned());
             }
             Ok(result)
         })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{Entry, EntryKind, ObjectPath, Result},
+    super::{Entry, EntryKind, Error, ErrorKind, ObjectPath, Result},
     Found, Page,
     storage::Inner,
 };
@@ -65,7 +65,11 @@ async fn pages(
     loop {
         let list = || inner.api.list(prefix, delimited, next.clone());
         let mut page = inner.requests.run("list", &name, 0, list).await?;
-        next = page.next.take();
+        let before = std::mem::replace(&mut next, page.next.take());
+        if next.is_some() && next == before {
+            return Err(Error::new(ErrorKind::Other, "list", name)
+                .caused_by("the store gives the same page again and again"));
+        }
         take(page);
         if next.is_none() {
             return Ok(());

@@ -11,7 +11,7 @@ use super::{
         Download, Entry, EntryKind, Error, ErrorKind, ObjectPath, Result, Storage, Upload,
         requests::Requests,
     },
-    BucketApi, CreateOnly, download, guard,
+    BucketApi, CreateOnly, download,
     guard::Guard,
     list, upload,
 };
@@ -68,16 +68,11 @@ impl Inner {
 
     /// Creates an object from bytes at hand, under a name that must be free.
     pub(super) async fn create(&self, key: &str, data: Bytes) -> Result<()> {
-        let known = self.put_guard.known();
-        let probes = known == CreateOnly::Unknown && data.len() <= guard::PROBE_MAX;
-        if known != CreateOnly::Kept && !probes {
-            self.must_be_free("write", key).await?;
-        }
         self.put(key, &data).await?;
-        if probes {
-            self.probe(key, data).await?;
+        match self.put_guard.asks_for_proof(data.len()) {
+            true => self.probe(key, data).await,
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// An answer may be lost: an attempt after the first that finds the name taken looks whether it was taken by the
@@ -85,14 +80,14 @@ impl Inner {
     async fn put(&self, key: &str, data: &Bytes) -> Result<()> {
         let mut attempts = 0;
         let name = self.name(key);
-        let sent = self
-            .requests
-            .run("write", &name, data.len() as u64, || {
-                attempts += 1;
-                self.api.put(key, data.clone())
-            })
-            .await;
-        match sent {
+        let put = || {
+            attempts += 1;
+            async {
+                self.may_create(&self.put_guard, key).await?;
+                self.api.put(key, data.clone()).await
+            }
+        };
+        match self.requests.run("write", &name, data.len() as u64, put).await {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && attempts > 1 => {
                 match self.holds(key, data).await? {
                     true => Ok(()),
@@ -124,27 +119,35 @@ impl Inner {
     }
 
     async fn holds(&self, key: &str, data: &Bytes) -> Result<bool> {
-        if self.head("read", key).await?.size != data.len() as u64 {
-            return Ok(false);
-        }
         let whole = 0..data.len() as u64;
-        Ok(whole.is_empty() || self.read(key, whole).await? == *data)
+        let same = self.size(key).await? == Some(whole.end);
+        Ok(same && (whole.is_empty() || self.read(key, whole).await? == *data))
     }
 
-    /// `AlreadyExists` unless there is proof that the name is free.
-    async fn must_be_free(&self, operation: &'static str, key: &str) -> Result<()> {
-        match self.head(operation, key).await {
-            Ok(_) => Err(Error::new(ErrorKind::AlreadyExists, operation, self.name(key))),
-            Err(error) if error.is_not_found() => Ok(()),
+    /// The size of an object, if there is one.
+    pub(super) async fn size(&self, key: &str) -> Result<Option<u64>> {
+        match self.head("look at", key).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Before an upload in parts is completed on a server that may overwrite.
+    /// Before an upload in parts is completed.
     pub(super) async fn may_complete(&self, key: &str) -> Result<()> {
-        match self.complete_guard.known() {
-            CreateOnly::Kept => Ok(()),
-            CreateOnly::Unknown | CreateOnly::NotKept => self.must_be_free("write", key).await,
+        self.may_create(&self.complete_guard, key).await
+    }
+
+    /// Part of every attempt on a server that may overwrite: what was free before the one before may have been taken
+    /// since. `AlreadyExists` unless there is proof that the name is free.
+    async fn may_create(&self, guard: &Guard, key: &str) -> Result<()> {
+        if guard.known() == CreateOnly::Kept {
+            return Ok(());
+        }
+        match self.api.head(key).await {
+            Ok(_) => Err(Error::new(ErrorKind::AlreadyExists, "write", self.name(key))),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -152,7 +155,7 @@ impl Inner {
         self.requests.run(operation, &self.name(key), 0, || self.api.head(key)).await
     }
 
-    async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+    pub(super) async fn read(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
         let name = self.name(key);
         let bytes = range.end - range.start;
         let read = || self.read_once(key, &name, range.clone());
@@ -168,6 +171,10 @@ impl Inner {
         let mut bytes = BytesMut::with_capacity(wanted);
         while let Some(chunk) = body.bytes.next().await {
             let chunk = chunk?;
+            if chunk.len() > wanted - bytes.len() {
+                return Err(Error::new(ErrorKind::Other, "read", name)
+                    .caused_by("more bytes came than were asked for"));
+            }
             // One chunk that is all there is needs no copy.
             if bytes.is_empty() && chunk.len() == wanted {
                 return Ok(chunk);
@@ -186,6 +193,10 @@ impl Inner {
 impl Storage for BucketStorage {
     fn location(&self) -> String {
         self.inner.name(self.inner.prefix.trim_end_matches('/')).trim_end_matches('/').to_owned()
+    }
+
+    fn is_far(&self) -> bool {
+        true
     }
 
     async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()> {

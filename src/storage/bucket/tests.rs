@@ -8,7 +8,7 @@ use super::{
         ErrorKind, ObjectPath, Storage, conformance,
         requests::{RequestOptions, Requests},
     },
-    in_memory::{Fault, InMemory},
+    in_memory::{Fault, InMemory, OF_ANOTHER},
     *,
 };
 
@@ -57,8 +57,9 @@ async fn every_promise_is_kept_on_a_server_that_overwrites_when_writers_are_one(
         (false, CreateOnly::Unknown, CreateOnly::Unknown);
     let store = storage(&api, "");
     store.put(&path("a"), bytes(10)).await.unwrap();
-    // Found out by putting the first object twice; from then on a look comes first.
-    assert_eq!(api.state().requests, ["put", "put"]);
+    assert_eq!(api.state().requests, ["head", "put"], "a look, as long as nothing is known");
+    store.put(&path("b"), bytes(10)).await.unwrap();
+    assert_eq!(api.state().requests[2..], ["head", "put", "put"], "found out by putting it twice");
     let taken = store.put(&path("a"), bytes(9)).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
     let taken = write(&store, "a", &bytes(300_000)).await.unwrap_err();
@@ -74,8 +75,44 @@ async fn honest_server_is_found_out_too() {
     store.put(&path("large"), bytes(100_000)).await.unwrap();
     assert_eq!(api.state().requests, ["head", "put"], "a look, as long as nothing is known");
     store.put(&path("small"), bytes(10)).await.unwrap();
+    store.put(&path("smaller"), bytes(9)).await.unwrap();
+    assert_eq!(api.state().requests[2..], ["head", "put", "head", "put", "put"]);
     store.put(&path("more"), bytes(100_000)).await.unwrap();
-    assert_eq!(api.state().requests[2..], ["put", "put", "put"]);
+    assert_eq!(api.state().requests[7..], ["put"]);
+}
+
+fn overwriting(traits: CreateOnly) -> InMemory {
+    let mut api = InMemory::new();
+    (api.honest, api.traits.put, api.traits.complete) = (false, traits, traits);
+    api
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_put_on_a_server_that_overwrites_replaces_nothing() {
+    let api = overwriting(CreateOnly::Unknown);
+    api.state().objects.insert("a".into(), bytes(10));
+    let taken = storage(&api, "").put(&path("a"), bytes(9)).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(api.state().objects["a"], bytes(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_on_a_server_that_overwrites_looks_first() {
+    let api = overwriting(CreateOnly::NotKept);
+    let store = storage(&api, "");
+    api.state().faults = vec![("put", Fault::Overtaken), ("complete_parts", Fault::Overtaken)];
+    let taken = store.put(&path("a"), bytes(9)).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+    let taken = write(&store, "b", &bytes(300_000)).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+    for name in ["a", "b"] {
+        assert_eq!(read(&store, name).await.unwrap(), OF_ANOTHER);
+    }
+    // And what it finds may be what an attempt before it made.
+    api.state().faults = vec![("put", Fault::FailAfter), ("complete_parts", Fault::FailAfter)];
+    store.put(&path("c"), bytes(9)).await.unwrap();
+    write(&store, "d", &bytes(300_000)).await.unwrap();
+    assert_eq!(read(&store, "d").await.unwrap(), bytes(300_000));
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,6 +132,50 @@ async fn an_answer_that_is_lost_is_no_failure() {
     let same_size = Bytes::from_static(b"0123456789");
     let taken = store.put(&path("a"), same_size).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+    let mut same_size = bytes(300_000).to_vec();
+    same_size[299_999] ^= 1;
+    api.state().faults = vec![("complete_parts", Fault::Fail)];
+    let taken = write(&store, "b", &same_size.into()).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_stays_away_is_waited_for_once() {
+    let api = InMemory::new();
+    let store = storage(&api, "");
+    for request in ["begin_parts", "put_part", "complete_parts"] {
+        api.state().faults = vec![(request, Fault::Fail); 1000];
+        api.state().faults.extend(vec![("abort_parts", Fault::Fail); 1000]);
+        let began = tokio::time::Instant::now();
+        let error = write(&store, "a", &bytes(300_000)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transient);
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(150), "{request}: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_may_take_its_time() {
+    let api = InMemory::new();
+    let store = storage(&api, "");
+    store.put(&path("a"), bytes(100_000)).await.unwrap();
+    api.state().faults = vec![("get", Fault::Break)];
+    let mut download = store.get(&path("a")).await.unwrap();
+    let first = download.next().await.unwrap().unwrap();
+    // Longer than a request is tried again.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let second = download.next().await.unwrap().unwrap();
+    assert_eq!([first, second].concat(), bytes(100_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_does_not_go_on_is_an_error() {
+    let api = InMemory::new();
+    let store = storage(&api, "");
+    store.put(&path("a"), bytes(1)).await.unwrap();
+    api.state().stuck = true;
+    let error = store.list(&path(""), true).await.unwrap_err();
+    assert!(error.to_string().contains("same page"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

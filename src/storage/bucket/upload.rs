@@ -22,12 +22,32 @@ pub(super) struct BucketUpload {
     key: String,
     /// Bytes not yet sent, less than a part.
     gathered: BytesMut,
-    written: u64,
     /// The name of the upload, which the first part asks for. Whoever writes does not wait for it.
     upload: Arc<OnceCell<String>>,
-    parts: Vec<Option<String>>,
-    under_way: JoinSet<Result<(usize, String)>>,
+    parts: Vec<Option<Part>>,
+    under_way: JoinSet<Sent>,
     finished: bool,
+}
+
+/// A part that the store has: its name, and what it holds. By that an object is known again whose completion was not
+/// answered.
+#[derive(Clone)]
+struct Part {
+    name: String,
+    size: u64,
+    digest: blake3::Hash,
+}
+
+/// A part with its place.
+type Sent = Result<(usize, Part)>;
+
+/// What stands under the name of an upload after an answer was lost.
+#[derive(PartialEq, Eq)]
+enum Standing {
+    Nothing,
+    /// What was written.
+    Ours,
+    Another,
 }
 
 impl BucketUpload {
@@ -36,7 +56,6 @@ impl BucketUpload {
             inner,
             key,
             gathered: BytesMut::new(),
-            written: 0,
             upload: Arc::default(),
             parts: Vec::new(),
             under_way: JoinSet::new(),
@@ -59,9 +78,9 @@ impl BucketUpload {
             let upload = upload.get_or_try_init(|| begin(&inner, &key)).await?;
             let number = index as u32 + 1;
             let send = || inner.api.put_part(&key, upload, number, data.clone());
-            let bytes = data.len() as u64;
-            let part = inner.requests.run("write", &inner.name(&key), bytes, send).await?;
-            Ok((index, part))
+            let size = data.len() as u64;
+            let name = inner.requests.run("write", &inner.name(&key), size, send).await?;
+            Ok((index, Part { name, size, digest: blake3::hash(&data) }))
         });
         Ok(())
     }
@@ -85,31 +104,57 @@ impl BucketUpload {
 
     async fn complete(&self) -> Result<()> {
         let upload = self.upload.get().ok_or_else(|| self.error().caused_by("no part was sent"))?;
-        let parts: Option<Vec<String>> = self.parts.iter().cloned().collect();
+        let parts: Option<Vec<Part>> = self.parts.iter().cloned().collect();
         let parts = parts.ok_or_else(|| self.error().caused_by("a part was not sent"))?;
-        self.inner.may_complete(&self.key).await?;
+        let names: Vec<String> = parts.iter().map(|part| part.name.clone()).collect();
         let mut attempts = 0;
-        let name = self.inner.name(&self.key);
         let complete = || {
             attempts += 1;
-            self.inner.api.complete_parts(&self.key, upload, &parts)
+            async {
+                self.inner.may_complete(&self.key).await?;
+                self.inner.api.complete_parts(&self.key, upload, &names).await
+            }
         };
-        match self.inner.requests.run("write", &name, 0, complete).await {
-            // The answer of an attempt before may be lost: then the upload is gone, and the object is there.
-            Err(error) if attempts > 1 && self.is_there().await? => {
-                tracing::debug!("{error}; an attempt before it was done");
-                Ok(())
+        let done = self.inner.requests.run("write", &self.inner.name(&self.key), 0, complete).await;
+        match done {
+            Err(error) if attempts > 1 && error.kind() != ErrorKind::Transient => {
+                self.settle(error, &parts).await
             }
             done => done,
         }
     }
 
-    async fn is_there(&self) -> Result<bool> {
-        match self.inner.head("look at", &self.key).await {
-            Ok(found) => Ok(found.size == self.written),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error),
+    /// The answer of an attempt before the one that failed may be lost: then the upload is gone, and the object is
+    /// there.
+    async fn settle(&self, error: Error, parts: &[Part]) -> Result<()> {
+        match self.standing(parts).await? {
+            Standing::Nothing => Err(error),
+            Standing::Another => {
+                Err(Error::new(ErrorKind::AlreadyExists, "write", self.inner.name(&self.key)))
+            }
+            Standing::Ours => {
+                tracing::debug!("{error}; an attempt before it was done");
+                Ok(())
+            }
         }
+    }
+
+    async fn standing(&self, parts: &[Part]) -> Result<Standing> {
+        let written: u64 = parts.iter().map(|part| part.size).sum();
+        match self.inner.size(&self.key).await? {
+            None => return Ok(Standing::Nothing),
+            Some(size) if size == written => {}
+            Some(_) => return Ok(Standing::Another),
+        }
+        let mut offset = 0;
+        for part in parts {
+            let end = offset + part.size;
+            if blake3::hash(&self.inner.read(&self.key, offset..end).await?) != part.digest {
+                return Ok(Standing::Another);
+            }
+            offset = end;
+        }
+        Ok(Standing::Ours)
     }
 
     async fn finish_parts(&mut self) -> Result<()> {
@@ -122,24 +167,39 @@ impl BucketUpload {
     }
 
     /// What takes the upload back; nothing is left to be given up after it.
-    fn giving_up(&mut self) -> impl Future<Output = Result<()>> + Send + use<> {
+    fn giving_up(&mut self, patience: Patience) -> impl Future<Output = Result<()>> + Send + use<> {
         let (upload, under_way) = (take(&mut self.upload), take(&mut self.under_way));
-        give_up(self.inner.clone(), self.key.clone(), upload, under_way)
+        give_up(self.inner.clone(), self.key.clone(), upload, under_way, patience)
     }
+}
+
+/// How long a store is waited for that is to forget an upload.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// As for any request.
+    Usual,
+    /// It was not there for so long already: it is asked once. What it keeps is removed by an expire.
+    Little,
 }
 
 async fn give_up(
     inner: Arc<Inner>,
     key: String,
     upload: Arc<OnceCell<String>>,
-    mut under_way: JoinSet<Result<(usize, String)>>,
+    mut under_way: JoinSet<Sent>,
+    patience: Patience,
 ) -> Result<()> {
-    // Its name may be on the way: without it, it could not be given up.
-    while upload.get().is_none() && under_way.join_next().await.is_some() {}
+    // Its name may be on the way: without it, it could not be given up. Who ends first has it, or was refused it.
+    if upload.get().is_none() && patience == Patience::Usual {
+        under_way.join_next().await;
+    }
     under_way.shutdown().await;
     let Some(upload) = upload.get() else { return Ok(()) };
-    let abort = || inner.api.abort_parts(&key, upload);
-    inner.requests.run("delete", &inner.name(&key), 0, abort).await
+    let (name, abort) = (inner.name(&key), || inner.api.abort_parts(&key, upload));
+    match patience {
+        Patience::Usual => inner.requests.run("delete", &name, 0, abort).await,
+        Patience::Little => inner.requests.bounded("delete", &name, abort()).await,
+    }
 }
 
 async fn begin(inner: &Inner, key: &str) -> Result<String> {
@@ -149,7 +209,6 @@ async fn begin(inner: &Inner, key: &str) -> Result<String> {
 #[async_trait]
 impl Upload for BucketUpload {
     async fn write(&mut self, mut data: Bytes) -> Result<()> {
-        self.written += data.len() as u64;
         loop {
             let room = self.part_size() - self.gathered.len();
             if data.len() <= room {
@@ -173,8 +232,12 @@ impl Upload for BucketUpload {
                 Ok(())
             }
             Err(error) => {
+                let patience = match error.kind() {
+                    ErrorKind::Transient => Patience::Little,
+                    _ => Patience::Usual,
+                };
                 // What is wrong is told; what cannot be removed now is removed by the next expire.
-                if let Err(left) = self.giving_up().await {
+                if let Err(left) = self.giving_up(patience).await {
                     tracing::debug!("{left}");
                 }
                 Err(error)
@@ -183,7 +246,7 @@ impl Upload for BucketUpload {
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
-        self.giving_up().await
+        self.giving_up(Patience::Usual).await
     }
 }
 
@@ -194,7 +257,7 @@ impl Drop for BucketUpload {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let giving_up = self.giving_up();
+        let giving_up = self.giving_up(Patience::Usual);
         runtime.spawn(async move {
             if let Err(left) = giving_up.await {
                 tracing::debug!("{left}");

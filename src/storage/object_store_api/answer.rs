@@ -13,6 +13,10 @@ use super::{
 /// Characters of a store's message that are shown.
 const MESSAGE_CHARACTERS_MAX: usize = 300;
 
+/// What the stores say in the text of a refusal when a signature or a token is over. The text itself is not shown.
+const SAYS_OVER: [&str; 3] =
+    ["not valid in the specified time frame", "token is expired", "token has expired"];
+
 tokio::task_local! {
     /// The last answer to a request of this task that told of a failure.
     static LAST: RefCell<Option<Answer>>;
@@ -28,6 +32,8 @@ pub(super) enum Answer {
         code: String,
         message: String,
         retry_after: Option<Duration>,
+        /// Whether it is known to refuse because what opens the bucket has ended.
+        over: bool,
     },
     /// There was none: the connection failed.
     Broken {
@@ -62,11 +68,25 @@ pub(super) async fn listen<T>(
         match work.await {
             Ok(done) => Ok(done),
             Err(error) => {
-                Err(Failed::Theirs(Box::new(error), LAST.with(|last| last.borrow_mut().take())))
+                let answer = LAST.with(|last| last.borrow_mut().take());
+                let answer = answer.or_else(|| broken_off(&error));
+                Err(Failed::Theirs(Box::new(error), answer))
             }
         }
     };
     LAST.scope(RefCell::new(None), heard).await
+}
+
+/// An answer that began well and did not come to its end. The crate does not tell it from one that makes no sense.
+fn broken_off(error: &object_store::Error) -> Option<Answer> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if cause.downcast_ref::<reqwest::Error>().is_some_and(|error| !error.is_builder()) {
+            return Some(Answer::Broken { cause: broken(cause), distrusted: false });
+        }
+        next = cause.source();
+    }
+    None
 }
 
 fn keep(answer: Option<Answer>) {
@@ -93,6 +113,7 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8]) {
         code: shown(&code),
         message: shown(&message.join(" ")),
         retry_after: header("retry-after").and_then(wait_asked_for),
+        over: code == "ExpiredToken" || SAYS_OVER.iter().any(|words| body.contains(words)),
     }));
 }
 
@@ -184,8 +205,10 @@ fn meaning(status: u16, code: &str, creates: bool) -> Meaning {
         (412, _) | (409, "BlobAlreadyExists" | "BlobImmutableDueToPolicy") if creates => {
             AlreadyExists
         }
-        (401 | 403, _) | (409, "BlobImmutableDueToPolicy") => Denied,
+        (401 | 403, _) | (400, "ExpiredToken") | (409, "BlobImmutableDueToPolicy") => Denied,
         (416, _) => Truncated,
+        // The body did not arrive as it was sent.
+        (400, "RequestTimeout" | "IncompleteBody" | "BadDigest" | "Md5Mismatch") => Transient,
         (408 | 429 | 500 | 502..=504 | 506..=599, _) => Transient,
         _ => Other,
     })
@@ -218,9 +241,27 @@ pub(super) fn error(
     let made = Error::new(kind, operation, object).caused_by(text);
     match answer {
         Some(Answer::Refused { retry_after: Some(wait), .. }) => made.retry_later(wait),
+        Some(Answer::Refused { status: 400 | 401 | 403, over, .. })
+            if kind == ErrorKind::Denied =>
+        {
+            made.with_hint(about_keys(profile, over))
+        }
         Some(Answer::Broken { distrusted: true, .. }) => made
             .with_hint("name the authority that signed the certificate with repoN-storage-ca-file"),
         _ => made,
+    }
+}
+
+fn about_keys(profile: &Profile, over: bool) -> String {
+    let option = profile.key_option;
+    match over {
+        true => format!(
+            "what {option} holds is over: configure another, or a {option}-type that gets new ones by itself; \
+             and check the clock of this host"
+        ),
+        false => {
+            format!("check {option}, and what it is allowed to do with the {}", profile.bucket)
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! failure means is read from the answer itself, which [`wire`] keeps.
 
 mod answer;
+mod batch;
 mod connection;
 mod wire;
 
@@ -46,6 +47,8 @@ pub(super) struct Profile {
     pub(super) bucket: String,
     /// The option that names it.
     pub(super) bucket_option: &'static str,
+    /// The option with what opens it.
+    pub(super) key_option: &'static str,
     pub(super) traits: Traits,
     /// What new objects are given.
     pub(super) attributes: Attributes,

@@ -16,6 +16,7 @@ fn profile() -> Profile {
         location: "azure://pg".into(),
         bucket: "container 'pg'".into(),
         bucket_option: "repoN-azure-container",
+        key_option: "repoN-azure-key",
         traits: Traits {
             put: CreateOnly::Kept,
             complete: CreateOnly::NotKept,
@@ -74,6 +75,9 @@ async fn status_and_code_say_what_a_failure_means() {
         (503, "ServerBusy", "write", Transient),
         (501, "NotImplemented", "write", Other),
         (400, "InvalidHeaderValue", "write", Other),
+        (400, "RequestTimeout", "write", Transient),
+        (400, "IncompleteBody", "write", Transient),
+        (400, "ExpiredToken", "write", Denied),
     ] {
         let error = error_of(status, code, operation).await;
         assert_eq!(error.kind(), kind, "{status} {code} to {operation}: {error}");
@@ -102,6 +106,35 @@ async fn only_code_and_first_line_of_a_message_are_shown() {
         "unable to read 'azure://pg/x': the store answered 403 AuthenticationFailed: Server failed <it>."
     );
     assert!(!format!("{error:?}").contains("SECRET"));
+}
+
+/// What a signature that is over is answered, which a wrong key is answered too: only the detail tells them apart.
+#[tokio::test]
+async fn keys_that_are_over_are_told_from_wrong_ones() {
+    let body = "<Error><Code>AuthenticationFailed</Code><Message>Server failed.</Message><AuthenticationErrorDetail>\
+                Signature not valid in the specified time frame: Start [SECRET]</AuthenticationErrorDetail></Error>";
+    for (status, body, over) in [
+        (403, body, true),
+        (
+            401,
+            "<Error><Code>InvalidAuthenticationInfo</Code><Message>The token is expired.</Message></Error>",
+            true,
+        ),
+        (400, "<Error><Code>ExpiredToken</Code></Error>", true),
+        (
+            403,
+            "<Error><Code>AuthenticationFailed</Code><Message>Server failed.</Message></Error>",
+            false,
+        ),
+    ] {
+        let failed = failed(status, &[], body).await;
+        let error = answer::error(&profile(), "write", "azure://pg/x".into(), failed);
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("repoN-azure-key"), "{hint}");
+        assert_eq!(hint.contains("is over"), over, "{hint}");
+        assert!(!format!("{error:?} {hint}").contains("SECRET"));
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use object_store::{
     },
 };
 
-use super::{answer, connection::Endpoint};
+use super::{answer, batch::Asked, connection::Endpoint};
 
 /// Bytes read of an answer that tells of a failure.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -130,10 +130,14 @@ impl Wire {
 #[async_trait]
 impl HttpService for Wire {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let asked = Asked::by(&request);
         match self.send(request).await {
             Ok(response) if response.status().is_success() => {
                 answer::accepted();
-                Ok(response)
+                match asked {
+                    Some(asked) => asked.checked(response).await.inspect_err(answer::no_answer),
+                    None => Ok(response),
+                }
             }
             Ok(response) => {
                 let (parts, body) = response.into_parts();

@@ -6,7 +6,10 @@ mod retry;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 pub use rate::Rate;
 pub use retry::{Attempts, RetryPolicy};
@@ -59,7 +62,7 @@ impl Requests {
 
     /// Sends a request that can be sent any number of times, with `bytes` of body; `send` makes one attempt. An
     /// attempt that takes longer than the time limit is `Transient`; the last error is returned when the policy
-    /// gives up.
+    /// gives up. The time in which it waits for its turn does not count.
     pub async fn run<T, F, R>(
         &self,
         operation: &'static str,
@@ -74,8 +77,10 @@ impl Requests {
         let mut attempts = self.retry.begin();
         loop {
             let sent = {
+                let queued = Instant::now();
                 let _permit = self.permit().await;
                 self.spend(bytes).await;
+                attempts.leave_out(queued.elapsed());
                 self.bounded(operation, object, send()).await
             };
             match sent {

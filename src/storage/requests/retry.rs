@@ -50,7 +50,13 @@ impl Attempts {
         let jitter = rand::random_range(0.5..1.0);
         let own = doubled.min(self.policy.wait_max).mul_f64(jitter);
         let wait = asked.map_or(own, |asked| asked.max(own));
-        (self.began.elapsed() + wait < self.policy.deadline).then_some(wait)
+        // What a store asks for may be any number.
+        (self.began.elapsed().saturating_add(wait) < self.policy.deadline).then_some(wait)
+    }
+
+    /// Leaves time out of account in which nothing was tried: the wait for a turn among other requests, or for a rate.
+    pub fn leave_out(&mut self, idle: Duration) {
+        self.began += idle;
     }
 
     /// Forgets the failures, after progress.

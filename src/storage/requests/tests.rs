@@ -104,3 +104,26 @@ async fn bytes_keep_to_the_rate() {
     let took = began.elapsed();
     assert!(took >= Duration::from_secs(5) && took < Duration::from_millis(5100), "{took:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn any_time_that_a_store_asks_for_is_taken() {
+    let mut attempts = RetryPolicy::default().begin();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(attempts.next_wait(Some(Duration::from_secs(u64::MAX))), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_the_rate_leaves_time_to_try_again() {
+    let options = RequestOptions { rate_max: Some(1), ..RequestOptions::default() };
+    let requests = Requests::new(&options);
+    // What others have booked before lasts longer than it is tried.
+    requests.spend(1000).await;
+    let count = AtomicU32::new(0);
+    let failing = requests.run("write", "x", 1, || async {
+        match count.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(failure(ErrorKind::Transient)),
+            _ => Ok(()),
+        }
+    });
+    failing.await.unwrap();
+}

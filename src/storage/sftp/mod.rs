@@ -62,6 +62,10 @@ impl Storage for SftpStorage {
         self.tree.location()
     }
 
+    fn is_far(&self) -> bool {
+        true
+    }
+
     async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()> {
         let mut upload = Box::new(SftpUpload::new(self.tree.clone(), path.clone()));
         upload.write(data).await?;

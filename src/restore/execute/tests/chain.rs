@@ -204,8 +204,7 @@ async fn check(bench: &Bench, made: &Made) {
     }
 }
 
-async fn run(sizes: Vec<(usize, u8)>, steps: Vec<Step>) {
-    let bench = Bench::new();
+async fn run(bench: Bench, sizes: Vec<(usize, u8)>, steps: Vec<Step>) {
     let mut files = Files::default();
     sizes.into_iter().for_each(|(bytes, seed)| files.add(content(bytes, seed)));
     let items = files.items();
@@ -227,8 +226,10 @@ proptest! {
     fn every_backup_of_a_chain_gives_back_what_was_there(
         sizes in prop::collection::vec((size(), any::<u8>()), 1..8),
         steps in prop::collection::vec(step(), 1..6),
+        far in any::<bool>(),
     ) {
-        tokio::runtime::Runtime::new().unwrap().block_on(run(sizes, steps));
+        let bench = if far { Bench::far() } else { Bench::new() };
+        tokio::runtime::Runtime::new().unwrap().block_on(run(bench, sizes, steps));
     }
 }
 
@@ -288,7 +289,11 @@ async fn a_database_that_was_copied_or_moved_is_not_stored_again() {
 
 #[tokio::test]
 async fn damage_in_a_parent_is_found_before_it_is_written() {
-    let bench = Bench::new();
+    damage_in_a_parent_is_found(Bench::new()).await;
+    damage_in_a_parent_is_found(Bench::far()).await;
+}
+
+async fn damage_in_a_parent_is_found(bench: Bench) {
     let mut files = Files::default();
     files.add(content(300 * BLOCK, 3));
     let full = Made { manifest: bench.store(&files.items()).await, items: files.items() };
