@@ -239,6 +239,7 @@ impl Run<'_> {
             process: std::process::id(),
             time: Timestamp::now().as_second(),
             references: copy.to.references.clone(),
+            copies: None,
         };
         match notice.write(&*self.route.to, paths).await {
             // That of a copy that was cut short.

@@ -403,7 +403,13 @@ async fn strangers_are_orphans_and_left_overs_are_not_faults() {
     }
     let label: BackupLabel = "20261122-000000F".parse().unwrap();
     let paths = BackupPaths::new(&stanza_name(), &label).unwrap();
-    let started = Started { host: "h".to_owned(), process: 1, time: 5, references: Vec::new() };
+    let started = Started {
+        host: "h".to_owned(),
+        process: 1,
+        time: 5,
+        references: Vec::new(),
+        copies: None,
+    };
     started.write(&*bench.storage, &paths).await.unwrap();
     insta::assert_snapshot!(bench.faults().await);
     let report = bench.verify(None).await;

@@ -201,7 +201,8 @@ async fn what_a_dead_process_of_this_host_left_goes_at_once() {
     let begin = async |label: &str, host: &str, process| {
         let paths = BackupPaths::new(&stanza_name(), &label.parse().unwrap()).unwrap();
         let time = Timestamp::now().as_second();
-        let notice = Started { host: host.to_owned(), process, time, references: Vec::new() };
+        let notice =
+            Started { host: host.to_owned(), process, time, references: Vec::new(), copies: None };
         notice.write(&*repo.storage, &paths).await.unwrap();
     };
     // The greatest process number there is, which no process has.
