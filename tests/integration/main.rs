@@ -28,6 +28,7 @@ mod page_checksum;
 mod recovery;
 mod refusal;
 mod repo_sync;
+mod repo_sync_stores;
 mod repositories;
 mod s3;
 mod sftp;
