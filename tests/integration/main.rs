@@ -30,6 +30,7 @@ mod refusal;
 mod repo_sync;
 mod repo_sync_stores;
 mod repositories;
+mod repositories_away;
 mod s3;
 mod sftp;
 mod sources;
