@@ -348,6 +348,52 @@ async fn recipients_come_and_go_and_the_last_one_stays() {
     assert!(opened_by(dir.path(), "two").lock().data_key().await.is_ok(), "it was put back");
 }
 
+/// The store lost them, or somebody deleted them: it must not be said that the repository is not encrypted.
+#[tokio::test]
+async fn a_repository_that_lost_its_key_objects_says_so_and_gets_no_new_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = opened_by(dir.path(), "p");
+    storage.lock().create("first", CHEAP).await.unwrap();
+    storage.put(&path("stanza/db/00000001"), Bytes::from_static(b"text")).await.unwrap();
+    fs::remove_dir_all(dir.path().join("key")).unwrap();
+    let again = opened_by(dir.path(), "p");
+    for error in [
+        again.lock().unlock().await.unwrap_err(),
+        again.get(&path("stanza/db/00000001")).await.err().unwrap(),
+    ] {
+        assert_eq!(error.code(), ErrorCode::Crypto);
+        assert!(error.to_string().contains("its key objects are gone"), "{error}");
+        assert!(error.hint().unwrap().contains("from a copy"), "{error}");
+    }
+    let error = opened_by(dir.path(), "p").lock().create("c", CHEAP).await.unwrap_err();
+    assert!(error.to_string().contains("its key objects are gone"), "{error}");
+    assert!(list(&PosixStorage::new(dir.path())).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_key_object_is_not_called_a_wrong_pass_phrase() {
+    let dir = tempfile::tempdir().unwrap();
+    opened_by(dir.path(), "p").lock().create("first", CHEAP).await.unwrap();
+    let file = dir.path().join(RecipientId::FIRST.path().unwrap().as_str());
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let error = opened_by(dir.path(), "p").lock().unlock().await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Crypto);
+    let told = error.to_string();
+    assert!(told.contains("none of its 1 key object(s), 1 of which cannot be read"), "{told}");
+    assert!(error.hint().unwrap().contains("from a copy"), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_repository_opens_once_somebody_made_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let early = opened_by(dir.path(), "p");
+    early.lock().unlock().await.unwrap();
+    opened_by(dir.path(), "p").lock().create("first", CHEAP).await.unwrap();
+    early.put(&path("a"), Bytes::new()).await.unwrap();
+}
+
 #[tokio::test]
 async fn nothing_plain_is_stored() {
     let bench = Bench::new();

@@ -78,7 +78,8 @@ async fn make(storage: &Arc<dyn Storage>) {
         let making = Making { label: label.to_owned(), ..Making::default() };
         let paths = BackupPaths::new(&demo, &label.parse().unwrap()).unwrap();
         let references = made.iter().map(|manifest| manifest.label.clone()).collect();
-        let notice = Started { host: "db1".to_owned(), process: 4711, time: 1, references };
+        let notice =
+            Started { host: "db1".to_owned(), process: 4711, time: 1, references, copies: None };
         notice.write(&**storage, &paths).await.unwrap();
         let on = made.last().map(|prior| On { prior, left_out: &[] });
         let manifest = store_on(storage, &items, &making, on).await;
@@ -127,7 +128,7 @@ async fn the_first_encryption_is_read_as_it_was_written() {
     }
     restore_all(&storage).await;
     deliver_wal(storage).await;
-    let (id, recipient) = encrypted.lock().recipients().await.unwrap().remove(0);
+    let (id, recipient) = encrypted.lock().recipients(None).await.unwrap().remove(0);
     assert_eq!((id, recipient.unwrap().kdf), (RecipientId::FIRST, Kdf::DEFAULT));
 }
 
