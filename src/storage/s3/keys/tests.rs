@@ -1,8 +1,6 @@
 //! Sources of keys.
 
-use std::{
-    fs, io::Read as _, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, thread::JoinHandle,
-};
+use std::{fs, io::Read as _, os::unix::fs::PermissionsExt, path::PathBuf, thread::JoinHandle};
 
 use openssl::{
     asn1::Asn1Time,
