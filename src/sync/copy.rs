@@ -44,8 +44,9 @@ pub(super) async fn recorded(
         hasher.update(&chunk);
         size += chunk.len() as u64;
         progress.advance(chunk.len() as u64);
-        // An upload that is dropped is given up too, without waiting for a target that fails.
-        upload.write(chunk).await.map_err(Error::target)?;
+        if let Err(error) = upload.write(chunk).await {
+            return Err(give_up_failed(upload, error.into()).await);
+        }
     }
     if size != record.size || hasher.finish() != record.sha256 {
         let object = framed::object_name(&**from, path);
@@ -63,6 +64,15 @@ async fn give_up(upload: Box<dyn Upload>, error: Error) -> Error {
     // What cannot be removed now was never visible.
     let _ = upload.abort().await;
     error
+}
+
+/// The same for an upload that failed, unless the target does not answer: that is not waited for once more.
+async fn give_up_failed(upload: Box<dyn Upload>, error: repo::Error) -> Error {
+    let is_away = |error: &repo::Error| matches!(error, repo::Error::Storage(e) if e.kind() == ErrorKind::Transient);
+    match is_away(&error) {
+        true => Error::Target(error),
+        false => give_up(upload, Error::Target(error)).await,
+    }
 }
 
 /// Whether the object is the one that was just written; `false` where somebody else made it meanwhile.
@@ -162,7 +172,7 @@ pub(super) async fn wal(to: &Arc<dyn Storage>, file: &WalFile<'_>) -> Result<(),
             false => prove_wal(file).await,
         },
         Err(wal::Error::Repo(error)) if target_failed.load(Ordering::Relaxed) => {
-            Err(Error::Target(error))
+            Err(give_up_failed(upload, error).await)
         }
         Err(error) => Err(give_up(upload, error.into()).await),
     }

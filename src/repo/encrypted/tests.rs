@@ -12,7 +12,10 @@ use super::*;
 use crate::{
     codec::encrypt::{HEADER_LEN, Kdf, SEALED_LEN},
     repo::{recipient::RecipientId, recipient::list},
-    storage::{PosixStorage, conformance},
+    storage::{
+        PosixStorage, conformance,
+        fault::{Fault, FaultyStorage, Operation, Rule},
+    },
     types::{ErrorCode, Failure},
 };
 
@@ -392,6 +395,26 @@ async fn an_empty_repository_opens_once_somebody_made_its_key() {
     early.lock().unlock().await.unwrap();
     opened_by(dir.path(), "p").lock().create("first", CHEAP).await.unwrap();
     early.put(&path("a"), Bytes::new()).await.unwrap();
+}
+
+/// `repo-key` on another host changes one pass phrase while WAL is archived with another.
+#[tokio::test]
+async fn a_recipient_that_goes_while_others_open_keeps_none_of_them_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = opened_by(dir.path(), "one");
+    storage.lock().create("first", CHEAP).await.unwrap();
+    let (second, key) = (RecipientId::random(), storage.lock().data_key().await.unwrap());
+    storage.lock().add(second, "second", PassPhrase::new("two"), &key, CHEAP).await.unwrap();
+    // It was listed, and is gone when it is read.
+    let below = FaultyStorage::new(Arc::new(PosixStorage::new(dir.path())));
+    let first = RecipientId::FIRST.path().unwrap();
+    below.add(Rule::always(Operation::Get, Fault::Lose(first.clone())).on(first.as_str()));
+    let other = EncryptedStorage::new(Arc::new(below), PassPhrase::new("two"));
+    assert_eq!(*other.lock().data_key().await.unwrap(), *key);
+    assert_eq!(other.lock().recipients(Some(&key)).await.unwrap().len(), 1);
+    // And whose it was is told the pass phrase, not that something is damaged.
+    let error = opened_by(dir.path(), "one").lock().unlock().await.unwrap_err();
+    assert!(error.to_string().ends_with("opens none of its 1 key object(s)"), "{error}");
 }
 
 #[tokio::test]
