@@ -91,7 +91,7 @@ http {
     listen 127.0.0.1:%(port)d; root %(root)s;
     error_page 404 = @absent; error_page 418 = @server;
     location / {
-      if ($args) { return 418; }
+      if ($args !~ ^(x-id=(Get|Head|Put)Object)?$) { return 418; }
       if ($request_method !~ ^(GET|HEAD|PUT)$) { return 418; }
       dav_methods PUT; create_full_put_path on; dav_access user:rw group:r;
     }

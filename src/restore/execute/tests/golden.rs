@@ -97,10 +97,10 @@ async fn make(storage: &Arc<dyn Storage>) {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("00000002.history");
     fs::write(&path, HISTORY).unwrap();
-    let options =
-        PushOptions { compression: Making::default().compression, workers: 1, cluster: None };
+    let options = PushOptions { compression: Making::default().compression, workers: 1 };
     let file = "00000002.history".parse().unwrap();
-    wal::push(&archive, &path, file, options).await.unwrap();
+    let pushing = wal::Pushing::begin(&path, file, options).await.unwrap();
+    pushing.store(&archive, None).await.unwrap();
 }
 
 fn to_be_made(directory: &str) -> bool {
