@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from bench import Failed, Figure, Results, fresh, give, mean, size_of, watching
 from databases import PG_BIN17, Cluster
 from peers import STANZA, BareStream, PgBackRest, PgBaseBackup, PgBaseBackup17, Pgstrata, WalRus
-from stores import BUCKET, BareRequests, OnS3, Relay, S3Server
+from stores import BUCKET, BareRequests, LeanS3, OnS3, Relay, S3Server
 from synthetic import make
 from tables import WATCHED
 
@@ -224,22 +224,32 @@ def measure_stores(bench):
     """The same full and restore with the repository in a directory, encrypted, on an S3 server, and on one that is far."""
     work = bench.work
     cipher = {"repo1-cipher-type": "aes-256-gcm", "repo1-cipher-pass": "a pass phrase for the benchmark"}
-    with bench.large() as cluster, S3Server(work) as server, Relay(server.port, 0) as near, \
-            Relay(server.port, FAR_S) as far:
+    with bench.large() as cluster, S3Server(work) as server, LeanS3(server, work) as lean, Relay(lean.port, 0) as near, \
+            Relay(lean.port, FAR_S) as far:
         tools = [Pgstrata(work, name="pgstrata posix"), Pgstrata(work, name="pgstrata encrypted", more=cipher),
-                 OnS3(work, server), OnS3(work, server, name="s3 encrypted", more=cipher),
-                 OnS3(work, server, near.port, "s3 by relay"), OnS3(work, server, far.port, "s3 50 ms away")]
+                 OnS3(work, server, lean.port), OnS3(work, server, lean.port, "s3 encrypted", cipher),
+                 OnS3(work, server, near.port, "s3 by relay"), OnS3(work, server, far.port, "s3 50 ms away"),
+                 OnS3(work, server, name="s3s-fs")]
         for _ in bench.rounds("stores"):
             for tool in tools:
                 bench.ready(tool, cluster)
-                bench.time("stores: full", tool, lambda: tool.backup(cluster))
+                beside = lambda work, action: beside_server(bench, lean, work, tool, action)
+                beside("stores: full", lambda: tool.backup(cluster))
                 fresh(tool.restored)
-                bench.time("stores: restore", tool, tool.restore)
+                beside("stores: restore", tool.restore)
                 shutil.rmtree(tool.restored)
 
 
+def beside_server(bench, server, work, tool, action):
+    """Measures an action, and what the store took of the processors that both share meanwhile."""
+    before = server.cpu_s()
+    bench.time(work, tool, action)
+    if isinstance(tool, OnS3):
+        bench.results.add(work, f"{tool.name}: CPU of the store", Figure(server.cpu_s() - before))
+
+
 def measure_store_wal(bench):
-    """A segment to and from S3, beside the requests alone that it takes: look, look, put; look, get."""
+    """A segment to and from S3, beside the requests alone that it takes."""
     work = bench.work
     with bench.large() as cluster, S3Server(work) as server:
         segments = cluster.full_segments(work / "segments", SEGMENTS)
@@ -256,14 +266,18 @@ def measure_store_wal(bench):
 
 
 def bare_push(server, tool, segments):
-    """What four requests of a push cost by themselves, seconds: two listings, an object read, an object of that size put."""
+    """What the requests of a push cost by themselves, seconds: the stanza's entries listed and read, the segment looked for,
+    its name looked at, the object put, and once more looked for rivals."""
     requests, times = BareRequests(server.port), []
-    for number, segment in enumerate(segments):
-        stored = next((tool.repo / "archive").rglob(segment.name + "*")).read_bytes()
-        prefix = f"prefix={tool.repo.name}%2Fstanza%2F"
-        times.append(2 * requests.send("GET", f"/{BUCKET}", f"list-type=2&{prefix}")
-                     + requests.send("GET", f"/{BUCKET}/{tool.repo.name}/stanza/bench/00000001")
-                     + requests.send("PUT", f"/{BUCKET}/bare/{number}", body=stored))
+    root = f"/{BUCKET}/{tool.repo.name}"
+    for segment in segments:
+        stored = next((tool.repo / "archive").rglob(segment.name + "*"))
+        key = f"/{BUCKET}/{stored.relative_to(tool.repo.parent)}"
+        listed = lambda prefix: requests.send("GET", f"/{BUCKET}", f"delimiter=%2F&list-type=2&prefix={prefix.replace('/', '%2F')}")
+        looked_for = f"{key.removeprefix(f'/{BUCKET}/').rsplit('-', 1)[0]}-"
+        times.append(listed(f"{tool.repo.name}/stanza/bench/") + requests.send("GET", f"{root}/stanza/bench/00000001")
+                     + 2 * listed(looked_for) + requests.send("HEAD", key)
+                     + requests.send("PUT", f"/{BUCKET}/bare/{segment.name}", body=stored.read_bytes()))
     return sum(times) / len(times)
 
 

@@ -41,6 +41,33 @@ TARGETS = [
 RSS_MAX = 256
 
 
+# A figure of ours that has a bound of its own, whatever a peer takes.
+Bound = namedtuple("Bound", "work ours most metric", defaults=["wall_s"])
+BOUNDS = [
+    Bound("stores: full", "pgstrata s3 encrypted", 400, "rss_mib"),
+    Bound("stores: restore", "pgstrata s3 encrypted", 400, "rss_mib"),
+    Bound("stores: info, 500 backups", "pgstrata s3 20 ms away", 2),
+]
+# What a push to S3 may take over one into a directory and the requests alone, seconds.
+PUSH_OVER_REQUESTS_S = 0.015
+
+
+def bounded(results):
+    """A row for each bound of a work that was measured."""
+    for work, ours, most, metric in [*BOUNDS, *push_bound(results)]:
+        figures = results.get(work, {}).get(ours, {})
+        if metric in figures:
+            met = figures[metric] <= most
+            name = work + (", peak memory" if metric == "rss_mib" else "")
+            yield [name, shown(ours, figures[metric], metric), "", "", f"at most {amount(most, metric)}", "met" if met else "NOT MET"]
+
+
+def push_bound(results):
+    walls = [results.get("stores: archive-push", {}).get(tool, {}).get("wall_s") for tool in ("pgstrata posix", "the requests alone")]
+    if None not in walls:
+        yield Bound("stores: archive-push", "pgstrata s3", sum(walls) + PUSH_OVER_REQUESTS_S)
+
+
 def amount(value, metric):
     if metric == "stored_mb":
         return f"{value:.1f} MB" if value >= 10 else f"{value:.2f} MB"
@@ -121,4 +148,4 @@ def environment_text(document):
 def report(document, as_markdown=False):
     table = markdown if as_markdown else plain
     results = document["results"]
-    return "\n\n".join([environment_text(document), table(HEAD_JUDGED, judged(results)), table(HEAD_MEASURED, measured(results))])
+    return "\n\n".join([environment_text(document), table(HEAD_JUDGED, [*judged(results), *bounded(results)]), table(HEAD_MEASURED, measured(results))])

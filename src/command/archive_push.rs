@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     repo::{archive::WalArchive, lock, stanza::StanzaHistory},
     types::{ArchiveFile, ErrorCode, StanzaName},
-    wal::{PushOptions, push},
+    wal::{PushOptions, Pushing},
 };
 
 /// To how many repositories a file is written at a time: each has it in memory once.
@@ -47,15 +47,18 @@ async fn push_to(
     path: &Path,
     file: ArchiveFile,
 ) -> Result<()> {
-    let history = StanzaHistory::read(&*repo.storage, stanza).await?;
+    let options =
+        PushOptions { compression: config.backup.compression, workers: config.process_max };
+    // The threads begin with the file while the store is asked what the stanza is.
+    let (pushing, history) = tokio::join!(
+        Pushing::begin(path, file, options),
+        StanzaHistory::read(&*repo.storage, stanza)
+    );
+    let history = history?;
     let current = history.current();
     let archive = WalArchive::new(repo.storage.clone(), stanza, current.archive_id())?;
-    let options = PushOptions {
-        compression: config.backup.compression,
-        workers: config.process_max,
-        cluster: config.archive.header_check.then(|| context::wal_identity(current.cluster)),
-    };
-    push(&archive, path, file, options).await?;
+    let cluster = config.archive.header_check.then(|| context::wal_identity(current.cluster));
+    pushing?.store(&archive, cluster).await?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{Error, Result, store};
 use crate::{
+    codec::encrypt::{DataKeyId, Kdf},
     config::{Config, PgConfig, RepoConfig},
     postgres::{ConnectOptions, ConnectSettings, ControlFile, Password},
     repo::{self, encrypted::EncryptedStorage, layout, metadata, recipient, stanza::ClusterId},
@@ -39,6 +40,23 @@ impl Repo {
                 let object = metadata::object_name(&*self.storage, &layout::key_directory()?);
                 Err(repo::Error::Encrypted { object })
             }
+        }
+    }
+
+    /// Makes the key of an encrypted repository that holds nothing yet; any other is opened.
+    pub(super) async fn make_key(&self, comment: &str) -> Result<()> {
+        let Some(encrypted) = &self.encrypted else { return Ok(self.unlock().await?) };
+        if encrypted.lock().create(comment, Kdf::DEFAULT).await? {
+            tracing::info!("the key of repo{} was made; the pass phrase alone opens it", self.key);
+        }
+        Ok(())
+    }
+
+    /// Opens the repository and says which data key its objects are encrypted with; `None` where they are not.
+    pub(super) async fn data_key(&self) -> std::result::Result<Option<DataKeyId>, repo::Error> {
+        match &self.encrypted {
+            Some(encrypted) => Ok(Some(encrypted.lock().data_key().await?.id())),
+            None => self.unlock().await.map(|()| None),
         }
     }
 }

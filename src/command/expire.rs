@@ -113,13 +113,14 @@ async fn show(task: &Task<'_>, out: &mut dyn Write) -> Result<()> {
 /// Makes the plan, and makes it again where a backup began or was marked while it was made, until it
 /// fits what is there.
 async fn settle(task: &Task<'_>) -> Result<(ExpirePlan, Removal)> {
+    let here = Here::locked();
     for _ in 0..PLANS_MAX {
-        let Some(inventory) = gather(task.repo, task.stanza, &Here::locked()).await? else {
+        let Some(inventory) = gather(task.repo, task.stanza, &here).await? else {
             continue;
         };
         let plan = plan(task, &inventory)?;
         let removal = Removal::find(task.repo, task.stanza, &inventory, &plan).await?;
-        if gather::is_unchanged(task.repo, task.stanza, &inventory, &plan).await? {
+        if gather::is_unchanged(task.repo, task.stanza, &inventory, &plan, &here).await? {
             return Ok((plan, removal));
         }
     }

@@ -4,9 +4,12 @@
 mod assemble;
 mod gather;
 
-use std::{io::Write, path::PathBuf};
+use std::{collections::BTreeMap, io::Write, path::PathBuf};
 
+use futures_util::future::join_all;
 use jiff::tz::TimeZone;
+
+use self::gather::Closed;
 
 use super::{
     Error, Result,
@@ -14,6 +17,7 @@ use super::{
 };
 use crate::{
     config::{Config, OutputFormat},
+    repo,
     types::{BackupLabel, BackupType, ErrorCode, Failure, StanzaName},
     ui::info::{Detail, StanzaInfo, to_json, to_text},
 };
@@ -36,8 +40,8 @@ struct Query {
 pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     let query = query(config)?;
     let repos = context::repos(config)?;
-    refuse_if_none_opens(&repos).await?;
-    let found = gather::gather(&repos, &query).await;
+    let closed = closed(&repos).await?;
+    let found = gather::gather(&repos, &closed, &query).await;
     let stanzas: Vec<StanzaInfo> =
         found.iter().map(|stanza| assemble::assemble(stanza, &query)).collect();
     let text = match config.output {
@@ -48,16 +52,21 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     Ok(0)
 }
 
-/// A wrong pass phrase is an error where nothing else could be shown; else it is part of what is shown.
-async fn refuse_if_none_opens(repos: &[Repo]) -> Result<()> {
-    let mut refused = None;
-    for repo in repos {
-        match repo.unlock().await {
-            Err(error) if error.code() == ErrorCode::Crypto => refused = refused.or(Some(error)),
-            _ => return Ok(()),
-        }
+/// The repositories that do not open, and why. A wrong pass phrase is an error where nothing else could be shown; else it
+/// is part of what is shown. A store that does not answer is waited for here, and not once more.
+async fn closed(repos: &[Repo]) -> Result<Closed> {
+    let opened = join_all(repos.iter().map(Repo::unlock)).await;
+    let failed =
+        repos.iter().zip(opened).filter_map(|(repo, opened)| Some((repo.key, opened.err()?)));
+    let mut closed: BTreeMap<u16, repo::Error> = failed.collect();
+    let is_refused = |error: &repo::Error| error.code() == ErrorCode::Crypto;
+    if closed.len() == repos.len()
+        && closed.values().all(is_refused)
+        && let Some((_, error)) = closed.pop_first()
+    {
+        return Err(error.into());
     }
-    refused.map_or(Ok(()), |error| Err(error.into()))
+    Ok(closed.iter().map(|(key, error)| (*key, gather::describe(error))).collect())
 }
 
 fn query(config: &Config) -> Result<Query> {

@@ -3,7 +3,7 @@
 
 mod report;
 
-use std::{collections::BTreeSet, io::Write};
+use std::{collections::BTreeSet, io::Write, os::unix::fs::MetadataExt};
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -14,7 +14,7 @@ use super::{
     signal::Signals,
 };
 use crate::{
-    config::Config,
+    config::{Config, RepoConfig, RepoKind},
     repo::{
         layout::STANZA_ROOT,
         lock::{self, Lock, LockKind},
@@ -37,6 +37,7 @@ enum Synced {
 pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
     let mut signals = Signals::listen()?;
     let (from, to) = repos(config)?;
+    refuse_one_directory(config, &from, &to)?;
     let stanzas = signals.guard(stanzas(config, &from)).await?;
     let mut synced = Vec::with_capacity(stanzas.len());
     for stanza in stanzas {
@@ -57,6 +58,28 @@ fn repos(config: &Config) -> Result<(Repo, Repo)> {
     Ok((open(sync.from)?, open(sync.to)?))
 }
 
+/// Two paths may lead to one directory, which would be seen as two copies.
+fn refuse_one_directory(config: &Config, from: &Repo, to: &Repo) -> Result<()> {
+    let directory = |repo: &Repo| match config.repos.get(&repo.key) {
+        Some(RepoConfig { kind: RepoKind::Posix, path, .. }) => std::fs::metadata(path).ok(),
+        _ => None,
+    };
+    let (Some(one), Some(other)) = (directory(from), directory(to)) else { return Ok(()) };
+    match (one.dev(), one.ino()) == (other.dev(), other.ino()) {
+        false => Ok(()),
+        true => Err(Error::Check {
+            what: format!(
+                "repo{}-path and repo{}-path are one directory: '{}'",
+                from.key,
+                to.key,
+                to.storage.location()
+            ),
+            code: ErrorCode::OptionInvalidValue,
+            hint: "a copy needs a place of its own".to_owned(),
+        }),
+    }
+}
+
 /// The stanza that was named, or all of the source.
 async fn stanzas(config: &Config, from: &Repo) -> Result<BTreeSet<StanzaName>> {
     if let Some(stanza) = &config.stanza {
@@ -64,7 +87,17 @@ async fn stanzas(config: &Config, from: &Repo) -> Result<BTreeSet<StanzaName>> {
     }
     let entries = from.storage.list(&ObjectPath::new(STANZA_ROOT)?, false).await?;
     let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
-    Ok(directories.filter_map(|entry| entry.path.file_name().parse().ok()).collect())
+    let stanzas: BTreeSet<StanzaName> =
+        directories.filter_map(|entry| entry.path.file_name().parse().ok()).collect();
+    match stanzas.is_empty() {
+        false => Ok(stanzas),
+        true => Err(Error::Check {
+            what: format!("repo{} '{}' holds no stanza", from.key, from.storage.location()),
+            code: ErrorCode::FileMissing,
+            hint: "nothing was copied: is the repository path the right one, and is it mounted?"
+                .to_owned(),
+        }),
+    }
 }
 
 /// Lock, plan, copy.
@@ -81,6 +114,8 @@ async fn sync_one(
         Lock::acquire(&config.lock_path, stanza, kind, "repo-sync")
     };
     let _locks = (lock(from)?, lock(to)?);
+    from.unlock().await?;
+    to.unlock().await?;
     let route =
         Route { from: from.storage.clone(), to: to.storage.clone(), stanza: stanza.clone() };
     let options = Options {
@@ -97,6 +132,7 @@ async fn sync_one(
     if config.dry_run {
         return Ok(Synced::Planned(plan));
     }
+    to.make_key("made by repo-sync").await?;
     let progress = ui.progress("repo-sync");
     Ok(Synced::Done(sync::execute(&route, plan, &options, &*progress).await?))
 }

@@ -8,7 +8,6 @@ use super::{
     failures::Failures,
 };
 use crate::{
-    codec::encrypt::Kdf,
     config::Config,
     repo::{
         layout,
@@ -45,22 +44,13 @@ async fn create(
     cluster: ClusterId,
     control_version: Option<u32>,
 ) -> Result<()> {
-    make_key(repo).await?;
+    repo.make_key("made by stanza-create").await?;
     refuse_leftovers(repo, stanza).await?;
     match stanza::create(&*repo.storage, stanza, cluster, control_version).await? {
         Created::New => {}
         Created::AlreadyThere => {
             tracing::info!("stanza '{stanza}' already exists on repo{} and is valid", repo.key);
         }
-    }
-    Ok(())
-}
-
-/// The first stanza of an encrypted repository makes its key.
-async fn make_key(repo: &Repo) -> Result<()> {
-    let Some(encrypted) = &repo.encrypted else { return Ok(repo.unlock().await?) };
-    if encrypted.lock().create("made by stanza-create", Kdf::DEFAULT).await? {
-        tracing::info!("the key of repo{} was made; the pass phrase alone opens it", repo.key);
     }
     Ok(())
 }

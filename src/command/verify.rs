@@ -55,15 +55,16 @@ async fn verify_all(
 ) -> Vec<Verified> {
     let mut verified = Vec::with_capacity(repos.len());
     for repo in repos {
-        let options = Options {
+        let options = |data_key| Options {
             set: config.set.clone(),
             retention: expire::settings(config, repo),
             threads: config.process_max.max(1),
+            data_key,
             claims_max: Options::CLAIMS_MAX,
         };
         let progress = ui.progress("verify");
-        let result = match repo.unlock().await {
-            Ok(()) => verify::verify(&repo.storage, stanza, &options, &*progress).await,
+        let result = match repo.data_key().await {
+            Ok(key) => verify::verify(&repo.storage, stanza, &options(key), &*progress).await,
             Err(error) => Err(error.into()),
         };
         if let Ok(report) = &result {

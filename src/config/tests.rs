@@ -323,7 +323,35 @@ fn repositories() {
     assert_eq!(refused("repo1-host=backup").0, 67);
     assert_eq!(refused("repo1-type=nfs").0, 32);
     assert_eq!(refused("repo1-path=/a\nrepo2-path=/a/").0, 32);
+    assert_eq!(refused("repo1-path=/a/./b\nrepo2-path=/a//b").0, 32);
     assert!(with_file("[db]\npg1-path=/pg\nrepo1-type=posix\n").load().is_ok());
+}
+
+/// Two repositories in one place would be seen as two copies.
+#[test]
+fn each_repository_has_a_place_of_its_own() {
+    let of = |kind: &str, both: &[&str], second: &[&str]| {
+        let mut text = "[db]\npg1-path=/pg\n".to_owned();
+        for key in [1, 2] {
+            text += &format!("repo{key}-type={kind}\nrepo{key}-path=/a/b\n");
+            both.iter().for_each(|line| text += &format!("repo{key}-{line}\n"));
+        }
+        second.iter().for_each(|line| text += &format!("repo2-{line}\n"));
+        with_file(&text).load().map(drop).map_err(|error| error.code().exit_code())
+    };
+    let s3 = ["s3-bucket=b", "s3-endpoint=e", "s3-region=r", "s3-key=k", "s3-key-secret=s"];
+    assert_eq!(of("s3", &s3, &[]), Err(32));
+    for other in ["storage-port=9", "storage-host=h", "cipher-type=none"] {
+        let same = other.starts_with("cipher");
+        assert_eq!(of("s3", &s3, &[other]).is_err(), same, "{other}");
+    }
+    let azure = ["azure-account=a", "azure-container=c", "azure-key=aaaa"];
+    assert_eq!(of("azure", &azure, &[]), Err(32));
+    let gcs = ["gcs-bucket=b", "gcs-key-type=token", "gcs-key=t"];
+    assert_eq!(of("gcs", &gcs, &[]), Err(32));
+    let sftp = ["sftp-host=h", "sftp-host-user=u", "sftp-private-key-file=/k"];
+    assert_eq!(of("sftp", &sftp, &[]), Err(32));
+    assert_eq!(of("sftp", &sftp, &["sftp-host-port=2222"]), Ok(()));
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub use listing::{Holdings, Listed, SegmentRange, Stretch};
 pub use name::StoredWal;
 pub use read::RawSink;
 pub use stored::archive_ids;
-pub use write::{PutOptions, PutOutcome, RawSource};
+pub use write::{Prepared, PutOptions, PutOutcome, RawSource};
 
 use super::{Error, layout};
 use crate::{

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, layout::BackupPaths, metadata, object_header::ObjectKind};
+use super::{
+    Error, archive::SegmentRange, layout::BackupPaths, metadata, object_header::ObjectKind,
+};
 use crate::{
     storage::Storage,
     types::{
@@ -234,6 +236,12 @@ impl Manifest {
     pub fn wal_stop(&self) -> WalSegment {
         let stop = self.wal.stop;
         WalSegment::ending_at(stop.lsn, stop.timeline, self.cluster.wal_segment_size)
+    }
+
+    /// The segments without which it cannot become consistent.
+    pub fn wal_needed(&self) -> SegmentRange {
+        let size = self.cluster.wal_segment_size;
+        SegmentRange { first: self.wal_start(), last: self.wal_stop(), size }
     }
 
     /// The label of the backup that reference `n` of a block map names.

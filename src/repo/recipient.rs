@@ -199,6 +199,20 @@ impl Recipient {
         Ok(recipient)
     }
 
+    /// The recipient, unless it is one of another repository: each has one data key.
+    pub fn expect(self, data_key: DataKeyId, object: &str) -> Result<Self, Error> {
+        match self.data_key == data_key {
+            true => Ok(self),
+            false => Err(Error::format(
+                object,
+                format!(
+                    "it holds the data key {} of another repository, and this one's is {data_key}",
+                    self.data_key
+                ),
+            )),
+        }
+    }
+
     /// Unwraps the data key; `None` where the pass phrase is not this recipient's. Costs what [`Kdf`] says.
     pub fn open(&self, pass: &PassPhrase) -> Result<Option<DataKey>, Error> {
         let failed = |error: crate::codec::Error| {

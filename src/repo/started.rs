@@ -4,7 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Error, layout::BackupPaths, metadata, object_header::ObjectKind};
-use crate::{storage::Storage, types::BackupLabel};
+use crate::{
+    storage::Storage,
+    types::{BackupLabel, Sha256},
+};
 
 const SIZE_MAX: usize = 64 << 10;
 
@@ -21,6 +24,9 @@ pub struct Started {
     /// The backups that the new one refers to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<BackupLabel>,
+    /// Where it is the copy of a backup: the SHA-256 of that one's file list. Nothing else has this list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Sha256>,
 }
 
 impl Started {
@@ -36,5 +42,16 @@ impl Started {
         let path = paths.started()?;
         let body = metadata::read(storage, &path, ObjectKind::Started, SIZE_MAX).await?;
         metadata::from_json(&body, path.as_str())
+    }
+
+    /// Reads the notice; `None` where there is none.
+    pub async fn read_opt(
+        storage: &dyn Storage,
+        paths: &BackupPaths,
+    ) -> Result<Option<Self>, Error> {
+        match Self::read(storage, paths).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            read => read.map(Some),
+        }
     }
 }

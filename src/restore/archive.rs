@@ -46,7 +46,7 @@ pub(super) async fn history(
 
 /// Refuses where a segment is missing without which the backup cannot become consistent.
 pub(super) async fn check_needed(archive: &WalArchive, backup: &Manifest) -> Result<(), Error> {
-    let missing = archive.missing(wal::needed(backup), NAMED_MAX + 1).await?;
+    let missing = archive.missing(backup.wal_needed(), NAMED_MAX + 1).await?;
     match missing.is_empty() {
         true => Ok(()),
         false => Err(Error::refused(

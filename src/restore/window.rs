@@ -67,7 +67,7 @@ impl ArchiveWal {
     pub fn window(&self, backup: &Manifest) -> RecoveryWindow {
         let size = backup.cluster.wal_segment_size;
         let mut window = RecoveryWindow {
-            missing: self.holdings.missing(wal::needed(backup)),
+            missing: self.holdings.missing(backup.wal_needed()),
             last: backup.wal_stop(),
             end: Lsn(0),
             archived: None,

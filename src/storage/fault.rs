@@ -3,7 +3,7 @@
 use std::{
     fmt::Debug,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -37,6 +37,8 @@ pub enum Fault {
     Delay(Duration),
     /// The operation never ends.
     Hang,
+    /// Somebody else deletes this object; then the operation is done.
+    Lose(ObjectPath),
     /// A read ends early, as if the object were shorter by so many bytes, without a word.
     CutRead(u64),
     /// A read shows the lowest bit of this byte of the object flipped.
@@ -83,30 +85,38 @@ pub struct FaultyStorage {
 }
 
 /// The rules, shared by the store and what it opened.
-#[derive(Clone, Debug, Default)]
-struct Rules(Arc<Mutex<Vec<Rule>>>);
+#[derive(Clone, Debug)]
+struct Rules {
+    all: Arc<Mutex<Vec<Rule>>>,
+    store: Arc<dyn Storage>,
+}
 
 impl FaultyStorage {
     /// Wraps a store; without rules it changes nothing.
     pub fn new(inner: Arc<dyn Storage>) -> Self {
-        Self { inner, rules: Rules::default() }
+        let rules = Rules { all: Arc::default(), store: Arc::clone(&inner) };
+        Self { inner, rules }
     }
 
     /// Adds a rule; of several that match a call the first strikes.
     pub fn add(&self, rule: Rule) {
-        self.rules.0.lock().unwrap_or_else(PoisonError::into_inner).push(rule);
+        self.rules.lock().push(rule);
     }
 
     /// Removes all rules.
     pub fn clear(&self) {
-        self.rules.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.rules.lock().clear();
     }
 }
 
 impl Rules {
+    fn lock(&self) -> MutexGuard<'_, Vec<Rule>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The fault that strikes this call, if one does.
     fn strike(&self, operation: Operation, path: &ObjectPath) -> Option<Fault> {
-        let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rules = self.lock();
         let matching = rules.iter_mut().filter(|rule| {
             rule.operation == operation && path.as_str().contains(&rule.path_contains)
         });
@@ -140,6 +150,10 @@ impl Rules {
                 work.await
             }
             Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Lose(object)) => {
+                self.store.delete(&[object]).await?;
+                work.await
+            }
             Some(Fault::CutRead(_) | Fault::FlipRead(_)) | None => work.await,
         }
     }
@@ -328,6 +342,12 @@ mod tests {
         store.put(&x, Bytes::from_static(b"abc")).await.unwrap();
         store.add(Rule::always(Operation::Read, Fault::FlipRead(1)).at(0, 1));
         assert_eq!(read(&store).await.unwrap(), b"acc");
+        store.clear();
+        let y = ObjectPath::new("y").unwrap();
+        store.add(Rule::always(Operation::Put, Fault::Lose(x.clone())).on("y"));
+        store.put(&y, Bytes::from_static(b"abc")).await.unwrap();
+        assert!(read(&store).await.unwrap_err().is_not_found());
+        store.put(&x, Bytes::from_static(b"abc")).await.unwrap();
         store.clear();
         store.add(Rule::always(Operation::Read, Fault::CutRead(2)));
         assert_eq!(read(&store).await.unwrap(), b"a");

@@ -16,17 +16,41 @@ use crate::{
 /// The greatest change that is read, in bytes.
 const SIZE_MAX: usize = 1 << 20;
 
-/// Copies the changes of a backup; says how many objects and bytes that were.
-pub(super) async fn copy(route: &Route, label: &BackupLabel) -> Result<(u64, u64), Error> {
+/// What was copied of the changes of a backup.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    pub(super) objects: u64,
+    pub(super) bytes: u64,
+    /// What could not be: a remark that is lost is no reason to lose the backup.
+    pub(super) failed: Vec<Error>,
+}
+
+/// Copies the changes of a backup. An error means that a repository failed.
+pub(super) async fn copy(route: &Route, label: &BackupLabel) -> Result<Copied, Error> {
     let paths = BackupPaths::new(&route.stanza, label)?;
-    let (mut objects, mut bytes) = (0, 0);
+    let mut copied = Copied::default();
     for directory in [paths.annotations()?, paths.keep()?] {
-        for path in missing(route, &directory).await? {
-            bytes += copy::metadata(&route.from, &route.to, &path, SIZE_MAX).await?;
-            objects += 1;
+        let missing = match missing(route, &directory).await {
+            Err(error) if error.is_of_one_object() => {
+                copied.failed.push(error);
+                continue;
+            }
+            missing => missing?,
+        };
+        for path in missing {
+            match copy::metadata(&route.from, &route.to, &path, SIZE_MAX).await {
+                Ok(bytes) => {
+                    copied.objects += 1;
+                    copied.bytes += bytes;
+                }
+                // It went with its backup.
+                Err(error) if error.is_gone() => {}
+                Err(error) if error.is_of_one_object() => copied.failed.push(error),
+                Err(error) => return Err(error),
+            }
         }
     }
-    Ok((objects, bytes))
+    Ok(copied)
 }
 
 /// The changes in `directory` that the target lacks, in order; none where its own are others.

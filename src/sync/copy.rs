@@ -44,15 +44,19 @@ pub(super) async fn recorded(
         hasher.update(&chunk);
         size += chunk.len() as u64;
         progress.advance(chunk.len() as u64);
-        upload.write(chunk).await.map_err(Error::target)?;
+        if let Err(error) = upload.write(chunk).await {
+            return Err(give_up_failed(upload, error.into()).await);
+        }
     }
     if size != record.size || hasher.finish() != record.sha256 {
         let object = framed::object_name(&**from, path);
         let what = if size == record.size { "SHA-256" } else { "size" };
         return Err(give_up(upload, repo::Error::Damaged { object, what }.into()).await);
     }
-    let finished = upload.finish().await;
-    conclude(to, path, finished, record.size).await
+    match is_new(upload.finish().await)? {
+        true => Ok(()),
+        false => prove(to, path, record).await,
+    }
 }
 
 /// Removes what was written; the error is the one to tell of.
@@ -62,24 +66,44 @@ async fn give_up(upload: Box<dyn Upload>, error: Error) -> Error {
     error
 }
 
-/// Somebody else may have made the object meanwhile: fine if it has the size.
-async fn conclude(
-    to: &Arc<dyn Storage>,
-    path: &ObjectPath,
-    finished: storage::Result<()>,
-    size: u64,
-) -> Result<(), Error> {
+/// The same for an upload that failed, unless the target does not answer: that is not waited for once more.
+async fn give_up_failed(upload: Box<dyn Upload>, error: repo::Error) -> Error {
+    let is_away = |error: &repo::Error| matches!(error, repo::Error::Storage(e) if e.kind() == ErrorKind::Transient);
+    match is_away(&error) {
+        true => Error::Target(error),
+        false => give_up(upload, Error::Target(error)).await,
+    }
+}
+
+/// Whether the object is the one that was just written; `false` where somebody else made it meanwhile.
+fn is_new(finished: storage::Result<()>) -> Result<bool, Error> {
     match finished {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let there = to.stat(path).await.map_err(Error::target)?;
-            same_size(to, path, there.kind, size)
-        }
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(Error::target(error)),
     }
 }
 
-/// An object that is in the target was made whole: of the right size, it is taken for the same.
+/// Reads an object of the target that is not known to be of this copy, and holds it against what is recorded.
+pub(super) async fn prove(
+    to: &Arc<dyn Storage>,
+    path: &ObjectPath,
+    record: ObjectRecord,
+) -> Result<(), Error> {
+    let mut download = to.get(path).await.map_err(Error::target)?;
+    let mut hasher = Sha256Hasher::new();
+    let mut size = 0;
+    while let Some(chunk) = download.next().await.map_err(Error::target)? {
+        hasher.update(&chunk);
+        size += chunk.len() as u64;
+    }
+    match size == record.size && hasher.finish() == record.sha256 {
+        true => Ok(()),
+        false => Err(differs(to, path, format!("the source's has SHA-256 {}", record.sha256))),
+    }
+}
+
+/// An object of this copy was proven when it was made: of the right size, it is the same.
 pub(super) fn same_size(
     to: &Arc<dyn Storage>,
     path: &ObjectPath,
@@ -88,11 +112,12 @@ pub(super) fn same_size(
 ) -> Result<(), Error> {
     match there {
         EntryKind::Object { size: found } if found == size => Ok(()),
-        _ => Err(Error::Differs {
-            object: framed::object_name(&**to, path),
-            what: format!("the source's has {size} bytes"),
-        }),
+        _ => Err(differs(to, path, format!("the source's has {size} bytes"))),
     }
+}
+
+fn differs(to: &Arc<dyn Storage>, path: &ObjectPath, what: String) -> Error {
+    Error::Differs { object: framed::object_name(&**to, path), what }
 }
 
 /// Copies a small object that carries its own proof, byte for byte; says how many bytes it has.
@@ -104,22 +129,34 @@ pub(super) async fn metadata(
 ) -> Result<u64, Error> {
     let data = framed::read_proven(&**from, path, size_max).await?;
     let size = data.len() as u64;
-    let put = to.put(path, data).await;
-    conclude(to, path, put, size).await.map(|()| size)
+    if !is_new(to.put(path, data.clone()).await)? {
+        let there = framed::read_proven(&**to, path, size_max).await.map_err(Error::Target)?;
+        if there != data {
+            return Err(differs(to, path, "somebody else made it at the same time".to_owned()));
+        }
+    }
+    Ok(size)
+}
+
+/// A file of the archive on its way.
+pub(super) struct WalFile<'a> {
+    /// The archive that it comes from.
+    pub(super) from: &'a WalArchive,
+    /// The archive that it goes to.
+    pub(super) to: &'a WalArchive,
+    /// The file in the source.
+    pub(super) stored: &'a StoredWal,
+    /// Its path in the target.
+    pub(super) path: ObjectPath,
+    /// The cluster that it must be of.
+    pub(super) cluster: ClusterIdentity,
 }
 
 /// Copies a file of the archive. It is decoded on the way, and digest, header and cluster are proven as in
 /// archive-get.
-pub(super) async fn wal(
-    archive: &WalArchive,
-    from: &Arc<dyn Storage>,
-    to: &Arc<dyn Storage>,
-    stored: &StoredWal,
-    target: &ObjectPath,
-    cluster: ClusterIdentity,
-) -> Result<(), Error> {
-    let download = from.get(&stored.path).await.map_err(Error::source)?;
-    let upload = to.put_stream(target).await.map_err(Error::target)?;
+pub(super) async fn wal(to: &Arc<dyn Storage>, file: &WalFile<'_>) -> Result<(), Error> {
+    let download = file.from.open(file.stored).await?;
+    let upload = to.put_stream(&file.path).await.map_err(Error::target)?;
     let upload = Arc::new(Mutex::new(Some(upload)));
     let target_failed = Arc::new(AtomicBool::new(false));
     let tee = Tee {
@@ -127,14 +164,29 @@ pub(super) async fn wal(
         upload: Arc::clone(&upload),
         target_failed: Arc::clone(&target_failed),
     };
-    let proven = wal::verify_from(archive, stored, Box::new(tee), cluster).await;
+    let proven = wal::verify_from(file.from, file.stored, Box::new(tee), file.cluster).await;
     let Some(upload) = upload.lock().await.take() else { return Ok(()) };
     match proven {
-        Ok(_) => conclude(to, target, upload.finish().await, stored.size).await,
+        Ok(_) => match is_new(upload.finish().await)? {
+            true => Ok(()),
+            false => prove_wal(file).await,
+        },
         Err(wal::Error::Repo(error)) if target_failed.load(Ordering::Relaxed) => {
-            Err(give_up(upload, Error::Target(error)).await)
+            Err(give_up_failed(upload, error).await)
         }
         Err(error) => Err(give_up(upload, error.into()).await),
+    }
+}
+
+/// The server may have archived the file into the target meanwhile, perhaps compressed in another way.
+async fn prove_wal(file: &WalFile<'_>) -> Result<(), Error> {
+    let stored = StoredWal { path: file.path.clone(), ..file.stored.clone() };
+    match wal::verify(file.to, &stored, file.cluster).await {
+        Ok(_) => Ok(()),
+        Err(wal::Error::Repo(error)) => Err(Error::Target(error)),
+        Err(error) => {
+            Err(Error::Differs { object: file.path.to_string(), what: error.to_string() })
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! What can go wrong while a repository is copied.
 
 use crate::{
-    repo, storage,
+    repo::{
+        self,
+        Error::{Encrypted, Storage, Version},
+    },
+    storage::{self, ErrorKind},
     types::{BackupLabel, ErrorCode, Failure, Invalid},
     wal,
 };
@@ -54,6 +58,20 @@ pub enum Error {
         /// What it needs.
         needed: String,
     },
+    /// There is something else in the target under the backup's label.
+    #[error("the target has something else under label {label}, which was begun on host {host}")]
+    Taken {
+        /// The label.
+        label: BackupLabel,
+        /// The host that its notice tells.
+        host: String,
+    },
+    /// An expire of the target took the copy for what was left of one that was cut short.
+    #[error("backup {label} was removed from the target while it was copied")]
+    Removed {
+        /// The backup.
+        label: BackupLabel,
+    },
     /// The source expired the backup meanwhile.
     #[error("backup {label} was expired in the source meanwhile")]
     Expired {
@@ -79,9 +97,35 @@ impl Error {
         Self::Source(error.into())
     }
 
-    /// Whether nothing more can be copied.
+    /// Whether nothing more can be copied: the target fails, and not for one object.
     pub(super) fn is_fatal(&self) -> bool {
-        matches!(self, Self::Target(_))
+        matches!(self, Self::Target(_)) && !self.is_of_one_object()
+    }
+
+    /// Whether it is one object that is wrong, so that others can still be read and written.
+    pub(super) fn is_of_one_object(&self) -> bool {
+        match self {
+            Self::Source(error) | Self::Target(error) | Self::Wal(wal::Error::Repo(error)) => {
+                error.is_damage() || matches!(error, Version { .. } | Encrypted { .. })
+            }
+            Self::Differs { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the source gave no answer, although it was asked for as long as its options say.
+    pub(super) fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Source(Storage(error)) | Self::Wal(wal::Error::Repo(Storage(error))) => {
+                error.kind() == ErrorKind::Transient
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it may be so because the source expired the backup since.
+    pub(super) fn may_be_expired(&self) -> bool {
+        self.is_gone() || matches!(self, Self::Needs { .. })
     }
 
     /// Whether the object was proven not to be in the source.
@@ -98,10 +142,12 @@ impl Failure for Error {
         match self {
             Self::Source(error) | Self::Target(error) => error.code(),
             Self::Wal(error) => error.code(),
-            Self::Differs { .. } => ErrorCode::FileExists,
+            Self::Differs { .. } | Self::Taken { .. } => ErrorCode::FileExists,
             Self::OtherCluster { .. } => ErrorCode::BackupMismatch,
             Self::NoHistory { .. } => ErrorCode::PathNotEmpty,
-            Self::Needs { .. } | Self::Expired { .. } => ErrorCode::FileMissing,
+            Self::Needs { .. } | Self::Removed { .. } | Self::Expired { .. } => {
+                ErrorCode::FileMissing
+            }
             Self::Retention(error) => error.code(),
             Self::Invalid(error) => error.code(),
         }
@@ -121,7 +167,17 @@ impl Failure for Error {
             Self::NoHistory { .. } => {
                 "a stanza-delete may have been cut short; run stop and stanza-delete to remove the rest"
             }
-            Self::Needs { .. } => "an error before this one says why it was not copied",
+            Self::Needs { .. } => {
+                "an error before this one may say why it was not copied; verify of the source tells \
+                 whether it is there"
+            }
+            Self::Taken { .. } => {
+                "a backup is being made there, or one was cut short: expire of the target removes what \
+                 that left a day later; then run repo-sync again"
+            }
+            Self::Removed { .. } => {
+                "an expire on another host found no sign of life of it; run repo-sync again"
+            }
             Self::Expired { .. } | Self::Retention(_) | Self::Invalid(_) => return None,
         };
         Some(text.to_owned())

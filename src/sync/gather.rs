@@ -5,11 +5,14 @@ use std::sync::Arc;
 use super::{BackupCopy, Error, Facts, HistoryMap, Known, Route, changes};
 use crate::{
     repo::{
-        self, archive, backup_list, concurrent, keep, layout::BackupPaths, manifest::Manifest,
+        self, archive, backup_list, concurrent,
+        keep::{self, KeepMark},
+        layout::BackupPaths,
+        manifest::Manifest,
         stanza::StanzaHistory,
     },
     storage::{EntryKind, Storage},
-    types::{BackupLabel, StanzaName},
+    types::BackupLabel,
 };
 
 /// Reads both repositories.
@@ -26,51 +29,83 @@ pub(super) async fn gather(route: &Route) -> Result<Facts, Error> {
             return Err(Error::NoHistory { location, stanza: stanza.to_string() });
         }
     }
-    let history = HistoryMap::new(stanza, source.entries(), known)?;
-    let archives = archive::archive_ids(&**from, stanza).await?;
-    let (mut manifests, mut unreadable) = (Vec::new(), Vec::new());
+    let mut facts = Facts {
+        location: from.location(),
+        history: HistoryMap::new(stanza, source.entries(), known)?,
+        archives: archive::archive_ids(&**from, stanza).await?,
+        target_archives,
+        ..Facts::default()
+    };
     for (label, manifest) in backup_list::list(from, stanza).await? {
         match manifest {
-            Ok(manifest) => manifests.push(manifest),
-            Err(error) => unreadable.push((label, error)),
+            Ok(manifest) => facts.source.push(Known { manifest, mark: None }),
+            Err(error) => facts.unreadable.push((label, error.into())),
         }
     }
-    let labels: Vec<BackupLabel> = manifests.iter().map(|m| m.label.clone()).collect();
-    let source = with_marks(from, stanza, manifests).await?;
-    let manifests = backup_list::manifests(to, stanza).await.map_err(Error::Target)?;
-    let mut target = with_marks(to, stanza, manifests).await.map_err(Error::Target)?;
-    for known in target.iter_mut().filter(|known| labels.contains(&known.manifest.label)) {
-        let label = &known.manifest.label;
-        let directory = BackupPaths::new(stanza, label)?.keep()?;
-        if !changes::missing(route, &directory).await?.is_empty() {
-            known.mark = mark(Arc::clone(from), stanza.clone(), label.clone()).await?;
+    // Those of the source are told of when they are to be copied.
+    read_marks(from, &mut facts.source).await?;
+    for (label, manifest) in backup_list::list(to, stanza).await.map_err(Error::Target)? {
+        match manifest.map_err(Error::Target) {
+            Ok(manifest) => facts.target.push(Known { manifest, mark: None }),
+            Err(error) if error.is_fatal() => return Err(error),
+            Err(error) => {
+                facts.damaged.insert(label.clone());
+                facts.unreadable.push((label, error));
+            }
         }
     }
-    let location = from.location();
-    Ok(Facts { location, history, source, unreadable, target, archives, target_archives })
+    let lost = read_marks(to, &mut facts.target).await.map_err(Error::Target)?;
+    let lost = lost.into_iter().map(|(label, error)| (label, Error::Target(error)));
+    facts.unreadable.extend(lost);
+    bring_marks(route, &mut facts).await?;
+    Ok(facts)
 }
 
-async fn with_marks(
+/// Marks that will be brought over count as if they were there.
+async fn bring_marks(route: &Route, facts: &mut Facts) -> Result<(), Error> {
+    for known in &facts.source {
+        let label = &known.manifest.label;
+        let same = |other: &&mut Known| other.manifest.label == *label;
+        let Some(there) = facts.target.iter_mut().find(same) else { continue };
+        let directory = BackupPaths::new(&route.stanza, label)?.keep()?;
+        match changes::missing(route, &directory).await {
+            Ok(missing) if missing.is_empty() => {}
+            Ok(_) => there.mark = known.mark,
+            // It is told of when the changes are copied.
+            Err(error) if error.is_of_one_object() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads the keep marks. A backup whose mark cannot be read is taken for one that is kept; why comes back.
+async fn read_marks(
     storage: &Arc<dyn Storage>,
-    stanza: &StanzaName,
-    manifests: Vec<Manifest>,
-) -> Result<Vec<Known>, repo::Error> {
+    backups: &mut [Known],
+) -> Result<Vec<(BackupLabel, repo::Error)>, repo::Error> {
     let read = |manifest: Manifest| {
-        let (storage, stanza) = (Arc::clone(storage), stanza.clone());
+        let storage = Arc::clone(storage);
         async move {
-            let mark = mark(storage, stanza, manifest.label.clone()).await?;
-            Ok::<_, repo::Error>(Known { manifest, mark })
+            let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
+            match keep::read(&*storage, &paths).await {
+                // The backup was expired since it was listed.
+                Err(error) if error.is_not_found() => Ok(Ok(None)),
+                Err(error) if error.is_damage() => Ok::<_, repo::Error>(Err(error)),
+                mark => mark.map(Ok),
+            }
         }
     };
-    concurrent::map(manifests, read).await
-}
-
-async fn mark(
-    storage: Arc<dyn Storage>,
-    stanza: StanzaName,
-    label: BackupLabel,
-) -> Result<Option<keep::KeepMark>, repo::Error> {
-    keep::read(&*storage, &BackupPaths::new(&stanza, &label)?).await
+    let manifests: Vec<Manifest> = backups.iter().map(|known| known.manifest.clone()).collect();
+    let marks = concurrent::map(manifests, read).await?;
+    let mut lost = Vec::new();
+    for (known, mark) in backups.iter_mut().zip(marks) {
+        known.mark = mark.unwrap_or_else(|error| {
+            lost.push((known.manifest.label.clone(), error));
+            Some(KeepMark { until: None })
+        });
+    }
+    Ok(lost)
 }
 
 /// Counts the objects of the backups to copy.

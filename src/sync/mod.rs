@@ -6,6 +6,7 @@
 //! already is not read again: an object came into being whole, and it is of the size that is recorded. Nothing is ever
 //! removed from the target: that is expire's.
 
+mod backup_copy;
 mod changes;
 mod copy;
 mod error;

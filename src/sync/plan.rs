@@ -38,8 +38,10 @@ pub struct Facts {
     pub history: HistoryMap,
     /// The backups of the source, oldest first.
     pub source: Vec<Known>,
-    /// Those of the source whose manifests cannot be read.
-    pub unreadable: Vec<(BackupLabel, repo::Error)>,
+    /// Why manifests and marks, of the source or of the target, cannot be read.
+    pub unreadable: Vec<(BackupLabel, Error)>,
+    /// The backups of the target whose manifests cannot be read.
+    pub damaged: BTreeSet<BackupLabel>,
     /// The backups of the target; the mark is that of the source where that is going to be brought over.
     pub target: Vec<Known>,
     /// The archives of the source.
@@ -63,8 +65,8 @@ pub struct SyncPlan {
     pub known: Vec<BackupLabel>,
     /// Backups that are not copied.
     pub skipped: Vec<Skipped>,
-    /// Backups whose manifests cannot be read.
-    pub unreadable: Vec<(BackupLabel, repo::Error)>,
+    /// Backups whose manifests or marks cannot be read.
+    pub unreadable: Vec<(BackupLabel, Error)>,
 }
 
 /// A backup to copy.
@@ -98,6 +100,8 @@ pub enum Why {
     UnknownCluster,
     /// The target has another backup under its label.
     OtherBackup,
+    /// The target has a backup under its label, whose manifest cannot be read.
+    Unreadable,
     /// What it needs is neither in the target nor copied.
     Needs(BackupLabel),
     /// It went from the source while it was copied.
@@ -105,7 +109,7 @@ pub enum Why {
 }
 
 impl Why {
-    /// Whether the copy is incomplete for it.
+    /// Whether the copy is incomplete for it, and no other error says so.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::OtherBackup | Self::Needs(_))
     }
@@ -117,6 +121,7 @@ impl fmt::Display for Why {
             Self::Retention => f.write_str("the target's retention would expire it"),
             Self::UnknownCluster => f.write_str("the target does not know its cluster"),
             Self::OtherBackup => f.write_str("the target has another backup under this label"),
+            Self::Unreadable => f.write_str("its manifest in the target cannot be read"),
             Self::Needs(label) => write!(f, "it needs {label}, which cannot be copied"),
             Self::Expired => f.write_str("the source expired it meanwhile"),
         }
@@ -201,6 +206,10 @@ impl<'a> Work<'a> {
                 continue;
             }
             let number = facts.history.number(manifest.cluster.history_id);
+            if facts.damaged.contains(label) {
+                work.skip(label, Why::Unreadable);
+                continue;
+            }
             match (target.get(label), number) {
                 (Some(there), _) if there.file_list == manifest.file_list => {
                     work.known.insert(label.clone());

@@ -1,7 +1,7 @@
 //! Proves what a repository holds: reads everything of a stanza, or of one set, and does with it what
 //! a restore and archive-get would do, except for writing.
 //!
-//! In order: the stanza's history; manifests, file lists and the other metadata of every backup; the
+//! In order: the key objects; the stanza's history; manifests, file lists and the other metadata of every backup; the
 //! block maps; the bundles; the WAL; then the gaps between all these. A fault in one object never stops
 //! the rest: it is noted, with the backups it affects, and the next object is read.
 //!
@@ -25,6 +25,7 @@ mod claims;
 mod error;
 mod history;
 mod inventory;
+mod keys;
 mod metadata;
 mod pool;
 mod report;
@@ -39,6 +40,7 @@ pub use report::{
 
 use self::{archive::Archives, backups::Backups, inventory::Inventory, report::Findings};
 use crate::{
+    codec::encrypt::DataKeyId,
     repo::retention,
     storage::Storage,
     types::{BackupLabel, ProgressSink, StanzaName},
@@ -53,6 +55,8 @@ pub struct Options {
     pub retention: retention::Settings,
     /// How many threads decompress and digest.
     pub threads: usize,
+    /// What the objects of an encrypted repository are encrypted with.
+    pub data_key: Option<DataKeyId>,
     /// How many bytes of memory the claims of block maps may take.
     pub claims_max: usize,
 }
@@ -72,6 +76,7 @@ pub async fn verify(
 ) -> Result<Report, Error> {
     let started = Instant::now();
     let mut findings = Findings::default();
+    keys::check(&**storage, options, &mut findings).await?;
     let history = history::check(&**storage, stanza, &mut findings).await?;
     let inventory = Inventory::list(&**storage, stanza).await?;
     let mut backups = Backups::read(storage, stanza, &inventory, options, &mut findings).await?;

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
+    codec::encrypt::{DataKey, DataKeyId, Kdf},
     repo::{
         archive::{PutOptions, RawSource, WalArchive},
         layout::BackupPaths,
         manifest::Manifest,
+        recipient::{self, PassPhrase, RecipientId},
         stanza::{self, ClusterId},
         started::Started,
     },
@@ -34,6 +36,7 @@ struct Bench {
     storage: Arc<dyn Storage>,
     claims_max: usize,
     retention: retention::Settings,
+    data_key: Option<DataKeyId>,
 }
 
 fn noise(len: usize, seed: u64) -> Vec<u8> {
@@ -74,7 +77,7 @@ impl Bench {
         let memory = MemoryStorage::default();
         let storage: Arc<dyn Storage> = Arc::new(memory.clone());
         let (claims_max, retention) = (Options::CLAIMS_MAX, retention::Settings::default());
-        let bench = Self { memory, storage, claims_max, retention };
+        let bench = Self { memory, storage, claims_max, retention, data_key: None };
         let cluster = ClusterId { system_id: SystemId(7), version: PgVersion::new(15).unwrap() };
         stanza::create(&*bench.storage, &stanza_name(), cluster, None).await.unwrap();
         let full = store(&bench.storage, &items(&[]), &making(FULL, 2, 100)).await;
@@ -112,7 +115,7 @@ impl Bench {
     async fn verify(&self, set: Option<&str>) -> Report {
         let set = set.map(|set| set.parse().unwrap());
         let (retention, claims_max) = (self.retention, self.claims_max);
-        let options = Options { set, retention, threads: 2, claims_max };
+        let options = Options { set, retention, threads: 2, data_key: self.data_key, claims_max };
         verify(&self.storage, &stanza_name(), &options, &NoProgress).await.unwrap()
     }
 
@@ -138,7 +141,8 @@ impl Bench {
 }
 
 fn options(set: Option<BackupLabel>) -> Options {
-    Options { set, retention: retention::Settings::default(), threads: 1, claims_max: 1 << 20 }
+    let retention = retention::Settings::default();
+    Options { set, retention, threads: 1, data_key: None, claims_max: 1 << 20 }
 }
 
 fn stanza_name() -> StanzaName {
@@ -403,7 +407,8 @@ async fn strangers_are_orphans_and_left_overs_are_not_faults() {
     }
     let label: BackupLabel = "20261122-000000F".parse().unwrap();
     let paths = BackupPaths::new(&stanza_name(), &label).unwrap();
-    let started = Started { host: "h".to_owned(), process: 1, time: 5, references: Vec::new() };
+    let started =
+        Started { host: "h".to_owned(), process: 1, time: 5, references: Vec::new(), copies: None };
     started.write(&*bench.storage, &paths).await.unwrap();
     insta::assert_snapshot!(bench.faults().await);
     let report = bench.verify(None).await;
@@ -434,4 +439,36 @@ async fn a_stanza_that_is_not_there_is_an_error() {
     let options = options(None);
     let error = verify(&storage, &stanza_name(), &options, &NoProgress).await.unwrap_err();
     assert_eq!(crate::types::Failure::code(&error), crate::types::ErrorCode::FileMissing);
+}
+
+/// The key objects of a repository are not encrypted, so that one that is not will do.
+#[tokio::test]
+async fn a_key_object_that_is_damaged_foreign_or_a_stranger_is_found() {
+    let (kdf, mut bench) = (Kdf { memory_kib: 8, passes: 1, lanes: 1 }, Bench::new().await);
+    let (key, other) = (DataKey::generate().unwrap(), DataKey::generate().unwrap());
+    bench.data_key = Some(key.id());
+    let add = async |bench: &Bench, key: &DataKey| {
+        let id = RecipientId::random();
+        let data = recipient::encode(id, "", &PassPhrase::new("p"), key, kdf).unwrap();
+        bench.storage.put(&id.path().unwrap(), data).await.unwrap();
+        id.path().unwrap()
+    };
+    add(&bench, &key).await;
+    let damaged = add(&bench, &key).await;
+    assert_eq!(bench.faults().await, "");
+    bench.flip(damaged.as_str(), |len| len / 2);
+    let foreign = add(&bench, &other).await;
+    let stranger = ObjectPath::new("key/notes.txt").unwrap();
+    bench.storage.put(&stranger, "x".into()).await.unwrap();
+    let report = bench.verify(None).await;
+    let kind = |path: &ObjectPath| {
+        let mut found = report.faults.iter().filter(|fault| fault.object == path.as_str());
+        found.next().map(|fault| (fault.kind, fault.hint.contains("repo-key"), fault.backups.len()))
+    };
+    assert_eq!(kind(&damaged), Some((FaultKind::Damaged, true, 0)));
+    assert_eq!(kind(&foreign), Some((FaultKind::Damaged, true, 0)));
+    assert_eq!(kind(&stranger), Some((FaultKind::Orphan, false, 0)));
+    assert_eq!(report.faults.len(), 3, "{:?}", report.faults);
+    // They are needed by each set, too; what nobody knows is not.
+    assert_eq!(bench.verify(Some(FULL)).await.faults.len(), 2);
 }

@@ -1,6 +1,6 @@
 //! WAL files on their way into the archive and out of it.
 //!
-//! [`push`] answers PostgreSQL's `archive_command` and [`get`] its `restore_command`. Both are one
+//! [`Pushing`] answers PostgreSQL's `archive_command` and [`get`] its `restore_command`. Both are one
 //! process per file, so they start no server connection and touch no file more than they must.
 //! [`verify()`] reads what [`get`] would deliver, for nothing but the proof.
 
@@ -12,7 +12,7 @@ mod verify;
 
 pub use error::Error;
 pub use get::{GetOptions, GetOutcome, get};
-pub use push::{PushOptions, PushOutcome, push};
+pub use push::{PushOptions, PushOutcome, Pushing};
 pub use segment::ClusterIdentity;
 pub use verify::{verify, verify_from};
 

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     postgres::WalHeader,
-    repo::archive::{PutOptions, PutOutcome, RAW_SIZE_MAX, RawSource, WalArchive},
-    types::{ArchiveFile, CompressType, Compression},
+    repo::archive::{Prepared, PutOptions, PutOutcome, RAW_SIZE_MAX, RawSource, WalArchive},
+    types::{ArchiveFile, CompressType, Compression, WalSegment},
 };
 
 /// How a file is pushed.
@@ -25,8 +25,6 @@ pub struct PushOptions {
     pub compression: Compression,
     /// How many threads may compress at once.
     pub workers: usize,
-    /// The cluster that segments must come from; `None` to leave their headers unchecked.
-    pub cluster: Option<ClusterIdentity>,
 }
 
 /// What became of a pushed file. In both cases it is in the archive, whole and durable.
@@ -38,28 +36,56 @@ pub enum PushOutcome {
     AlreadyThere,
 }
 
-/// Stores the file at `path` as `file`. Returns `Ok` only when it would survive a power failure of
-/// the repository. Other bytes under the same name are refused, and the first are kept.
-pub async fn push(
-    archive: &WalArchive,
-    path: &Path,
+/// The first bytes of a segment that is named so.
+type Header = (WalSegment, [u8; WalHeader::LENGTH]);
+
+/// A file on its way into an archive: it is read and compressed while it is found out where it goes.
+pub struct Pushing {
     file: ArchiveFile,
-    options: PushOptions,
-) -> Result<PushOutcome, Error> {
-    let source = PushedFile::open(path, file, options.cluster)?;
-    let put = PutOptions {
-        compression: compression_of(file, options.compression),
-        workers: options.workers,
-        raw_size: source.size,
-    };
-    match archive.put(file, source, put).await? {
-        PutOutcome::Stored(_) => {
-            info!("pushed WAL file '{file}' to the archive");
-            Ok(PushOutcome::Stored)
+    size: u64,
+    /// The header, of files that have one.
+    start: Option<Header>,
+    prepared: Prepared<Error>,
+}
+
+impl Pushing {
+    /// Begins with the file at `path`, which is to be stored as `file`.
+    pub async fn begin(
+        path: &Path,
+        file: ArchiveFile,
+        options: PushOptions,
+    ) -> Result<Self, Error> {
+        let (source, start) = PushedFile::open(path, file)?;
+        let put = PutOptions {
+            compression: compression_of(file, options.compression),
+            workers: options.workers,
+            raw_size: source.size,
+        };
+        let size = source.size;
+        Ok(Self { file, size, start, prepared: Prepared::begin(source, put).await? })
+    }
+
+    /// Stores the file. `cluster`: what segments must come from; `None` to leave their headers unchecked. Returns
+    /// `Ok` only when the file would survive a power failure of the repository. Other bytes under the same name are
+    /// refused, and the first are kept.
+    pub async fn store(
+        self,
+        archive: &WalArchive,
+        cluster: Option<ClusterIdentity>,
+    ) -> Result<PushOutcome, Error> {
+        let file = self.file;
+        if let (Some((segment, start)), Some(cluster)) = (&self.start, cluster) {
+            cluster.check(file, *segment, start, self.size)?;
         }
-        PutOutcome::Existed(_) => {
-            info!("WAL file '{file}' is in the archive already, with the same content");
-            Ok(PushOutcome::AlreadyThere)
+        match archive.put_prepared(file, self.prepared).await? {
+            PutOutcome::Stored(_) => {
+                info!("pushed WAL file '{file}' to the archive");
+                Ok(PushOutcome::Stored)
+            }
+            PutOutcome::Existed(_) => {
+                info!("WAL file '{file}' is in the archive already, with the same content");
+                Ok(PushOutcome::AlreadyThere)
+            }
         }
     }
 }
@@ -80,11 +106,8 @@ struct PushedFile {
 }
 
 impl PushedFile {
-    fn open(
-        path: &Path,
-        name: ArchiveFile,
-        cluster: Option<ClusterIdentity>,
-    ) -> Result<Self, Error> {
+    /// The file, and its header where files of this name have one.
+    fn open(path: &Path, name: ArchiveFile) -> Result<(Self, Option<Header>), Error> {
         let mut file = File::open(path).map_err(Error::file("open", path))?;
         let metadata = file.metadata().map_err(Error::file("read", path))?;
         if !metadata.is_file() {
@@ -92,14 +115,15 @@ impl PushedFile {
         }
         let size = metadata.len();
         check_size(name, size)?;
-        if let (Some(segment), Some(cluster)) = (with_header(name), cluster) {
+        let mut header = None;
+        if let Some(segment) = with_header(name) {
             let mut start = [0; WalHeader::LENGTH];
             file.read_exact(&mut start).map_err(Error::file("read", path))?;
-            cluster.check(name, segment, &start, size)?;
+            header = Some((segment, start));
         }
         let mut pushed = Self { path: path.to_owned(), file, size };
         pushed.rewind()?;
-        Ok(pushed)
+        Ok((pushed, header))
     }
 }
 

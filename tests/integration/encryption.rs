@@ -329,6 +329,48 @@ on_one_version! {
         site.run(&["verify"]).ok();
     }
 
+    fn a_way_in_that_is_lost_is_told(version) {
+        let site = builder(version).build();
+        table(&site);
+        backup(&site, "full");
+        let first = site.repository_files("key").remove(0);
+        let file = secret_file(&site, "second", "of the other site");
+        let option = format!("--cipher-pass-new-file={}", file.display());
+        site.run(&[&option, "repo-key", "add"]).ok();
+        let second = site.repository_files("key").into_iter().find(|path| *path != first).expect("two");
+        let id = second.file_name().expect("name").to_string_lossy().into_owned();
+        let name = format!("key/{id}");
+        for damage in [Damage::FlipAt(500), Damage::CutHalf, Damage::Empty, Damage::Zeroed] {
+            damage.during(&second, || {
+                site.run(&["verify"]).code(exit::CHECKSUM).says(&name).says("repo-key remove");
+                let report = site.run(&["--output=json", "repo-key"]).code(exit::CHECKSUM).says("HINT");
+                assert!(recipients(&report).iter().any(|one| one["id"] == *id && one["error"] != Value::Null));
+                // The others open as ever.
+                site.run(&["check"]).ok();
+                with_pass(&site, "of the other site", &["info"]).code(exit::CRYPTO).says("1 of which cannot be read");
+            });
+        }
+        Damage::FlipAt(500).during(&first, || {
+            with_pass(&site, "of the other site", &["verify"]).code(exit::CHECKSUM).says("key/0000000000000001");
+            site.run(&["info"]).code(exit::CRYPTO).says("1 of which cannot be read").says("from a copy");
+        });
+        // What can be done about it.
+        let intact = fs::read(&second).expect("object");
+        fs::write(&second, &intact[..99]).expect("writable");
+        site.run(&[&format!("--recipient={id}"), "repo-key", "remove"]).ok();
+        site.run(&[&option, "repo-key", "add"]).ok();
+        site.run(&["verify"]).ok();
+        with_pass(&site, "of the other site", &["verify"]).ok();
+        let (key, away) = (site.repository().join("key"), site.dir.path().join("away"));
+        fs::rename(&key, &away).expect("writable");
+        for command in ["info", "verify", "stanza-create", "repo-key"] {
+            site.run(&[command]).code(exit::CRYPTO).says("its key objects are gone").says("from a copy");
+        }
+        assert!(!key.exists());
+        fs::rename(&away, &key).expect("writable");
+        site.run(&["verify"]).ok();
+    }
+
     fn a_file_of_the_older_tool_is_taken_without_a_warning(version) {
         let site = Site::builder(version).option("repo1-cipher-type", "aes-256-cbc").option("repo1-cipher-pass", PASS).build();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);

@@ -188,6 +188,17 @@ on_one_version! {
         site.run(&["--from=1", "repo-sync"]).code(exit::OPTION_REQUIRED).says("to");
         site.run(&["--from=1", "--to=1", "repo-sync"]).code(exit::OPTION_INVALID_VALUE);
         site.run(&["--from=1", "--to=3", "repo-sync"]).code(exit::OPTION_INVALID_VALUE);
+        // One place is no two copies, by whatever path it is named.
+        let same = format!("--repo2-path={}", site.repository().display());
+        sync(&site, &[&same]).code(exit::OPTION_INVALID_VALUE).says("repo1");
+        let link = site.dir.path().join("link");
+        std::os::unix::fs::symlink(site.repository(), &link).expect("writable");
+        let linked = format!("--repo2-path={}", link.display());
+        sync(&site, &[&linked]).code(exit::OPTION_INVALID_VALUE).says("are one directory");
+        // A source that is not mounted is an empty directory.
+        let empty = format!("--repo1-path={}", site.dir.make("empty").display());
+        let mut all = site.bare_command(&[&SYNC[..], &[&empty]].concat());
+        crate::support::run(&mut all).code(exit::FILE_MISSING).says("holds no stanza").says("HINT");
         let mut all = site.bare_command(&SYNC);
         crate::support::run(&mut all).ok().says("stanza: db");
         site.run(&["stop"]).ok();

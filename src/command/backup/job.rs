@@ -100,5 +100,6 @@ fn notice(choice: &Choice) -> Started {
         process: std::process::id(),
         time: jiff::Timestamp::now().as_second(),
         references: choice.references(),
+        copies: None,
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::removal::{ArchiveContent, ArchiveRemoval, Removal};
+use super::removal::{ArchiveContent, ArchiveRemoval, BackupRemoval, Removal};
 use crate::{
     command::{Result, context::Repo},
     repo::{
@@ -28,17 +28,37 @@ pub(super) async fn execute(
     for directory in directories() {
         storage.delete(&directory.head).await?;
     }
-    for directory in directories() {
-        delete(storage, &directory.data).await?;
+    for backup in &removal.backups {
+        delete(storage, &backup.data).await?;
     }
-    // Whoever wrote them is gone, so what it had under way is nobody's.
     for left_over in &removal.left_overs {
-        let paths = BackupPaths::new(stanza, &left_over.label).map_err(repo::Error::from)?;
-        storage.remove_stale(paths.directory(), Duration::ZERO).await?;
+        remove_left_over(storage, stanza, left_over).await?;
     }
     for archive in &removal.archives {
         remove_wal(storage, archive).await?;
     }
+    Ok(())
+}
+
+/// Its notice is gone. Who goes on with it looks for the notice after the manifest is there; so either sees the other.
+async fn remove_left_over(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+    left_over: &BackupRemoval,
+) -> Result<()> {
+    let label = &left_over.label;
+    let paths = BackupPaths::new(stanza, label).map_err(repo::Error::from)?;
+    match storage.stat(&paths.manifest().map_err(repo::Error::from)?).await {
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(error.into()),
+        Ok(_) => {
+            tracing::warn!("backup {label} was completed while it was to be removed: it stays");
+            return Ok(());
+        }
+    }
+    delete(storage, &left_over.data).await?;
+    // Whoever wrote them is gone, so what it had under way is nobody's.
+    storage.remove_stale(paths.directory(), Duration::ZERO).await?;
     Ok(())
 }
 

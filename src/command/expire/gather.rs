@@ -150,12 +150,13 @@ fn is_old(newest: Option<i64>) -> bool {
 }
 
 /// Looks once more, right before anything is removed: no backup has begun, and none of those that go
-/// was marked or, as a left-over, published.
+/// was marked or, as a left-over, published or gone on with, as a copy is that was cut short.
 pub(super) async fn is_unchanged(
     repo: &Repo,
     stanza: &StanzaName,
     inventory: &Inventory,
     plan: &ExpirePlan,
+    here: &Here,
 ) -> Result<bool> {
     let storage = &*repo.storage;
     let read = |label: &BackupLabel| mark_of(repo.storage.clone(), stanza.clone(), label.clone());
@@ -164,11 +165,13 @@ pub(super) async fn is_unchanged(
     if plan.backups.iter().zip(marks).any(|(label, mark)| known.get(label) != Some(&mark)) {
         return Ok(false);
     }
-    for label in &plan.left_overs {
-        let manifest = BackupPaths::new(stanza, label)?.manifest()?;
-        match storage.stat(&manifest).await {
-            Err(error) if error.is_not_found() => {}
-            other => return other.map(|_| false).map_err(Error::from),
+    let is_planned = |found: &&Unpublished| plan.left_overs.contains(&found.label);
+    for planned in inventory.unpublished.iter().filter(is_planned) {
+        let found = look_into(storage, stanza, planned.label.clone(), planned.newest, here).await?;
+        let same =
+            |found: Unpublished| found.started == planned.started && found.newest <= planned.newest;
+        if !found.is_some_and(same) {
+            return Ok(false);
         }
     }
     let known = inventory.backups.iter().map(|backup| &backup.label);

@@ -201,7 +201,8 @@ async fn what_a_dead_process_of_this_host_left_goes_at_once() {
     let begin = async |label: &str, host: &str, process| {
         let paths = BackupPaths::new(&stanza_name(), &label.parse().unwrap()).unwrap();
         let time = Timestamp::now().as_second();
-        let notice = Started { host: host.to_owned(), process, time, references: Vec::new() };
+        let notice =
+            Started { host: host.to_owned(), process, time, references: Vec::new(), copies: None };
         notice.write(&*repo.storage, &paths).await.unwrap();
     };
     // The greatest process number there is, which no process has.
@@ -212,6 +213,62 @@ async fn what_a_dead_process_of_this_host_left_goes_at_once() {
     let left = names(&repo, "backup/demo").await;
     let notices: Vec<&str> = left.iter().filter_map(|name| name.strip_suffix("/started")).collect();
     assert_eq!(notices, ["backup/demo/20260302-000000F", "backup/demo/20260303-000000F"]);
+}
+
+/// What a copy left that was cut short days ago, and the label of it.
+async fn old_left_over(root: &Path, repo: &Repo) -> (&'static str, BackupPaths, Started) {
+    let label = "20260301-000000F";
+    let paths = BackupPaths::new(&stanza_name(), &label.parse().unwrap()).unwrap();
+    let notice = Started {
+        host: "elsewhere".to_owned(),
+        process: 1,
+        time: 7,
+        references: Vec::new(),
+        copies: Some(crate::types::Sha256([7; 32])),
+    };
+    notice.write(&*repo.storage, &paths).await.unwrap();
+    put(repo, &format!("backup/demo/{label}/bundle/00000001")).await;
+    age(root, label);
+    (label, paths, notice)
+}
+
+#[tokio::test]
+async fn a_left_over_that_is_gone_on_with_meanwhile_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let (label, paths, notice) = old_left_over(dir.path(), &repo).await;
+    let (stanza, here) = (stanza_name(), Here::locked());
+    let inventory = gather(&repo, &stanza, &here).await.unwrap().unwrap();
+    let task =
+        Task { repo: &repo, stanza: &stanza, settings: settings(9), scope: Scope::Retention };
+    let planned = plan(&task, &inventory).unwrap();
+    assert_eq!(planned.left_overs.len(), 1);
+    let unchanged =
+        async || gather::is_unchanged(&repo, &stanza, &inventory, &planned, &here).await.unwrap();
+    assert!(unchanged().await);
+    repo.storage.delete(&[paths.started().unwrap()]).await.unwrap();
+    let renewed = Started { time: Timestamp::now().as_second(), ..notice };
+    renewed.write(&*repo.storage, &paths).await.unwrap();
+    assert!(!unchanged().await);
+    run_expire(&repo, settings(9), Scope::Retention).await.unwrap();
+    assert_eq!(names(&repo, &format!("backup/demo/{label}")).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_left_over_that_is_completed_in_the_last_moment_keeps_its_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let (label, paths, _) = old_left_over(dir.path(), &repo).await;
+    let stanza = stanza_name();
+    let task =
+        Task { repo: &repo, stanza: &stanza, settings: settings(9), scope: Scope::Retention };
+    let (_, removal) = settle(&task).await.unwrap();
+    assert_eq!(removal.left_overs.len(), 1);
+    manifest(label, &[]).publish(&*repo.storage).await.unwrap();
+    execute::execute(&*repo.storage, &stanza, &removal).await.unwrap();
+    // Whoever completed it sees that the notice is gone.
+    assert!(Started::read_opt(&*repo.storage, &paths).await.unwrap().is_none());
+    assert_eq!(names(&repo, &format!("backup/demo/{label}")).await.len(), 2);
 }
 
 #[tokio::test]

@@ -116,29 +116,43 @@ impl Remarks {
 /// What stands in the place of a name where no repository could tell any.
 const INVALID: &str = "[invalid]";
 
+/// Why repositories do not open, as it is shown: these are not asked for anything more.
+pub(super) type Closed = BTreeMap<u16, String>;
+
 /// Reads the stanza that was asked for, or all.
-pub(super) async fn gather(repos: &[Repo], query: &Query) -> Vec<Found> {
+pub(super) async fn gather(repos: &[Repo], closed: &Closed, query: &Query) -> Vec<Found> {
     let stanzas = match &query.stanza {
         Some(stanza) => BTreeSet::from([stanza.clone()]),
-        None => match names(repos).await {
+        None => match names(repos, closed).await {
             Ok(names) => names,
             Err(only_errors) => return vec![only_errors],
         },
     };
     let mut found = Vec::with_capacity(stanzas.len());
     for stanza in &stanzas {
-        found.push(gather_stanza(repos, stanza, query).await);
+        found.push(gather_stanza(repos, closed, stanza, query).await);
     }
     found
 }
 
-async fn gather_stanza(repos: &[Repo], stanza: &StanzaName, query: &Query) -> Found {
+async fn gather_stanza(
+    repos: &[Repo],
+    closed: &Closed,
+    stanza: &StanzaName,
+    query: &Query,
+) -> Found {
     let peek = |kind| look_at_lock(&query.lock_path, stanza, kind);
     let mut found = Found { name: stanza.to_string(), ..Found::default() };
-    // A repository that does not answer is waited for once, and the others meanwhile.
-    let contents = join_all(repos.iter().map(|repo| content(repo, stanza, query))).await;
+    let read = async |repo: &Repo| match closed.get(&repo.key) {
+        Some(reason) => Content::Failed(reason.clone()),
+        None => {
+            let content = content(repo, stanza, query).await;
+            content.unwrap_or_else(|error| Content::Failed(describe(&error)))
+        }
+    };
+    // Those that take long are waited for together.
+    let contents = join_all(repos.iter().map(read)).await;
     for (repo, content) in repos.iter().zip(contents) {
-        let content = content.unwrap_or_else(|error| Content::Failed(describe(&error)));
         let locked = match content {
             Content::Read(_) | Content::Unread => peek(LockKind::Backup { repo: repo.key }),
             Content::Missing | Content::NoHistory | Content::Failed(_) => None,
@@ -158,27 +172,28 @@ fn look_at_lock(lock_path: &Path, stanza: &StanzaName, kind: LockKind) -> Option
 }
 
 /// The stanzas that any repository has. Where none could be read, and none was found, the errors.
-async fn names(repos: &[Repo]) -> Result<BTreeSet<StanzaName>, Found> {
+async fn names(repos: &[Repo], closed: &Closed) -> Result<BTreeSet<StanzaName>, Found> {
     let mut names = BTreeSet::new();
     let mut failed = Found { name: INVALID.to_owned(), ..Found::default() };
     let mut any_failed = false;
-    for repo in repos {
-        let content = match names_in(&*repo.storage).await {
+    let read = async |repo: &Repo| match closed.get(&repo.key) {
+        Some(reason) => Err(reason.clone()),
+        None => names_in(&*repo.storage).await.map_err(|error| describe(&error)),
+    };
+    let found = join_all(repos.iter().map(read)).await;
+    for (repo, found) in repos.iter().zip(found) {
+        let content = match found {
             Ok(found) => {
                 names.extend(found);
                 Content::Missing
             }
-            Err(error) => {
+            Err(reason) => {
                 any_failed = true;
-                Content::Failed(describe(&error))
+                Content::Failed(reason)
             }
         };
-        failed.repos.push(FoundRepo {
-            key: repo.key,
-            cipher: repo.cipher(),
-            content,
-            locked: None,
-        });
+        let (key, cipher) = (repo.key, repo.cipher());
+        failed.repos.push(FoundRepo { key, cipher, content, locked: None });
     }
     match any_failed && names.is_empty() {
         true => Err(failed),
@@ -285,7 +300,7 @@ async fn with_remarks(
 }
 
 /// An error as monitoring sees it: its kind in brackets, then its text.
-fn describe(error: &(impl Failure + ?Sized)) -> String {
+pub(super) fn describe(error: &(impl Failure + ?Sized)) -> String {
     format!("[{:?}Error] {error}", error.code())
 }
 

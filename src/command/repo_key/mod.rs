@@ -19,6 +19,10 @@ use crate::{
     types::{ErrorCode, Failure},
 };
 
+const LOST_HINT: &str = "the pass phrases of these recipients no longer open the repository: bring their \
+                         objects back from a copy of key/, or remove each with repo-key remove \
+                         --recipient=<id> and add its pass phrase again";
+
 /// Does what the word after the command says.
 pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     context::no_more_arguments(config, 1)?;
@@ -85,27 +89,40 @@ async fn lock(repo: &Repo) -> Result<&KeyLock> {
     }
 }
 
-/// Shows who can open the repository, then fails if the configured pass phrase does not.
+/// Shows who can open the repository, then fails if the configured pass phrase does not, or if a key object is
+/// damaged or another repository's: a way in is lost.
 async fn status(
     repo: &Repo,
     lock: &KeyLock,
     output: OutputFormat,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let opened = lock.recipient().await;
+    let opened = lock.data_key().await;
     if let Err(error) = &opened
         && error.code() != ErrorCode::Crypto
     {
         return opened.map(drop).map_err(Error::from);
     }
-    let recipients = lock.recipients().await?;
-    let used = opened.as_ref().ok().copied().flatten();
+    let recipients = lock.recipients(opened.as_deref().ok()).await?;
+    let used = match &opened {
+        Ok(_) => lock.recipient().await?,
+        Err(_) => None,
+    };
     let text = match output {
         OutputFormat::Text => report::text(&recipients, used),
         OutputFormat::Json => report::json(repo.key, repo.cipher(), &recipients, used)?,
     };
     out.write_all(text.as_bytes())?;
-    Ok(opened.map(drop)?)
+    opened?;
+    let lost = recipients.iter().filter(|(_, read)| read.is_err()).count();
+    match lost {
+        0 => Ok(()),
+        lost => Err(Error::Check {
+            what: format!("{lost} of {} key objects cannot be used", recipients.len()),
+            code: ErrorCode::Checksum,
+            hint: LOST_HINT.to_owned(),
+        }),
+    }
 }
 
 /// Adds the new pass phrase, proves that it opens the repository, and only then removes the old one. Cut short in
@@ -113,12 +130,12 @@ async fn status(
 async fn change(lock: &KeyLock, request: &Request<'_>) -> Result<()> {
     let key = lock.data_key().await?;
     let Some(old) = lock.recipient().await? else { return Ok(()) };
-    let added = match lock.find(&request.pass).await? {
-        Some((id, _)) if id == old => {
+    let added = match lock.find(&request.pass, &key).await? {
+        Some(id) if id == old => {
             let what = format!("the new pass phrase is that of recipient {old} already");
             return Err(invalid(what, ErrorCode::OptionInvalidValue));
         }
-        Some((id, _)) => id,
+        Some(id) => id,
         None => {
             let comment = match request.comment {
                 Some(comment) => comment.to_owned(),
@@ -138,7 +155,7 @@ async fn change(lock: &KeyLock, request: &Request<'_>) -> Result<()> {
 
 async fn add(lock: &KeyLock, request: &Request<'_>) -> Result<()> {
     let key = lock.data_key().await?;
-    if let Some((id, _)) = lock.find(&request.pass).await? {
+    if let Some(id) = lock.find(&request.pass, &key).await? {
         let what = format!("the new pass phrase opens the repository already, as recipient {id}");
         return Err(invalid(what, ErrorCode::OptionInvalidValue));
     }
@@ -158,7 +175,7 @@ async fn wrap(
     key: &Arc<DataKey>,
 ) -> Result<RecipientId> {
     let id = RecipientId::random();
-    if lock.recipients().await?.len() >= RECIPIENTS_MAX {
+    if lock.recipients(None).await?.len() >= RECIPIENTS_MAX {
         return Err(Error::Check {
             what: format!(
                 "the repository has {RECIPIENTS_MAX} recipients, which is the most it can"
@@ -171,8 +188,8 @@ async fn wrap(
         return Ok(id);
     }
     lock.add(id, comment, request.pass.clone(), key, Kdf::DEFAULT).await?;
-    match lock.find(&request.pass).await? {
-        Some((found, opened)) if found == id && opened == **key => Ok(id),
+    match lock.find(&request.pass, key).await? {
+        Some(found) if found == id => Ok(id),
         _ => Err(Error::Check {
             what: format!("recipient {id} was added, but does not open the repository"),
             code: ErrorCode::Crypto,
@@ -182,7 +199,7 @@ async fn wrap(
 }
 
 async fn comment_of(lock: &KeyLock, id: RecipientId) -> Result<String> {
-    let recipients = lock.recipients().await?;
+    let recipients = lock.recipients(None).await?;
     let found = recipients.into_iter().find_map(|(_, read)| read.ok().filter(|r| r.id == id));
     Ok(found.map(|recipient| recipient.comment).unwrap_or_default())
 }
@@ -191,8 +208,8 @@ async fn comment_of(lock: &KeyLock, id: RecipientId) -> Result<String> {
 async fn remove(lock: &KeyLock, config: &Config) -> Result<()> {
     let required = || Error::OptionRequired { command: "repo-key", option: "recipient".to_owned() };
     let id: RecipientId = config.repo_key.recipient.as_deref().ok_or_else(required)?.parse()?;
-    let used = lock.recipient().await?;
-    let recipients = lock.recipients().await?;
+    let (key, used) = (lock.data_key().await?, lock.recipient().await?);
+    let recipients = lock.recipients(Some(&key)).await?;
     let refused = |what: String, hint: &str| {
         Err(Error::Check { what, code: ErrorCode::Crypto, hint: hint.to_owned() })
     };

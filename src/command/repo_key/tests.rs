@@ -38,7 +38,7 @@ async fn a_changed_pass_phrase_opens_and_the_old_one_does_not() {
     assert!(opens(dir.path(), "old").await && !opens(dir.path(), "new").await);
     change(storage.lock(), &request("new", false)).await.unwrap();
     assert!(opens(dir.path(), "new").await && !opens(dir.path(), "old").await);
-    let recipients = opened_by(dir.path(), "new").lock().recipients().await.unwrap();
+    let recipients = opened_by(dir.path(), "new").lock().recipients(None).await.unwrap();
     assert_eq!(recipients.len(), 1);
     let recipient = recipients[0].1.as_ref().unwrap();
     assert_eq!((recipient.comment.as_str(), recipient.kdf), ("first", Kdf::DEFAULT));
@@ -53,7 +53,7 @@ async fn a_change_that_was_cut_short_is_ended_by_the_next() {
     storage.lock().add(id, "", PassPhrase::new("new"), &key, CHEAP).await.unwrap();
     change(storage.lock(), &request("new", false)).await.unwrap();
     assert!(opens(dir.path(), "new").await && !opens(dir.path(), "old").await);
-    assert_eq!(storage.lock().recipients().await.unwrap().len(), 1);
+    assert_eq!(storage.lock().recipients(None).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_pass_phrase_is_added_once() {
 async fn the_status_tells_who_opens() {
     let dir = tempfile::tempdir().unwrap();
     let storage = made(dir.path()).await;
-    let recipients = storage.lock().recipients().await.unwrap();
+    let recipients = storage.lock().recipients(None).await.unwrap();
     let text = report::text(&recipients, Some(RecipientId::FIRST));
     assert!(text.contains("0000000000000001"), "{text}");
     assert!(text.contains("argon2id, 8 KiB, 1 passes, 1 lanes"), "{text}");
@@ -85,4 +85,52 @@ async fn the_status_tells_who_opens() {
     assert_eq!(json["recipient"][0]["opens"], false);
     assert_eq!(json["recipient"][0]["kdf"]["name"], "argon2id");
     assert_eq!(json["repo-key"], 1);
+}
+
+/// Puts the key object of another repository into this one, whose pass phrase is `pass`.
+async fn foreign(root: &Path, pass: &str) -> RecipientId {
+    let (id, key) = (RecipientId::random(), DataKey::generate().unwrap());
+    let storage = opened_by(root, "old");
+    storage.lock().add(id, "", PassPhrase::new(pass), &key, CHEAP).await.unwrap();
+    id
+}
+
+/// The old key object is removed once the new pass phrase opens this repository, not another one.
+#[tokio::test]
+async fn the_key_object_of_another_repository_is_never_taken_for_a_way_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = made(dir.path()).await;
+    let other = foreign(dir.path(), "new").await;
+    change(storage.lock(), &request("new", false)).await.unwrap();
+    let key = storage.lock().data_key().await.unwrap();
+    let recipients = opened_by(dir.path(), "new").lock().recipients(Some(&key)).await.unwrap();
+    let of: Vec<bool> = recipients.iter().map(|(id, read)| *id == other || read.is_ok()).collect();
+    assert_eq!(of, [true, true]);
+    let found = storage.lock().find(&PassPhrase::new("new"), &key).await.unwrap().unwrap();
+    assert_ne!(found, other);
+}
+
+async fn told(root: &Path, pass: &str) -> (String, Result<()>) {
+    let (encrypted, mut out) = (opened_by(root, pass), Vec::new());
+    let storage: Arc<dyn Storage> = Arc::new(encrypted.clone());
+    let repo = Repo { key: 1, storage, encrypted: Some(encrypted.clone()) };
+    let shown = status(&repo, encrypted.lock(), OutputFormat::Text, &mut out).await;
+    (String::from_utf8(out).unwrap(), shown)
+}
+
+#[tokio::test]
+async fn the_status_fails_where_a_way_in_is_lost_and_shows_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = made(dir.path()).await;
+    told(dir.path(), "old").await.1.unwrap();
+    let other = foreign(dir.path(), "x").await;
+    let (text, shown) = told(dir.path(), "old").await;
+    let error = shown.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Checksum, "{error}");
+    assert!(error.to_string().contains("1 of 2 key objects"), "{error}");
+    assert!(text.contains("of another repository") && text.contains(" yes "), "{text}");
+    storage.lock().remove(other).await.unwrap();
+    told(dir.path(), "old").await.1.unwrap();
+    let error = told(dir.path(), "wrong").await.1.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Crypto, "{error}");
 }

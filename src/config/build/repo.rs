@@ -7,7 +7,7 @@ use crate::config::{
     error::Error,
     settings::Settings,
     spec::Group,
-    store::{CipherConfig, PassSource, RepoKind},
+    store::{CipherConfig, PassSource, RemoteConfig, RepoKind},
     typed::{RepoConfig, RetentionConfig},
 };
 use crate::types::BackupType;
@@ -31,7 +31,7 @@ pub(super) fn repos(
         let retention = retention(s, key)?;
         repos.insert(key, RepoConfig { key, path, kind, remote, cipher, bundle_size, retention });
     }
-    check_paths(&repos)?;
+    check_places(&repos)?;
     Ok(repos)
 }
 
@@ -94,11 +94,10 @@ fn pass(s: &Settings, key: u16) -> Result<Option<(&'static str, PassSource)>, Er
 }
 
 /// Two repositories in one place would be one, seen as two copies.
-fn check_paths(repos: &BTreeMap<u16, RepoConfig>) -> Result<(), Error> {
+fn check_places(repos: &BTreeMap<u16, RepoConfig>) -> Result<(), Error> {
     let mut seen = BTreeMap::new();
-    let directories = repos.iter().filter(|(_, repo)| matches!(repo.kind, RepoKind::Posix));
-    for (key, repo) in directories {
-        if let Some(other) = seen.insert(&repo.path, key) {
+    for (key, repo) in repos {
+        if let Some(other) = seen.insert(place(repo), key) {
             return Err(Error::OptionValue {
                 option: format!("repo{key}-path"),
                 value: format!("'{}'", repo.path.display()),
@@ -109,4 +108,31 @@ fn check_paths(repos: &BTreeMap<u16, RepoConfig>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What tells the places of repositories apart.
+fn place(repo: &RepoConfig) -> Vec<String> {
+    let path = || repo.path.components().as_path().display().to_string();
+    let prefix = || repo.path.to_string_lossy().trim_matches('/').to_owned();
+    let RemoteConfig { host, port, .. } = &repo.remote;
+    let server = |endpoint: &str| format!("{endpoint} {host:?} {port:?}");
+    match &repo.kind {
+        RepoKind::Posix => vec!["posix".to_owned(), path()],
+        RepoKind::S3(s3) => {
+            vec!["s3".to_owned(), server(&s3.endpoint), s3.bucket.clone(), prefix()]
+        }
+        RepoKind::Azure(azure) => vec![
+            "azure".to_owned(),
+            server(&azure.endpoint),
+            azure.account.clone(),
+            azure.container.clone(),
+            prefix(),
+        ],
+        RepoKind::Gcs(gcs) => {
+            vec!["gcs".to_owned(), server(&gcs.endpoint), gcs.bucket.clone(), prefix()]
+        }
+        RepoKind::Sftp(sftp) => {
+            vec!["sftp".to_owned(), format!("{}:{}", sftp.host, sftp.port), path()]
+        }
+    }
 }

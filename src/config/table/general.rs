@@ -142,8 +142,8 @@ pub(super) static ROWS: &[OptionSpec] = &[
     )
     .default("1m")
     .detail(
-        "How long a request to a store behind a network may take, or its answer stand still, before it \
-             is tried again. db-timeout is what limits the wait for a server.",
+        "How long nothing may move in a request to a store behind a network, no answer and no byte of a body, before \
+             it is tried again. db-timeout is what limits the wait for a server.",
     )
     .example("30s"),
     row("lock-path", Global, Path, LOCKS, "Directory of the lock and stop files")

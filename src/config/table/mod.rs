@@ -65,10 +65,26 @@ pub fn row_named(name: &str) -> Option<&'static OptionSpec> {
     rows().find(|row| row.name == name)
 }
 
+/// What connects to a store was an option of each kind of store once; configurations of then still hold.
+const OLD_NAMES: [(&str, &str); 11] = [
+    ("repoN-azure-ca-file", "repoN-storage-ca-file"),
+    ("repoN-azure-ca-path", "repoN-storage-ca-path"),
+    ("repoN-azure-host", "repoN-storage-host"),
+    ("repoN-azure-port", "repoN-storage-port"),
+    ("repoN-azure-verify-tls", "repoN-storage-verify-tls"),
+    ("repoN-s3-ca-file", "repoN-storage-ca-file"),
+    ("repoN-s3-ca-path", "repoN-storage-ca-path"),
+    ("repoN-s3-host", "repoN-storage-host"),
+    ("repoN-s3-port", "repoN-storage-port"),
+    ("repoN-s3-verify-ssl", "repoN-storage-verify-tls"),
+    ("repoN-s3-verify-tls", "repoN-storage-verify-tls"),
+];
+
 /// The option that is meant by a name as users write it (`pg1-path`, `stanza`).
 pub fn find(name: &str) -> Option<OptionRef> {
     let (row, key) = split_name(name)?;
-    let spec = row_named(&row)?;
+    let today = OLD_NAMES.iter().find(|(old, _)| *old == row).map(|(_, new)| *new);
+    let spec = row_named(today.unwrap_or(&row))?;
     (spec.group().is_some() == (key > 0)).then_some(OptionRef { spec, key })
 }
 

@@ -50,7 +50,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
     .default("2m")
     .detail(
         "From its first attempt on, with waits that double from 0.1 s to 15 s, or as long as the \
-             store asks for. Each attempt may take io-timeout.",
+             store asks for. An attempt ends when nothing has moved for io-timeout.",
     )
     .example("10m"),
     row("repoN-storage-tag", Global, Hash, REPO, "Tag of stored objects")
@@ -62,6 +62,10 @@ pub(super) static ROWS: &[OptionSpec] = &[
         Size(64 << 10, 1 << 40),
         REPO,
         "Size of the parts of an upload",
+    )
+    .detail(
+        "An object up to this size is sent in one request. Unless set, objects up to 40 MiB are, and parts \
+             have 16 MiB.",
     ),
     row("repoN-storage-verify-tls", Global, Boolean, REPO, "Verify the store's certificate")
         .default("y"),

@@ -150,3 +150,12 @@ fn used() -> String {
     }
     text
 }
+
+#[test]
+fn names_of_older_configurations_are_known() {
+    for (old, new) in OLD_NAMES {
+        assert!(row_named(old).is_none() && row_named(new).is_some(), "{old}");
+        let found = find(&old.replace('N', "3")).unwrap();
+        assert_eq!((found.spec.name, found.key), (new, 3));
+    }
+}

@@ -69,11 +69,16 @@ impl WalArchive {
         source: S,
         options: PutOptions,
     ) -> Result<PutOutcome, S::Error> {
-        let (source, known) = match options.raw_size <= ONE_READ_MAX {
-            true => (source, None),
-            false => blocking(move || digest_of(source)).await?,
-        };
-        let mut pipeline = Pipeline::start(source, options, known)?;
+        self.put_prepared(file, Prepared::begin(source, options).await?).await
+    }
+
+    /// The same for a file that is being prepared already.
+    pub async fn put_prepared<E: From<Error> + Send + 'static>(
+        &self,
+        file: ArchiveFile,
+        prepared: Prepared<E>,
+    ) -> Result<PutOutcome, E> {
+        let Prepared { mut pipeline, options } = prepared;
         let digest = match pipeline.digest().await {
             Some(digest) => digest,
             None => return Err(pipeline.failure().await),
@@ -129,6 +134,23 @@ impl WalArchive {
             Some(other) => Err(self.duplicate(file, other.digest, digest)),
             None => Ok(stored),
         }
+    }
+}
+
+/// A file that is being read, digested and compressed. Where it goes need not be known yet.
+pub struct Prepared<E> {
+    pipeline: Pipeline<E>,
+    options: PutOptions,
+}
+
+impl<E: From<Error> + Send + 'static> Prepared<E> {
+    /// Begins with it. When this is dropped, the threads stop after the piece that they have.
+    pub async fn begin<S: RawSource<Error = E>>(source: S, options: PutOptions) -> Result<Self, E> {
+        let (source, known) = match options.raw_size <= ONE_READ_MAX {
+            true => (source, None),
+            false => blocking(move || digest_of(source)).await?,
+        };
+        Ok(Self { pipeline: Pipeline::start(source, options, known)?, options })
     }
 }
 

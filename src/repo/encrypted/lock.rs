@@ -4,63 +4,41 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
+use super::refusal::Refusal;
 use crate::{
-    codec::encrypt::{DataKey, Kdf},
+    codec::encrypt::{CIPHER_MAGIC, DataKey, Kdf},
     repo::{
         self,
         layout::{ARCHIVE_ROOT, BACKUP_ROOT, STANZA_ROOT},
+        metadata::object_name,
         recipient::{self, PassPhrase, Recipient, RecipientId},
     },
-    storage::{self, ErrorKind, ObjectPath, Storage},
+    storage::{self, EntryKind, ErrorKind, ObjectPath, Storage},
     types::{ErrorCode, Failure},
 };
-
-/// Why a repository does not open. It stays so for as long as the process runs.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The pass phrase is nobody's.
-    #[error("the pass phrase opens none of its {recipients} key object(s)")]
-    WrongPass {
-        /// How many recipients there are.
-        recipients: usize,
-    },
-    /// There are objects, but no key.
-    #[error("it holds stanzas and no key object: it is not encrypted")]
-    NotEncrypted,
-    /// There is nothing yet.
-    #[error("it has no key object yet")]
-    NoKey,
-}
-
-impl Failure for Refusal {
-    fn code(&self) -> ErrorCode {
-        match self {
-            Self::WrongPass { .. } | Self::NotEncrypted => ErrorCode::Crypto,
-            Self::NoKey => ErrorCode::FileMissing,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let text = match self {
-            Self::WrongPass { .. } => {
-                "check repoN-cipher-pass or repoN-cipher-pass-file: is it that of this repository, \
-                 and was it changed with repo-key?"
-            }
-            Self::NotEncrypted => {
-                "a repository is encrypted from its first stanza on or never: leave \
-                 repoN-cipher-type out, or use a new repository"
-            }
-            Self::NoKey => "has stanza-create been run, and is the repository path the right one?",
-        };
-        Some(text.to_owned())
-    }
-}
 
 /// What became of a look at a key object.
 type Looked = (RecipientId, Result<Recipient, repo::Error>);
 
 /// The data key and whose pass phrase opened it, or why none did.
 type Opened = Result<(Option<RecipientId>, Arc<DataKey>), Refusal>;
+
+/// Why it is not known what opens the repository; the next who needs it looks again.
+enum Unknown {
+    /// There is nothing yet.
+    Empty,
+    /// The store failed.
+    Failed(storage::Error),
+}
+
+/// What a search among the recipients found.
+#[derive(Default)]
+struct Search {
+    found: Option<(RecipientId, DataKey)>,
+    recipients: usize,
+    /// Those of which the key object cannot be read.
+    unreadable: usize,
+}
 
 /// The recipients of a repository, and the data key once one of them opened it.
 #[derive(Debug)]
@@ -110,8 +88,9 @@ impl KeyLock {
             self.data_key().await?;
             return Ok(false);
         }
-        if holds_anything(&*self.storage).await? {
-            return Err(self.refused(Refusal::NotEncrypted).into());
+        match without_key(&*self.storage).await? {
+            Refusal::NoKey => {}
+            refusal => return Err(self.refused(refusal).into()),
         }
         let Some(pass) = self.pass.clone() else { return Ok(false) };
         let failed = |error: crate::codec::Error| self.error("write").caused_by(error);
@@ -159,66 +138,95 @@ impl KeyLock {
         Ok(())
     }
 
-    /// All recipients, those that cannot be read as errors.
-    pub async fn recipients(&self) -> Result<Vec<Looked>, repo::Error> {
+    /// All recipients, those that cannot be read as errors. Where the data key is known, those of another one are.
+    pub async fn recipients(&self, key: Option<&DataKey>) -> Result<Vec<Looked>, repo::Error> {
         let ids = recipient::list(&*self.storage).await?;
         let mut looked = Vec::with_capacity(ids.len());
         for id in ids {
-            looked.push((id, Recipient::read(&*self.storage, id).await));
+            let read = match (Recipient::read(&*self.storage, id).await, key) {
+                // It was removed since it was listed.
+                (Err(error), _) if error.is_not_found() => continue,
+                (Ok(recipient), Some(key)) => self.of_key(recipient, key),
+                (read, _) => read,
+            };
+            looked.push((id, read));
         }
         Ok(looked)
     }
 
-    /// The recipient whose pass phrase this is, and the key that it opens.
+    fn of_key(&self, recipient: Recipient, key: &DataKey) -> Result<Recipient, repo::Error> {
+        let path = recipient.id.path()?;
+        recipient.expect(key.id(), &object_name(&*self.storage, &path))
+    }
+
+    /// The recipient whose pass phrase this is, among those that hold `key`.
     pub async fn find(
         &self,
         pass: &PassPhrase,
-    ) -> Result<Option<(RecipientId, DataKey)>, repo::Error> {
-        for id in recipient::list(&*self.storage).await? {
-            if let Some(key) = self.try_one(id, pass).await? {
-                return Ok(Some((id, key)));
-            }
-        }
-        Ok(None)
+        key: &DataKey,
+    ) -> Result<Option<RecipientId>, repo::Error> {
+        Ok(self.search(pass, Some(key)).await?.found.map(|(id, _)| id))
     }
 
-    /// A key object that is damaged must not keep the others from opening.
-    async fn try_one(
+    async fn search(
         &self,
-        id: RecipientId,
         pass: &PassPhrase,
-    ) -> Result<Option<DataKey>, repo::Error> {
-        let recipient = match Recipient::read(&*self.storage, id).await {
-            Err(error) if error.is_damage() || error.code() == ErrorCode::RepoInvalid => {
-                tracing::warn!("{error}");
-                return Ok(None);
+        key: Option<&DataKey>,
+    ) -> Result<Search, repo::Error> {
+        let ids = recipient::list(&*self.storage).await?;
+        let mut search = Search { recipients: ids.len(), ..Search::default() };
+        for id in ids {
+            let recipient = match Recipient::read(&*self.storage, id).await {
+                // It was removed since it was listed.
+                Err(error) if error.is_not_found() => continue,
+                // A key object that is damaged must not keep the others from opening.
+                Err(error) if error.is_damage() || error.code() == ErrorCode::RepoInvalid => {
+                    tracing::warn!("{error}");
+                    search.unreadable += 1;
+                    continue;
+                }
+                recipient => recipient?,
+            };
+            if key.is_some_and(|key| key.id() != recipient.data_key) {
+                continue;
             }
-            recipient => recipient?,
-        };
-        let pass = pass.clone();
-        self.apart(move || recipient.open(&pass)).await?
+            let pass = pass.clone();
+            let opened = self.apart(move || recipient.open(&pass)).await??;
+            if let Some(opened) = opened.filter(|opened| key.is_none_or(|key| key == opened)) {
+                search.found = Some((id, opened));
+                break;
+            }
+        }
+        Ok(search)
     }
 
     async fn open(&self) -> storage::Result<Opened> {
-        self.opened.get_or_try_init(|| self.look()).await.cloned()
+        match self.opened.get_or_try_init(|| self.look()).await {
+            Ok(opened) => Ok(opened.clone()),
+            Err(Unknown::Empty) => Ok(Err(Refusal::NoKey)),
+            Err(Unknown::Failed(error)) => Err(error),
+        }
     }
 
-    async fn look(&self) -> storage::Result<Opened> {
-        let failed = |error| match error {
-            repo::Error::Storage(error) => error,
-            error => self.error("open").with_code(error.code()).caused_by(error),
+    async fn look(&self) -> Result<Opened, Unknown> {
+        let failed = |error| {
+            Unknown::Failed(match error {
+                repo::Error::Storage(error) => error,
+                error => self.error("open").with_code(error.code()).caused_by(error),
+            })
         };
-        let Some(pass) = &self.pass else { return Ok(Err(Refusal::NoKey)) };
-        if let Some((id, key)) = self.find(pass).await.map_err(failed)? {
+        let Some(pass) = &self.pass else { return Err(Unknown::Empty) };
+        let search = self.search(pass, None).await.map_err(failed)?;
+        let Search { found, recipients, unreadable } = search;
+        if let Some((id, key)) = found {
             return Ok(Ok((Some(id), Arc::new(key))));
         }
-        let recipients = recipient::list(&*self.storage).await.map_err(failed)?.len();
         if recipients > 0 {
-            return Ok(Err(Refusal::WrongPass { recipients }));
+            return Ok(Err(Refusal::WrongPass { recipients, unreadable }));
         }
-        match holds_anything(&*self.storage).await.map_err(failed)? {
-            true => Ok(Err(Refusal::NotEncrypted)),
-            false => Ok(Err(Refusal::NoKey)),
+        match without_key(&*self.storage).await.map_err(failed)? {
+            Refusal::NoKey => Err(Unknown::Empty),
+            refusal => Ok(Err(refusal)),
         }
     }
 
@@ -246,12 +254,26 @@ impl KeyLock {
     }
 }
 
-/// Whether there is anything of a stanza.
-async fn holds_anything(storage: &dyn Storage) -> Result<bool, repo::Error> {
+/// What a repository without key objects is.
+async fn without_key(storage: &dyn Storage) -> Result<Refusal, repo::Error> {
     for root in [STANZA_ROOT, BACKUP_ROOT, ARCHIVE_ROOT] {
         if !storage.list(&ObjectPath::new(root)?, false).await?.is_empty() {
-            return Ok(true);
+            return Ok(match is_encrypted(storage).await? {
+                true => Refusal::KeyLost,
+                false => Refusal::NotEncrypted,
+            });
         }
     }
-    Ok(false)
+    Ok(Refusal::NoKey)
+}
+
+/// Whether the histories of the stanzas are encrypted, by the first that there is.
+async fn is_encrypted(storage: &dyn Storage) -> Result<bool, repo::Error> {
+    let magic = CIPHER_MAGIC.len() as u64;
+    let entries = storage.list(&ObjectPath::new(STANZA_ROOT)?, true).await?;
+    let long = |kind| matches!(kind, EntryKind::Object { size } if size >= magic);
+    match entries.iter().find(|entry| long(entry.kind)) {
+        Some(entry) => Ok(storage.get_range(&entry.path, 0..magic).await? == CIPHER_MAGIC[..]),
+        None => Ok(false),
+    }
 }

@@ -7,6 +7,7 @@ mod download;
 mod known;
 mod lock;
 mod range;
+mod refusal;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -29,7 +30,8 @@ use crate::{
     storage::{Download, Entry, EntryKind, Error, ErrorKind, ObjectPath, Result, Storage, Upload},
 };
 
-pub use lock::{KeyLock, Refusal};
+pub use lock::KeyLock;
+pub use refusal::Refusal;
 
 /// Chunks that are encrypted before other tasks get a turn: well below a millisecond of work.
 const CHUNKS_AT_ONCE: u64 = 64;

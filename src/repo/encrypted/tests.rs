@@ -12,7 +12,10 @@ use super::*;
 use crate::{
     codec::encrypt::{HEADER_LEN, Kdf, SEALED_LEN},
     repo::{recipient::RecipientId, recipient::list},
-    storage::{PosixStorage, conformance},
+    storage::{
+        PosixStorage, conformance,
+        fault::{Fault, FaultyStorage, Operation, Rule},
+    },
     types::{ErrorCode, Failure},
 };
 
@@ -346,6 +349,72 @@ async fn recipients_come_and_go_and_the_last_one_stays() {
     assert!(opened_by(dir.path(), "one").lock().data_key().await.is_err());
     assert!(storage.lock().remove(second).await.is_err());
     assert!(opened_by(dir.path(), "two").lock().data_key().await.is_ok(), "it was put back");
+}
+
+/// The store lost them, or somebody deleted them: it must not be said that the repository is not encrypted.
+#[tokio::test]
+async fn a_repository_that_lost_its_key_objects_says_so_and_gets_no_new_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = opened_by(dir.path(), "p");
+    storage.lock().create("first", CHEAP).await.unwrap();
+    storage.put(&path("stanza/db/00000001"), Bytes::from_static(b"text")).await.unwrap();
+    fs::remove_dir_all(dir.path().join("key")).unwrap();
+    let again = opened_by(dir.path(), "p");
+    for error in [
+        again.lock().unlock().await.unwrap_err(),
+        again.get(&path("stanza/db/00000001")).await.err().unwrap(),
+    ] {
+        assert_eq!(error.code(), ErrorCode::Crypto);
+        assert!(error.to_string().contains("its key objects are gone"), "{error}");
+        assert!(error.hint().unwrap().contains("from a copy"), "{error}");
+    }
+    let error = opened_by(dir.path(), "p").lock().create("c", CHEAP).await.unwrap_err();
+    assert!(error.to_string().contains("its key objects are gone"), "{error}");
+    assert!(list(&PosixStorage::new(dir.path())).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_key_object_is_not_called_a_wrong_pass_phrase() {
+    let dir = tempfile::tempdir().unwrap();
+    opened_by(dir.path(), "p").lock().create("first", CHEAP).await.unwrap();
+    let file = dir.path().join(RecipientId::FIRST.path().unwrap().as_str());
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let error = opened_by(dir.path(), "p").lock().unlock().await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Crypto);
+    let told = error.to_string();
+    assert!(told.contains("none of its 1 key object(s), 1 of which cannot be read"), "{told}");
+    assert!(error.hint().unwrap().contains("from a copy"), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_repository_opens_once_somebody_made_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let early = opened_by(dir.path(), "p");
+    early.lock().unlock().await.unwrap();
+    opened_by(dir.path(), "p").lock().create("first", CHEAP).await.unwrap();
+    early.put(&path("a"), Bytes::new()).await.unwrap();
+}
+
+/// `repo-key` on another host changes one pass phrase while WAL is archived with another.
+#[tokio::test]
+async fn a_recipient_that_goes_while_others_open_keeps_none_of_them_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = opened_by(dir.path(), "one");
+    storage.lock().create("first", CHEAP).await.unwrap();
+    let (second, key) = (RecipientId::random(), storage.lock().data_key().await.unwrap());
+    storage.lock().add(second, "second", PassPhrase::new("two"), &key, CHEAP).await.unwrap();
+    // It was listed, and is gone when it is read.
+    let below = FaultyStorage::new(Arc::new(PosixStorage::new(dir.path())));
+    let first = RecipientId::FIRST.path().unwrap();
+    below.add(Rule::always(Operation::Get, Fault::Lose(first.clone())).on(first.as_str()));
+    let other = EncryptedStorage::new(Arc::new(below), PassPhrase::new("two"));
+    assert_eq!(*other.lock().data_key().await.unwrap(), *key);
+    assert_eq!(other.lock().recipients(Some(&key)).await.unwrap().len(), 1);
+    // And whose it was is told the pass phrase, not that something is damaged.
+    let error = opened_by(dir.path(), "one").lock().unlock().await.unwrap_err();
+    assert!(error.to_string().ends_with("opens none of its 1 key object(s)"), "{error}");
 }
 
 #[tokio::test]

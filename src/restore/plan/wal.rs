@@ -8,15 +8,6 @@ use crate::{
     types::{TimeLine, WalSegment},
 };
 
-/// The segments without which the backup cannot become consistent.
-pub fn needed(backup: &Manifest) -> SegmentRange {
-    SegmentRange {
-        first: backup.wal_start(),
-        last: backup.wal_stop(),
-        size: backup.cluster.wal_segment_size,
-    }
-}
-
 /// The segments behind the backup's end that lead along `history` to the newest there is, a range for
 /// each timeline. From the segment in which a timeline was left on, its successor's copy is read.
 pub fn onward(

@@ -1,7 +1,7 @@
 //! A store in memory, whose objects can be damaged.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry as Slot},
     ops::Range,
     sync::{Arc, Mutex},
 };
@@ -51,8 +51,13 @@ impl MemoryStorage {
     }
 
     fn insert(&self, path: &ObjectPath, data: Bytes) -> Result<()> {
-        let taken = self.0.lock().unwrap().insert(path.clone(), data).is_some();
-        assert!(!taken, "{path} is written twice");
+        match self.0.lock().unwrap().entry(path.clone()) {
+            Slot::Vacant(free) => drop(free.insert(data)),
+            Slot::Occupied(_) => {
+                let object = format!("memory/{path}");
+                return Err(Error::new(ErrorKind::AlreadyExists, "write", object));
+            }
+        }
         Ok(())
     }
 }

@@ -2,10 +2,7 @@
 
 use std::{
     ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -41,6 +38,7 @@ use super::{
     encoding::{CustomerKey, content_md5, tagging},
     failure::Refusal,
     keys::Keys,
+    learned::{Learned, Manner},
     listing,
     options::Encryption,
 };
@@ -59,12 +57,7 @@ pub struct S3Api {
     tagging: Option<String>,
     keys: Arc<Keys>,
     client: OnceCell<Client>,
-    /// The server answered in a way that only an existing bucket can.
-    bucket_seen: AtomicBool,
-    /// The server does not take `If-None-Match`.
-    no_condition: AtomicBool,
-    /// That uploads are not listed here was said.
-    said_no_uploads: AtomicBool,
+    pub(super) learned: Learned,
 }
 
 /// A request that is being made.
@@ -115,17 +108,8 @@ impl S3Api {
         };
         let tagging = tagging(&options.tags);
         let keys = Arc::new(Keys::new(options.keys.clone(), options.http.clone()));
-        Ok(Self {
-            options,
-            address,
-            customer_key,
-            tagging,
-            keys,
-            client: OnceCell::new(),
-            bucket_seen: AtomicBool::new(false),
-            no_condition: AtomicBool::new(false),
-            said_no_uploads: AtomicBool::new(false),
-        })
+        let learned = Learned::new(options.lock.is_some());
+        Ok(Self { options, address, customer_key, tagging, keys, client: OnceCell::new(), learned })
     }
 
     /// Begins a request: there is a client, and there are keys.
@@ -162,47 +146,13 @@ impl S3Api {
         Some((mode, until.into()))
     }
 
-    /// The digest that S3 demands of objects with a lock. All others are covered by the SHA-256 in the signature.
-    fn digest(&self, data: &[u8]) -> Option<String> {
-        self.options.lock.map(|_| content_md5(data))
-    }
-
     pub(super) fn name(&self, key: &str) -> String {
         format!("{}/{key}", self.location())
     }
 
-    pub(super) fn bucket_is_there(&self) {
-        self.bucket_seen.store(true, Ordering::Relaxed);
-    }
-
-    /// Told, once, that nobody sees here what writers that died have left.
-    pub(super) fn lists_no_uploads(&self, refusal: &Refusal) {
-        if !self.said_no_uploads.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "{} does not list unfinished uploads ({}): what writers that died left there stays\n\
-                 HINT: allow s3:ListBucketMultipartUploads, or give the bucket a lifecycle rule that \
-                 ends them.",
-                self.location(),
-                refusal.text()
-            );
-        }
-    }
-
-    fn takes_conditions(&self) -> bool {
-        !self.no_condition.load(Ordering::Relaxed)
-    }
-
-    /// Remembers that the server takes no condition, if that is what it refused.
-    fn learns_from(&self, refusal: &Refusal) -> bool {
-        let learned = refusal.is_of_the_condition();
-        if learned {
-            tracing::debug!(
-                "{} takes no If-None-Match: names are looked at first",
-                self.location()
-            );
-            self.no_condition.store(true, Ordering::Relaxed);
-        }
-        learned
+    /// Whether a request is to be made in another manner than this one.
+    fn learns(&self, refusal: &Refusal, manner: Manner) -> bool {
+        self.learned.learns(refusal, manner, &self.location())
     }
 
     /// `AlreadyExists` unless there is proof that the key is free.
@@ -218,10 +168,11 @@ impl S3Api {
         for_object!(self, call.key, call.client.get_object())
     }
 
-    fn put_request(&self, call: &Call<'_>, data: Bytes) -> PutObjectFluentBuilder {
+    fn put_request(&self, call: &Call<'_>, manner: Manner, data: Bytes) -> PutObjectFluentBuilder {
         let request = for_object!(self, call.key, call.client.put_object());
         as_configured!(self, request)
-            .set_content_md5(self.digest(&data))
+            .set_if_none_match(manner.condition.then(|| "*".to_owned()))
+            .set_content_md5(manner.digest.then(|| content_md5(&data)))
             .body(ByteStream::from(data))
     }
 
@@ -230,7 +181,7 @@ impl S3Api {
         let call = self.call("look at", key).await?;
         match self.get_request(&call).range("bytes=0-0").send().await {
             Ok(output) => {
-                self.bucket_is_there();
+                self.learned.bucket_is_there();
                 let size = output.content_range().and_then(size_of_range);
                 let size = size.or(output.content_length().map(|length| length.max(0) as u64));
                 let modified = output.last_modified().map(DateTime::secs);
@@ -264,7 +215,7 @@ impl Call<'_> {
         }
         let error = refusal.error(self.operation, name);
         if error.is_not_found() {
-            self.api.bucket_is_there();
+            self.api.learned.bucket_is_there();
         }
         error
     }
@@ -310,26 +261,22 @@ impl BucketApi for S3Api {
     }
 
     async fn put(&self, key: &str, data: Bytes) -> Result<()> {
-        if self.takes_conditions() {
+        loop {
+            let manner = self.learned.manner();
+            if !manner.condition {
+                self.must_be_free(key).await?;
+            }
             let call = self.call("write", key).await?;
-            let request = self.put_request(&call, data.clone()).if_none_match("*");
-            match request.send().await {
-                Ok(_) => {
-                    self.bucket_is_there();
-                    return Ok(());
-                }
-                Err(error) => {
-                    let refusal = Refusal::of(&error);
-                    if !self.learns_from(&refusal) {
-                        return Err(call.error(&refusal));
-                    }
-                }
+            let sent = self.put_request(&call, manner, data.clone()).send().await;
+            let Err(error) = sent else {
+                self.learned.bucket_is_there();
+                return Ok(());
+            };
+            let refusal = Refusal::of(&error);
+            if !self.learns(&refusal, manner) {
+                return Err(call.error(&refusal));
             }
         }
-        self.must_be_free(key).await?;
-        let call = self.call("write", key).await?;
-        let sent = self.put_request(&call, data).send().await;
-        sent.map(|_| self.bucket_is_there()).map_err(|error| call.failed(error))
     }
 
     async fn get(&self, key: &str, range: Option<Range<u64>>) -> Result<Body> {
@@ -340,7 +287,7 @@ impl BucketApi for S3Api {
             request = request.range(format!("bytes={}-{last}", range.start));
         }
         let output = request.send().await.map_err(|error| call.failed(error))?;
-        self.bucket_is_there();
+        self.learned.bucket_is_there();
         let size = match (&range, output.content_range()) {
             (None, _) => output.content_length().and_then(|length| u64::try_from(length).ok()),
             (Some(_), Some(range)) => size_of_range(range),
@@ -361,16 +308,16 @@ impl BucketApi for S3Api {
         let request = for_object!(self, key, call.client.head_object());
         match request.send().await {
             Ok(output) => {
-                self.bucket_is_there();
+                self.learned.bucket_is_there();
                 let size = output.content_length().unwrap_or_default().max(0) as u64;
                 let modified = output.last_modified().map(DateTime::secs);
                 Ok(Found { key: key.to_owned(), size, modified })
             }
             Err(error) => {
                 let refusal = Refusal::of(&error);
-                let seen = self.bucket_seen.load(Ordering::Relaxed);
+                let proven = refusal.of_s3 && self.learned.bucket_is_seen();
                 match refusal.status {
-                    Some(404) if seen => {
+                    Some(404) if proven => {
                         Err(Error::new(ErrorKind::NotFound, "look at", self.name(key)))
                     }
                     Some(300..=499) => self.look_by_reading(key).await,
@@ -393,7 +340,7 @@ impl BucketApi for S3Api {
         let request = for_object!(self, key, call.client.create_multipart_upload());
         let sent = as_configured!(self, request).send().await;
         let output = sent.map_err(|error| call.failed(error))?;
-        self.bucket_is_there();
+        self.learned.bucket_is_there();
         output.upload_id.ok_or_else(|| {
             Error::new(ErrorKind::Other, "write", self.name(key))
                 .caused_by("the store gave the upload no name")
@@ -401,17 +348,29 @@ impl BucketApi for S3Api {
     }
 
     async fn put_part(&self, key: &str, upload: &str, number: u32, data: Bytes) -> Result<String> {
-        let call = self.call("write", key).await?;
-        let request = for_object!(self, key, call.client.upload_part())
-            .upload_id(upload)
-            .part_number(number as i32)
-            .set_content_md5(self.digest(&data))
-            .body(ByteStream::from(data));
-        let output = request.send().await.map_err(|error| call.failed(error))?;
-        output.e_tag.ok_or_else(|| {
-            Error::new(ErrorKind::Other, "write", self.name(key))
-                .caused_by(format!("the store gave part {number} no name"))
-        })
+        loop {
+            let manner = Manner { condition: false, ..self.learned.manner() };
+            let call = self.call("write", key).await?;
+            let request = for_object!(self, key, call.client.upload_part())
+                .upload_id(upload)
+                .part_number(number as i32)
+                .set_content_md5(manner.digest.then(|| content_md5(&data)))
+                .body(ByteStream::from(data.clone()));
+            match request.send().await {
+                Ok(output) => {
+                    return output.e_tag.ok_or_else(|| {
+                        Error::new(ErrorKind::Other, "write", self.name(key))
+                            .caused_by(format!("the store gave part {number} no name"))
+                    });
+                }
+                Err(error) => {
+                    let refusal = Refusal::of(&error);
+                    if !self.learns(&refusal, manner) {
+                        return Err(call.error(&refusal));
+                    }
+                }
+            }
+        }
     }
 
     async fn complete_parts(&self, key: &str, upload: &str, parts: &[String]) -> Result<()> {
@@ -420,22 +379,23 @@ impl BucketApi for S3Api {
             .zip(1..)
             .map(|(name, number)| CompletedPart::builder().e_tag(name).part_number(number).build());
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
-        let request = |call: &Call<'_>| {
-            for_object!(self, key, call.client.complete_multipart_upload())
-                .upload_id(upload)
-                .multipart_upload(parts.clone())
-        };
-        if self.takes_conditions() {
+        loop {
+            // There is nothing in it to be digested.
+            let manner = Manner { digest: true, ..self.learned.manner() };
+            if !manner.condition {
+                self.must_be_free(key).await?;
+            }
             let call = self.call("write", key).await?;
-            let Err(error) = request(&call).if_none_match("*").send().await else { return Ok(()) };
+            let request = for_object!(self, key, call.client.complete_multipart_upload())
+                .set_if_none_match(manner.condition.then(|| "*".to_owned()))
+                .upload_id(upload)
+                .multipart_upload(parts.clone());
+            let Err(error) = request.send().await else { return Ok(()) };
             let refusal = Refusal::of(&error);
-            if !self.learns_from(&refusal) {
+            if !self.learns(&refusal, manner) {
                 return Err(call.error(&refusal));
             }
         }
-        self.must_be_free(key).await?;
-        let call = self.call("write", key).await?;
-        request(&call).send().await.map(drop).map_err(|error| call.failed(error))
     }
 
     async fn abort_parts(&self, key: &str, upload: &str) -> Result<()> {

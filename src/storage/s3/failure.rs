@@ -22,6 +22,8 @@ pub(super) struct Refusal {
     pub(super) retry_after: Option<Duration>,
     /// The region in which the bucket is, where the answer says so.
     pub(super) region: Option<String>,
+    /// Whether the answer has the mark that S3 puts on each of its own: what is in between has no such.
+    pub(super) of_s3: bool,
 }
 
 impl Refusal {
@@ -49,6 +51,7 @@ impl Refusal {
                 .and_then(|text| text.trim().parse().ok())
                 .map(Duration::from_secs),
             region: header("x-amz-bucket-region").as_deref().map(cleaned),
+            of_s3: header("x-amz-request-id").is_some(),
         }
     }
 
@@ -64,6 +67,13 @@ impl Refusal {
             Some(400) => self.is("NotImplemented") || names_it,
             _ => false,
         }
+    }
+
+    /// Whether the server refuses what is written without a digest of it. Asked of requests that had none.
+    pub(super) fn wants_a_digest(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        let names_it = ["content-md5", "x-amz-checksum"].iter().any(|name| message.contains(name));
+        self.status == Some(400) && (self.is("MissingContentMD5") || names_it)
     }
 
     /// Whether uploads that were not ended are not listed here: the keys may not, or the server cannot.

@@ -9,7 +9,7 @@ use aws_sdk_s3::{
 use super::{
     super::{
         Error, ErrorKind, Result,
-        bucket::{Found, Page, Unfinished, UnfinishedPage, UploadMarker},
+        bucket::{BucketApi as _, Found, Page, Unfinished, UnfinishedPage, UploadMarker},
     },
     api::S3Api,
     encoding::content_md5,
@@ -31,7 +31,7 @@ pub(super) async fn page(
         .send()
         .await;
     let output = sent.map_err(|error| call.failed(error))?;
-    api.bucket_is_there();
+    api.learned.bucket_is_there();
     if output.is_truncated() == Some(true) && output.next_continuation_token().is_none() {
         return Err(Error::new(ErrorKind::Other, "list", api.name(prefix))
             .caused_by("the store says that there is more, and not how to get it"));
@@ -106,7 +106,7 @@ pub(super) async fn unfinished(
             if !refusal.is_of_the_listing_of_uploads() {
                 return Err(call.error(&refusal));
             }
-            api.lists_no_uploads(&refusal);
+            api.learned.lists_no_uploads(&refusal, &api.location());
             return Ok(UnfinishedPage::default());
         }
     };

@@ -11,6 +11,7 @@ mod connector;
 mod encoding;
 mod failure;
 mod keys;
+mod learned;
 mod listing;
 mod options;
 

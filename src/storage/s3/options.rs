@@ -64,7 +64,7 @@ pub enum KeySource {
         /// The token of a session.
         token: Option<Secret>,
     },
-    /// The metadata service of the virtual machine (its second version, with a session token).
+    /// The metadata service of the virtual machine.
     Instance {
         /// Its address, such as `http://169.254.169.254`.
         address: String,

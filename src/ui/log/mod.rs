@@ -107,7 +107,7 @@ impl LogLayer {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        level_of(metadata) <= self.level_max()
+        is_ours(metadata.target()) && level_of(metadata) <= self.level_max()
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -127,6 +127,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         event.record(&mut fields);
         self.write(level, &fields.message(level, event.metadata().target()));
     }
+}
+
+/// Libraries say what they please, at `trace` also whole requests with their keys and bodies.
+fn is_ours(target: &str) -> bool {
+    let of_program = target.strip_prefix(env!("CARGO_PKG_NAME"));
+    target == DETAIL || of_program.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 fn level_of(metadata: &Metadata<'_>) -> LogLevel {

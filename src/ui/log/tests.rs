@@ -23,8 +23,8 @@ fn one_of_each() {
     warn!("a warning");
     info!(process = 2_u64, "information");
     debug!(target: DETAIL, "a detail");
-    debug!(target: "module", bytes = 3, "a debug line");
-    trace!(target: "module", "a trace line");
+    debug!(target: "pgstrata::module", bytes = 3, "a debug line");
+    trace!(target: "pgstrata::module", "a trace line");
 }
 
 #[test]
@@ -35,8 +35,8 @@ fn every_level_has_its_form() {
     P00   WARN: a warning
     P02   INFO: information
     P00 DETAIL: a detail
-    P00  DEBUG:     module: a debug line bytes=3
-    P00  TRACE:         module: a trace line
+    P00  DEBUG:     pgstrata::module: a debug line bytes=3
+    P00  TRACE:         pgstrata::module: a trace line
     ");
 }
 
@@ -60,4 +60,14 @@ fn json_lines_can_be_read() {
     assert_eq!(values[0]["hint"], "look");
     assert_eq!(values[3]["level"], "detail");
     assert!(values[0]["time"].as_str().unwrap().ends_with("+00:00"));
+}
+
+/// At this level the client of S3 says every header, and the key of an encrypted object is one.
+#[test]
+fn libraries_are_not_heard() {
+    let text = written(LogLevel::Trace, LogFormat::Text, || {
+        trace!(target: "aws_sigv4::http_request::sign", "a secret");
+        warn!(target: "pgstratagem", "of another");
+    });
+    assert_eq!(text, "");
 }

@@ -10,7 +10,7 @@ use crate::{
         fault::{Fault, Operation, Rule},
     },
     types::{CompressType, Compression, ErrorCode, Failure},
-    wal::{Error, GetOptions, GetOutcome, PushOptions, get, push, tests::support::*},
+    wal::{Error, GetOptions, GetOutcome, PushOptions, get, tests::support::*},
 };
 
 const NAME: &str = "00000001000000000000000A";
@@ -19,9 +19,9 @@ const DESTINATION: &str = "RECOVERYXLOG";
 async fn archived(name: &str, raw: &[u8], kind: CompressType) -> Host {
     let host = Host::new();
     let compression = Compression { kind, level: kind.default_level() };
-    let options = PushOptions { compression, workers: 1, cluster: None };
+    let options = PushOptions { compression, workers: 1 };
     let path = host.write("source", raw);
-    push(&host.archive, &path, file(name), options).await.unwrap();
+    push_file(&host.archive, &path, file(name), options, None).await.unwrap();
     std::fs::remove_file(path).unwrap();
     host
 }

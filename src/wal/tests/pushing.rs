@@ -9,17 +9,17 @@ use crate::{
         fault::{Fault, Operation, Rule},
     },
     types::{CompressType, Compression, ErrorCode, Failure},
-    wal::{Error, PushOptions, PushOutcome, push, tests::support::*},
+    wal::{Error, PushOptions, PushOutcome, tests::support::*},
 };
 
 const NAME: &str = "00000001000000000000000A";
 
 fn options() -> PushOptions {
-    PushOptions { compression: ZST, workers: 2, cluster: Some(cluster()) }
+    PushOptions { compression: ZST, workers: 2 }
 }
 
 async fn push_bytes(host: &Host, name: &str, bytes: &[u8]) -> Result<PushOutcome, Error> {
-    push(&host.archive, &host.write(name, bytes), file(name), options()).await
+    push_file(&host.archive, &host.write(name, bytes), file(name), options(), Some(cluster())).await
 }
 
 fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorCode {
@@ -52,7 +52,9 @@ async fn every_kind_of_file_and_method_comes_back() {
             ("00000001000000000000000A.00000028.backup", b"START WAL LOCATION\n".to_vec()),
         ] {
             let options = PushOptions { compression, ..options() };
-            push(&host.archive, &host.write(name, &raw), file(name), options).await.unwrap();
+            push_file(&host.archive, &host.write(name, &raw), file(name), options, Some(cluster()))
+                .await
+                .unwrap();
             let stored = host.archive.find(file(name)).await.unwrap().unwrap();
             let read = host.archive.read_small(&stored, 8 << 20).await.unwrap();
             assert!(read == raw, "{name} {kind:?}");
@@ -115,8 +117,8 @@ async fn fault_3_two_servers_at_the_same_moment_are_not_both_told_yes() {
         Rule::always(Operation::Finish, Fault::Delay(Duration::from_millis(300))).at(0, 2),
     );
     let (a, b) = tokio::join!(
-        push(&host.archive, &a, file(NAME), options()),
-        push(&host.archive, &b, file(NAME), options()),
+        push_file(&host.archive, &a, file(NAME), options(), Some(cluster())),
+        push_file(&host.archive, &b, file(NAME), options(), Some(cluster())),
     );
     assert!(a.is_err() || b.is_err(), "{a:?} {b:?}");
     for refused in [a, b].into_iter().filter_map(Result::err) {
@@ -222,9 +224,11 @@ async fn fault_28_a_failing_listing_is_a_failure_and_nothing_is_stored() {
 async fn what_is_no_regular_file_is_refused() {
     let host = Host::new();
     std::fs::create_dir(host.pg_wal(NAME)).unwrap();
-    let refused = push(&host.archive, &host.pg_wal(NAME), file(NAME), options()).await;
+    let refused =
+        push_file(&host.archive, &host.pg_wal(NAME), file(NAME), options(), Some(cluster())).await;
     assert_eq!(code(refused), ErrorCode::FileInvalid);
-    let missing = push(&host.archive, &host.pg_wal("x"), file(NAME), options()).await;
+    let missing =
+        push_file(&host.archive, &host.pg_wal("x"), file(NAME), options(), Some(cluster())).await;
     assert_eq!(code(missing), ErrorCode::FileMissing);
 }
 

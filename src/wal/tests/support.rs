@@ -1,6 +1,9 @@
 //! Segments and archives for the tests of this module.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     repo::archive::WalArchive,
@@ -11,11 +14,22 @@ use crate::{
     types::{
         ArchiveFile, CompressType, Compression, PgVersion, SystemId, WalSegment, WalSegmentSize,
     },
-    wal::ClusterIdentity,
+    wal::{ClusterIdentity, Error, PushOptions, PushOutcome, Pushing},
 };
 
 pub(super) const SIZE: usize = 1 << 20;
 const SYSTEM_ID: u64 = 7_000_000_000_000_000_001;
+
+/// Pushes the file at `path` as one of a cluster.
+pub(super) async fn push_file(
+    archive: &WalArchive,
+    path: &Path,
+    file: ArchiveFile,
+    options: PushOptions,
+    cluster: Option<ClusterIdentity>,
+) -> Result<PushOutcome, Error> {
+    Pushing::begin(path, file, options).await?.store(archive, cluster).await
+}
 
 /// A host with a repository, and faults where a test wants them.
 pub(super) struct Host {

@@ -10,6 +10,7 @@ mod azurite;
 mod background;
 mod cloud;
 mod cluster;
+mod elsewhere;
 pub(crate) mod gcs;
 mod host;
 pub(crate) mod http;
@@ -34,6 +35,7 @@ pub(crate) use azurite::{ACCOUNT, Azurite, CONTAINER};
 pub(crate) use background::Background;
 pub(crate) use cloud::{Alone, bucket_site, documented, must_conform, tour};
 pub(crate) use cluster::Cluster;
+pub(crate) use elsewhere::{Elsewhere, RepoOptions, numbered, unnumbered};
 pub(crate) use host::{TestDir, as_server_user, give_to_server_user, program};
 pub(crate) use load::WriteLoad;
 pub(crate) use moto::Moto;
@@ -82,5 +84,6 @@ pub(crate) mod exit {
     pub(crate) const ARCHIVE_TIMEOUT: i32 = 82;
     pub(crate) const ARCHIVE_DISABLED: i32 = 87;
     pub(crate) const CRYPTO: i32 = 95;
+    pub(crate) const SERVICE: i32 = 101;
     pub(crate) const REPO_INVALID: i32 = 103;
 }

@@ -1,6 +1,6 @@
 //! From a repository to what is shown.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use super::*;
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
         testing::{cluster, manifest, repo, repo_with_stanza, stanza_name},
     },
     repo::{lock::Lock, stanza},
+    storage::fault::{Fault, FaultyStorage, Operation, Rule},
     ui::info::{StanzaInfo, StatusCode},
 };
 
@@ -21,7 +22,7 @@ fn query(lock_path: &Path) -> Query {
 }
 
 async fn show(repos: &[Repo], query: &Query) -> Vec<StanzaInfo> {
-    gather(repos, query).await.iter().map(|found| assemble(found, query)).collect()
+    gather(repos, &Closed::new(), query).await.iter().map(|found| assemble(found, query)).collect()
 }
 
 async fn publish(repo: &Repo, label: &str, references: &[&str]) {
@@ -195,4 +196,26 @@ async fn a_repository_that_cannot_be_read_is_shown_as_an_error() {
     assert!(info[0].repo[0].status.message.starts_with('['));
     let info = show(&repos, &query(dir.path())).await;
     assert_eq!((info[0].name.as_str(), info[0].status.code), ("demo", StatusCode::Other));
+}
+
+/// A store that is away is waited for once, by whoever opens it.
+#[tokio::test]
+async fn a_repository_that_did_not_open_is_asked_for_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let repos = [repo_with_stanza(&dir.path().join("1"), 1).await, repo(dir.path(), 2)];
+    publish(&repos[0], FULL, &[]).await;
+    let hangs = FaultyStorage::new(repos[1].storage.clone());
+    for operation in [Operation::List, Operation::Get, Operation::Stat] {
+        hangs.add(Rule::always(operation, Fault::Hang));
+    }
+    let repos = [repos[0].clone(), Repo { storage: Arc::new(hangs), ..repos[1].clone() }];
+    let closed = Closed::from([(2, "[ServiceError] no answer".to_owned())]);
+    for stanza in [Some(stanza_name()), None] {
+        let query = Query { stanza, ..query(dir.path()) };
+        let found = gather(&repos, &closed, &query).await;
+        let info = assemble(&found[0], &query);
+        assert_eq!(info.status.code, StatusCode::Mixed);
+        assert_eq!(codes(&info), [StatusCode::Ok, StatusCode::Other]);
+        assert_eq!(info.repo[1].status.message, "[ServiceError] no answer");
+    }
 }

@@ -146,6 +146,7 @@ fn a_running_backup_and_what_it_builds_on_are_left_alone() {
         process: 1,
         time: now - 60,
         references: vec![series.label(1), series.label(2)],
+        copies: None,
     });
     let plan_at = |inventory: &Inventory, now| {
         plan(inventory, &count(1), &Scope::Retention, now, &TimeZone::UTC).unwrap()

@@ -92,7 +92,7 @@ fn with_running(series: &Series, running: &Option<(f64, prop::sample::Index, boo
     let label = BackupLabel::dependent(&prior.label, BackupType::Incr, &stamp(began + 1)).unwrap();
     let mut references: Vec<_> = prior.needs.iter().cloned().collect();
     references.push(prior.label.clone());
-    let notice = Started { host: "h".into(), process: 1, time: began, references };
+    let notice = Started { host: "h".into(), process: 1, time: began, references, copies: None };
     inventory.unpublished = vec![Unpublished {
         label,
         started: has_notice.then_some(notice),

@@ -78,7 +78,8 @@ async fn make(storage: &Arc<dyn Storage>) {
         let making = Making { label: label.to_owned(), ..Making::default() };
         let paths = BackupPaths::new(&demo, &label.parse().unwrap()).unwrap();
         let references = made.iter().map(|manifest| manifest.label.clone()).collect();
-        let notice = Started { host: "db1".to_owned(), process: 4711, time: 1, references };
+        let notice =
+            Started { host: "db1".to_owned(), process: 4711, time: 1, references, copies: None };
         notice.write(&**storage, &paths).await.unwrap();
         let on = made.last().map(|prior| On { prior, left_out: &[] });
         let manifest = store_on(storage, &items, &making, on).await;
@@ -96,10 +97,10 @@ async fn make(storage: &Arc<dyn Storage>) {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("00000002.history");
     fs::write(&path, HISTORY).unwrap();
-    let options =
-        PushOptions { compression: Making::default().compression, workers: 1, cluster: None };
+    let options = PushOptions { compression: Making::default().compression, workers: 1 };
     let file = "00000002.history".parse().unwrap();
-    wal::push(&archive, &path, file, options).await.unwrap();
+    let pushing = wal::Pushing::begin(&path, file, options).await.unwrap();
+    pushing.store(&archive, None).await.unwrap();
 }
 
 fn to_be_made(directory: &str) -> bool {
@@ -127,7 +128,7 @@ async fn the_first_encryption_is_read_as_it_was_written() {
     }
     restore_all(&storage).await;
     deliver_wal(storage).await;
-    let (id, recipient) = encrypted.lock().recipients().await.unwrap().remove(0);
+    let (id, recipient) = encrypted.lock().recipients(None).await.unwrap().remove(0);
     assert_eq!((id, recipient.unwrap().kdf), (RecipientId::FIRST, Kdf::DEFAULT));
 }
 

@@ -59,6 +59,8 @@ fn heads(asked: &Asked) -> Vec<String> {
     asked.lock().unwrap().clone()
 }
 
+/// The mark of an answer of S3's own.
+const OF_S3: &str = "x-amz-request-id: 4442587FB7D0A2F9\r\n";
 const BEGUN: &str = "<InitiateMultipartUploadResult><UploadId>u</UploadId>\
     </InitiateMultipartUploadResult>";
 const MISSING: &str = "<Error><Code>NoSuchKey</Code><Message>m</Message></Error>";
@@ -114,8 +116,8 @@ async fn a_look_that_fails_asks_again_for_the_reason() {
     let error = api.head("k").await.unwrap_err();
     assert!(error.kind() == ErrorKind::Other && error.to_string().contains("NoSuchBucket"));
     // Once the bucket has answered, a look is enough.
-    let (api, asked) =
-        bucket(options(), vec![(404, "", ""), (404, "", MISSING), (404, "", "")]).await;
+    let answers = vec![(404, OF_S3, ""), (404, OF_S3, MISSING), (404, OF_S3, "")];
+    let (api, asked) = bucket(options(), answers).await;
     assert!(api.head("k").await.unwrap_err().is_not_found());
     assert!(api.head("k").await.unwrap_err().is_not_found());
     assert_eq!(heads(&asked).len(), 3);
@@ -124,6 +126,45 @@ async fn a_look_that_fails_asks_again_for_the_reason() {
     let (api, _) = bucket(options(), vec![(404, "", page)]).await;
     let error = api.get("k", None).await.unwrap_err();
     assert!(!error.is_not_found(), "{error}");
+}
+
+/// A proxy between us and the store that has lost its way answers 404, too.
+#[tokio::test]
+async fn a_look_that_somebody_else_answers_proves_nothing() {
+    let page = "<html><body>not found</body></html>";
+    let answers = vec![(200, OF_S3, ""), (404, "", ""), (404, "", page)];
+    let (api, asked) = bucket(options(), answers).await;
+    api.put("k", Bytes::new()).await.unwrap();
+    let error = api.head("k").await.unwrap_err();
+    assert!(!error.is_not_found(), "{error}");
+    assert_eq!(heads(&asked).len(), 3);
+    // A server of the protocol without that mark says it when it is asked once more.
+    let answers = vec![(200, "", ""), (404, "", ""), (404, "", MISSING)];
+    let (api, _) = bucket(options(), answers).await;
+    api.put("k", Bytes::new()).await.unwrap();
+    assert!(api.head("k").await.unwrap_err().is_not_found());
+}
+
+/// A bucket with a retention of its own, of which the configuration knows nothing.
+#[tokio::test]
+async fn a_bucket_that_locks_by_itself_gets_digests() {
+    let wanted = "<Error><Code>InvalidRequest</Code><Message>Content-MD5 OR x-amz-checksum- HTTP \
+        header is required for Put Object requests with Object Lock parameters</Message></Error>";
+    let digest = format!("content-md5: {}", content_md5(b"data").to_lowercase());
+    let data = || Bytes::from_static(b"data");
+    let answers = vec![(400, "", wanted), (200, "", ""), (200, "etag: \"x\"\r\n", "")];
+    let (api, asked) = bucket(options(), answers).await;
+    api.put("k", data()).await.unwrap();
+    api.put_part("k", "u", 1, data()).await.unwrap();
+    let told: Vec<bool> = heads(&asked).iter().map(|head| head.contains(&digest)).collect();
+    assert_eq!(told, [false, true, true]);
+    assert!(heads(&asked)[1].contains("if-none-match: *"));
+    // The first may as well be a part; what is refused with a digest is refused.
+    let answers = vec![(400, "", wanted), (400, "", wanted)];
+    let (api, asked) = bucket(options(), answers).await;
+    let error = api.put_part("k", "u", 1, data()).await.unwrap_err();
+    assert!(error.to_string().contains("InvalidRequest"), "{error}");
+    assert_eq!(heads(&asked).len(), 2);
 }
 
 #[tokio::test]

@@ -84,3 +84,11 @@ fn uploads_may_be_listed_or_not() {
         assert!(!refusal(status, code).is_of_the_listing_of_uploads(), "{status} {code}");
     }
 }
+
+#[test]
+fn servers_demand_digests_in_several_ways() {
+    assert!(refusal(400, "MissingContentMD5").wants_a_digest());
+    let message = "Content-MD5 OR x-amz-checksum- HTTP header is required".to_owned();
+    assert!(Refusal { message, ..refusal(400, "InvalidRequest") }.wants_a_digest());
+    assert!(!refusal(400, "InvalidRequest").wants_a_digest());
+}

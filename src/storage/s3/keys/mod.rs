@@ -24,8 +24,15 @@ use super::{
 
 /// Keys are replaced so long before they expire: longer than a request takes.
 const REPLACED_BEFORE: Duration = Duration::from_secs(5 * 60);
+/// Keys that last for so long will do while others are fetched: longer than a request takes to get to the store.
+const SUFFICES: Duration = Duration::from_secs(60);
+/// A source that had nothing better is asked again after so long.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// Keys that the store calls expired so soon after they were fetched will not get better.
 const FRESH: Duration = Duration::from_secs(5);
+
+/// What to do where a source of keys gives none.
+const ASKED_HINT: &str = "check what the host, the pod or the role may do, and repoN-s3-key-type";
 
 /// What a source of keys gave.
 #[derive(Clone)]
@@ -56,7 +63,27 @@ pub(super) struct Keys {
     http: HttpOptions,
     held: RwLock<Option<Held>>,
     /// Held by the one task that fetches.
-    fetching: tokio::sync::Mutex<u64>,
+    fetching: tokio::sync::Mutex<Attempts>,
+}
+
+#[derive(Default)]
+struct Attempts {
+    /// How often keys were fetched.
+    fetched: u64,
+    /// When the last attempt ended, and how, if it failed.
+    last: Option<(Instant, Option<Error>)>,
+}
+
+impl Attempts {
+    fn ended_within(&self, time: Duration) -> bool {
+        self.last.as_ref().is_some_and(|(ended, _)| ended.elapsed() < time)
+    }
+
+    /// What came of an attempt that ended after `begin`, if it failed.
+    fn failure_since(&self, begin: Instant) -> Option<Error> {
+        let (ended, failure) = self.last.as_ref()?;
+        failure.as_ref().filter(|_| *ended >= begin).map(Error::repeated)
+    }
 }
 
 impl std::fmt::Debug for Keys {
@@ -67,32 +94,49 @@ impl std::fmt::Debug for Keys {
 
 impl Keys {
     pub(super) fn new(source: KeySource, http: HttpOptions) -> Self {
-        Self { source, http, held: RwLock::default(), fetching: tokio::sync::Mutex::new(0) }
+        Self { source, http, held: RwLock::default(), fetching: Default::default() }
     }
 
     /// Sees to it that there are keys that will last for a request; the number of those there are.
     pub(super) async fn ready(&self) -> Result<u64> {
-        if let Some(number) = self.number_of_good() {
-            return Ok(number);
+        let begin = Instant::now();
+        match self.held() {
+            Some(held) if held.lasts(REPLACED_BEFORE) => Ok(held.number),
+            Some(held) if held.lasts(SUFFICES) => match self.fetching.try_lock() {
+                Ok(mut attempts) => self.replace(&mut attempts, begin).await,
+                Err(_) => Ok(held.number),
+            },
+            _ => self.replace(&mut *self.fetching.lock().await, begin).await,
         }
-        let mut count = self.fetching.lock().await;
-        if let Some(number) = self.number_of_good() {
-            return Ok(number);
+    }
+
+    /// Fetches keys unless somebody else did since `begin`, or tried in vain.
+    async fn replace(&self, attempts: &mut Attempts, begin: Instant) -> Result<u64> {
+        match self.usable() {
+            Some(held) if held.lasts(REPLACED_BEFORE) => return Ok(held.number),
+            Some(held) if attempts.ended_within(ASKED_AGAIN_AFTER) => return Ok(held.number),
+            Some(_) => {}
+            None => {
+                if let Some(failure) = attempts.failure_since(begin) {
+                    return Err(failure);
+                }
+            }
         }
         match self.fetch().await {
             Ok(fetched) => {
-                *count += 1;
-                self.hold(Some(Held { fetched, at: Instant::now(), number: *count }));
-                Ok(*count)
+                attempts.fetched += 1;
+                attempts.last = Some((Instant::now(), None));
+                let held = Held { fetched, at: Instant::now(), number: attempts.fetched };
+                self.hold(Some(held));
+                Ok(attempts.fetched)
             }
-            // Those at hand will do until they really expire.
-            Err(error) => match self.held().filter(|held| held.lasts(Duration::ZERO)) {
-                Some(held) => {
-                    tracing::debug!("{error}; the keys at hand are used on");
-                    Ok(held.number)
-                }
-                None => Err(error),
-            },
+            Err(error) => {
+                attempts.last = Some((Instant::now(), Some(error.repeated())));
+                // Those at hand will do until they really expire.
+                let Some(held) = self.usable() else { return Err(error) };
+                tracing::debug!("{error}; the keys at hand are used on");
+                Ok(held.number)
+            }
         }
     }
 
@@ -109,8 +153,8 @@ impl Keys {
         true
     }
 
-    fn number_of_good(&self) -> Option<u64> {
-        self.held().filter(|held| held.lasts(REPLACED_BEFORE)).map(|held| held.number)
+    fn usable(&self) -> Option<Held> {
+        self.held().filter(|held| held.lasts(Duration::ZERO))
     }
 
     fn held(&self) -> Option<Held> {
@@ -180,7 +224,7 @@ async fn ask(source: &str, request: reqwest::RequestBuilder) -> Result<String> {
     let said = answer::error_text(&body);
     Err(Error::new(kind, "get keys from", source)
         .caused_by(format!("it answered {status}{said}"))
-        .with_hint("check what the host, the pod or the role may do, and repoN-s3-key-type"))
+        .with_hint(ASKED_HINT))
 }
 
 /// What the SDK asks for keys: those that are held.

@@ -1,14 +1,25 @@
-//! Sources of keys, and when keys are replaced.
+//! Sources of keys.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{fs, io::Read as _, os::unix::fs::PermissionsExt, path::PathBuf, thread::JoinHandle};
 
+use openssl::{
+    asn1::Asn1Time,
+    ec::{EcGroup, EcKey},
+    hash::MessageDigest,
+    nid::Nid,
+    pkey::PKey,
+    ssl::{SslAcceptor, SslMethod},
+    x509::{X509, X509NameBuilder},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
 
 use super::{super::super::Secret, *};
-use crate::types::Failure as _;
+use crate::types::{ErrorCode, Failure as _};
+
+mod replacement;
 
 fn keys(source: KeySource) -> Keys {
     Keys::new(source, HttpOptions::default())
@@ -61,6 +72,41 @@ async fn a_virtual_machine_gives_the_keys_of_its_role() {
     let other = keys(KeySource::Instance { address, role: Some("other".into()) });
     let error = other.ready().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+}
+
+#[tokio::test]
+async fn a_virtual_machine_without_tokens_is_asked_without() {
+    let address = server(|request| match request.lines().next().unwrap() {
+        "PUT /latest/api/token HTTP/1.1" => (405, ""),
+        _ if request.contains("x-aws-ec2-metadata-token") => (400, ""),
+        "GET /latest/meta-data/iam/security-credentials/ HTTP/1.1" => (200, "the-role"),
+        "GET /latest/meta-data/iam/security-credentials/the-role HTTP/1.1" => (200, JSON),
+        _ => (404, ""),
+    })
+    .await;
+    let keys = keys(KeySource::Instance { address, role: None });
+    keys.ready().await.unwrap();
+    assert_eq!(shown(&keys), ["K", "S", "T"]);
+}
+
+#[tokio::test]
+async fn a_virtual_machine_that_insists_on_tokens_may_give_one_later() {
+    let refuses: fn(&str) -> (u16, &'static str) =
+        |request| if request.starts_with("PUT") { (403, "") } else { (401, "") };
+    let busy: fn(&str) -> (u16, &'static str) =
+        |request| if request.starts_with("PUT") { (503, "") } else { (401, "") };
+    for (answer, status, kind) in
+        [(refuses, "403", ErrorKind::Denied), (busy, "503", ErrorKind::Transient)]
+    {
+        let address = server(answer).await;
+        let error = keys(KeySource::Instance { address, role: None }).ready().await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        let text = error.to_string();
+        assert!(
+            text.contains(status) && text.contains("without a token: it answered 401"),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -120,6 +166,49 @@ async fn the_token_service_takes_a_token_of_somebody_else() {
     assert!(!error.contains("the-secret"), "{error}");
 }
 
+/// A server whose certificate nobody signed; whether anything was said to it.
+fn nobody_knows() -> (String, JoinHandle<bool>) {
+    let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = PKey::from_ec_key(EcKey::generate(&curve).unwrap()).unwrap();
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_text("CN", "127.0.0.1").unwrap();
+    let name = name.build();
+    let mut certificate = X509::builder().unwrap();
+    certificate.set_version(2).unwrap();
+    certificate.set_pubkey(&key).unwrap();
+    certificate.set_subject_name(&name).unwrap();
+    certificate.set_issuer_name(&name).unwrap();
+    certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    certificate.sign(&key, MessageDigest::sha256()).unwrap();
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
+    acceptor.set_certificate(&certificate.build()).unwrap();
+    acceptor.set_private_key(&key).unwrap();
+    let acceptor = acceptor.build();
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = format!("https://{}", listener.local_addr().unwrap());
+    let served = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let talk = acceptor.accept(stream).map(|mut stream| stream.read(&mut [0; 1]));
+        matches!(talk, Ok(Ok(1)))
+    });
+    (address, served)
+}
+
+#[tokio::test]
+async fn the_token_service_is_verified_where_the_store_is_not() {
+    let (address, served) = nobody_knows();
+    let directory = tempfile::tempdir().unwrap();
+    let token_file = directory.path().join("token");
+    fs::write(&token_file, "a.b.c").unwrap();
+    let source = KeySource::WebIdentity { address, role: "r".into(), token_file };
+    let http = HttpOptions { verify_tls: false, ..HttpOptions::default() };
+    let error = Keys::new(source, http).ready().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Other);
+    assert!(error.to_string().contains("invalid peer certificate"), "{error}");
+    assert!(!served.join().unwrap(), "the token was not sent");
+}
+
 #[tokio::test]
 async fn a_program_prints_keys() {
     let directory = tempfile::tempdir().unwrap();
@@ -142,49 +231,4 @@ async fn a_program_prints_keys() {
     }
     let missing = keys(KeySource::Process { command: vec!["/no/such/program".into()] });
     assert_eq!(missing.ready().await.unwrap_err().code(), ErrorCode::Execute);
-}
-
-use crate::types::ErrorCode;
-
-#[tokio::test]
-async fn keys_are_replaced_before_they_expire() {
-    let directory = tempfile::tempdir().unwrap();
-    let program = directory.path().join("keys");
-    let print = |expires: jiff::Timestamp, key: &str| {
-        let json =
-            format!(r#"{{"AccessKeyId":"{key}","SecretAccessKey":"S","Expiration":"{expires}"}}"#);
-        fs::write(directory.path().join("json"), json).unwrap();
-    };
-    let file = directory.path().join("json").display().to_string();
-    fs::write(&program, format!("#!/bin/sh\ncat {file}\n")).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let keys = keys(KeySource::Process { command: vec![program.display().to_string()] });
-    let minute = jiff::SignedDuration::from_mins(1);
-    print(jiff::Timestamp::now() + minute, "first");
-    assert_eq!(keys.ready().await.unwrap(), 1);
-    // They still last for a minute, so they are asked for anew, and used on where that fails.
-    fs::remove_file(&file).unwrap();
-    assert_eq!(keys.ready().await.unwrap(), 1);
-    print(jiff::Timestamp::now() + minute * 60, "second");
-    assert_eq!(keys.ready().await.unwrap(), 2);
-    assert_eq!(shown(&keys)[0], "second");
-    // The store says otherwise: nothing is to be had from keys as fresh as these.
-    assert!(keys.are_expired(1), "those have been replaced already");
-    assert!(!keys.are_expired(2));
-    let old = Held { at: Instant::now() - FRESH, ..keys.held().unwrap() };
-    keys.hold(Some(old));
-    assert!(keys.are_expired(2));
-    assert_eq!(keys.ready().await.unwrap(), 3);
-}
-
-#[tokio::test]
-async fn configured_keys_cannot_be_replaced() {
-    let keys = keys(KeySource::Shared {
-        key: Secret::new("K"),
-        secret: Secret::new("S"),
-        token: Some(Secret::new("T")),
-    });
-    assert_eq!(keys.ready().await.unwrap(), 1);
-    assert!(!keys.are_expired(1));
-    assert!(!format!("{keys:?}").contains('T'));
 }

@@ -1,5 +1,8 @@
 //! Plans from facts, and copies whose stores fail at every operation in turn.
 
+mod meddled;
+mod stores_away;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,14 +16,16 @@ use crate::{
         keep::{self, KeepMark},
         layout::BackupPaths,
         manifest::{Manifest, ObjectRecord},
+        object_header::{ObjectHeader, ObjectKind},
         pg_manifest,
         stanza::{self, ClusterId, StanzaHistory},
     },
+    restore::tests::memory::MemoryStorage,
     storage::{
-        ErrorKind, PosixStorage,
+        ErrorKind, ObjectPath,
         fault::{Fault, FaultyStorage, Operation, Rule},
     },
-    types::{NoProgress, SystemId},
+    types::{CompressType, NoProgress, SystemId},
 };
 
 const FULL: &str = "20261121-092452F";
@@ -49,11 +54,11 @@ fn manifest(label: &str, references: &[&str]) -> Manifest {
         "prior": references.last(), "references": references,
         "cluster": {
             "history-id": 1, "system-id": 7, "version": "15", "version-num": 150018,
-            "wal-segment-size": 16777216, "page-size": 8192, "page-checksums": true, "data-directory-mode": 448,
+            "wal-segment-size": 1 << 20, "page-size": 8192, "page-checksums": true, "data-directory-mode": 448,
         },
         "source": "stream",
         "timestamp-us": { "start": 1_795_253_092_000_000_i64, "stop": 1_795_253_094_000_000_i64 },
-        "wal": { "start": position("0/4000028"), "stop": position("0/5000000") },
+        "wal": { "start": position("0/400028"), "stop": position("0/500000") },
         "compression": { "type": "zst", "level": 3 },
         "block": { "size": 8192, "digest-key": "11".repeat(32) },
         "totals": {
@@ -87,24 +92,40 @@ async fn publish(storage: &dyn Storage, label: &str, references: &[&str]) {
     manifest.publish(storage).await.unwrap();
 }
 
-/// Two stores, the first with a stanza and two chains.
+/// The bytes of a segment of 1 MiB, stored as they are, and its path. `fill` is what is in it.
+fn segment(number: u64, fill: u8) -> (ObjectPath, Bytes) {
+    let mut raw = vec![fill; 1 << 20];
+    raw[..8].copy_from_slice(&[0x10, 0xD1, 2, 0, 1, 0, 0, 0]);
+    raw[8..16].copy_from_slice(&(number << 20).to_le_bytes());
+    raw[24..32].copy_from_slice(&7_u64.to_le_bytes());
+    raw[32..36].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+    let name = format!("0000000100000000{number:08X}-{}", Sha256Hasher::digest(&raw));
+    let header = ObjectHeader::new(ObjectKind::Wal, CompressType::None).encode();
+    let stored = [&header[..], &(raw.len() as u64).to_le_bytes(), &raw].concat();
+    (ObjectPath::new(format!("archive/demo/15-1/0000000100000000/{name}")).unwrap(), stored.into())
+}
+
+async fn archive(storage: &dyn Storage, number: u64, fill: u8) -> ObjectPath {
+    let (path, bytes) = segment(number, fill);
+    storage.put(&path, bytes).await.unwrap();
+    path
+}
+
+/// Two stores, the first with a stanza, a chain and its WAL.
 struct Pair {
-    _dir: tempfile::TempDir,
     from: Arc<FaultyStorage>,
     to: Arc<FaultyStorage>,
 }
 
 impl Pair {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = |name: &str| {
-            Arc::new(FaultyStorage::new(Arc::new(PosixStorage::new(dir.path().join(name)))))
-        };
-        let (from, to) = (store("1"), store("2"));
+        let store = || Arc::new(FaultyStorage::new(Arc::new(MemoryStorage::default())));
+        let (from, to) = (store(), store());
         stanza::create(&*from, &stanza_name(), cluster(7), None).await.unwrap();
         publish(&*from, FULL, &[]).await;
         publish(&*from, DIFF, &[FULL]).await;
-        Self { _dir: dir, from, to }
+        archive(&*from, 4, 4).await;
+        Self { from, to }
     }
 
     fn route(&self) -> Route {
@@ -120,6 +141,12 @@ impl Pair {
         let to: Arc<dyn Storage> = self.to.clone();
         let manifests = backup_list::manifests(&to, &stanza_name()).await.unwrap();
         manifests.iter().map(|manifest| manifest.label.to_string()).collect()
+    }
+
+    /// What could not be copied.
+    async fn errors(&self) -> Vec<String> {
+        let outcome = self.sync(&options()).await.unwrap();
+        outcome.failed.iter().map(|failed| failed.error.to_string()).collect()
     }
 
     /// Every backup of the target is whole, and so is what it refers to.
@@ -180,7 +207,7 @@ async fn whatever_moment_it_fails_at_no_backup_is_half_there_and_the_next_run_en
         let lost =
             matches!(operation, Put | Finish).then_some(Fault::FailAfter(ErrorKind::Transient));
         for fault in std::iter::once(Fault::Fail(ErrorKind::Transient)).chain(lost) {
-            for skip in 0..60 {
+            for skip in 0..200 {
                 let pair = Pair::new().await;
                 let store = if at_target { &pair.to } else { &pair.from };
                 store.add(Rule::always(operation, fault.clone()).at(skip, 1));
