@@ -123,11 +123,12 @@ async fn reach(tree: &Arc<Tree>, path: &ObjectPath, name: &str) -> Result<(OpenF
 #[async_trait]
 impl Download for SftpDownload {
     async fn next(&mut self) -> Result<Option<Bytes>> {
+        // The reader may have taken any time since the last bytes.
+        self.attempts.reset();
         while self.offset < self.end {
             match self.receive().await {
                 Ok(bytes) => {
                     self.offset += bytes.len() as u64;
-                    self.attempts.reset();
                     self.tree.requests.spend(bytes.len() as u64).await;
                     return Ok(Some(bytes));
                 }

@@ -62,7 +62,10 @@ impl Refusal {
             Self::Denied => made(ErrorKind::Denied).caused_by("the server denies permission"),
             Self::End => made(ErrorKind::Truncated),
             Self::Unsupported => other(operation, object, "the server does not know the request"),
-            Self::Failed(text) => other(operation, object, text),
+            Self::Failed(text) => other(operation, object, text).with_hint(
+                "SFTP tells no more than this: look at the server's log, and for quotas, limits of the user and a \
+                 failing disk on the host",
+            ),
             Self::Broken(text) => made(ErrorKind::Transient)
                 .with_code(code_of(operation))
                 .caused_by(format!("the connection broke: {text}")),

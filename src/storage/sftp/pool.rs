@@ -22,7 +22,8 @@ pub(super) struct Pool {
     sessions: Mutex<Vec<Arc<Session>>>,
     /// Held by the one who connects.
     connecting: tokio::sync::Mutex<()>,
-    refused: Mutex<Option<(Instant, Arc<Error>)>>,
+    /// When connecting failed last, and why.
+    failed: Mutex<Option<(Instant, Error)>>,
 }
 
 /// A session on which an object is read or written.
@@ -52,7 +53,7 @@ impl Pool {
             options,
             sessions: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
-            refused: Mutex::default(),
+            failed: Mutex::default(),
         }
     }
 
@@ -65,10 +66,11 @@ impl Pool {
         if let Some(session) = self.least_busy() {
             return Ok(session);
         }
+        let asked = Instant::now();
         let _turn = self.connecting.lock().await;
         match self.least_busy() {
             Some(session) => Ok(session),
-            None => self.connect().await,
+            None => self.connect(asked).await,
         }
     }
 
@@ -79,7 +81,7 @@ impl Pool {
         }
         let may_grow = lock(&self.sessions).len() < CONNECTIONS_MAX;
         if may_grow && let Ok(_turn) = self.connecting.try_lock() {
-            match self.connect().await {
+            match self.connect(Instant::now()).await {
                 Ok(session) => return Ok(Lease::new(session)),
                 // One more would have been good, those that are there will do.
                 Err(error) if self.least_busy().is_some() => tracing::debug!("{error}"),
@@ -100,8 +102,9 @@ impl Pool {
         (session.streams.load(Ordering::Relaxed) == 0).then(|| Lease::new(session))
     }
 
-    async fn connect(&self) -> Result<Arc<Session>> {
-        if let Some(error) = self.refusal() {
+    /// `asked`: since when a session is waited for.
+    async fn connect(&self, asked: Instant) -> Result<Arc<Session>> {
+        if let Some(error) = self.known_failure(asked) {
             return Err(error);
         }
         match connect::connect(&self.options).await {
@@ -110,26 +113,21 @@ impl Pool {
                 lock(&self.sessions).push(Arc::clone(&session));
                 Ok(session)
             }
-            Err(error) if error.kind() == ErrorKind::Transient => Err(error),
             Err(error) => {
-                let error = Arc::new(error);
-                *lock(&self.refused) = Some((Instant::now(), Arc::clone(&error)));
-                Err(again(&error))
+                *lock(&self.failed) = Some((Instant::now(), error.repeated()));
+                Err(error)
             }
         }
     }
 
-    /// What the server said a moment ago, if it was no.
-    fn refusal(&self) -> Option<Error> {
-        let refused = lock(&self.refused);
-        let (at, error) = refused.as_ref()?;
-        (at.elapsed() < REFUSED_FOR).then(|| again(error))
+    /// What the server said a moment ago, if it was no; and how the attempt ended that was waited for. If each of those
+    /// who wait tried by himself, one after the other, the last would wait for all of them.
+    fn known_failure(&self, asked: Instant) -> Option<Error> {
+        let failed = lock(&self.failed);
+        let (at, error) = failed.as_ref()?;
+        let said_no = error.kind() != ErrorKind::Transient && at.elapsed() < REFUSED_FOR;
+        (said_no || *at > asked).then(|| error.repeated())
     }
-}
-
-/// The same error for somebody else.
-fn again(error: &Arc<Error>) -> Error {
-    error.repeated()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

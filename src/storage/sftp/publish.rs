@@ -53,7 +53,8 @@ impl Expected {
                 "write",
                 &tree.name(path),
                 "the server lost bytes that it had confirmed, before the connection broke",
-            )),
+            )
+            .with_hint("look at the host and its disk; then run the command again")),
             Err(refusal) => Err(tree.write_failed(file.session(), path, refusal).await),
         }
     }
@@ -135,19 +136,15 @@ async fn sync_by_name(tree: &Tree, path: &ObjectPath, session: &Session) -> Resu
 
 /// Whether an attempt whose answer was lost has made the object: then it holds what was written. Another object under
 /// the name is `AlreadyExists`.
-pub(super) async fn was_done(
-    tree: &Tree,
-    session: &Session,
-    path: &ObjectPath,
-    expected: &Expected,
-) -> Result<bool> {
+pub(super) async fn was_done(tree: &Tree, path: &ObjectPath, expected: &Expected) -> Result<bool> {
+    let session = tree.pool.session().await?;
     let failed = |refusal: Refusal| refusal.error("write", &tree.name(path));
     let handle = match session.open(&tree.full(path)).await {
         Ok(handle) => handle,
         Err(Refusal::Missing) => return Ok(false),
         Err(refusal) => return Err(failed(refusal)),
     };
-    let same = match expected.is_in(session, &handle).await {
+    let same = match expected.is_in(&session, &handle).await {
         Ok(true) => session.sync(&handle).await.map(|()| true),
         looked => looked,
     };

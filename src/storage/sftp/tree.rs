@@ -217,7 +217,9 @@ impl Tree {
             }
             // The object is not what is missing.
             Refusal::Missing | Refusal::End => {
-                other("write", &name, "its file went away while it was written")
+                other("write", &name, "its file went away while it was written").with_hint(
+                    "somebody else removes files in the repository; run the command again",
+                )
             }
             refusal => refusal.error("write", &name),
         }

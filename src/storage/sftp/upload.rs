@@ -8,6 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
 
 use super::{
     delete,
@@ -122,7 +123,9 @@ impl SftpUpload {
             && let Some((offset, piece)) = self.waiting.front().cloned()
         {
             let file = self.file().await?;
+            let queued = Instant::now();
             self.tree.requests.spend(piece.len() as u64).await;
+            self.attempts.leave_out(queued.elapsed());
             self.waiting.pop_front();
             self.under_way.push(async move {
                 let answer = file.write(offset, &piece).await;
@@ -229,15 +232,27 @@ impl SftpUpload {
         }
     }
 
+    /// The answer of an attempt before may have been lost: perhaps it was done. A server may also do it only after the
+    /// connection broke, so what an attempt after that finds in its way may be the same object.
     async fn publish_once(&mut self, expected: &Expected, tried: &mut bool) -> Result<()> {
-        let (tree, path) = (Arc::clone(&self.tree), self.path.clone());
-        if *tried {
-            // The answer of the attempt before was lost: perhaps it was done.
-            let session = tree.pool.session().await?;
-            if publish::was_done(&tree, &session, &path, expected).await? {
-                return Ok(());
-            }
+        let (tree, path, again) = (Arc::clone(&self.tree), self.path.clone(), *tried);
+        let done_before = || publish::was_done(&tree, &path, expected);
+        if again && done_before().await? {
+            return Ok(());
         }
+        match self.try_to_publish(expected, tried).await {
+            Err(error) if again && error.kind() != ErrorKind::Transient => {
+                match done_before().await? {
+                    true => Ok(()),
+                    false => Err(error),
+                }
+            }
+            done => done,
+        }
+    }
+
+    async fn try_to_publish(&mut self, expected: &Expected, tried: &mut bool) -> Result<()> {
+        let (tree, path) = (Arc::clone(&self.tree), self.path.clone());
         let file = self.file().await?;
         if self.resumed {
             expected.must_be_in(&tree, &path, &file).await?;
@@ -248,6 +263,7 @@ impl SftpUpload {
 
     async fn finish_all(&mut self) -> Result<()> {
         let _permit = self.tree.requests.permit().await;
+        self.attempts.reset();
         if !self.gathered.is_empty() {
             let last = self.gathered.split().freeze();
             self.cut_piece(last);
@@ -280,6 +296,8 @@ impl Upload for SftpUpload {
         self.must_be_sure()?;
         self.unsure = true;
         let permit = self.tree.requests.permit().await;
+        // The writer may have taken any time since the last bytes.
+        self.attempts.reset();
         self.take(data).await?;
         drop(permit);
         self.unsure = false;
