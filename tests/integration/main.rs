@@ -31,6 +31,7 @@ mod repo_sync;
 mod repositories;
 mod s3;
 mod sftp;
+mod sftp_faults;
 mod sources;
 mod sql_backup;
 mod standby;
