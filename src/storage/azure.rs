@@ -112,7 +112,7 @@ fn store(
     };
     let route = Route { endpoint, user_project: None, completes_create_only };
     let refused = |error| invalid(location, explained(&error));
-    let connector = Connector::new(route, &connection.of_the_store(location)?).map_err(refused)?;
+    let connector = Connector::new(route, connection)?;
     let builder = MicrosoftAzureBuilder::new()
         .with_account(account)
         .with_container_name(&options.container)

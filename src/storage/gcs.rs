@@ -104,7 +104,7 @@ fn store(options: &GcsOptions, location: &str) -> Result<GoogleCloudStorage> {
         };
     let route = Route { endpoint, user_project, completes_create_only: false };
     let refused = |error| invalid(location, scrubbed(&error));
-    let connector = Connector::new(route, &connection.of_the_store(location)?).map_err(refused)?;
+    let connector = Connector::new(route, connection)?;
     let builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(&options.bucket)
         .with_base_url(&url)

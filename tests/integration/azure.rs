@@ -135,7 +135,7 @@ fn unknown_authority_is_refused_at_once() {
     };
     run(&[authority("other.crt")]).failed().says("certificate");
     run(&[authority("ca.crt")]).ok();
-    run(&[authority("server.key")]).failed().says("no certificate in");
+    run(&[authority("server.key")]).failed().says("there is no certificate in it");
     run(&[("repo1-storage-verify-tls", "n".to_owned())]).ok();
     let directory = alone.path().join("authorities");
     std::fs::create_dir(&directory).expect("writable");

@@ -1,10 +1,10 @@
 //! How a store is reached: its address, whom its certificate must be signed by, how long to wait.
 
-use std::{fs, path::Path, path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use object_store::{Certificate, ClientOptions, RetryConfig};
+use object_store::{ClientOptions, RetryConfig};
 
-use super::super::{Error, ErrorKind, Result};
+use super::super::{Error, ErrorKind, Result, http::HttpOptions};
 use crate::types::ErrorCode;
 
 /// The longest wait for a connection: a host that is there answers sooner.
@@ -34,10 +34,12 @@ pub struct ConnectionOptions {
 pub(in crate::storage) struct Endpoint {
     /// Whether it is reached through TLS.
     tls: bool,
-    /// Host, and port if it is not the usual one.
-    pub(in crate::storage) authority: String,
-    /// What is connected to in its place.
-    pub(in crate::storage) connect_to: Option<String>,
+    /// Host, and port if it is not the usual one: what requests and signatures name.
+    pub(super) authority: String,
+    /// Host and port in the addresses that are connected to. The host is what the certificate must name.
+    pub(super) reached_as: String,
+    /// The host that is connected to in its place.
+    resolved_as: Option<String>,
 }
 
 /// An option that makes no sense.
@@ -68,19 +70,27 @@ impl Endpoint {
             Some(name) => format!("{name}.{authority}"),
             None => authority.to_owned(),
         };
-        let mut connect_to = None;
+        let (mut reached_as, mut resolved_as) = (None, None);
         match (&options.host, options.port) {
-            (Some(host), port) => {
-                let port = port.or(split(&authority).1).map(|port| format!(":{port}"));
-                connect_to = Some(format!("{host}{}", port.unwrap_or_default()));
+            (Some(instead), port) => {
+                let (named, named_port) = split(&authority);
+                let port = port.or(named_port).map(|port| format!(":{port}")).unwrap_or_default();
+                // No name is resolved for an address of numbers, so there is none to put another in place of.
+                if is_numeric(named) {
+                    reached_as = Some(format!("{instead}{port}"));
+                } else {
+                    reached_as = Some(format!("{named}{port}"));
+                    resolved_as = Some(instead.trim_matches(['[', ']']).to_owned());
+                }
             }
             (None, Some(port)) => authority = format!("{}:{port}", split(&authority).0),
             (None, None) => {}
         }
-        Ok(Self { tls, authority, connect_to })
+        let reached_as = reached_as.unwrap_or_else(|| authority.clone());
+        Ok(Self { tls, authority, reached_as, resolved_as })
     }
 
-    pub(in crate::storage) fn scheme(&self) -> &'static str {
+    pub(super) fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }
 
@@ -105,69 +115,31 @@ fn split(authority: &str) -> (&str, Option<u16>) {
     }
 }
 
+fn is_numeric(host: &str) -> bool {
+    host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
+}
+
 impl ConnectionOptions {
-    /// The crate's options for the connections to the store.
-    pub(in crate::storage) fn of_the_store(&self, location: &str) -> Result<ClientOptions> {
-        let mut options = self
-            .of_others()
-            .with_allow_http(self.endpoint.starts_with("http://"))
-            .with_allow_invalid_certificates(!self.verify_tls);
-        if self.ca_file.is_some() || self.ca_path.is_some() {
-            options = options.with_no_system_certificates(true);
-        }
-        for certificate in self.authorities(location)? {
-            options = options.with_root_certificate(certificate);
-        }
-        Ok(options)
+    /// The client of the connections to the store.
+    pub(super) fn client(&self, endpoint: &Endpoint) -> Result<reqwest::Client> {
+        let options = HttpOptions {
+            ca_file: self.ca_file.clone(),
+            ca_path: self.ca_path.clone(),
+            verify_tls: self.verify_tls,
+            plain: !endpoint.tls,
+            connect_to: endpoint.resolved_as.clone(),
+        };
+        options.client()
     }
 
     /// The crate's options for connections to services that give out tokens.
     pub(in crate::storage) fn of_others(&self) -> ClientOptions {
-        // A request is bounded where it is retried. A body may take any time, as long as it does not stand still.
+        // A request is bounded where it is retried.
         ClientOptions::new()
             .with_timeout_disabled()
             .with_read_timeout(self.timeout)
             .with_connect_timeout(self.timeout.min(CONNECT_TIMEOUT_MAX))
     }
-
-    fn authorities(&self, location: &str) -> Result<Vec<Certificate>> {
-        let mut all = Vec::new();
-        if let Some(file) = &self.ca_file {
-            let found = certificates_in(location, file)?;
-            if found.is_empty() {
-                return Err(invalid(location, format!("no certificate in '{}'", file.display())));
-            }
-            all.extend(found);
-        }
-        if let Some(directory) = &self.ca_path {
-            let unreadable = |error| unreadable(location, directory, error);
-            for entry in fs::read_dir(directory).map_err(unreadable)? {
-                let path = entry.map_err(unreadable)?.path();
-                if path.is_file() {
-                    all.extend(certificates_in(location, &path)?);
-                }
-            }
-        }
-        Ok(all)
-    }
-}
-
-/// The certificates of a file; none if it holds something else.
-fn certificates_in(location: &str, file: &Path) -> Result<Vec<Certificate>> {
-    let bytes = fs::read(file).map_err(|error| unreadable(location, file, error))?;
-    let marker = b"-----BEGIN CERTIFICATE-----";
-    if !bytes.windows(marker.len()).any(|window| window == marker) {
-        return Ok(Vec::new());
-    }
-    Certificate::from_pem_bundle(&bytes).map_err(|error| {
-        let cause = super::answer::broken(&error);
-        invalid(location, format!("'{}' is no certificate: {cause}", file.display()))
-    })
-}
-
-fn unreadable(location: &str, path: &Path, error: std::io::Error) -> Error {
-    let text = format!("unable to read '{}': {error}", path.display());
-    Error::new(ErrorKind::Other, "open", location).caused_by(text).with_code(ErrorCode::FileOpen)
 }
 
 /// Requests are tried again in one place, and that is not here.

@@ -18,7 +18,12 @@ use object_store::{
     },
 };
 
-use super::{answer, batch::Asked, connection::Endpoint};
+use super::{
+    super::Result,
+    answer,
+    batch::Asked,
+    connection::{ConnectionOptions, Endpoint},
+};
 
 /// Bytes read of an answer that tells of a failure.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -35,7 +40,7 @@ pub(in crate::storage) struct Route {
 }
 
 impl Route {
-    fn prepare(&self, request: &mut HttpRequest) -> Result<(), HttpError> {
+    fn prepare(&self, request: &mut HttpRequest) -> Heard<()> {
         if let Some(project) = &self.user_project {
             request.headers_mut().insert("x-goog-user-project", project.clone());
         }
@@ -43,11 +48,11 @@ impl Route {
         if self.completes_create_only && query.split('&').any(|pair| pair == "comp=blocklist") {
             request.headers_mut().insert("if-none-match", HeaderValue::from_static("*"));
         }
-        if let Some(connect_to) = &self.endpoint.connect_to {
+        if self.endpoint.reached_as != self.endpoint.authority {
             let named = self.endpoint.authority.parse().map_err(impossible)?;
             request.headers_mut().insert("host", named);
             let rest = request.uri().path_and_query().map_or("/", |rest| rest.as_str());
-            let uri = format!("{}://{connect_to}{rest}", self.endpoint.scheme());
+            let uri = format!("{}://{}{rest}", self.endpoint.scheme(), self.endpoint.reached_as);
             *request.uri_mut() = uri.parse().map_err(impossible)?;
         }
         Ok(())
@@ -59,6 +64,9 @@ impl Route {
         uri.host().is_some_and(|host| self.endpoint.is(host, uri.port_u16()))
     }
 }
+
+/// What a request comes to here.
+type Heard<T> = std::result::Result<T, HttpError>;
 
 fn impossible(error: impl std::error::Error + Send + Sync + 'static) -> HttpError {
     HttpError::new(HttpErrorKind::Unknown, error)
@@ -73,11 +81,8 @@ pub(in crate::storage) struct Connector {
 
 impl Connector {
     /// `options`: of the connections to the store. No connection is made.
-    pub(in crate::storage) fn new(
-        route: Route,
-        options: &ClientOptions,
-    ) -> object_store::Result<Self> {
-        let store = ReqwestConnector::default().connect(options)?;
+    pub(in crate::storage) fn new(route: Route, options: &ConnectionOptions) -> Result<Self> {
+        let store = HttpClient::new(options.client(&route.endpoint)?);
         Ok(Self { route: Arc::new(route), store })
     }
 }
@@ -107,7 +112,7 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    fn elsewhere(&self) -> Result<&HttpClient, HttpError> {
+    fn elsewhere(&self) -> Heard<&HttpClient> {
         if let Some(client) = self.elsewhere.get() {
             return Ok(client);
         }
@@ -115,7 +120,7 @@ impl Wire {
         Ok(self.elsewhere.get_or_init(|| client))
     }
 
-    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    async fn send(&self, mut request: HttpRequest) -> Heard<HttpResponse> {
         let route = &self.connector.route;
         match route.leads(&request) {
             true => {
@@ -129,7 +134,7 @@ impl Wire {
 
 #[async_trait]
 impl HttpService for Wire {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    async fn call(&self, request: HttpRequest) -> Heard<HttpResponse> {
         let asked = Asked::by(&request);
         match self.send(request).await {
             Ok(response) if response.status().is_success() => {
