@@ -15,7 +15,7 @@ use pgstrata::{
 };
 
 use crate::support::{
-    ACCOUNT, Alone, Azurite, CONTAINER, bucket_site, documented,
+    ACCOUNT, Alone, Azurite, CONTAINER, Setting, bucket_site, documented,
     http::{Answer, Request},
     must_conform, on_one_version, tour,
 };
@@ -48,16 +48,9 @@ fn open(options: &AzureOptions, prefix: &str) -> BucketStorage {
     azure::open(options, prefix, Requests::new(&requests)).expect("opened")
 }
 
-fn configured(azurite: &Azurite, more: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
-    let mut all = vec![
-        ("repo1-azure-account", ACCOUNT.to_owned()),
-        ("repo1-azure-container", CONTAINER.to_owned()),
-        ("repo1-azure-endpoint", azurite.endpoint()),
-        ("repo1-azure-uri-style", "path".to_owned()),
-        ("repo1-azure-key", azurite.key()),
-    ];
+fn configured(azurite: &Azurite, more: &[Setting]) -> Vec<Setting> {
+    let mut all = azurite.options();
     all.retain(|(name, _)| more.iter().all(|(other, _)| name != other));
-    all.insert(0, ("repo1-type", "azure".to_owned()));
     all.extend(more.iter().cloned());
     all
 }
@@ -206,8 +199,7 @@ fn missing_container_is_no_empty_repository() {
 fn unknown_authority_is_refused_at_once() {
     let azurite = Azurite::start_with_tls();
     let alone = Alone::new();
-    let run =
-        |more: &[(&'static str, String)]| alone.run(&configured(&azurite, more), &["repo-ls"]);
+    let run = |more: &[Setting]| alone.run(&configured(&azurite, more), &["repo-ls"]);
     run(&[]).failed().says("certificate").says("repoN-storage-ca-file").within_ms(20_000);
     let authority = |name: &str| {
         let path = azurite.directory.join(name).display().to_string();
@@ -215,7 +207,7 @@ fn unknown_authority_is_refused_at_once() {
     };
     run(&[authority("other.crt")]).failed().says("certificate");
     run(&[authority("ca.crt")]).ok();
-    run(&[authority("server.key")]).failed().says("no certificate in");
+    run(&[authority("server.key")]).failed().says("there is no certificate in it");
     run(&[("repo1-storage-verify-tls", "n".to_owned())]).ok();
     let directory = alone.path().join("authorities");
     fs::create_dir(&directory).expect("writable");
@@ -249,10 +241,7 @@ fn secret_is_not_in_debug_output() {
 on_one_version! {
     fn documented_configuration_does_everything(version) {
         let azurite = Azurite::start();
-        let options = documented("azure.md", &[
-            ("repo1-azure-account", ACCOUNT.to_owned()),
-            ("repo1-azure-container", CONTAINER.to_owned()),
-            ("repo1-azure-key", azurite.key()),
+        let options = documented("azure.md", &azurite.options(), &[
             ("repo1-azure-endpoint", azurite.endpoint()),
             ("repo1-azure-uri-style", "path".to_owned()),
             // Small, so that objects have parts.

@@ -12,7 +12,7 @@ use pgstrata::storage::{
 };
 
 use crate::support::{
-    Alone, as_server_user, bucket_site, documented,
+    Alone, Setting, as_server_user, bucket_site, documented,
     gcs::{BUCKET, GcsServer, TOKEN},
     give_to_server_user,
     http::Answer,
@@ -43,14 +43,8 @@ fn open(options: &GcsOptions, prefix: &str) -> BucketStorage {
     gcs::open(options, prefix, Requests::new(&requests)).expect("opened")
 }
 
-fn configured(server: &GcsServer, more: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
-    let mut all = vec![
-        ("repo1-type", "gcs".to_owned()),
-        ("repo1-gcs-bucket", BUCKET.to_owned()),
-        ("repo1-gcs-endpoint", server.endpoint()),
-        ("repo1-gcs-key-type", "token".to_owned()),
-        ("repo1-gcs-key", TOKEN.to_owned()),
-    ];
+fn configured(server: &GcsServer, more: &[Setting]) -> Vec<Setting> {
+    let mut all = server.options();
     all.retain(|(name, _)| more.iter().all(|(other, _)| name != other));
     all.extend(more.iter().cloned());
     all
@@ -227,9 +221,11 @@ on_one_version! {
         let directory = tempfile::tempdir().expect("a directory");
         give_to_server_user(directory.path());
         let key = server.service_account(directory.path());
-        let options = documented("gcs.md", &[
+        let ours = [
             ("repo1-gcs-bucket", BUCKET.to_owned()),
             ("repo1-gcs-key", key.display().to_string()),
+        ];
+        let options = documented("gcs.md", &ours, &[
             ("repo1-gcs-endpoint", server.endpoint()),
             // So that objects have parts.
             ("repo1-storage-upload-chunk-size", "5MiB".to_owned()),

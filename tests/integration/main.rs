@@ -33,6 +33,7 @@ mod repositories;
 mod repositories_away;
 mod s3;
 mod sftp;
+mod sftp_faults;
 mod sources;
 mod sql_backup;
 mod standby;

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{
-    ACCOUNT, Azurite, CONTAINER, Damage, Elsewhere, Fault, Moto, Outcome, Proxy, RepoOptions, Rule,
+    ACCOUNT, Asks, Azurite, CONTAINER, Damage, Elsewhere, Fault, Moto, Outcome, Proxy, RepoOptions,
     S3Server, Site, SshServer, Version, exit,
     gcs::{BUCKET, GcsServer, TOKEN},
     numbered, on_one_version, unnumbered, wait_until,
@@ -128,10 +128,6 @@ fn gcs_bucket(server: &GcsServer) -> RepoOptions {
 
 fn other_host(server: &SshServer, site: &Site) -> RepoOptions {
     [directory(site, "sftp"), unnumbered(&server.options())].concat()
-}
-
-fn rule(method: &'static str, target: &'static str, skip: u32, times: u32, fault: Fault) -> Rule {
-    Rule { method, target, skip, times, fault }
 }
 
 /// A copy in a bucket behind a proxy, of a backup that takes several parts.
@@ -284,7 +280,7 @@ on_one_version! {
 
     fn a_copy_to_a_bucket_that_was_killed_goes_on(version) {
         let far = far(version);
-        far.proxy.rules(vec![rule("PUT", "/bundle/", 1, 1, Fault::Stall)]);
+        far.proxy.rules(vec![Asks("PUT", "/bundle/").meet(1, 1, Fault::Stall)]);
         let mut command = far.copies.site.spawn(&["--from=1", "--to=2", "repo-sync"]);
         wait_until("the copy is under way", 60, || {
             assert!(command.running(), "the copy ended before it could be killed");

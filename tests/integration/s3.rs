@@ -13,7 +13,8 @@ use pgstrata::storage::{
 use serde_json::Value;
 
 use crate::support::{
-    Moto, S3Server, Site, exit, give_to_server_user, on_one_version, options_of, remote_site, run,
+    Moto, S3Server, Setting, documented, exit, give_to_server_user, on_one_version, remote_site,
+    run, tour,
 };
 
 /// Parts of this size are small enough for the suite to be quick; S3 itself takes none below 5 MiB.
@@ -94,54 +95,25 @@ fn a_missing_bucket_is_not_a_missing_object() {
     assert!(!error.is_not_found() && error.to_string().contains("NoSuchBucket"), "{error}");
 }
 
-fn with(
-    options: Vec<(&'static str, String)>,
-    name: &'static str,
-    value: &str,
-) -> Vec<(&'static str, String)> {
+fn with(options: Vec<Setting>, name: &'static str, value: &str) -> Vec<Setting> {
     let mut options: Vec<_> = options.into_iter().filter(|(other, _)| *other != name).collect();
     options.push((name, value.to_owned()));
     options
 }
 
-fn rows(site: &Site, count: u32) {
-    let sql = format!("insert into t select g, md5(g::text) from generate_series(1, {count}) g");
-    site.primary.sql(&sql);
-}
-
-/// Takes a full and a differential backup, and restores the rows of a point in time after both.
-fn whole_life(site: &Site) {
-    site.primary.sql("create table t (a int, b text)");
-    rows(site, 5000);
-    site.full_backup(&[]);
-    rows(site, 10);
-    site.run(&["--type=diff", "backup"]).ok();
-    rows(site, 100);
-    site.primary.sql("select pg_create_restore_point('here')");
-    let wanted = site.primary.fingerprint();
-    rows(site, 1000);
-    site.primary.archive_wal();
-    site.run(&["verify"]).ok();
-    site.run(&["check"]).ok();
-    let restored =
-        site.restore("restored", &["--type=name", "--target=here", "--target-action=promote"]);
-    let restored = restored.start();
-    restored.wait_until_primary();
-    assert_eq!(restored.fingerprint(), wanted);
-    drop(restored);
-    let labels = site.labels();
-    assert_eq!(labels.len(), 2);
-    site.full_backup(&[]);
-    site.run(&["--repo1-retention-full=1", "expire"]).ok();
-    assert_eq!(site.labels().len(), 1);
-    site.run(&["verify"]).ok();
-}
-
 on_one_version! {
-    fn a_repository_on_a_server_that_speaks_tls(version) {
+    /// What the page shows works as it stands there, but for where the server is.
+    fn documented_configuration_does_everything(version) {
         let server = S3Server::start();
-        let site = remote_site(version, &server.options()).build();
-        whole_life(&site);
+        let mut reach = server.options();
+        reach.retain(|(name, _)| name.starts_with("repo1-storage-"));
+        reach.extend([
+            ("repo1-s3-uri-style", "path".to_owned()),
+            ("repo1-path", "/a/repository".to_owned()),
+        ]);
+        let options = documented("s3.md", &server.options(), &reach);
+        let site = remote_site(version, &options).build();
+        tour(&site, S3Server::SECRET);
         assert!(site.repository_files("").is_empty(), "nothing is kept here");
         site.primary.stop();
         site.run(&["stop"]).ok();
@@ -165,7 +137,7 @@ on_one_version! {
             ("repo1-s3-token", "the-token".to_owned()),
         ]);
         let site = remote_site(version, &options).option("compress-type", "none").build();
-        whole_life(&site);
+        tour(&site, "the-token");
         objects_are_as_configured(&moto);
     }
 }
@@ -260,32 +232,6 @@ on_one_version! {
         command.env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/backup");
         command.env("AWS_WEB_IDENTITY_TOKEN_FILE", &token);
         run(&mut command).ok();
-    }
-
-    /// What the page shows works as it stands there, but for where the server is.
-    fn the_configuration_of_the_page_works(version) {
-        let server = S3Server::start();
-        let shown = options_of("s3.md");
-        let ours = server.options();
-        let mut options: Vec<(&str, String)> = Vec::new();
-        for (name, value) in &shown {
-            let own = ours.iter().find(|(other, _)| other == name);
-            options.push((name, own.map_or(value, |(_, value)| value).clone()));
-        }
-        let left = ours.iter().filter(|(name, _)| !shown.iter().any(|(other, _)| other == name));
-        let reach = left.filter(|(name, _)| name.starts_with("repo1-storage-"));
-        options.extend(reach.cloned());
-        options.push(("repo1-s3-uri-style", "path".into()));
-        let site = remote_site(version, &options).build();
-        site.primary.sql("create table t as select 1 a");
-        site.full_backup(&[]);
-        let segment = site.primary.archive_wal();
-        let restored = site.restore("restored", &[]).start();
-        assert_eq!(restored.value("select a from t"), "1");
-        let target = site.dir.path().join("fetched");
-        site.run(&["archive-get", &segment, &target.display().to_string()]).ok();
-        let missing = "0000000100000FFF00000001";
-        site.run(&["archive-get", missing, &target.display().to_string()]).code(1);
     }
 }
 

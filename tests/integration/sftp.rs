@@ -15,8 +15,8 @@ use pgstrata::storage::{
 };
 
 use crate::support::{
-    Outcome, Site, SshAgent, SshServer, Version, give_to_server_user, on_one_version, remote_site,
-    wait_until,
+    Outcome, Site, SshAgent, SshServer, Version, documented, give_to_server_user, on_one_version,
+    remote_site, tour, wait_until,
 };
 
 fn sftp_site(version: Version, server: &SshServer) -> Site {
@@ -34,52 +34,13 @@ fn temporary_files(site: &Site) -> usize {
 }
 
 on_one_version! {
-    fn backups_wal_and_recovery_work_over_sftp(version) {
+    fn documented_configuration_does_everything(version) {
         let server = SshServer::start();
-        let site = sftp_site(version, &server);
-        site.run(&["check"]).ok();
-        site.primary.sql("create table t as select g from generate_series(1, 20000) g");
-        site.full_backup(&[]);
-        site.primary.sql("insert into t select g from generate_series(20001, 20100) g");
-        site.run(&["--type=diff", "backup"]).ok();
-        site.primary.sql("select pg_create_restore_point('here')");
-        site.primary.sql("delete from t");
-        site.primary.archive_wal();
-        assert_eq!(site.labels().len(), 2);
-        let options = ["--type=name", "--target=here", "--target-action=promote"];
-        let restored = site.restore("r", &options).start_primary();
-        assert_eq!(restored.value("select count(*) from t"), "20100");
-        drop(restored);
-        site.run(&["verify"]).ok();
-        site.full_backup(&[]);
-        site.run(&["--repo1-retention-full=1", "expire"]).ok();
-        assert_eq!(site.labels().len(), 1);
-        site.run(&["verify"]).ok();
-        assert_eq!(temporary_files(&site), 0);
-    }
-
-    fn the_configuration_of_the_user_page_works(version) {
-        let server = SshServer::start();
-        let page = include_str!("../../docs/sftp.md");
-        let block = page.split("```ini\n").nth(1).and_then(|rest| rest.split("```").next());
-        let lines = block.expect("the page has a configuration").lines();
-        let ours = server.options();
-        let options: Vec<(&str, String)> = lines
-            .filter_map(|line| line.split_once('='))
-            .filter(|(name, _)| name.starts_with("repo1-") && *name != "repo1-path")
-            .map(|(name, value)| {
-                let replaced = ours.iter().find(|(own, _)| *own == name);
-                (name, replaced.map_or(value.to_owned(), |(_, own)| own.clone()))
-            })
-            .chain([("repo1-sftp-host-port", server.port.to_string())])
-            .collect();
-        assert!(options.iter().any(|(name, _)| *name == "repo1-sftp-private-key-file"));
+        let reach = [("repo1-sftp-host-port", server.port.to_string())];
+        let options = documented("sftp.md", &server.options(), &reach);
         let site = remote_site(version, &options).build();
-        site.primary.sql("create table t as select 1 as one");
-        site.full_backup(&[]);
-        site.primary.archive_wal();
-        let restored = site.restore("r", &[]).start_primary();
-        assert_eq!(restored.value("select one from t"), "1");
+        tour(&site, "PRIVATE KEY");
+        assert_eq!(temporary_files(&site), 0);
     }
 
     fn only_the_right_host_is_believed(version) {
@@ -174,69 +135,42 @@ on_one_version! {
         with(&[&public("stranger.pub"), "expire"]).failed().says("does not accept");
         reach(&site, &["--reset-repo1-sftp-private-key-file"]).failed().says("no SSH agent");
     }
-
-    fn a_backup_survives_broken_connections(version) {
-        let server = SshServer::start();
-        let site = sftp_site(version, &server);
-        site.primary.sql("create table t as select g, md5(g::text) from generate_series(1, 100000) g");
-        let mut backup = site.slow_backup(&["--type=full", "--compress-type=none"]);
-        for _ in 0..2 {
-            // It connects again when it has something to store.
-            wait_until("the backup is connected", 30, || {
-                assert!(backup.running(), "the backup ended too early");
-                server.break_connections() > 0
-            });
-            std::thread::sleep(Duration::from_millis(700));
-        }
-        backup.finish().ok();
-        site.run(&["verify"]).ok();
-        site.primary.archive_wal();
-        let restored = site.restore("r", &[]).verified().start_primary();
-        assert_eq!(restored.value("select count(*) from t"), "100000");
-    }
-
-    fn a_backup_without_its_server_fails_and_leaves_nothing_to_see(version) {
-        let mut server = SshServer::start();
-        let site = sftp_site(version, &server);
-        let backup = site.slow_backup(&["--type=full", "--repo1-storage-retry-time=2s"]);
-        server.stop();
-        backup.finish().failed().says("unable to").says("HINT");
-        server.start_again();
-        assert_eq!(site.labels().len(), 0);
-        site.full_backup(&[]);
-        site.run(&["verify"]).ok();
-    }
 }
 
 // --- the store itself -------------------------------------------------------------------------------------------------
 
-fn store(server: &SshServer) -> SftpStorage {
+/// A store behind the server, which is reached on this port.
+pub(crate) fn options(server: &SshServer, port: u16) -> SftpOptions {
     let root = server.path("repo/below");
-    let options = SftpOptions {
+    SftpOptions {
         host: "127.0.0.1".into(),
-        port: server.port,
+        port,
         user: server.user(),
         root: root.display().to_string(),
         host_key: HostKeyPolicy::Strict,
         known_hosts: vec![server.path("known_hosts")],
         login: Login::KeyFile { private: server.path("id"), passphrase: None, public: None },
         timeout: Duration::from_secs(30),
-    };
-    SftpStorage::new(options, Requests::new(&RequestOptions::default()))
+    }
+}
+
+fn store(server: &SshServer) -> SftpStorage {
+    SftpStorage::new(options(server, server.port), Requests::new(&RequestOptions::default()))
 }
 
 fn path(text: &str) -> ObjectPath {
     ObjectPath::new(text).expect("a path")
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime")
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(work)
 }
 
 #[test]
 fn sftp_keeps_the_promises_of_a_store() {
     let server = SshServer::start();
-    runtime().block_on(conformance::run_all(Arc::new(store(&server))));
+    block_on(conformance::run_all(Arc::new(store(&server))));
     let single = tokio::runtime::Builder::new_current_thread().enable_all().build();
     single.expect("a runtime").block_on(conformance::run_all(Arc::new(store(&server))));
     // Dropped uploads remove their files on their own time.
@@ -246,7 +180,7 @@ fn sftp_keeps_the_promises_of_a_store() {
 #[test]
 fn files_and_directories_have_their_modes() {
     let server = SshServer::start();
-    runtime().block_on(async {
+    block_on(async {
         let store = store(&server);
         store.put(&path("a/b/c"), Bytes::from_static(b"x")).await.expect("put");
         let mode = |name: &str| {
@@ -261,7 +195,7 @@ fn files_and_directories_have_their_modes() {
 #[test]
 fn what_a_killed_writer_left_is_invisible_and_removed_when_it_is_old() {
     let server = SshServer::start();
-    runtime().block_on(async {
+    block_on(async {
         let store = store(&server);
         assert_eq!(store.remove_stale(&path("a"), Duration::ZERO).await.expect("nothing"), 0);
         store.put(&path("a/b"), Bytes::from_static(b"x")).await.expect("put");
@@ -287,7 +221,7 @@ fn links_are_neither_followed_nor_taken_for_absent() {
     fs::create_dir(&outside).expect("writable");
     fs::write(outside.join("secret"), b"s").expect("writable");
     give_to_server_user(&outside);
-    runtime().block_on(async {
+    block_on(async {
         let store = store(&server);
         store.put(&path("a/b"), Bytes::from_static(b"x")).await.expect("put");
         symlink(outside.join("secret"), server.path("repo/below/a/file")).expect("linked");
@@ -319,7 +253,7 @@ fn links_are_neither_followed_nor_taken_for_absent() {
 #[test]
 fn uploads_and_downloads_go_on_after_a_break() {
     let server = SshServer::start();
-    runtime().block_on(async {
+    block_on(async {
         let store = store(&server);
         let data: Vec<u8> = (0..12_000_001_usize).map(|i| (i ^ (i >> 8)) as u8).collect();
         let mut upload = store.put_stream(&path("big")).await.expect("begun");
@@ -349,7 +283,7 @@ fn uploads_and_downloads_go_on_after_a_break() {
 #[test]
 fn an_upload_that_is_dropped_leaves_no_file() {
     let server = SshServer::start();
-    runtime().block_on(async {
+    block_on(async {
         let store = store(&server);
         let mut upload = store.put_stream(&path("a/big")).await.expect("begun");
         let chunk = Bytes::from(vec![1; 3 << 20]);

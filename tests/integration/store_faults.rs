@@ -1,5 +1,5 @@
-//! A store behind a network that fails in the middle: what is survived, and what is a clear error that leaves nothing
-//! to be seen. The server is moto; a proxy in front of it breaks what it answers.
+//! An object store behind a network that fails in the middle: what is survived, and what is a clear error that leaves
+//! nothing to be seen. A proxy in front of each store's server breaks what it answers.
 
 use std::{
     fs,
@@ -8,31 +8,39 @@ use std::{
 };
 
 use crate::support::{
-    Fault, Moto, Proxy, Rule, Site, SiteBuilder, Version, on_one_version, remote_site,
+    Asks, Fault, ObjectStore, Proxy, S3, Setting, Site, SiteBuilder, Started, Version,
+    on_each_object_store, on_one_version, remote_site,
 };
 
-const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code><Message>Less.</Message></Error>";
-const INTERNAL: &str = "<Error><Code>InternalError</Code><Message>Oh.</Message></Error>";
-const EXPIRED: &str = "<Error><Code>ExpiredToken</Code><Message>Too old.</Message></Error>";
+/// Each file and segment that is put in one request.
+const SMALL: Asks = Asks("PUT", "backup/");
+const FILE_LIST: Asks = Asks("PUT", "files");
+const MANIFEST: Asks = Asks("PUT", "manifest");
+const READ_BUNDLE: Asks = Asks("GET", "bundle");
+const READ_FILE_LIST: Asks = Asks("GET", "files");
+const READ_WAL: Asks = Asks("GET", "/archive/");
+/// As often as it is asked.
+const ALWAYS: u32 = 100_000;
 
 /// A server, the proxy before it, and a cluster whose repository is behind both.
 struct Far {
     proxy: Proxy,
     site: Site,
-    _moto: Moto,
+    _server: Started,
 }
 
-fn far(version: Version, more: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Far {
-    let moto = Moto::start();
-    let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], moto.port)));
-    let mut options = moto.options();
-    for (name, value) in &mut options {
-        match *name {
-            "repo1-s3-endpoint" => *value = format!("http://127.0.0.1:{}", proxy.port()),
-            "repo1-s3-bucket" => *value = Moto::PLAIN_BUCKET.to_owned(),
-            _ => {}
-        }
-    }
+fn far(
+    store: &ObjectStore,
+    version: Version,
+    more: impl FnOnce(SiteBuilder) -> SiteBuilder,
+) -> Far {
+    let server = (store.start)();
+    let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], server.port)));
+    let path = |name: &str| [store.endpoint, "repo1-path"].contains(&name);
+    let mut options: Vec<Setting> = server.options.clone();
+    options.retain(|(name, _)| !path(name));
+    options.push((store.endpoint, format!("http://127.0.0.1:{}", proxy.port())));
+    options.push(("repo1-path", "/far".to_owned()));
     let site = more(
         remote_site(version, &options)
             .option("repo1-storage-upload-chunk-size", "5MiB")
@@ -40,19 +48,10 @@ fn far(version: Version, more: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Far {
     );
     let site = site.build();
     site.primary.sql("create table t as select g, md5(g::text) from generate_series(1, 20000) g");
-    Far { proxy, site, _moto: moto }
-}
-
-fn rule(method: &'static str, target: &'static str, skip: u32, times: u32, fault: Fault) -> Rule {
-    Rule { method, target, skip, times, fault }
+    Far { proxy, site, _server: server }
 }
 
 impl Far {
-    /// Every fault has struck.
-    fn all_struck(&self, times: u64) {
-        assert!(self.proxy.struck() >= times, "{} of {times}", self.proxy.struck());
-    }
-
     /// The rows come back from the repository.
     fn restores(&self, name: &str) {
         let wanted = self.site.primary.fingerprint();
@@ -61,77 +60,95 @@ impl Far {
         restored.wait_until_primary();
         assert_eq!(restored.fingerprint(), wanted);
     }
+
+    /// Takes a backup that fails under a fault, of which nothing may be seen.
+    fn fails(&self, asks: Asks, skip: u32, fault: &Fault, says: &[&str]) {
+        self.proxy.rules(vec![asks.meet(skip, ALWAYS, fault.clone())]);
+        let outcome = self.site.run(&["--type=full", "backup"]).failed().within_ms(60_000);
+        let outcome = says.iter().fold(outcome.says("HINT"), |outcome, text| outcome.says(text));
+        drop(outcome);
+        assert!(self.proxy.struck() > 0, "{asks:?} {fault:?}");
+        self.proxy.rules(Vec::new());
+        assert!(self.site.labels().is_empty(), "{asks:?} {fault:?}");
+    }
 }
 
-on_one_version! {
-    fn faults_in_mid_backup_and_restore_are_survived(version) {
-        let far = far(version, |site| site.option("io-timeout", "3s"));
-        far.proxy.rules(vec![
-            rule("PUT", "backup/", 1, 2, Fault::Answer(503, "retry-after: 1\r\n", SLOW_DOWN)),
-            rule("PUT", "partNumber", 1, 1, Fault::Reset),
-            rule("PUT", "partNumber", 2, 1, Fault::ResetAfter),
-            rule("PUT", "partNumber", 1, 1, Fault::Answer(500, "", INTERNAL)),
-            rule("PUT", "partNumber", 1, 1, Fault::Stall),
-            rule("POST", "uploadId", 0, 1, Fault::ResetAfter),
-            rule("PUT", "files", 0, 1, Fault::ResetAfter),
-            rule("GET", "list-type", 0, 1, Fault::Answer(500, "", INTERNAL)),
-        ]);
+on_each_object_store! {
+    fn faults_in_mid_backup_and_restore_are_survived(store, version) {
+        let far = far(store, version, |site| site.option("io-timeout", "2s"));
+        let mut rules = vec![
+            SMALL.meet(1, 2, store.busy_for_a_second.clone()),
+            store.part.meet(1, 1, Fault::Reset),
+            store.part.meet(2, 1, Fault::ResetAfter),
+            store.part.meet(1, 1, store.out_of_order.clone()),
+            store.part.meet(0, 1, store.not_as_sent.clone()),
+            store.part.meet(1, 1, Fault::Stall),
+            store.complete.meet(0, 1, Fault::ResetAfter),
+            FILE_LIST.meet(0, 1, Fault::ResetAfter),
+            MANIFEST.meet(0, 1, Fault::ResetAfter),
+            store.list.meet(0, 1, store.out_of_order.clone()),
+            store.list.meet(0, 1, Fault::Short),
+            store.list.meet(0, 1, Fault::Reset),
+        ];
+        if let Some(begin) = store.begin {
+            rules.push(begin.meet(0, 1, Fault::Short));
+        }
+        far.proxy.rules(rules);
         let began = Instant::now();
         far.site.full_backup(&[]);
-        far.all_struck(9);
+        far.proxy.all_struck();
         assert!(began.elapsed() > Duration::from_secs(2), "the store asked for a second, twice");
         far.proxy.rules(vec![
-            rule("GET", "bundle", 0, 1, Fault::Reset),
-            rule("GET", "bundle", 1, 1, Fault::Short),
-            rule("GET", "bundle", 1, 1, Fault::StallInBody),
-            rule("GET", "/archive/", 0, 1, Fault::Short),
-            rule("GET", "files", 0, 1, Fault::Short),
+            READ_BUNDLE.meet(0, 1, Fault::Reset),
+            READ_BUNDLE.meet(1, 1, Fault::Short),
+            READ_BUNDLE.meet(1, 1, Fault::StallInBody),
+            READ_WAL.meet(0, 1, Fault::Short),
+            READ_FILE_LIST.meet(0, 1, Fault::Short),
         ]);
         far.restores("restored");
-        far.all_struck(5);
+        far.proxy.all_struck();
         far.proxy.rules(Vec::new());
+        far.site.run(&["verify"]).ok();
+        // What is removed is gone, whatever became of the answer.
+        far.site.full_backup(&[]);
+        far.proxy.rules(vec![
+            store.delete.meet(0, 1, store.out_of_order.clone()),
+            store.delete.meet(0, 1, Fault::ResetAfter),
+            store.delete.meet(0, 1, Fault::Short),
+        ]);
+        far.site.run(&["--repo1-retention-full=1", "expire"]).ok();
+        far.proxy.all_struck();
+        assert_eq!(far.site.labels().len(), 1);
         far.site.run(&["verify"]).ok();
     }
 
-    fn store_that_stays_away_fails_the_backup_and_nothing_of_it_is_seen(version) {
-        let far = far(version, |site| site.option("repo1-storage-retry-time", "2s"));
-        for (method, target, fault) in [
-            ("PUT", "bundle", Fault::Answer(503, "", SLOW_DOWN)),
-            ("PUT", "bundle", Fault::Reset),
-            ("POST", "uploads", Fault::Answer(500, "", INTERNAL)),
-            ("PUT", "manifest", Fault::Answer(503, "", SLOW_DOWN)),
-            ("PUT", "bundle", Fault::Answer(400, "", EXPIRED)),
-        ] {
-            far.proxy.rules(vec![rule(method, target, 0, 1000, fault)]);
-            let outcome = far.site.run(&["--type=full", "backup"]).failed().within_ms(60_000);
-            let _ = outcome.says("HINT");
-            assert!(far.proxy.struck() > 0);
-            far.proxy.rules(Vec::new());
-            assert!(far.site.labels().is_empty());
-        }
+    fn a_store_that_stays_away_fails_the_backup_and_nothing_of_it_is_seen(store, version) {
+        let limits = |site: SiteBuilder| {
+            site.option("repo1-storage-retry-time", "1s").option("io-timeout", "2s")
+        };
+        let far = far(store, version, limits);
+        far.fails(store.part, 0, &store.busy, &[]);
+        far.fails(store.part, 0, &Fault::Reset, &[]);
+        far.fails(store.begin.unwrap_or(store.part), 0, &store.out_of_order, &["InternalError"]);
+        far.fails(store.complete, 0, &Fault::Stall, &["no answer within"]);
+        far.fails(MANIFEST, 0, &store.busy, &["manifest"]);
+        far.fails(SMALL, 2, &store.key_is_over, &[store.says_over, "is over"]);
         far.site.full_backup(&[]);
         far.site.run(&["verify"]).ok();
         assert_eq!(far.site.labels().len(), 1);
     }
 
-    fn key_that_expires_in_mid_backup_is_named(version) {
-        let far = far(version, |site| site);
-        far.proxy.rules(vec![rule("PUT", "backup/", 2, 1000, Fault::Answer(400, "", EXPIRED))]);
-        far.site.run(&["--type=full", "backup"]).failed().says("ExpiredToken").within_ms(60_000);
-        far.proxy.rules(Vec::new());
-        assert!(far.site.labels().is_empty());
-    }
-
-    fn forged_bytes_are_never_delivered(version) {
-        let far = far(version, |site| site);
+    fn forged_bytes_are_never_delivered(store, version) {
+        let far = far(store, version, |site| site);
         far.site.full_backup(&[]);
         let segment = far.site.primary.archive_wal();
         let target = far.site.dir.path().join("fetched");
         let get = ["archive-get", &segment, &target.display().to_string()];
-        far.proxy.rules(vec![rule("GET", "/archive/", 0, 1000, Fault::Forge)]);
+        far.proxy.rules(vec![READ_WAL.meet(0, ALWAYS, Fault::Forge)]);
         far.site.run(&get).failed();
+        assert!(far.proxy.struck() > 0);
         assert!(!target.exists());
-        far.proxy.rules(vec![rule("GET", "bundle", 0, 1000, Fault::Forge)]);
+        far.proxy.rules(vec![READ_BUNDLE.meet(0, ALWAYS, Fault::Forge)]);
         let outcome = far.site.restore_into(&far.site.dir.path().join("bad"), &[]).failed();
         let _ = outcome.says("HINT");
         assert!(far.proxy.struck() > 0);
@@ -140,10 +157,12 @@ on_one_version! {
         assert_eq!(fs::metadata(&target).expect("delivered").len(), 16 << 20);
         far.restores("good");
     }
+}
 
+on_one_version! {
     /// Recovery asks for each segment of WAL, often over a slow line.
     fn archive_get_asks_the_store_twice(version) {
-        let far = far(version, |site| site);
+        let far = far(&S3, version, |site| site);
         far.site.full_backup(&[]);
         let segment = far.site.primary.archive_wal();
         // It would go on archiving.
@@ -158,7 +177,7 @@ on_one_version! {
     }
 
     fn rate_limit_holds_for_a_store(version) {
-        let far = far(version, |site| site);
+        let far = far(&S3, version, |site| site);
         let began = Instant::now();
         far.site.full_backup(&["--repo1-storage-max-rate=8MiB"]);
         // Over 20 MiB of a new cluster, not compressed.

@@ -15,6 +15,7 @@ use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use super::{
     host::{as_server_user, give_to_server_user, scratch},
     http::{free_port, percent_encoded},
+    remote::Setting,
     tls::TlsFiles,
     version::servers_root,
     wait::wait_until,
@@ -89,6 +90,18 @@ impl Azurite {
     /// The account's key as it is configured.
     pub(crate) fn key(&self) -> String {
         base64(&self.key)
+    }
+
+    /// What a repository in its container is configured with.
+    pub(crate) fn options(&self) -> Vec<Setting> {
+        vec![
+            ("repo1-type", "azure".into()),
+            ("repo1-azure-account", ACCOUNT.into()),
+            ("repo1-azure-container", CONTAINER.into()),
+            ("repo1-azure-endpoint", self.endpoint()),
+            ("repo1-azure-uri-style", "path".into()),
+            ("repo1-azure-key", self.key()),
+        ]
     }
 
     /// A signature, good for a day, for what `permissions` allow on the container and its blobs.

@@ -18,6 +18,7 @@ use openssl::{
 
 use super::{
     http::{Answer, Request},
+    remote::Setting,
     site::write_file,
 };
 
@@ -84,6 +85,17 @@ impl GcsServer {
     /// The address for `repo1-gcs-endpoint`.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What a repository in its bucket is configured with.
+    pub(crate) fn options(&self) -> Vec<Setting> {
+        vec![
+            ("repo1-type", "gcs".into()),
+            ("repo1-gcs-bucket", BUCKET.into()),
+            ("repo1-gcs-endpoint", self.endpoint()),
+            ("repo1-gcs-key-type", "token".into()),
+            ("repo1-gcs-key", TOKEN.into()),
+        ]
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -21,7 +21,7 @@ pub(crate) fn percent_encoded(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((&first, behind)) = rest.split_first() {
         let digits = (first == b'%').then(|| behind.get(..2)).flatten();

@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use super::http::percent_decoded;
+
 /// What is done to an answer, or in place of it.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
@@ -97,6 +99,14 @@ impl Proxy {
         self.state.struck.load(Ordering::SeqCst)
     }
 
+    /// Panics if a fault has not struck as often as it was to.
+    #[track_caller]
+    pub(crate) fn all_struck(&self) {
+        let rules = locked(&self.state.rules);
+        let left: Vec<&Rule> = rules.iter().filter(|rule| rule.times > 0).collect();
+        assert!(left.is_empty(), "not struck: {left:#?}");
+    }
+
     /// Method and target of each request since the last [`Proxy::rules`].
     pub(crate) fn seen(&self) -> Vec<String> {
         locked(&self.state.seen).clone()
@@ -170,7 +180,7 @@ fn serve_all(client: TcpStream, upstream: SocketAddr, state: &State) -> io::Resu
     while let Some(request) = read_request(&mut requests, &mut to_client)? {
         let line: Vec<&str> = request.head[0].split(' ').collect();
         let (method, target) =
-            (line[0].to_owned(), line.get(1).copied().unwrap_or_default().to_owned());
+            (line[0].to_owned(), readable(line.get(1).copied().unwrap_or_default()));
         locked(&state.seen).push(format!("{method} {target}"));
         let fault = strike(state, &method, &target);
         match &fault {
@@ -204,6 +214,14 @@ fn serve_all(client: TcpStream, upstream: SocketAddr, state: &State) -> io::Resu
         answer.write(&mut to_client, length)?;
     }
     Ok(())
+}
+
+/// A target with its path decoded: some stores' clients encode slashes.
+fn readable(target: &str) -> String {
+    match target.split_once('?') {
+        Some((path, query)) => format!("{}?{query}", percent_decoded(path)),
+        None => percent_decoded(target),
+    }
 }
 
 fn strike(state: &State, method: &str, target: &str) -> Option<Fault> {

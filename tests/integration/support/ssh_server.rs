@@ -11,8 +11,11 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
+    bent::{Bend, bend},
     host::{as_server_user, give_to_server_user, scratch},
-    outcome::must_succeed,
+    outcome::{must_succeed, run},
+    relay::Relay,
+    remote::Setting,
     version::servers_root,
     wait::wait_until,
 };
@@ -22,11 +25,36 @@ pub(crate) struct SshServer {
     dir: PathBuf,
     pub(crate) port: u16,
     child: Option<Child>,
+    kind: Kind,
+}
+
+/// What is special about a server.
+#[derive(Clone, Copy)]
+enum Kind {
+    Usual,
+    /// It does not offer these requests.
+    Without(&'static str),
+    /// Its file system can be bent.
+    Bent,
 }
 
 impl SshServer {
     /// Makes keys and starts the server.
     pub(crate) fn start() -> Self {
+        Self::start_as(Kind::Usual)
+    }
+
+    /// A server that does not offer these requests: a list as `sftp-server -P` takes it.
+    pub(crate) fn without(requests: &'static str) -> Self {
+        Self::start_as(Kind::Without(requests))
+    }
+
+    /// A server on a file system that misbehaves on demand.
+    pub(crate) fn bent() -> Self {
+        Self::start_as(Kind::Bent)
+    }
+
+    fn start_as(kind: Kind) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let dir = scratch().join(format!("ssh{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir(&dir).expect("scratch is writable");
@@ -34,7 +62,7 @@ impl SshServer {
         let probe = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let port = probe.local_addr().expect("bound").port();
         drop(probe);
-        let mut server = Self { dir, port, child: None };
+        let mut server = Self { dir, port, child: None, kind };
         server.make_key("host_ed25519", &["-t", "ed25519", "-N", ""]);
         server.make_key("host_rsa", &["-t", "rsa", "-b", "2048", "-N", ""]);
         server.make_key("id", &["-t", "ed25519", "-N", ""]);
@@ -79,6 +107,36 @@ impl SshServer {
         format!("[127.0.0.1]:{} {}", self.port, self.public(key))
     }
 
+    /// Whether OpenSSH's own client is offered an extension.
+    pub(crate) fn offers(&self, extension: &str) -> bool {
+        let mut command = as_server_user(tool("sftp"));
+        command.args(["-vv", "-b", "/dev/null", "-F", "none", "-P", &self.port.to_string(), "-i"]);
+        command.arg(self.path("id"));
+        let known = format!("UserKnownHostsFile={}", self.text("known_hosts"));
+        command.args(["-o", &known, &format!("{}@127.0.0.1", self.user())]);
+        let said = run(&mut command).ok().stderr;
+        assert!(said.contains("Remote version"), "{said}");
+        said.contains(&format!("\"{extension}\""))
+    }
+
+    /// Lets the file system misbehave, or no longer.
+    pub(crate) fn bend(&self, how: Bend, on: bool) {
+        match on {
+            true => self.write(how.file(), ""),
+            false => fs::remove_file(self.path(how.file())).expect("it was bent"),
+        }
+    }
+
+    /// The options of a repository behind a relay to this server.
+    pub(crate) fn options_through(&self, relay: &Relay) -> Vec<Setting> {
+        let host = format!("[127.0.0.1]:{} {}", relay.port, self.public("host_ed25519"));
+        self.write("known_hosts", &(self.known_host("host_ed25519") + &host));
+        let mut options = self.options();
+        options.retain(|(name, _)| *name != "repo1-sftp-host-port");
+        options.push(("repo1-sftp-host-port", relay.port.to_string()));
+        options
+    }
+
     /// The fingerprint of a host key, as `ssh-keygen` prints it.
     pub(crate) fn fingerprint(&self, key: &str, hash: &str) -> String {
         let mut command = as_server_user(tool("ssh-keygen"));
@@ -92,7 +150,7 @@ impl SshServer {
     }
 
     /// The options of a repository behind this server, in the form of the configuration file.
-    pub(crate) fn options(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn options(&self) -> Vec<Setting> {
         vec![
             ("repo1-type", "sftp".into()),
             ("repo1-sftp-host", "127.0.0.1".into()),
@@ -111,6 +169,9 @@ impl SshServer {
         let log = fs::File::create(self.path("sshd.log")).expect("writable");
         let mut command = as_server_user(&sshd);
         command.args(["-D", "-e", "-f"]).arg(self.path("sshd_config"));
+        if let Kind::Bent = self.kind {
+            bend(&mut command, &self.dir);
+        }
         let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("sshd starts");
         self.child = Some(child);
         wait_until("the SSH server listens", 30, || {
@@ -124,11 +185,16 @@ impl SshServer {
         let mut text = format!(
             "ListenAddress 127.0.0.1\nPort {}\nPidFile none\nHostKey {}\nHostKey {}\nAuthorizedKeysFile {}\n\
              StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             Subsystem sftp internal-sftp\nMaxStartups 100\nLogLevel VERBOSE\n",
+             Subsystem sftp internal-sftp -l VERBOSE {}\nMaxStartups 100\nLogLevel VERBOSE\n",
             self.port,
             self.text("host_ed25519"),
             self.text("host_rsa"),
             self.text("authorized_keys"),
+            if let Kind::Without(requests) = self.kind {
+                format!("-P {requests}")
+            } else {
+                String::new()
+            },
         );
         // Newer servers are several programs, each looked for where the package would have put it.
         for (option, name) in [("SshdSessionPath", "sshd-session"), ("SshdAuthPath", "sshd-auth")] {
@@ -142,6 +208,16 @@ impl SshServer {
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("sshd.log")).unwrap_or_default()
+    }
+
+    /// Stops every process of the server where it is, or lets all go on.
+    pub(crate) fn halt(&self, stopped: bool) {
+        let Some(child) = &self.child else { return };
+        let signal = if stopped { Signal::STOP } else { Signal::CONT };
+        let all = [vec![child.id()], descendants(child.id())].concat();
+        for pid in all.into_iter().filter_map(|pid| Pid::from_raw(pid as i32)) {
+            let _ = kill_process(pid, signal);
+        }
     }
 
     /// Breaks every connection; says how many processes served them. The server goes on.
