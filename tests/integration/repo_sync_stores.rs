@@ -308,7 +308,7 @@ on_one_version! {
             ("POST", "/bundle/", 1),
             ("PUT", "/manifest", 0),
         ] {
-            far.proxy.rules(vec![rule(method, target, skip, 1000, busy())]);
+            far.proxy.rules(vec![Asks(method, target).meet(skip, 1000, busy())]);
             let outcome = far.copies.sync(1, 2, &[]).code(exit::SERVICE).within_ms(60_000);
             let _ = outcome.says("HINT");
             assert!(far.proxy.struck() > 0, "{method} {target}");
