@@ -119,11 +119,11 @@ pub enum S3KeyType {
 #[derive(Clone, Debug)]
 pub struct AzureConfig {
     /// `-account`.
-    pub account: String,
+    pub account: Secret,
     /// `-container`.
     pub container: String,
     /// `-endpoint`.
-    pub endpoint: String,
+    pub endpoint: Secret,
     /// `-key-type`.
     pub key_type: AzureKeyType,
     /// `-key`.

@@ -71,6 +71,9 @@ fn each<T>(
 }
 
 fn single(spec: &OptionSpec, commands: Commands, text: &str) -> Result<Value, Problem> {
+    if spec.secret {
+        return secret(text);
+    }
     let text = present(text)?;
     match spec.kind {
         Kind::Boolean => boolean(text).map(Value::Boolean),
@@ -78,8 +81,31 @@ fn single(spec: &OptionSpec, commands: Commands, text: &str) -> Result<Value, Pr
         Kind::Size(low, high) => size(text, low, high).map(Value::Size),
         Kind::Time(low, high) => time(text, low, high).map(Value::Time),
         Kind::Path => path(text).map(Value::Path),
-        _ if spec.secret => Ok(Value::Secret(Secret::new(text))),
         _ => word(text, spec.words_for(commands)).map(|text| Value::Text(text.to_owned())),
+    }
+}
+
+/// One rule for a secret wherever it is written: white space at its ends does not belong to it (an INI file cannot hold
+/// any there, and files that are mounted as variables end in a newline), and it is one line of printable text.
+fn secret(text: &str) -> Result<Value, Problem> {
+    let text = present(text.trim())?;
+    match text.chars().position(char::is_control) {
+        None => Ok(Value::Secret(Secret::new(text))),
+        Some(at) => Err(Problem::expects(format!(
+            "a secret is one line of printable text; of these {} characters, number {} is {}.",
+            text.chars().count(),
+            at + 1,
+            control_name(text.chars().nth(at)),
+        ))),
+    }
+}
+
+fn control_name(control: Option<char>) -> &'static str {
+    match control {
+        Some('\n' | '\r') => "a line break",
+        Some('\t') => "a tab",
+        Some('\0') => "a NUL byte",
+        _ => "a control character",
     }
 }
 
@@ -178,6 +204,31 @@ mod tests {
         let pairs = vec![("b".into(), "x=y".into()), ("a".into(), String::new())];
         assert_eq!(value, Ok(Value::Hash(pairs)));
         assert_eq!(read("recovery-option", "x"), Err("is not valid"));
+    }
+
+    #[test]
+    fn a_secret_with_a_newline_at_its_end_is_the_same_as_without() {
+        let plain = read("repoN-s3-key-secret", "abc/+ d=");
+        assert!(matches!(plain, Ok(Value::Secret(_))));
+        for text in ["abc/+ d=\n", "abc/+ d=\r\n", " abc/+ d= ", "\tabc/+ d=\n\n"] {
+            assert_eq!(read("repoN-s3-key-secret", text), plain, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_odd_about_a_secret_is_said_without_showing_it() {
+        for (text, oddity) in [
+            ("abc\ndef", "of these 7 characters, number 4 is a line break."),
+            ("ab\tcd", "number 3 is a tab."),
+            ("ab\u{1b}[0m", "number 3 is a control character."),
+            (" \n ", "the value is empty."),
+        ] {
+            let spec = row_named("repoN-cipher-pass").unwrap();
+            let (_, problem) = parse(spec, Commands::RESTORE, &[text.to_owned()]).unwrap_err();
+            let hint = problem.hint.unwrap();
+            assert!(hint.contains(oddity), "{hint}");
+            assert!(text.trim().is_empty() || !hint.contains(text.trim()), "{hint}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct GcsOptions {
     pub part_size: Option<usize>,
 }
 
-/// What opens a bucket. `Debug` shows no token.
+/// What opens a bucket. `Debug` shows neither a token nor what was given as the path of a file.
 #[derive(Clone)]
 pub enum GcsKey {
     /// The file of a service account's key.
@@ -55,7 +55,7 @@ pub enum GcsKey {
 impl fmt::Debug for GcsKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Service(file) => f.debug_tuple("Service").field(file).finish(),
+            Self::Service(_) => f.write_str("Service(***)"),
             Self::Token(_) => f.write_str("Token(***)"),
             Self::Auto { file } => f.debug_struct("Auto").field("file", file).finish(),
         }
@@ -151,8 +151,8 @@ fn with_key(
 
 fn read(location: &str, file: &std::path::Path) -> Result<String> {
     std::fs::read_to_string(file).map_err(|error| {
-        let text =
-            format!("unable to read the service account's key '{}': {error}", file.display());
+        // The path is not shown: a key that was given in its place would be.
+        let text = format!("unable to read the file that repoN-gcs-key names: {error}");
         Error::new(ErrorKind::Other, "open", location)
             .caused_by(text)
             .with_code(ErrorCode::FileOpen)

@@ -23,11 +23,11 @@ fn options(
     environment: impl Fn(&str) -> Option<String>,
 ) -> AzureOptions {
     AzureOptions {
-        account: azure.account.clone(),
+        account: azure.account.reveal().to_owned(),
         container: azure.container.clone(),
         key: key(azure, set(environment)),
         account_in_host: azure.uri_style == UriStyle::Host,
-        connection: connection(&config.remote, &azure.endpoint),
+        connection: connection(&config.remote, azure.endpoint.reveal()),
         tags: config.remote.tags.clone(),
         part_size: config.remote.chunk_size.map(|size| size as usize),
     }

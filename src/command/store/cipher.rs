@@ -69,12 +69,23 @@ fn read(path: &Path, option: &str) -> Result<PassPhrase> {
                 .to_owned(),
     };
     let bytes = read_file(path, option).map_err(|e| failed(e.to_string(), ErrorCode::FileOpen))?;
-    let pass = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let pass = pass.strip_suffix(b"\r").unwrap_or(pass);
+    let pass = pass_in(&bytes);
     match pass.len() as u64 {
         0 => Err(failed("it is empty".to_owned(), ErrorCode::FileInvalid)),
         1..PASS_MAX => Ok(PassPhrase::new(pass)),
         _ => Err(failed(format!("it has more than {PASS_MAX} bytes"), ErrorCode::FileInvalid)),
+    }
+}
+
+/// A text is what it is in an option: white space at its ends does not belong to it. Bytes that are no text are taken as
+/// they are, but for a line break at the end.
+fn pass_in(bytes: &[u8]) -> &[u8] {
+    match std::str::from_utf8(bytes).map(str::trim) {
+        Ok(text) if !text.contains(char::is_control) => text.as_bytes(),
+        _ => {
+            let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+            line.strip_suffix(b"\r").unwrap_or(line)
+        }
     }
 }
 
@@ -104,12 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn one_line_feed_at_the_end_does_not_count() {
-        for content in ["a b", "a b\n", "a b\r\n"] {
+    fn white_space_around_a_pass_phrase_does_not_count() {
+        for content in ["a b", "a b\n", "a b\r\n", "a b\n\n", " a b \n"] {
             assert!(pass_of(content.as_bytes()).unwrap() == PassPhrase::new("a b"), "{content:?}");
         }
-        assert!(pass_of(b"a\n\n").unwrap() == PassPhrase::new("a\n"));
-        assert!(pass_of(b" a ").unwrap() == PassPhrase::new(" a "));
+    }
+
+    #[test]
+    fn a_file_of_random_bytes_is_taken_as_it_is() {
+        assert!(pass_of(b" \xff\x01 \n").unwrap() == PassPhrase::new(b" \xff\x01 ".as_slice()));
+        assert!(pass_of(b"a\nb\n").unwrap() == PassPhrase::new("a\nb"));
     }
 
     #[test]

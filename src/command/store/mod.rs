@@ -5,6 +5,8 @@ mod azure;
 pub(super) mod cipher;
 mod gcs;
 mod s3;
+#[cfg(test)]
+mod secrets;
 mod sftp;
 #[cfg(test)]
 mod testing;

@@ -150,7 +150,8 @@ fn container(address: String, environment: Environment<'_>) -> KeySource {
     KeySource::Container {
         address,
         token_file: environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(PathBuf::from),
-        token: environment("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(storage::Secret::new),
+        token: environment("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+            .map(|token| storage::Secret::new(token.trim())),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::{CommandSpec, ConfigFiles, Program, RepoConfig, Request, load};
+use crate::config::{self, CommandSpec, Config, ConfigFiles, Program, RepoConfig, Request, load};
 
 struct NoFiles;
 
@@ -25,11 +25,16 @@ impl ConfigFiles for NoFiles {
 
 /// The first repository of a configuration: names without `repo1-`, and values.
 pub(super) fn repo(options: &[(&str, &str)]) -> RepoConfig {
+    loaded(options).unwrap().repos.remove(&1).unwrap()
+}
+
+/// The configuration with these options of the first repository.
+pub(super) fn loaded(options: &[(&str, &str)]) -> Result<Config, config::Error> {
     let variable = |(name, value): &(&str, &str)| {
         let name = name.to_uppercase().replace('-', "_");
         (format!("PGSTRATA_REPO1_{name}"), (*value).to_owned())
     };
-    let mut config = load(Request {
+    load(Request {
         program: Program::from_argv0("pgstrata".as_ref()),
         command: CommandSpec::find("info").unwrap(),
         arguments: Vec::new(),
@@ -37,6 +42,4 @@ pub(super) fn repo(options: &[(&str, &str)]) -> RepoConfig {
         environment: &options.iter().map(variable).collect::<Vec<_>>(),
         files: &NoFiles,
     })
-    .unwrap();
-    config.repos.remove(&1).unwrap()
 }

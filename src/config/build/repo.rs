@@ -123,8 +123,8 @@ fn place(repo: &RepoConfig) -> Vec<String> {
         }
         RepoKind::Azure(azure) => vec![
             "azure".to_owned(),
-            server(&azure.endpoint),
-            azure.account.clone(),
+            server(azure.endpoint.reveal()),
+            azure.account.reveal().to_owned(),
             azure.container.clone(),
             prefix(),
         ],

@@ -35,11 +35,13 @@ fn token_opens_without_a_request_and_is_not_shown() {
 }
 
 #[test]
-fn file_that_is_no_key_is_named_and_not_shown() {
+fn file_that_is_no_key_is_told_of_by_its_option_and_not_shown() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("key.json");
     let missing = opened(&options(GcsKey::Service(file.clone()))).unwrap_err();
-    assert!(missing.to_string().contains("key.json") && missing.hint().is_some(), "{missing}");
+    let text = missing.to_string();
+    assert!(text.contains("repoN-gcs-key") && !text.contains("key.json"), "{text}");
+    assert!(missing.hint().is_some());
     std::fs::write(&file, r#"{"private_key": "SECRET"}"#).unwrap();
     let wrong = opened(&options(GcsKey::Service(file))).unwrap_err();
     assert!(!format!("{wrong} {wrong:?}").contains("SECRET"), "{wrong}");

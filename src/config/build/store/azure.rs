@@ -13,8 +13,8 @@ pub(super) fn azure(s: &Settings, key: u16) -> Result<AzureConfig, Error> {
         Some("auto") => AzureKeyType::Auto,
         _ => AzureKeyType::Shared,
     };
-    let account = s.secret("repoN-azure-account", key)?.map(|secret| secret.reveal().to_owned());
-    let endpoint = s.secret("repoN-azure-endpoint", key)?.map(|secret| secret.reveal().to_owned());
+    let account = s.secret("repoN-azure-account", key)?;
+    let endpoint = s.secret("repoN-azure-endpoint", key)?;
     let container = s.text("repoN-azure-container", key)?;
     let config = AzureConfig {
         account: needed(s, "repoN-azure-account", key, account)?,

@@ -21,7 +21,23 @@ pub(super) fn gcs(s: &Settings, key: u16) -> Result<GcsConfig, Error> {
         user_project: s.text("repoN-gcs-user-project", key)?,
     };
     if key_type != GcsKeyType::Auto {
-        needed(s, "repoN-gcs-key", key, config.key.as_ref())?;
+        let text = needed(s, "repoN-gcs-key", key, config.key.as_ref())?.reveal();
+        check_form(s, key, key_type, text)?;
     }
     Ok(config)
+}
+
+/// A key of the other type is refused here: further on, a token would be taken for a file name and shown as one.
+fn check_form(s: &Settings, key: u16, key_type: GcsKeyType, text: &str) -> Result<(), Error> {
+    let problem = match key_type {
+        GcsKeyType::Service if !text.starts_with('/') => {
+            "repoN-gcs-key-type=service takes the absolute path of the JSON file of a service account's key, \
+             not what is in it; for an access token set repoN-gcs-key-type=token."
+        }
+        GcsKeyType::Token if text.starts_with(['/', '{']) => {
+            "repoN-gcs-key-type=token takes an access token; for a file set repoN-gcs-key-type=service."
+        }
+        _ => return Ok(()),
+    };
+    Err(s.invalid("repoN-gcs-key", key, "is not valid", Some(problem.to_owned())))
 }
