@@ -147,5 +147,33 @@ pub fn is_distrust(reason: &str) -> bool {
     reason.contains("invalid peer certificate") || reason.contains("UnknownIssuer")
 }
 
+/// What to do where the server of an `https://` endpoint speaks no TLS.
+pub const NO_TLS_HINT: &str = "the server does not speak TLS on this port: write http:// before the \
+     endpoint if that is meant, or correct its port.";
+/// What to do where the server of an `http://` endpoint speaks TLS.
+pub const TLS_EXPECTED_HINT: &str = "the server speaks TLS on this port: write https:// before the \
+     endpoint, or correct its port.";
+/// What to do about a request that is larger than the store, or a proxy before it, takes.
+pub const TOO_LARGE_HINT: &str = "the store, or a proxy before it, limits the size of a request: raise \
+     its limit, or set repoN-storage-upload-chunk-size below it.";
+
+/// Whether a TLS handshake failed because the other side sent something else, which no further attempt changes. The
+/// texts are those of rustls.
+pub fn is_without_tls(reason: &str) -> bool {
+    reason.contains("InvalidContentType") || reason.contains("received corrupt message")
+}
+
+/// Whether a refusal with status 400 says that TLS was expected. The texts are those of Go's servers, nginx and Apache.
+pub fn says_tls_expected(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    [
+        "http request to an https server",
+        "plain http request was sent to https port",
+        "speaking plain http",
+    ]
+    .iter()
+    .any(|text| message.contains(text))
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Where a store is, as the configuration says it: an endpoint, perhaps a host to reach it at, perhaps a port. All
 //! stores read these with the meaning that pgBackRest gives them.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::super::{Error, ErrorKind, Result};
 use crate::types::ErrorCode;
@@ -67,6 +67,11 @@ impl Place {
         })
     }
 
+    /// Whether the host is an address, before which no name can stand.
+    pub(in crate::storage) fn is_address(&self) -> bool {
+        self.host.starts_with('[') || self.host.parse::<Ipv4Addr>().is_ok()
+    }
+
     /// `https` or `http`.
     pub(in crate::storage) fn scheme(&self) -> &'static str {
         if self.plain { "http" } else { "https" }
@@ -107,7 +112,9 @@ fn named(host: &str) -> Option<String> {
 
 /// A place, or the name of what is there, that makes no sense.
 pub(in crate::storage) fn unusable(what: &str, why: &'static str) -> Error {
-    Error::new(ErrorKind::Other, "use", what)
+    // Before an @ stand a user and a password.
+    let shown = what.rsplit_once('@').map_or(what.to_owned(), |(_, host)| format!("***@{host}"));
+    Error::new(ErrorKind::Other, "use", shown)
         .caused_by(why)
         .with_code(ErrorCode::OptionInvalidValue)
 }
@@ -161,6 +168,12 @@ mod tests {
         ] {
             assert!(Place::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn credentials_in_an_endpoint_are_not_shown() {
+        let error = Place::parse("https://user:hunter2@minio:9000").unwrap_err().to_string();
+        assert!(error.contains("'***@minio:9000'") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,10 @@ use object_store::{
 };
 
 use super::{
-    super::{Error, ErrorKind},
+    super::{
+        Error, ErrorKind,
+        http::{NO_TLS_HINT, TLS_EXPECTED_HINT, TOO_LARGE_HINT, is_without_tls, says_tls_expected},
+    },
     Profile,
 };
 
@@ -44,6 +47,8 @@ pub(super) enum Answer {
         retry_after: Option<Duration>,
         /// Whether it is known to refuse because what opens the bucket has ended.
         over: bool,
+        /// Whether it was the store that refused, and not a service that gives out tokens for it.
+        of_store: bool,
     },
     /// There was none: the connection failed.
     Broken {
@@ -120,7 +125,7 @@ pub(super) fn accepted() {
 }
 
 /// The server answered with a failure.
-pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8]) {
+pub(super) fn refused(of_store: bool, status: u16, headers: &HeaderMap, body: &[u8]) {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let body = String::from_utf8_lossy(body);
     let code = header("x-ms-error-code").map(str::to_owned).unwrap_or_else(|| {
@@ -133,6 +138,7 @@ pub(super) fn refused(status: u16, headers: &HeaderMap, body: &[u8]) {
         code: shown(&code),
         message: shown(&message.join(" ")),
         retry_after: header("retry-after").and_then(wait_asked_for),
+        of_store,
         over: code == "ExpiredToken" || SAYS_OVER.iter().any(|words| body.contains(words)),
     })));
 }
@@ -177,7 +183,7 @@ impl Failed {
 
     /// Whether something is missing that the store did not name.
     pub(super) fn is_unexplained_absence(&self) -> bool {
-        matches!(self.answer(), Some(Answer::Refused { status: 404, code, .. }) if code.is_empty())
+        matches!(self.answer(), Some(Answer::Refused { status: 404, code, of_store: true, .. }) if code.is_empty())
     }
 
     /// Whether a range is not there. Some servers answer with no bytes in place of a refusal.
@@ -201,14 +207,16 @@ impl Answer {
         match self {
             Self::Refused { status, code, .. } => meaning(*status, code, creates),
             Self::Broken { distrusted: true, .. } => Meaning::Kind(ErrorKind::Other),
+            Self::Broken { cause, .. } if is_without_tls(cause) => Meaning::Kind(ErrorKind::Other),
             Self::Broken { .. } => Meaning::Kind(ErrorKind::Transient),
         }
     }
 
     fn text(&self) -> String {
         match self {
-            Self::Refused { status, code, message, .. } => {
-                let words = ["the store answered", &status.to_string(), code].join(" ");
+            Self::Refused { status, code, message, of_store, .. } => {
+                let who = if *of_store { "the store" } else { "the token or metadata service" };
+                let words = [who, "answered", &status.to_string(), code].join(" ");
                 let words = words.trim_end();
                 if message.is_empty() { words.to_owned() } else { format!("{words}: {message}") }
             }
@@ -266,15 +274,32 @@ pub(super) fn error(
     let made = Error::new(kind, operation, object).caused_by(text);
     match answer {
         Some(Answer::Refused { retry_after: Some(wait), .. }) => made.retry_later(wait),
+        Some(Answer::Refused { status: 403 | 404, of_store: false, .. }) => {
+            made.with_hint(about_tokens(profile))
+        }
         Some(Answer::Refused { status: 400 | 401 | 403, over, .. })
             if kind == ErrorKind::Denied =>
         {
             made.with_hint(about_keys(profile, over))
         }
+        Some(Answer::Refused { status: 413, .. }) => made.with_hint(TOO_LARGE_HINT),
+        Some(Answer::Refused { status: 400, message, .. }) if says_tls_expected(&message) => {
+            made.with_hint(TLS_EXPECTED_HINT)
+        }
         Some(Answer::Broken { distrusted: true, .. }) => made
             .with_hint("name the authority that signed the certificate with repoN-storage-ca-file"),
+        Some(Answer::Broken { cause, .. }) if is_without_tls(&cause) => made.with_hint(NO_TLS_HINT),
         _ => made,
     }
+}
+
+/// What to do where no token is to be had.
+fn about_tokens(profile: &Profile) -> String {
+    format!(
+        "a metadata service that refuses is switched off for this host, has no identity assigned, or is kept from it \
+         by a network policy or a proxy: check that, and {}-type",
+        profile.key_option
+    )
 }
 
 fn about_keys(profile: &Profile, over: bool) -> String {

@@ -1,6 +1,6 @@
 //! Where a store is, and how it is reached.
 
-use std::{error::Error as _, net::Ipv4Addr};
+use std::error::Error as _;
 
 use object_store::RetryConfig;
 
@@ -61,10 +61,10 @@ impl Endpoint {
 
     /// Below the host: stores give each account one of its own. `None` if it cannot be there.
     pub(in crate::storage) fn subdomain(self, name: &str) -> Option<Self> {
-        let Place { plain, host, port } = self.named;
-        if host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok() {
+        if self.named.is_address() {
             return None;
         }
+        let Place { plain, host, port } = self.named;
         let named = Place { plain, host: format!("{name}.{host}"), port };
         Some(Self { named, ..self })
     }

@@ -36,15 +36,24 @@ fn profile() -> Profile {
     }
 }
 
-/// A request that was answered like this.
+/// A request that the store answered like this.
 async fn failed(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> Failed {
+    failed_by(true, status, headers, body).await
+}
+
+async fn failed_by(
+    of_store: bool,
+    status: u16,
+    headers: &[(&'static str, &'static str)],
+    body: &str,
+) -> Failed {
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
         .collect();
     let body = body.as_bytes().to_vec();
     let work = async move {
-        refused(status, &headers, &body);
+        refused(of_store, status, &headers, &body);
         let source = "GET https://account/?sig=SECRET failed".into();
         Err::<(), _>(object_store::Error::Generic { store: "test", source })
     };
@@ -140,6 +149,18 @@ async fn keys_that_are_over_are_told_from_wrong_ones() {
         assert!(hint.contains("repoN-azure-key"), "{hint}");
         assert_eq!(hint.contains("is over"), over, "{hint}");
         assert!(!format!("{error:?} {hint}").contains("SECRET"));
+    }
+}
+
+#[tokio::test]
+async fn a_metadata_service_that_refuses_is_not_the_store() {
+    for status in [403, 404] {
+        let failed = failed_by(false, status, &[], "").await;
+        assert!(!failed.is_unexplained_absence());
+        let error = answer::error(&profile(), "read", "azure://pg/x".into(), failed);
+        assert!(error.to_string().contains("the token or metadata service answered"), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("identity") && hint.contains("repoN-azure-key-type"), "{hint}");
     }
 }
 

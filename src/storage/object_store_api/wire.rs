@@ -147,7 +147,7 @@ impl HttpService for Connector {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
                 let body = start_of(body).await;
-                answer::refused(parts.status.as_u16(), &parts.headers, &body);
+                answer::refused(of_store, parts.status.as_u16(), &parts.headers, &body);
                 Ok(HttpResponse::from_parts(parts, body.into()))
             }
             Err(error) => {

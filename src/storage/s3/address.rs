@@ -30,6 +30,13 @@ impl Address {
         let (named, reached) =
             Place::named_and_reached(endpoint, options.host.as_deref(), options.port)?;
         let (bucket, scheme) = (&options.bucket, named.scheme());
+        if options.style == AddressStyle::Host && named.is_address() {
+            return Err(unusable(
+                &options.endpoint,
+                "the name of a bucket cannot stand before an IP address",
+            )
+            .with_hint("with repoN-s3-uri-style=path it stands behind it"));
+        }
         let base = match options.style {
             AddressStyle::Host => format!("{scheme}://{bucket}.{}", named.authority()),
             AddressStyle::Path => format!("{scheme}://{}/{bucket}", named.authority()),

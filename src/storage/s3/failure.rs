@@ -7,7 +7,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::super::{
     Error, ErrorKind,
-    http::{is_distrust, reason},
+    http::{
+        NO_TLS_HINT, TLS_EXPECTED_HINT, TOO_LARGE_HINT, is_distrust, is_without_tls, reason,
+        says_tls_expected,
+    },
 };
 use crate::types::ErrorCode;
 
@@ -76,6 +79,13 @@ impl Refusal {
         self.status == Some(400) && (self.is("MissingContentMD5") || names_it)
     }
 
+    /// Whether the server may have refused not what was asked for, but the form in which it was: a header or a request
+    /// that it does not know.
+    pub(super) fn may_be_of_the_form(&self) -> bool {
+        matches!(self.status, Some(400 | 405 | 411 | 501))
+            && self.meaning().kind == ErrorKind::Other
+    }
+
     /// Whether uploads that were not ended are not listed here: the keys may not, or the server cannot.
     pub(super) fn is_of_the_listing_of_uploads(&self) -> bool {
         match &self.code {
@@ -128,12 +138,16 @@ impl Refusal {
     fn meaning(&self) -> Meaning {
         let of_code = self.code.as_deref().and_then(meaning_of_code);
         of_code.unwrap_or_else(|| match self.status {
+            Some(400) if says_tls_expected(&self.message) => {
+                Meaning::hinted(ErrorKind::Other, TLS_EXPECTED_HINT)
+            }
             Some(status) => meaning_of_status(status),
             None if is_distrust(&self.message) => Meaning::hinted(
                 ErrorKind::Other,
                 "if the store has a certificate of an authority of your own, name it with \
                  repoN-storage-ca-file.",
             ),
+            None if is_without_tls(&self.message) => Meaning::hinted(ErrorKind::Other, NO_TLS_HINT),
             None => ErrorKind::Transient.into(),
         })
     }
@@ -195,6 +209,7 @@ fn meaning_of_code(code: &str) -> Option<Meaning> {
             Other,
             "check repoN-s3-region, repoN-s3-endpoint and repoN-s3-uri-style.",
         ),
+        "EntityTooLarge" => Meaning::hinted(Other, TOO_LARGE_HINT),
         "RequestTimeTooSkewed" => Meaning {
             kind: Denied,
             code: Some(ErrorCode::Clock),
@@ -233,6 +248,7 @@ fn meaning_of_status(status: u16) -> Meaning {
         416 => ErrorKind::Truncated.into(),
         408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 => ErrorKind::Transient.into(),
         507 => ErrorKind::Full.into(),
+        413 => Meaning::hinted(ErrorKind::Other, TOO_LARGE_HINT),
         200..=299 => ErrorKind::Transient.into(),
         300..=399 | 404 => Meaning::hinted(
             ErrorKind::Other,

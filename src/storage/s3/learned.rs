@@ -13,8 +13,25 @@ pub(super) struct Learned {
     no_condition: AtomicBool,
     /// It wants a digest of what is written, which it does where the bucket locks objects by itself.
     digest: AtomicBool,
+    /// It does not take `x-amz-checksum-…`, which the SDK sends where many objects are deleted.
+    no_checksum: AtomicBool,
+    /// It does not delete many objects with one request.
+    one_by_one: AtomicBool,
+    /// It answers only to the first version of the listing.
+    old_listing: AtomicBool,
     /// That it lists no uploads was said.
     said_no_uploads: AtomicBool,
+}
+
+/// How many objects are deleted at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deleting {
+    /// With one request, as the SDK makes it.
+    Together,
+    /// With one request that has no digest but `Content-MD5`.
+    WithoutChecksum,
+    /// With a request for each.
+    OneByOne,
 }
 
 /// How a request that writes is made.
@@ -33,6 +50,9 @@ impl Learned {
             bucket_seen: AtomicBool::new(false),
             no_condition: AtomicBool::new(false),
             digest: AtomicBool::new(locks),
+            no_checksum: AtomicBool::new(false),
+            one_by_one: AtomicBool::new(false),
+            old_listing: AtomicBool::new(false),
             said_no_uploads: AtomicBool::new(false),
         }
     }
@@ -63,6 +83,57 @@ impl Learned {
             return true;
         }
         false
+    }
+
+    /// How the next objects are deleted.
+    pub(super) fn deleting(&self) -> Deleting {
+        match (self.one_by_one.load(Relaxed), self.no_checksum.load(Relaxed)) {
+            (true, _) => Deleting::OneByOne,
+            (false, true) => Deleting::WithoutChecksum,
+            (false, false) => Deleting::Together,
+        }
+    }
+
+    /// Whether objects are to be deleted in another way than this one, because of what the server refused. Each way is
+    /// tried once: a store that refused for another reason refuses the last way, too, and says so.
+    pub(super) fn learns_to_delete(
+        &self,
+        refusal: &Refusal,
+        way: Deleting,
+        location: &str,
+    ) -> bool {
+        if !refusal.may_be_of_the_form() {
+            return false;
+        }
+        let said = refusal.text();
+        match way {
+            Deleting::Together => {
+                tracing::debug!(
+                    "{location} refused a delete ({said}): tried without x-amz-checksum"
+                );
+                self.no_checksum.store(true, Relaxed);
+                true
+            }
+            Deleting::WithoutChecksum => {
+                tracing::debug!(
+                    "{location} refused a delete ({said}): objects are deleted one by one"
+                );
+                self.one_by_one.store(true, Relaxed);
+                true
+            }
+            Deleting::OneByOne => false,
+        }
+    }
+
+    /// Whether the first version of the listing is asked for.
+    pub(super) fn lists_as_of_old(&self) -> bool {
+        self.old_listing.load(Relaxed)
+    }
+
+    /// The server took no notice of the second version of the listing.
+    pub(super) fn list_as_of_old(&self, location: &str) {
+        tracing::debug!("{location} does not know ListObjectsV2: ListObjects is used");
+        self.old_listing.store(true, Relaxed);
     }
 
     /// Told, once, that nobody sees here what writers that died have left.

@@ -5,6 +5,7 @@ use aws_sdk_s3::{
     primitives::DateTime,
     types::{Delete, MultipartUpload, Object, ObjectIdentifier},
 };
+use futures_util::future::join_all;
 
 use super::{
     super::{
@@ -14,6 +15,7 @@ use super::{
     api::S3Api,
     encoding::content_md5,
     failure::{Refusal, cleaned},
+    learned::Deleting,
 };
 
 pub(super) async fn page(
@@ -22,19 +24,27 @@ pub(super) async fn page(
     delimited: bool,
     page: Option<String>,
 ) -> Result<Page> {
+    if api.learned.lists_as_of_old() {
+        return old_page(api, prefix, delimited, page).await;
+    }
     let call = api.call("list", prefix).await?;
     let request = call.client.list_objects_v2().bucket(&api.options.bucket).prefix(prefix);
     let sent = request
         .set_delimiter(delimited.then(|| "/".to_owned()))
-        .set_continuation_token(page)
+        .set_continuation_token(page.clone())
         .set_request_payer(api.payer())
         .send()
         .await;
     let output = sent.map_err(|error| call.failed(error))?;
     api.learned.bucket_is_there();
     if output.is_truncated() == Some(true) && output.next_continuation_token().is_none() {
-        return Err(Error::new(ErrorKind::Other, "list", api.name(prefix))
-            .caused_by("the store says that there is more, and not how to get it"));
+        // A server that only knows the first version answers in its form. With a token of the second one it
+        // would begin anew.
+        if page.is_none() {
+            api.learned.list_as_of_old(&api.location());
+            return old_page(api, prefix, delimited, None).await;
+        }
+        return Err(Error::new(ErrorKind::Other, "list", api.name(prefix)).caused_by(NO_NEXT_PAGE));
     }
     let next = output.next_continuation_token.filter(|_| output.is_truncated == Some(true));
     let common = output.common_prefixes.unwrap_or_default();
@@ -45,6 +55,44 @@ pub(super) async fn page(
     })
 }
 
+const NO_NEXT_PAGE: &str = "the store says that there is more, and not how to get it";
+
+/// A page of the first version of the listing: the next one begins after the last name of this one, where the store
+/// does not name another.
+async fn old_page(
+    api: &S3Api,
+    prefix: &str,
+    delimited: bool,
+    after: Option<String>,
+) -> Result<Page> {
+    let call = api.call("list", prefix).await?;
+    let request = call.client.list_objects().bucket(&api.options.bucket).prefix(prefix);
+    let sent = request
+        .set_delimiter(delimited.then(|| "/".to_owned()))
+        .set_marker(after.clone())
+        .set_request_payer(api.payer())
+        .send()
+        .await;
+    let output = sent.map_err(|error| call.failed(error))?;
+    api.learned.bucket_is_there();
+    let objects: Vec<_> =
+        output.contents.unwrap_or_default().into_iter().filter_map(found).collect();
+    let common = output.common_prefixes.unwrap_or_default();
+    let prefixes: Vec<_> = common.into_iter().filter_map(|common| common.prefix).collect();
+    let mut next = None;
+    if output.is_truncated == Some(true) {
+        let last = objects.iter().map(|object| &object.key).chain(&prefixes).max().cloned();
+        next = output.next_marker.or(last);
+        // A store that gives the same page again would be asked for ever.
+        if next.is_none() || next <= after {
+            return Err(
+                Error::new(ErrorKind::Other, "list", api.name(prefix)).caused_by(NO_NEXT_PAGE)
+            );
+        }
+    }
+    Ok(Page { objects, prefixes, next })
+}
+
 fn found(object: Object) -> Option<Found> {
     Some(Found {
         modified: object.last_modified().map(DateTime::secs),
@@ -53,9 +101,31 @@ fn found(object: Object) -> Option<Found> {
     })
 }
 
-/// Deletes in one request. The store answers for each key; the first key that stays is the error.
+/// Deletes many objects in the way that the store is known to take.
 pub(super) async fn delete(api: &S3Api, keys: &[String]) -> Result<()> {
-    let Some(first) = keys.first() else { return Ok(()) };
+    loop {
+        let way = api.learned.deleting();
+        let refused = match way {
+            Deleting::OneByOne => return delete_one_by_one(api, keys).await,
+            Deleting::Together | Deleting::WithoutChecksum => {
+                delete_together(api, keys, way).await?
+            }
+        };
+        let Some((refusal, error)) = refused else { return Ok(()) };
+        if !api.learned.learns_to_delete(&refusal, way, &api.location()) {
+            return Err(error);
+        }
+    }
+}
+
+/// Deletes in one request; a refusal of the request as a whole comes back with its error. The store answers for each
+/// key; the first key that stays is the error.
+async fn delete_together(
+    api: &S3Api,
+    keys: &[String],
+    way: Deleting,
+) -> Result<Option<(Refusal, Error)>> {
+    let Some(first) = keys.first() else { return Ok(None) };
     let call = api.call("delete", first).await?;
     let identified = |key: &String| ObjectIdentifier::builder().key(key).build();
     let objects: std::result::Result<Vec<_>, _> = keys.iter().map(identified).collect();
@@ -65,8 +135,19 @@ pub(super) async fn delete(api: &S3Api, keys: &[String]) -> Result<()> {
         Error::new(ErrorKind::Other, "delete", api.name(first)).caused_by(error)
     })?;
     let request = call.client.delete_objects().bucket(&api.options.bucket).delete(delete);
-    let request = request.set_request_payer(api.payer()).customize().mutate_request(add_digest);
-    let output = request.send().await.map_err(|error| call.failed(error))?;
+    let request = request.set_request_payer(api.payer()).customize();
+    let request = match way {
+        Deleting::WithoutChecksum => request.mutate_request(replace_digest),
+        _ => request.mutate_request(add_digest),
+    };
+    let output = match request.send().await {
+        Ok(output) => output,
+        Err(error) => {
+            let refusal = Refusal::of(&error);
+            let error = call.error(&refusal);
+            return Ok(Some((refusal, error)));
+        }
+    };
     for error in output.errors() {
         let refusal = Refusal {
             // The answer as a whole was a success; the code says what became of this key.
@@ -79,13 +160,52 @@ pub(super) async fn delete(api: &S3Api, keys: &[String]) -> Result<()> {
             return Err(refusal.error("delete", api.name(error.key().unwrap_or(first))));
         }
     }
+    Ok(None)
+}
+
+/// Deletes with a request for each key, a few at a time.
+async fn delete_one_by_one(api: &S3Api, keys: &[String]) -> Result<()> {
+    const AT_ONCE_MAX: usize = 8;
+    for keys in keys.chunks(AT_ONCE_MAX) {
+        let deleted = join_all(keys.iter().map(|key| delete_one(api, key))).await;
+        deleted.into_iter().collect::<Result<()>>()?;
+    }
     Ok(())
+}
+
+/// As with many objects at a time, one that is not there is no failure.
+async fn delete_one(api: &S3Api, key: &str) -> Result<()> {
+    let call = api.call("delete", key).await?;
+    let request = call.client.delete_object().bucket(&api.options.bucket).key(key);
+    match request.set_request_payer(api.payer()).send().await {
+        Ok(_) => Ok(()),
+        Err(error) => match call.failed(error) {
+            error if error.is_not_found() => Ok(()),
+            error => Err(error),
+        },
+    }
 }
 
 /// Servers of the protocol that do not know the newer checksums want this one.
 fn add_digest(request: &mut HttpRequest) {
     if let Some(digest) = request.body().bytes().map(content_md5) {
         request.headers_mut().insert("content-md5", digest);
+    }
+}
+
+/// The same in place of what the SDK adds by itself.
+fn replace_digest(request: &mut HttpRequest) {
+    add_digest(request);
+    let newer =
+        |name: &str| name.starts_with("x-amz-checksum-") || name == "x-amz-sdk-checksum-algorithm";
+    let names: Vec<String> = request
+        .headers()
+        .iter()
+        .map(|(name, _)| name.to_owned())
+        .filter(|name| newer(name))
+        .collect();
+    for name in names {
+        request.headers_mut().remove(name);
     }
 }
 

@@ -261,3 +261,91 @@ async fn another_host_is_asked_in_the_name_of_the_endpoint() {
     assert!(head.contains("host: bucket.s3.test\r\n"), "{head}");
     assert!(head.contains("signedheaders=") && head.matches("host: ").count() == 1, "{head}");
 }
+
+const BAD_HEADER: &str =
+    "<Error><Code>InvalidRequest</Code><Message>unknown header</Message></Error>";
+const NOT_IMPLEMENTED: &str = "<Error><Code>NotImplemented</Code><Message>m</Message></Error>";
+
+#[tokio::test]
+async fn a_store_that_refuses_newer_checksums_still_deletes() {
+    let deleted = "<DeleteResult></DeleteResult>";
+    let answers = vec![(400, "", BAD_HEADER), (200, "", deleted), (200, "", deleted)];
+    let (api, asked) = bucket(options(), answers).await;
+    api.delete(&["a".to_owned(), "b".to_owned()]).await.unwrap();
+    api.delete(&["c".to_owned()]).await.unwrap();
+    let heads = heads(&asked);
+    assert!(heads[0].contains("x-amz-checksum-"), "{}", heads[0]);
+    for head in &heads[1..] {
+        assert!(head.contains("content-md5: ") && !head.contains("checksum"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_bulk_deletes_is_asked_for_each_object() {
+    let answers = vec![
+        (405, "", ""),
+        (501, "", NOT_IMPLEMENTED),
+        (204, "", ""),
+        (404, "", MISSING),
+        (403, "", "<Error><Code>AccessDenied</Code><Message>m</Message></Error>"),
+    ];
+    let (api, asked) = bucket(options(), answers).await;
+    api.delete(&["a".to_owned(), "b".to_owned()]).await.unwrap();
+    let denied = api.delete(&["c".to_owned()]).await.unwrap_err();
+    assert_eq!(denied.kind(), ErrorKind::Denied);
+    let heads = heads(&asked);
+    assert!(heads[2..].iter().all(|head| head.starts_with("delete /bucket/")), "{heads:?}");
+    assert_eq!(heads.len(), 5);
+}
+
+#[tokio::test]
+async fn a_refusal_for_another_reason_is_the_error() {
+    let denied = "<Error><Code>AccessDenied</Code><Message>m</Message></Error>";
+    let (api, asked) = bucket(options(), vec![(403, "", denied)]).await;
+    let error = api.delete(&["a".to_owned()]).await.unwrap_err();
+    assert_eq!((error.kind(), heads(&asked).len()), (ErrorKind::Denied, 1));
+}
+
+#[tokio::test]
+async fn a_store_that_only_knows_the_first_listing_is_read_to_its_end() {
+    let cut = "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>a</Key></Contents>\
+        </ListBucketResult>";
+    let last = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>b</Key></Contents>\
+        </ListBucketResult>";
+    let answers = vec![(200, "", cut), (200, "", cut), (200, "", last), (200, "", cut)];
+    let (api, asked) = bucket(options(), answers).await;
+    let first = api.list("", false, None).await.unwrap();
+    assert_eq!((first.objects[0].key.as_str(), first.next.as_deref()), ("a", Some("a")));
+    let second = api.list("", false, first.next.clone()).await.unwrap();
+    assert_eq!((second.objects[0].key.as_str(), second.next), ("b", None));
+    // The same page once more would have no end.
+    let again = api.list("", false, first.next).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Other);
+    let heads = heads(&asked);
+    assert!(heads[0].contains("list-type=2") && heads[2].contains("marker=a"), "{heads:?}");
+    assert!(heads[1..].iter().all(|head| !head.contains("list-type")), "{heads:?}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_connection_is_hinted_at() {
+    use crate::types::Failure as _;
+    let too_large = bucket(options(), vec![(413, "", "")]).await.0;
+    let error = too_large.put("k", Bytes::new()).await.unwrap_err();
+    assert!(error.hint().unwrap().contains("repoN-storage-upload-chunk-size"), "{error}");
+    // TLS to a port that answers in plain text.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let api = S3Api::new(S3Options { endpoint, ..options() }).unwrap();
+    let error = api.head("k").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Other, "{error}");
+    assert!(error.hint().unwrap().contains("http://"), "{error} {:?}", error.hint());
+    let at_address = S3Options { style: AddressStyle::Host, ..options() };
+    let at_address = S3Options { endpoint: "http://127.0.0.1:9000".to_owned(), ..at_address };
+    let error = S3Api::new(at_address).unwrap_err();
+    assert!(error.hint().unwrap().contains("uri-style=path"), "{error}");
+}

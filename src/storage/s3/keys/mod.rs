@@ -34,6 +34,11 @@ const FRESH: Duration = Duration::from_secs(5);
 /// What to do where a source of keys gives none.
 const ASKED_HINT: &str = "check what the host, the pod or the role may do, and repoN-s3-key-type";
 
+/// What to do where it refuses to answer at all.
+const REFUSED_HINT: &str = "a metadata service that answers 403 is switched off for this host, or is kept from it by a \
+     network policy or a proxy; in a container its answers may also end at the host (raise the hop limit to 2).\n\
+     check what the host, the pod or the role may do, and repoN-s3-key-type.";
+
 /// What a source of keys gave.
 #[derive(Clone)]
 struct Fetched {
@@ -222,9 +227,10 @@ async fn ask(source: &str, request: reqwest::RequestBuilder) -> Result<String> {
         ErrorKind::Denied
     };
     let said = answer::error_text(&body);
+    let hint = if status.as_u16() == 403 { REFUSED_HINT } else { ASKED_HINT };
     Err(Error::new(kind, "get keys from", source)
         .caused_by(format!("it answered {status}{said}"))
-        .with_hint(ASKED_HINT))
+        .with_hint(hint))
 }
 
 /// What the SDK asks for keys: those that are held.
