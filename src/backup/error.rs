@@ -42,6 +42,12 @@ pub enum Error {
         /// Where the backup was started.
         started: Lsn,
     },
+    /// The block map of a file would be larger than readers take.
+    #[error("'{path}' is too large for a backup: its block map would have more than 1 GiB")]
+    TooLarge {
+        /// The file.
+        path: DataPath,
+    },
     /// A worker thread could not be started.
     #[error("unable to start a worker thread: {0}")]
     Thread(io::Error),
@@ -70,6 +76,7 @@ impl Failure for Error {
             Self::Codec(error) => error.code(),
             Self::Invalid(error) => error.code(),
             Self::Source(_) => ErrorCode::Protocol,
+            Self::TooLarge { .. } => ErrorCode::FileInvalid,
             Self::DataDirectory(error) => error.code(),
             Self::OtherDirectory { .. } => ErrorCode::DbMismatch,
             Self::Thread(_) => ErrorCode::Kernel,
@@ -89,6 +96,9 @@ impl Failure for Error {
                 "pgN-path must be the directory that the server runs from; --backup-source=stream needs \
                  none"
                     .to_owned(),
+            ),
+            Self::TooLarge { .. } => Some(
+                "no file of PostgreSQL is that large: move it out of the data directory".to_owned(),
             ),
             _ => None,
         }

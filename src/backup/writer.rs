@@ -21,10 +21,11 @@ use crate::{
             BundleKind, BundleRecord, EntryKind, FileEntry, FileListWriter, MapPlace, MapRef,
         },
         layout::BackupPaths,
+        limits::MAP_LEN_MAX,
         manifest::{ObjectRecord, PageErrors, Totals},
     },
     storage::Storage,
-    types::{BlockDigest, CompressType},
+    types::{BlockDigest, CompressType, DataPath},
 };
 
 /// Files wait for the frame of their gathered blocks; when so many wait, the frame is closed.
@@ -292,15 +293,19 @@ impl Writer {
             let patch = map.encode_patch(base_map, BLOCK_SIZE);
             // A patch costs a second read, and makes later maps depend on the base: it must save something.
             if 2 * patch.len() < whole.len() {
-                let map = self.write_map(patch).await?;
+                let map = self.write_map(&file.header.path, patch).await?;
                 return Ok(Some(MapPlace { map, base: Some(base) }));
             }
         }
-        Ok(Some(MapPlace { map: self.write_map(whole).await?, base: None }))
+        let map = self.write_map(&file.header.path, whole).await?;
+        Ok(Some(MapPlace { map, base: None }))
     }
 
-    async fn write_map(&mut self, bytes: Vec<u8>) -> Result<MapRef, Error> {
-        let (len, digest) = (bytes.len() as u32, self.hasher.digest(&bytes));
+    /// Writes the map of a file, unless it is larger than readers take.
+    async fn write_map(&mut self, path: &DataPath, bytes: Vec<u8>) -> Result<MapRef, Error> {
+        let len = u32::try_from(bytes.len()).ok().filter(|len| u64::from(*len) <= MAP_LEN_MAX);
+        let len = len.ok_or_else(|| Error::TooLarge { path: path.clone() })?;
+        let digest = self.hasher.digest(&bytes);
         self.totals.map_size += u64::from(len);
         let Placed { bundle, offset } = self.maps.append(bytes.into()).await?;
         Ok(MapRef { reference: 0, bundle, offset, len, digest })

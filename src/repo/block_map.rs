@@ -16,7 +16,7 @@ mod patch;
 
 use std::collections::HashMap;
 
-use super::{Error, varint};
+use super::{Error, limits, varint};
 use crate::types::BlockDigest;
 
 /// The greatest raw length of a frame, in bytes.
@@ -179,9 +179,9 @@ impl BlockMap {
         let invalid = |what| Error::format(object, what);
         let blocks = file_size.div_ceil(block_size.into());
         let mut rest = bytes;
-        let frames =
-            take_frames(&mut rest, numbers).ok_or_else(|| invalid("bad frame in block map"))?;
-        let runs = take_runs(&mut rest).ok_or_else(|| invalid("bad run in block map"))?;
+        let frames = take_frames(&mut rest, numbers, blocks)
+            .ok_or_else(|| invalid("bad frame in block map"))?;
+        let runs = take_runs(&mut rest, blocks).ok_or_else(|| invalid("bad run in block map"))?;
         let digests = take_digests(rest).filter(|digests| digests.len() as u64 == blocks);
         let digests = digests.ok_or_else(|| {
             invalid("the block map has another number of digests than the file has blocks")
@@ -246,14 +246,16 @@ fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     varint::take(rest)?.try_into().ok()
 }
 
-/// Takes a count that the remaining bytes can hold at `bytes_each_min`, so that it bounds an allocation.
-fn take_count(rest: &mut &[u8], bytes_each_min: usize) -> Option<usize> {
-    let count = usize::try_from(varint::take(rest)?).ok()?;
-    (count <= rest.len() / bytes_each_min).then_some(count)
+/// Takes a count that the remaining bytes can hold at `bytes_each_min`, and of which each block of the file needs
+/// one at most, so that it bounds an allocation.
+fn take_count(rest: &mut &[u8], bytes_each_min: usize, blocks: u64) -> Option<usize> {
+    let count = varint::take(rest)?;
+    let held = (rest.len() / bytes_each_min) as u64;
+    (count <= held.min(blocks)).then_some(count as usize)
 }
 
-fn take_frames(rest: &mut &[u8], numbers: Numbers) -> Option<Vec<FrameRef>> {
-    let count = take_count(rest, 5)?;
+fn take_frames(rest: &mut &[u8], numbers: Numbers, blocks: u64) -> Option<Vec<FrameRef>> {
+    let count = take_count(rest, 5, blocks)?;
     let mut frames = Vec::with_capacity(count);
     for _ in 0..count {
         let frame = FrameRef {
@@ -264,7 +266,7 @@ fn take_frames(rest: &mut &[u8], numbers: Numbers) -> Option<Vec<FrameRef>> {
             raw_len: take_u32(rest)?,
         };
         let sound = frame.raw_len as usize <= FRAME_RAW_MAX
-            && frame.stored_len as usize <= 2 * FRAME_RAW_MAX
+            && frame.stored_len as usize <= limits::FRAME_STORED_MAX
             && frame.offset.checked_add(frame.stored_len.into()).is_some();
         frames.push(sound.then_some(frame)?);
     }
@@ -277,8 +279,8 @@ fn take_digests(rest: &[u8]) -> Option<Vec<BlockDigest>> {
     odd.is_empty().then(|| digests.iter().map(|digest| BlockDigest(*digest)).collect())
 }
 
-fn take_runs(rest: &mut &[u8]) -> Option<Vec<Run>> {
-    let count = take_count(rest, 3)?;
+fn take_runs(rest: &mut &[u8], blocks: u64) -> Option<Vec<Run>> {
+    let count = take_count(rest, 3, blocks)?;
     (0..count)
         .map(|_| {
             Some(Run {

@@ -100,6 +100,9 @@ pub enum Error {
         /// "all stanzas" or the stanza.
         whom: String,
     },
+    /// Work on another thread was given up, or ended by a panic.
+    #[error("a task ended before its work was done: {0}")]
+    Task(#[source] tokio::task::JoinError),
     /// The archive holds two different files under one name.
     #[error("{what}")]
     Duplicate {
@@ -111,6 +114,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn format(object: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Format { object: object.into(), what: what.into() }
+    }
+
+    pub(crate) fn task(error: tokio::task::JoinError) -> Self {
+        Self::Task(error)
     }
 
     /// Whether an object was proven not to be there.
@@ -146,13 +153,14 @@ impl Failure for Error {
             Self::LockFile { .. } | Self::Locked { .. } => ErrorCode::LockAcquire,
             Self::Stopped { .. } => ErrorCode::Stop,
             Self::Duplicate { .. } => ErrorCode::ArchiveDuplicate,
+            Self::Task(_) => ErrorCode::Assert,
         }
     }
 
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Storage(error) => return error.hint(),
-            Self::Invalid(_) => return None,
+            Self::Invalid(_) | Self::Task(_) => return None,
             Self::Format { .. } | Self::Damaged { .. } => {
                 "the object was changed after it was written; use another backup or repository"
             }

@@ -2,17 +2,17 @@
 //! were stored, then a line for every object of the backup. One zstd stream, so a million files take
 //! a few tens of MiB, and it is written and read without holding its text in memory.
 
-use std::io::{BufRead, BufReader, Read};
+mod decode;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Error,
     layout::BackupPaths,
+    limits,
     manifest::{Manifest, ObjectRecord},
     metadata,
-    object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
+    object_header::{ObjectHeader, ObjectKind},
     object_writer::ObjectWriter,
 };
 use crate::{
@@ -224,34 +224,18 @@ impl FileList {
     pub async fn read(storage: &dyn Storage, manifest: &Manifest) -> Result<Self, Error> {
         let path = BackupPaths::new(&manifest.stanza, &manifest.label)?.file_list()?;
         let object = metadata::object_name(storage, &path);
-        let data = metadata::read_verified(storage, &path, manifest.file_list).await?;
-        Self::decode(data, &object)
+        let max = limits::stored_max(&manifest.totals);
+        let data = metadata::read_verified(storage, &path, manifest.file_list, max).await?;
+        decode::Decoding::new(data, &object, &manifest.totals)?.finish().await
     }
 
-    pub(crate) fn decode(data: Bytes, object: &str) -> Result<Self, Error> {
-        let header = ObjectHeader::decode(&data, ObjectKind::FileList, object)?;
-        if header.compress != CompressType::Zst {
-            return Err(Error::format(object, "a file list is compressed with zst"));
-        }
-        let failed = |error: std::io::Error| Error::format(object, error.to_string());
-        let decoder = zstd::stream::read::Decoder::new(&data[HEADER_LEN..]).map_err(failed)?;
-        let mut lines = BufReader::new(decoder);
-        let mut list = Self::default();
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            lines.by_ref().take(LINE_MAX).read_until(b'\n', &mut line).map_err(failed)?;
-            if line.is_empty() {
-                return Ok(list);
-            }
-            if line.pop() != Some(b'\n') {
-                return Err(Error::format(object, "a line is cut off or too long"));
-            }
-            match metadata::from_json(&line, object)? {
-                Line::File(entry) => list.files.push(entry),
-                Line::Bundle(record) => list.bundles.push(record),
-            }
-        }
+    /// The list that these bytes are, of a backup without a manifest.
+    #[cfg(test)]
+    pub(crate) async fn decode(
+        data: bytes::Bytes,
+        totals: &super::manifest::Totals,
+    ) -> Result<Self, Error> {
+        decode::Decoding::new(data, "files", totals)?.finish().await
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     block_map::{BlockMap, Numbers},
     file_list::{MapPlace, MapRef},
     layout::BackupPaths,
+    limits,
     manifest::Manifest,
     metadata,
     object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
@@ -17,15 +18,18 @@ use super::{
 use crate::{
     codec::BlockHasher,
     storage::{ObjectPath, Storage},
-    types::{BackupLabel, StanzaName},
+    types::{BackupLabel, BlockDigest, StanzaName},
 };
 
 /// Maps that lie together are read together, up to so many bytes.
 const WINDOW_MAX: u64 = 1 << 20;
 /// So many bytes between two maps are read along with them.
 const GAP_MAX: u64 = 64 << 10;
-/// How many stretches of map bundles are kept; with their size this bounds the memory.
+/// How many ranges of map bundles are kept, and how many bytes of them beside the one in use.
 const WINDOWS_MAX: usize = 8;
+const KEPT_MAX: u64 = WINDOWS_MAX as u64 * WINDOW_MAX;
+/// A map of more bytes is decoded on a thread where work may block: it takes long enough to be interrupted.
+const APART_MIN: u32 = 4 << 20;
 /// How many files ahead are looked at for maps to read along.
 const AHEAD_MAX: usize = 4096;
 
@@ -85,33 +89,53 @@ impl MapReader {
         size: u64,
         ahead: impl Iterator<Item = MapPlace> + Clone,
     ) -> Result<FileMap, Error> {
+        self.check_len(&place.map, size)?;
         let patches = ahead.clone().map(|place| place.map);
         let bytes = self.fetch(&place.map, patches).await?;
         let Some(base) = &place.base else {
-            let map = Arc::new(self.decode(&bytes, &place.map, size)?);
+            let map = Arc::new(self.decode(bytes, &place.map, size).await?);
             return Ok(FileMap { base: Arc::clone(&map), map });
         };
+        self.check_len(&base.map, base.size)?;
         let bases = ahead.filter_map(|place| place.base).map(|base| base.map);
         let base_bytes = self.fetch(&base.map, bases).await?;
-        let base_map = self.decode(&base_bytes, &base.map, base.size)?;
-        let map = self.decode_patch(&bytes, &place.map, (&base_map, base.size), size)?;
-        Ok(FileMap { base: Arc::new(base_map), map: Arc::new(map) })
+        let base_map = Arc::new(self.decode(base_bytes, &base.map, base.size).await?);
+        let of_base = (Arc::clone(&base_map), base.size);
+        let map = self.decode_patch(bytes, &place.map, of_base, size).await?;
+        Ok(FileMap { base: base_map, map: Arc::new(map) })
     }
 
-    fn decode(&self, bytes: &[u8], at: &MapRef, size: u64) -> Result<BlockMap, Error> {
+    /// Refuses a map that is longer than that of a file of `size` bytes can be, before memory is taken for it.
+    fn check_len(&self, at: &MapRef, size: u64) -> Result<(), Error> {
+        let max = limits::map_len_max(size, self.block_size);
+        if u64::from(at.len) <= max {
+            return Ok(());
+        }
         let object = metadata::object_name(&*self.storage, &self.path(at)?);
-        BlockMap::decode(bytes, &object, size, self.block_size, self.numbers(at))
+        limits::check(&object, "the recorded size of a block map", at.len.into(), max)
     }
 
-    fn decode_patch(
+    async fn decode(&self, bytes: Bytes, at: &MapRef, size: u64) -> Result<BlockMap, Error> {
+        let object = metadata::object_name(&*self.storage, &self.path(at)?);
+        let (block_size, numbers) = (self.block_size, self.numbers(at));
+        apart(at.len, move || BlockMap::decode(&bytes, &object, size, block_size, numbers)).await
+    }
+
+    async fn decode_patch(
         &self,
-        bytes: &[u8],
+        bytes: Bytes,
         at: &MapRef,
-        base: (&BlockMap, u64),
+        (base, base_size): (Arc<BlockMap>, u64),
         size: u64,
     ) -> Result<BlockMap, Error> {
         let object = metadata::object_name(&*self.storage, &self.path(at)?);
-        BlockMap::decode_patch(bytes, &object, base, size, self.block_size, self.numbers(at))
+        let (block_size, numbers) = (self.block_size, self.numbers(at));
+        let len = at.len.max((base.digests.len() * BlockDigest::LEN) as u32);
+        let base_of = move || {
+            let base = (&*base, base_size);
+            BlockMap::decode_patch(&bytes, &object, base, size, block_size, numbers)
+        };
+        apart(len, base_of).await
     }
 
     fn numbers(&self, at: &MapRef) -> Numbers {
@@ -170,6 +194,9 @@ impl MapReader {
         let path = self.path(at)?;
         let bytes = self.fetch_range(&path, at.offset..end).await?;
         self.windows.truncate(WINDOWS_MAX - 1);
+        while self.windows.iter().map(|window| window.bytes.len() as u64).sum::<u64>() > KEPT_MAX {
+            self.windows.pop_back();
+        }
         let MapRef { reference, bundle, offset, .. } = *at;
         self.windows.push_back(Window { reference, bundle, offset, bytes });
         Ok(self.windows.len() - 1)
@@ -185,6 +212,17 @@ impl MapReader {
         let object = metadata::object_name(&*self.storage, path);
         ObjectHeader::decode(&fetched, ObjectKind::MapBundle, &object)?;
         Ok(maps)
+    }
+}
+
+/// Runs `work` on `len` bytes of a map: apart where that takes long, so that a signal is heard meanwhile.
+async fn apart<T: Send + 'static>(
+    len: u32,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match len < APART_MIN {
+        true => work(),
+        false => tokio::task::spawn_blocking(work).await.map_err(Error::task)?,
     }
 }
 
@@ -215,7 +253,10 @@ fn reach(at: &MapRef, ahead: impl Iterator<Item = MapRef>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::BlockDigest;
+    use crate::{
+        restore::tests::{memory::MemoryStorage, repository::manifest},
+        types::{Lsn, TimeLine},
+    };
 
     fn at(bundle: u32, offset: u64, len: u32) -> MapRef {
         let digest = BlockDigest([0; BlockDigest::LEN]);
@@ -231,5 +272,19 @@ mod tests {
         assert_eq!(reach(&first, [far].into_iter()), 116);
         let large = at(1, 116, WINDOW_MAX as u32);
         assert_eq!(reach(&first, [large].into_iter()), 116);
+    }
+
+    #[tokio::test]
+    async fn a_map_that_is_longer_than_its_file_allows_is_not_fetched() {
+        let manifest = manifest("20261121-092452F", TimeLine(1), Lsn(1), Lsn(2), 0);
+        let mut maps = MapReader::of(Arc::new(MemoryStorage::default()), &manifest).unwrap();
+        // The bundle does not exist: had it been asked for, that would be the error.
+        let place = MapPlace { map: at(1, 16, u32::MAX), base: None };
+        let refused = maps.read(&place, 8192, std::iter::empty()).await.unwrap_err();
+        let said = refused.to_string();
+        assert!(said.ends_with("block map is 4294967295, and cannot be more than 80"), "{said}");
+        let place = MapPlace { map: at(1, 16, u32::MAX), base: None };
+        let refused = maps.read(&place, u64::MAX, std::iter::empty()).await.unwrap_err();
+        assert!(refused.to_string().contains("cannot be more than 1073741824"), "{refused}");
     }
 }

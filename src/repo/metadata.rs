@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Error,
+    Error, limits,
     manifest::ObjectRecord,
     object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
 };
@@ -15,6 +15,8 @@ use crate::{
 };
 
 pub(super) const TRAILER_LEN: usize = 32;
+/// Memory that is reserved before the first byte of an object has come, in bytes.
+const RESERVED_MAX: usize = 1 << 20;
 
 /// Creates the object; the record says what its bytes are.
 pub async fn write(
@@ -64,17 +66,21 @@ pub async fn read_proven(
     unframe(kind, data.clone(), &object).map(|_| data)
 }
 
-/// Reads a whole object and holds it against what was recorded of it; returns it with its header.
+/// Reads a whole object, which can have at most `size_max` bytes, and compares it with what was recorded of
+/// it; returns it with its header.
 pub async fn read_verified(
     storage: &dyn Storage,
     path: &ObjectPath,
     record: ObjectRecord,
+    size_max: u64,
 ) -> Result<Bytes, Error> {
     let object = object_name(storage, path);
+    limits::check(&object, "its recorded size", record.size, size_max)?;
     let size =
         usize::try_from(record.size).map_err(|_| Error::format(&object, "it is too large"))?;
-    let data = read_whole(storage, path, size).await?;
-    match data.len() == size && Sha256Hasher::digest(&data) == record.sha256 {
+    let mut sha256 = Sha256Hasher::new();
+    let data = collect(storage, path, size, |chunk| sha256.update(chunk)).await?;
+    match data.len() == size && sha256.finish() == record.sha256 {
         true => Ok(data),
         false => Err(Error::Damaged { object, what: "SHA-256" }),
     }
@@ -90,17 +96,30 @@ pub(super) async fn read_whole(
     path: &ObjectPath,
     size_max: usize,
 ) -> Result<Bytes, Error> {
+    collect(storage, path, size_max, |_| {}).await
+}
+
+/// Reads an object of at most `size_max` bytes and shows each chunk to `see`.
+async fn collect(
+    storage: &dyn Storage,
+    path: &ObjectPath,
+    size_max: usize,
+    mut see: impl FnMut(&[u8]),
+) -> Result<Bytes, Error> {
     let mut download = storage.get(path).await?;
     let object = || object_name(storage, path);
     if download.size() > size_max as u64 {
         return Err(Error::format(object(), "it is larger than such an object can be"));
     }
-    let mut data = Vec::with_capacity(download.size() as usize);
+    // Memory follows what comes: the size is only what the store says.
+    let mut data = Vec::with_capacity((download.size() as usize).min(RESERVED_MAX));
     while let Some(chunk) = download.next().await? {
         if data.len() + chunk.len() > size_max {
             return Err(Error::format(object(), "it is larger than such an object can be"));
         }
+        see(&chunk);
         data.extend_from_slice(&chunk);
+        tokio::task::yield_now().await;
     }
     match data.len() as u64 == download.size() {
         true => Ok(data.into()),

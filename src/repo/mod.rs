@@ -14,6 +14,7 @@ pub mod encrypted;
 pub mod file_list;
 pub mod keep;
 pub mod layout;
+pub mod limits;
 pub mod lock;
 pub mod manifest;
 pub mod map_reader;

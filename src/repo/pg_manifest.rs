@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::{
     Error,
     layout::BackupPaths,
+    limits,
     manifest::{Manifest, ObjectRecord},
     metadata,
     object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
@@ -17,8 +18,8 @@ use super::{
 use crate::{storage::Storage, types::CompressType};
 
 const LEVEL: i32 = 3;
-/// The greatest manifest that is read, in raw bytes: PostgreSQL writes about 150 a file.
-const RAW_MAX: u64 = 2 << 30;
+/// Raw bytes that are decompressed in one step, between which a signal is heard.
+const STEP: u64 = 4 << 20;
 
 /// Stores the manifest that came with a backup.
 pub async fn write(
@@ -35,21 +36,49 @@ pub async fn write(
     object.finish().await
 }
 
-/// Reads the manifest of a backup and holds it against the SHA-256 in ours.
+/// Reads the manifest of a backup and compares it with the SHA-256 in ours.
 pub async fn read(storage: &dyn Storage, manifest: &Manifest) -> Result<Vec<u8>, Error> {
     let path = BackupPaths::new(&manifest.stanza, &manifest.label)?.backup_manifest()?;
     let object = metadata::object_name(storage, &path);
-    let data = metadata::read_verified(storage, &path, manifest.backup_manifest).await?;
-    let header = ObjectHeader::decode(&data, ObjectKind::BackupManifest, &object)?;
+    let (totals, record) = (&manifest.totals, manifest.backup_manifest);
+    let max = limits::stored_max(totals);
+    let data = metadata::read_verified(storage, &path, record, max).await?;
+    decompress(&data, &object, limits::raw_max(totals, record.size)).await
+}
+
+async fn decompress(data: &[u8], object: &str, raw_max: u64) -> Result<Vec<u8>, Error> {
+    let header = ObjectHeader::decode(data, ObjectKind::BackupManifest, object)?;
     if header.compress != CompressType::Zst {
         return Err(Error::format(object, "a backup_manifest is compressed with zst"));
     }
-    let failed = |error: std::io::Error| Error::format(&object, error.to_string());
-    let decoder = zstd::stream::read::Decoder::new(&data[HEADER_LEN..]).map_err(failed)?;
+    let failed = |error: std::io::Error| Error::format(object, error.to_string());
+    let mut decoder = zstd::stream::read::Decoder::new(&data[HEADER_LEN..]).map_err(failed)?;
     let mut raw = Vec::new();
-    decoder.take(RAW_MAX + 1).read_to_end(&mut raw).map_err(failed)?;
-    match raw.len() as u64 <= RAW_MAX {
-        true => Ok(raw),
-        false => Err(Error::format(object, "it is larger than such an object can be")),
+    while decoder.by_ref().take(STEP).read_to_end(&mut raw).map_err(failed)? > 0 {
+        limits::check(object, "its raw size", raw.len() as u64, raw_max)?;
+        tokio::task::yield_now().await;
+    }
+    Ok(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(raw: &[u8]) -> Vec<u8> {
+        let header = ObjectHeader::new(ObjectKind::BackupManifest, CompressType::Zst);
+        [&header.encode()[..], &zstd::bulk::compress(raw, LEVEL).unwrap()].concat()
+    }
+
+    #[tokio::test]
+    async fn more_than_there_can_be_is_refused_while_it_is_decompressed() {
+        let raw = vec![b' '; 64 << 20];
+        let data = stored(&raw);
+        let small = crate::repo::manifest::Totals { files: 3, ..Default::default() };
+        let max = limits::raw_max(&small, data.len() as u64);
+        assert!(max < 32 << 20, "{max}");
+        let refused = decompress(&data, "m", max).await.unwrap_err().to_string();
+        assert!(refused.contains("its raw size is"), "{refused}");
+        assert_eq!(decompress(&data, "m", 64 << 20).await.unwrap(), raw);
     }
 }

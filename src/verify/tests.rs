@@ -22,6 +22,8 @@ use crate::{
     },
 };
 
+mod forged;
+
 const FULL: &str = "20261121-092452F";
 const DIFF: &str = "20261121-092452F_20261121-103000D";
 const INCR: &str = "20261121-092452F_20261121-113000I";

@@ -140,11 +140,15 @@ impl Taker {
     /// Reads every file back through its map, verifying each block.
     async fn read_back(&self, taken: &Taken, kind: CompressType) -> Vec<(String, Vec<u8>)> {
         let path = self.paths.file_list().unwrap();
-        let data =
-            crate::repo::metadata::read_verified(&*self.storage, &path, taken.written.file_list)
-                .await
-                .unwrap();
-        let list = FileList::decode(data, "files").unwrap();
+        let data = crate::repo::metadata::read_verified(
+            &*self.storage,
+            &path,
+            taken.written.file_list,
+            1 << 20,
+        )
+        .await
+        .unwrap();
+        let list = FileList::decode(data, &taken.written.totals).await.unwrap();
         self.check_bundles(&list).await;
         let mut files = Vec::new();
         for entry in &list.files {

@@ -83,10 +83,11 @@ impl BlockMap {
         numbers: Numbers,
     ) -> Result<Self, Error> {
         let invalid = |what| Error::format(object, what);
+        let blocks = file_size.div_ceil(block_size.into());
         let mut rest = bytes;
-        let frames = take_frames(&mut rest, numbers)
+        let frames = take_frames(&mut rest, numbers, blocks)
             .ok_or_else(|| invalid("bad frame in block map patch"))?;
-        let runs = take_runs(&mut rest, &frames, block_size)
+        let runs = take_runs(&mut rest, &frames, blocks, block_size)
             .ok_or_else(|| invalid("bad run in block map patch"))?;
         let digests = take_digests(rest)
             .filter(|digests| {
@@ -95,7 +96,6 @@ impl BlockMap {
             .ok_or_else(|| {
                 invalid("the block map patch has another number of digests than blocks")
             })?;
-        let blocks = file_size.div_ceil(block_size.into());
         // A short last block is a base's block only where the files end alike.
         let usable =
             if base_size == file_size { blocks } else { base_size / u64::from(block_size) };
@@ -181,8 +181,13 @@ impl BlockCursor<'_> {
     }
 }
 
-fn take_runs(rest: &mut &[u8], frames: &[FrameRef], block_size: u32) -> Option<Vec<PatchRun>> {
-    let count = take_count(rest, 4)?;
+fn take_runs(
+    rest: &mut &[u8],
+    frames: &[FrameRef],
+    blocks: u64,
+    block_size: u32,
+) -> Option<Vec<PatchRun>> {
+    let count = take_count(rest, 4, blocks)?;
     (0..count).map(|_| take_run(rest, frames, block_size)).collect()
 }
 

@@ -162,7 +162,7 @@ impl Pair {
                     BundleKind::Map => paths.map(bundle.number),
                 };
                 let (path, record) = (path.unwrap(), bundle.record);
-                let read = crate::repo::metadata::read_verified(&*self.to, &path, record);
+                let read = crate::repo::metadata::read_verified(&*self.to, &path, record, 1 << 30);
                 read.await.unwrap();
             }
             pg_manifest::read(&*self.to, &manifest).await.unwrap();
