@@ -138,7 +138,8 @@ async fn plan(
         placement: options::placement(config),
         databases: options::databases(config),
     };
-    let plan = restore::plan(&repo.storage, manifest, &options).await?;
+    let mut plan = restore::plan(&repo.storage, manifest, &options).await?;
+    plan.warnings.extend(execute::dangers(&plan));
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }

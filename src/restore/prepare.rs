@@ -8,7 +8,7 @@ use super::{
     plan::{DatabaseChoice, Entries, Layout, PlacementOptions, RestorePlan},
 };
 use crate::{
-    repo::{archive::WalArchive, file_list::FileList, manifest::Manifest},
+    repo::{self, archive::WalArchive, file_list::FileList, manifest::Manifest},
     storage::Storage,
 };
 
@@ -53,10 +53,25 @@ pub async fn plan(
         warnings.push(format!("backup set {label} has page checksum errors in {damaged} file(s)"));
     }
     let list = FileList::read(&**storage, &manifest).await?;
-    let layout = Layout::new(&options.data, &manifest, &list.files, &options.placement)?;
-    let left_out = options.databases.left_out(&manifest, &list.files)?;
-    let mode = manifest.cluster.data_directory_mode;
-    let mut entries = Entries::new(list.files, &layout, target, mode)?;
-    entries.leave_out(&left_out);
+    let sorting = {
+        let (manifest, options) = (manifest.clone(), options.clone());
+        // Millions of entries take seconds, in which a signal must be heard.
+        tokio::task::spawn_blocking(move || sort_out(&manifest, list, &options))
+    };
+    let (layout, entries) = sorting.await.map_err(repo::Error::Task)??;
     Ok(RestorePlan { manifest, layout, entries, timeline, warnings })
+}
+
+/// Where everything goes, and what is made there.
+fn sort_out(
+    manifest: &Manifest,
+    list: FileList,
+    options: &PlanOptions,
+) -> Result<(Layout, Entries), Error> {
+    let layout = Layout::new(&options.data, manifest, &list.files, &options.placement)?;
+    let left_out = options.databases.left_out(manifest, &list.files)?;
+    let mode = manifest.cluster.data_directory_mode;
+    let mut entries = Entries::new(list.files, &layout, &options.target, mode)?;
+    entries.leave_out(&left_out);
+    Ok((layout, entries))
 }

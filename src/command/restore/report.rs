@@ -71,6 +71,11 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
     for link in &plan.layout.links {
         lines.push(format!("    link: {} -> {}", link.path, link.target.display()));
     }
+    for place in plan.layout.outside() {
+        let by = if place.recorded { "the backup" } else { "an option" };
+        let path = place.path.display();
+        lines.push(format!("    outside of the data directory: {path}, named by {by}"));
+    }
     for (name, value) in options.recovery.settings() {
         lines.push(format!("    setting: {name} = {value}"));
     }
@@ -127,10 +132,21 @@ fn to_json(repo: u16, plan: &RestorePlan, options: &Options) -> Value {
         },
         "timeline": plan.timeline.history.timeline.0,
         "link": links,
+        "outside": outside(plan),
         "setting": settings,
         "signal": options.recovery.signal_file().map(|signal| signal.file_name()),
         "warning": plan.warnings,
     })
+}
+
+/// The places outside of the data directory that are written to, and whether only the backup names them.
+fn outside(plan: &RestorePlan) -> Vec<Value> {
+    let places = plan.layout.outside().into_iter();
+    places
+        .map(
+            |place| json!({ "path": place.path.display().to_string(), "recorded": place.recorded }),
+        )
+        .collect()
 }
 
 #[cfg(test)]
@@ -202,6 +218,7 @@ mod tests {
             WAL to become consistent: 000000010000000000000002 to 000000010000000000000003
             timeline: 2
             link: pg_tblspc/16401 -> /new ts
+            outside of the data directory: /new ts, named by an option
             setting: restore_command = pgstrata --stanza=demo archive-get %f "%p"
             setting: recovery_target_name = before
             setting: recovery_target_action = promote
@@ -227,6 +244,12 @@ mod tests {
             {
               "path": "pg_tblspc/16401",
               "target": "/new ts"
+            }
+          ],
+          "outside": [
+            {
+              "path": "/new ts",
+              "recorded": false
             }
           ],
           "path": "/var/lib/postgresql/data",

@@ -60,6 +60,15 @@ const READS_MAX: u64 = 64 << 20;
 const READ_MIN: u64 = 2 << 20;
 const READ_MAX: u64 = 8 << 20;
 
+/// What is dangerous about executing the plan as the user that runs the program.
+pub fn dangers(plan: &RestorePlan) -> Vec<String> {
+    let control = &plan.entries.control;
+    match rustix::process::geteuid().is_root() {
+        true => owner::dangers_as_root(&plan.layout, (control.uid, control.gid)),
+        false => Vec::new(),
+    }
+}
+
 /// How a plan is executed.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use crate::{restore::Error, types::ErrorCode};
+use crate::{
+    restore::{Error, plan::Layout},
+    types::ErrorCode,
+};
 
 /// The user and group that get everything; `None` where they are those who run the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +22,7 @@ impl Owner {
         if !rustix::process::geteuid().is_root() {
             return Self(None);
         }
-        match std::fs::metadata(data) {
-            Ok(metadata) if metadata.uid() != 0 => Self(Some((metadata.uid(), metadata.gid()))),
-            _ => Self(Some(recorded)),
-        }
+        Self(Some(of_directory(data).unwrap_or(recorded)))
     }
 
     /// Gives an open file away.
@@ -44,4 +44,31 @@ impl Owner {
             ErrorCode::FileOwner,
         ))
     }
+}
+
+/// The owner of a data directory that is there, unless that is root.
+fn of_directory(data: &Path) -> Option<(u32, u32)> {
+    let metadata = std::fs::metadata(data).ok()?;
+    (metadata.uid() != 0).then(|| (metadata.uid(), metadata.gid()))
+}
+
+/// What is dangerous about restoring this plan as root: nothing keeps root from doing what a repository that
+/// somebody tampered with says.
+pub(super) fn dangers_as_root(layout: &Layout, (uid, gid): (u32, u32)) -> Vec<String> {
+    let mut dangers = Vec::new();
+    if of_directory(&layout.data).is_none() {
+        let root = if uid == 0 { ", as which PostgreSQL does not start" } else { "" };
+        dangers.push(format!(
+            "the restore runs as root, and files will belong to user {uid} and group {gid} because the backup \
+             says so{root}: make the data directory with the right owner before, or run the restore as that user"
+        ));
+    }
+    for place in layout.outside().iter().filter(|place| place.recorded) {
+        dangers.push(format!(
+            "the restore runs as root and writes to '{}' because the backup says so: make sure that it is a \
+             place of this cluster, or run the restore as the user of PostgreSQL",
+            place.path.display()
+        ));
+    }
+    dangers
 }

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     restore::{
         Error,
-        plan::{Layout, MARKER, Root},
+        plan::{Layout, MARKER, PlannedLink, Root},
     },
     types::ErrorCode,
 };
@@ -39,6 +39,7 @@ impl Existing {
 pub fn check(layout: &Layout, existing: Existing) -> Result<bool, Error> {
     check_data_directory(&layout.data)?;
     check_not_running(&layout.data)?;
+    layout.links.iter().try_for_each(|link| check_link_target(layout, link))?;
     check_apart(layout)?;
     let mut occupied = false;
     for root in &layout.roots {
@@ -152,6 +153,31 @@ fn real(path: &Path) -> Result<PathBuf, Error> {
             _ => return Ok(path.to_owned()),
         }
     }
+}
+
+/// Refuses a target that is of another kind than what is restored there, and a file that only the backup names
+/// and that the data directory does not lead to: it belongs to somebody else.
+fn check_link_target(layout: &Layout, link: &PlannedLink) -> Result<(), Error> {
+    let target = link.target.display();
+    let is_directory = match fs::metadata(&link.target) {
+        Ok(metadata) => metadata.is_dir(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            return Err(Error::target("look at", &link.target, ErrorCode::PathOpen)(error));
+        }
+    };
+    let refuse = |what: String, hint| Err(Error::refused(ErrorCode::LinkDestination, what, hint));
+    if is_directory != link.is_directory {
+        let is = if is_directory { "a directory" } else { "not a directory" };
+        let what = format!("'{}' cannot lead to '{target}', which is {is}", link.path);
+        return refuse(what, "map the tablespace or link elsewhere");
+    }
+    let known = || fs::read_link(link.path.under(&layout.data)).ok().as_ref() == Some(&link.target);
+    if !is_directory && link.recorded && !known() {
+        let what = format!("the backup has a link '{}' to '{target}', which exists", link.path);
+        return refuse(what, "name the place with --link-map, or remove the file that is there");
+    }
+    Ok(())
 }
 
 fn is_empty(directory: &Path) -> Result<bool, Error> {

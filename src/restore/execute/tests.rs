@@ -24,6 +24,7 @@ use crate::{
 
 mod chain;
 mod golden;
+mod hostile;
 mod partly;
 
 /// A repository in memory and an empty directory to restore into.

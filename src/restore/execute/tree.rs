@@ -12,7 +12,7 @@ use crate::{
         Error,
         plan::{Layout, MARKER, PlannedDirectory, PlannedLink, RestorePlan},
     },
-    types::ErrorCode,
+    types::{DataPath, ErrorCode},
 };
 
 /// Its owner must be able to work in a directory.
@@ -37,11 +37,11 @@ pub(super) fn make(plan: &RestorePlan, owner: Owner) -> Result<(), Error> {
     for planned in &plan.layout.links {
         link(&plan.layout, planned, owner)?;
         if planned.is_directory {
-            parents(&planned.target, owner)?;
-            directory(&planned.target, plan.entries.data_mode, owner)?;
+            link_target(&plan.layout, planned, plan.entries.data_mode, owner)?;
         }
     }
-    for planned in outside {
+    let is_link = |path: &DataPath| plan.layout.links.iter().any(|link| link.path == *path);
+    for planned in outside.into_iter().filter(|planned| !is_link(&planned.path)) {
         directory(&plan.layout.resolve(&planned.path), planned.mode, owner)?;
     }
     Ok(())
@@ -65,6 +65,39 @@ fn directory(path: &Path, mode: u32, owner: Owner) -> Result<(), Error> {
         ErrorCode::FileMode,
     ))?;
     owner.give_path(path)
+}
+
+/// Makes the directory that a link leads to. One that is there gets mode and owner only where it holds nothing
+/// else: it may be a directory of the system, which the backup names.
+fn link_target(
+    layout: &Layout,
+    planned: &PlannedLink,
+    mode: u32,
+    owner: Owner,
+) -> Result<(), Error> {
+    let target = &planned.target;
+    let failed = || Error::target("list", target, ErrorCode::PathOpen);
+    let entries = match fs::read_dir(target) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            parents(target, owner)?;
+            return directory(target, mode, owner);
+        }
+        other => other.map_err(failed())?,
+    };
+    for entry in entries {
+        let path = entry.map_err(failed())?.path();
+        let ours = path.file_name() == Some("lost+found".as_ref())
+            || layout.roots.iter().any(|root| path.starts_with(&root.directory));
+        if !ours {
+            tracing::warn!(
+                "'{}' keeps its owner and mode, because it holds '{}', which is not of the backup",
+                target.display(),
+                path.display()
+            );
+            return Ok(());
+        }
+    }
+    directory(target, mode, owner)
 }
 
 /// Makes the directories above a tablespace or link target.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{databases::is_emptied, layout::Layout};
+use super::{databases::is_emptied, layout::Layout, outside::TABLESPACE_MODE_MASK};
 use crate::{
     repo::file_list::{EntryKind, FileEntry},
     restore::{Error, RecoveryTarget},
@@ -61,7 +61,7 @@ impl Entries {
         let mut files = Vec::with_capacity(list.len());
         let mut control = None;
         for mut entry in list {
-            entry.mode &= MODE_MASK;
+            entry.mode &= mode_mask(&entry.path);
             match entry.kind {
                 EntryKind::Dir => drop(directories.insert(entry.path, entry.mode)),
                 EntryKind::Link { .. } => link(entry.path, layout, data_mode, &mut directories),
@@ -97,6 +97,14 @@ impl Entries {
     /// The bytes of all files together.
     pub fn size(&self) -> u64 {
         self.files.iter().chain([&self.control]).map(FileEntry::size).sum()
+    }
+}
+
+/// Outside of the data directory, whose own mode keeps others out, the modes of the backup are not trusted.
+fn mode_mask(path: &DataPath) -> u32 {
+    match path.is_within("pg_tblspc") {
+        true => MODE_MASK & TABLESPACE_MODE_MASK,
+        false => MODE_MASK,
     }
 }
 

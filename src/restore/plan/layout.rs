@@ -8,6 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use super::outside;
 use crate::{
     repo::{
         file_list::{EntryKind, FileEntry},
@@ -39,6 +40,8 @@ pub struct PlannedLink {
     pub target: PathBuf,
     /// Whether files of the backup lie behind it (false: it is a link to a file).
     pub is_directory: bool,
+    /// Whether the target is the one that the backup names, and not one of an option.
+    pub recorded: bool,
 }
 
 /// A directory whose content belongs to the restore: nothing else may be or stay in it.
@@ -81,7 +84,9 @@ impl Layout {
         };
         layout.add_tablespaces(manifest, entries, options)?;
         layout.add_links(entries, options)?;
+        outside::check_names(&layout.links)?;
         layout.check_targets()?;
+        outside::check_tablespaces(manifest.cluster.version, &layout.links, entries)?;
         layout.add_roots(entries);
         Ok(layout)
     }
@@ -123,9 +128,11 @@ impl Layout {
                 let directory = name.as_ref().filter(|name| is_file_name(name)).unwrap_or(&oid);
                 options.tablespace_map_all.as_ref().map(|all| all.join(directory))
             };
-            let target = mapped.or_else(all).unwrap_or_else(|| original.clone());
+            let placed = mapped.or_else(all);
+            let recorded = placed.is_none();
+            let target = placed.unwrap_or_else(|| original.clone());
             self.tablespaces_moved |= target != original;
-            self.links.push(PlannedLink { path: link, target, is_directory: true });
+            self.links.push(PlannedLink { path: link, target, is_directory: true, recorded });
         }
         match unused.first() {
             None => Ok(()),
@@ -157,6 +164,7 @@ impl Layout {
                 target: absolute_link(&self.data, &path, target)?,
                 path: path.clone(),
                 is_directory,
+                recorded: false,
             });
             mapped.insert(path, target);
         }
@@ -172,7 +180,7 @@ impl Layout {
                 let is_directory = entries
                     .iter()
                     .any(|entry| below(&entry.path, &path).is_some_and(|rest| !rest.is_empty()));
-                self.links.push(PlannedLink { path, target, is_directory });
+                self.links.push(PlannedLink { path, target, is_directory, recorded: true });
             }
         }
         Ok(())
@@ -239,7 +247,7 @@ impl Layout {
 }
 
 /// What follows `prefix` in `path`, empty for `prefix` itself; `None` where it is not below it.
-fn below<'a>(path: &'a DataPath, prefix: &DataPath) -> Option<&'a [u8]> {
+pub(super) fn below<'a>(path: &'a DataPath, prefix: &DataPath) -> Option<&'a [u8]> {
     match path.as_bytes().strip_prefix(prefix.as_bytes())? {
         [] => Some(&[]),
         [b'/', rest @ ..] => Some(rest),
@@ -260,7 +268,7 @@ fn tablespaces(
         if let EntryKind::Link { target } = &entry.kind
             && let Some(oid) = entry.path.as_bytes().strip_prefix(b"pg_tblspc/")
             && let Ok(oid) = str::from_utf8(oid)
-            && !oid.contains('/')
+            && outside::is_oid(oid)
             && all.iter().all(|(known, ..)| known != oid)
         {
             all.push((oid.to_owned(), None, target.clone()));

@@ -4,6 +4,7 @@
 mod databases;
 mod entries;
 mod layout;
+mod outside;
 mod time;
 mod timeline;
 pub mod wal;
@@ -13,6 +14,7 @@ pub use entries::{
     CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, PlannedDirectory, TABLESPACE_MAP,
 };
 pub use layout::{Layout, PlacementOptions, PlannedLink, Root};
+pub use outside::Outside;
 pub use time::parse_target_time;
 pub use timeline::{ArchiveView, TimelineDecision};
 

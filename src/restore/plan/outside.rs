@@ -1,0 +1,232 @@
+//! What a backup may name outside of the data directory. A repository is not trusted here: whoever can write to
+//! it must not be able to make a restore write anywhere but into the places of a cluster's tablespaces and links.
+
+use std::path::Path;
+
+use super::{Layout, PlannedLink, layout::below};
+use crate::{
+    repo::file_list::{EntryKind, FileEntry},
+    restore::Error,
+    types::{DataPath, ErrorCode, PgVersion},
+};
+
+/// Directories of a tablespace may have these permission bits: those of PostgreSQL with access for its group.
+pub(super) const TABLESPACE_MODE_MASK: u32 = 0o750;
+
+/// A place outside of the data directory that a restore writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outside<'a> {
+    /// The directory whose content is restored, or the file.
+    pub path: &'a Path,
+    /// Whether nothing but the backup names it.
+    pub recorded: bool,
+}
+
+impl Layout {
+    /// Everything outside of the data directory that is written to.
+    pub fn outside(&self) -> Vec<Outside<'_>> {
+        let mut places = Vec::new();
+        for link in &self.links {
+            let before = places.len();
+            let recorded = link.recorded;
+            for root in &self.roots {
+                if root.prefix.as_ref().is_some_and(|path| below(path, &link.path).is_some()) {
+                    places.push(Outside { path: &root.directory, recorded });
+                }
+            }
+            // A file, or a tablespace without content.
+            if places.len() == before {
+                places.push(Outside { path: &link.target, recorded });
+            }
+        }
+        places
+    }
+}
+
+/// Whether a name in `pg_tblspc` is that of a tablespace: an object identifier as PostgreSQL writes it.
+pub(super) fn is_oid(name: &str) -> bool {
+    name.parse::<u32>().is_ok_and(|oid| oid > 0 && oid.to_string() == name)
+}
+
+/// Refuses whatever would be written below a tablespace's location and is not in the directory of the cluster's
+/// version there: neither kind of source stores anything else, and the location may be any directory.
+pub(super) fn check_tablespaces(
+    version: PgVersion,
+    links: &[PlannedLink],
+    entries: &[FileEntry],
+) -> Result<(), Error> {
+    let spaces: Vec<&PlannedLink> =
+        links.iter().filter(|link| link.path.is_within("pg_tblspc")).collect();
+    for entry in entries.iter().filter(|entry| entry.path.is_within("pg_tblspc")) {
+        let inside = spaces.iter().find_map(|link| below(&entry.path, &link.path));
+        let fits = match (inside, &entry.kind) {
+            (None, _) | (Some([]), EntryKind::Dir | EntryKind::Link { .. }) => true,
+            (Some(inside), kind) => is_of_version(inside, kind, version),
+        };
+        if !fits {
+            let path = &entry.path;
+            let what = format!(
+                "'{path}' is not in the directory 'PG_{version}_<catalog version>' of its tablespace"
+            );
+            return Err(tampered(what));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `inside`, a path below a tablespace's location, is the directory of the version or in it.
+fn is_of_version(inside: &[u8], kind: &EntryKind, version: PgVersion) -> bool {
+    let mut parts = inside.split(|byte| *byte == b'/');
+    let first = parts.next().unwrap_or_default();
+    let prefix = format!("PG_{version}_");
+    let catalog = first.strip_prefix(prefix.as_bytes()).unwrap_or_default();
+    let named = !catalog.is_empty() && catalog.iter().all(u8::is_ascii_digit);
+    named && (*kind == EntryKind::Dir || parts.next().is_some())
+}
+
+/// Refuses links that would lead each other astray: two of one name, or one that lies behind another.
+pub(super) fn check_names(links: &[PlannedLink]) -> Result<(), Error> {
+    for (index, link) in links.iter().enumerate() {
+        for other in &links[..index] {
+            let (a, b) = (&other.path, &link.path);
+            if below(a, b).is_some() || below(b, a).is_some() {
+                let what = format!("'{a}' and '{b}' cannot both be links");
+                return Err(match link.recorded || other.recorded {
+                    true => tampered(what),
+                    false => Error::refused(ErrorCode::LinkMap, what, "map one of the two"),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tampered(what: String) -> Error {
+    Error::refused(
+        ErrorCode::Format,
+        what,
+        "the repository was changed by something else than this program: restore another backup, or from \
+         another repository",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::PathBuf};
+
+    use super::*;
+    use crate::{
+        restore::{
+            plan::PlacementOptions,
+            tests::repository::{manifest, tablespace},
+        },
+        types::{Failure, Lsn, TimeLine},
+    };
+
+    fn entry(path: &str, kind: EntryKind) -> FileEntry {
+        FileEntry { path: path.parse().unwrap(), kind, mode: 0o600, mtime: 0, uid: 0, gid: 0 }
+    }
+
+    fn file(path: &str) -> FileEntry {
+        entry(path, EntryKind::File { size: 0, map: None, base: None })
+    }
+
+    fn link(path: &str, target: &str) -> FileEntry {
+        entry(path, EntryKind::Link { target: target.to_owned() })
+    }
+
+    fn layout(entries: &[FileEntry], options: &PlacementOptions) -> Result<Layout, Error> {
+        let mut manifest = manifest("20261121-092452F", TimeLine(1), Lsn(1), Lsn(2), 0);
+        manifest.tablespaces = vec![tablespace(10, "one", "/home/postgres/.ssh")];
+        Layout::new(Path::new("/pg/data"), &manifest, entries, options)
+    }
+
+    fn refused(entries: &[FileEntry]) -> bool {
+        let all = PlacementOptions { link_all: true, ..PlacementOptions::default() };
+        match layout(entries, &all) {
+            Ok(_) => false,
+            Err(error) => {
+                assert_eq!(error.code(), ErrorCode::Format, "{error}");
+                true
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_directory_of_the_version_is_written_below_a_tablespace() {
+        for path in [
+            "pg_tblspc/10/authorized_keys",
+            "pg_tblspc/10",
+            "pg_tblspc/10/PG_15_202209061",
+            "pg_tblspc/10/PG_14_202107181/5/1",
+            "pg_tblspc/10/PG_15_/5/1",
+            "pg_tblspc/10/PG_15_x/5/1",
+            "pg_tblspc/10/PG_15/5/1",
+            "pg_tblspc/10/pg_15_202209061/5/1",
+        ] {
+            assert!(refused(&[file(path)]), "{path}");
+        }
+        assert!(refused(&[entry("pg_tblspc/10/other", EntryKind::Dir)]));
+        assert!(refused(&[link("pg_tblspc/10/x", "/etc")]));
+        for good in [
+            file("pg_tblspc/10/PG_15_202209061/5/1"),
+            entry("pg_tblspc/10/PG_15_202209061", EntryKind::Dir),
+            entry("pg_tblspc/10", EntryKind::Dir),
+            link("pg_tblspc/10", "/home/postgres/.ssh"),
+            file("pg_tblspc/11/x"),
+        ] {
+            assert!(!refused(std::slice::from_ref(&good)), "{}", good.path);
+        }
+    }
+
+    #[test]
+    fn a_link_is_a_tablespace_only_by_the_number_of_one() {
+        for (name, tablespace) in [
+            ("16384", true),
+            ("evil", false),
+            ("016384", false),
+            ("0", false),
+            ("4294967296", false),
+        ] {
+            let entries = [link(&format!("pg_tblspc/{name}"), "/etc")];
+            let links = layout(&entries, &PlacementOptions::default()).unwrap().links;
+            let planned = links.iter().any(|link| link.target == Path::new("/etc"));
+            assert_eq!(planned, tablespace, "{name}");
+        }
+    }
+
+    #[test]
+    fn links_that_lead_each_other_astray_are_refused() {
+        let nested = [link("base", "/a"), link("base/5", "/b"), file("base/5/1")];
+        assert!(refused(&nested));
+        assert!(refused(&[link("log", "/a"), link("log", "/b")]));
+        assert!(!refused(&[link("log", "/a"), link("logs", "/b")]));
+    }
+
+    #[test]
+    fn every_place_outside_is_listed_with_who_names_it() {
+        let entries = [
+            file("pg_tblspc/10/PG_15_202209061/5/1"),
+            file("postgresql.conf"),
+            link("log", "/var/log/pg"),
+        ];
+        let mapped: BTreeMap<String, PathBuf> =
+            [("postgresql.conf".to_owned(), "/etc/pg.conf".into())].into();
+        let options =
+            PlacementOptions { link_all: true, link_map: mapped, ..PlacementOptions::default() };
+        let layout = layout(&entries, &options).unwrap();
+        let listed: Vec<(&str, bool)> = layout
+            .outside()
+            .iter()
+            .map(|place| (place.path.to_str().unwrap(), place.recorded))
+            .collect();
+        assert_eq!(
+            listed,
+            [
+                ("/home/postgres/.ssh/PG_15_202209061", true),
+                ("/etc/pg.conf", false),
+                ("/var/log/pg", true)
+            ]
+        );
+    }
+}
