@@ -7,7 +7,7 @@ use super::{Layout, PlannedLink, layout::below};
 use crate::{
     repo::file_list::{EntryKind, FileEntry},
     restore::Error,
-    types::{DataPath, ErrorCode, PgVersion},
+    types::{ErrorCode, PgVersion},
 };
 
 /// Directories of a tablespace may have these permission bits: those of PostgreSQL with access for its group.
