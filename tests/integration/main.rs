@@ -8,6 +8,7 @@ mod support;
 mod archive;
 mod azure;
 mod backup;
+mod catalogs;
 mod check;
 mod client_connection;
 mod command_line;

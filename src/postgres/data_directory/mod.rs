@@ -2,6 +2,7 @@
 //! while the server runs. Everything here blocks.
 
 mod error;
+mod presence;
 mod rules;
 mod scan;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub use error::DataDirectoryError;
+pub use presence::Unseen;
 
 /// The result of an operation on a data directory.
 type Result<T> = std::result::Result<T, DataDirectoryError>;
