@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{cluster::Cluster, job::Job};
 use crate::{
     backup::source::{BackupStart, BackupStop},
-    command::{Error, Result},
+    command::{Error, Result, archive_command::shown},
     repo::archive::{SegmentRange, WalArchive},
     types::{ErrorCode, WalSegment},
 };
@@ -68,7 +68,8 @@ async fn why(cluster: &Cluster) -> String {
             .to_owned();
     };
     let command = server.setting_if_visible("archive_command").await.ok().flatten();
-    let command = command.map_or(String::new(), |c| format!("archive_command is '{c}'; "));
+    let command =
+        command.map_or(String::new(), |c| format!("archive_command is '{}'; ", shown(&c)));
     let failure = match server.archiver().await {
         Ok(facts) if facts.failing => format!(
             "it last failed for {} at {}, see the server's log",
