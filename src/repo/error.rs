@@ -1,7 +1,7 @@
 //! What can be wrong with a repository.
 
 use crate::{
-    storage,
+    codec, storage,
     types::{ErrorCode, Failure, Invalid},
 };
 
@@ -100,6 +100,32 @@ pub enum Error {
         /// "all stanzas" or the stanza.
         whom: String,
     },
+    /// Bytes could not be compressed, decompressed or decrypted.
+    #[error("unable to process '{object}': {source}")]
+    Codec {
+        /// The object or file.
+        object: String,
+        /// What the codec says.
+        source: codec::Error,
+    },
+    /// The program found itself in a state that cannot be.
+    #[error("the program is in a state that cannot be: {what}")]
+    Bug {
+        /// The state.
+        what: &'static str,
+    },
+    /// The last key object of an encrypted repository was to be removed.
+    #[error("'{object}' is the last key object, without which nothing can be decrypted")]
+    LastKey {
+        /// The key object.
+        object: String,
+    },
+    /// Another process took every number that was tried.
+    #[error("unable to add to '{object}': others added to it each time")]
+    Contended {
+        /// The directory.
+        object: String,
+    },
     /// Work on another thread was given up, or ended by a panic.
     #[error("a task ended before its work was done: {0}")]
     Task(#[source] tokio::task::JoinError),
@@ -133,8 +159,19 @@ impl Error {
     pub fn is_damage(&self) -> bool {
         use storage::ErrorKind::{Damaged, Truncated};
         let damaged = matches!(self, Self::Damaged { .. } | Self::Format { .. });
+        let codec = matches!(
+            self,
+            Self::Codec {
+                source: codec::Error::Damaged { .. }
+                    | codec::Error::Length { .. }
+                    | codec::Error::Trailing { .. }
+                    | codec::Error::Checksum { .. }
+                    | codec::Error::Tampered { .. },
+                ..
+            }
+        );
         let stored = matches!(self, Self::Storage(e) if matches!(e.kind(), Damaged | Truncated));
-        damaged || stored || self.is_not_found()
+        damaged || codec || stored || self.is_not_found()
     }
 }
 
@@ -153,15 +190,24 @@ impl Failure for Error {
             Self::LockFile { .. } | Self::Locked { .. } => ErrorCode::LockAcquire,
             Self::Stopped { .. } => ErrorCode::Stop,
             Self::Duplicate { .. } => ErrorCode::ArchiveDuplicate,
-            Self::Task(_) => ErrorCode::Assert,
+            Self::Task(_) | Self::Bug { .. } => ErrorCode::Assert,
+            Self::Codec { source, .. } => source.code(),
+            Self::Contended { .. } => ErrorCode::LockAcquire,
+            Self::LastKey { .. } => ErrorCode::Crypto,
         }
     }
 
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Storage(error) => return error.hint(),
-            Self::Invalid(_) | Self::Task(_) => return None,
-            Self::Format { .. } | Self::Damaged { .. } => {
+            Self::Invalid(_) => return None,
+            Self::Codec { source, .. } if !self.is_damage() => return source.hint(),
+            Self::Task(_) | Self::Bug { .. } => {
+                "this is a defect of the program: report it with the log"
+            }
+            Self::LastKey { .. } => "add another pass phrase with repo-key add before",
+            Self::Contended { .. } => "try again when no other process changes it",
+            Self::Codec { .. } | Self::Format { .. } | Self::Damaged { .. } => {
                 "the object was changed after it was written; use another backup or repository"
             }
             Self::Encrypted { .. } => {

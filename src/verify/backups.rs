@@ -54,7 +54,9 @@ impl Backups {
             for label in inventory.labels() {
                 match inventory.is_published(label) {
                     true => backups.add(&**storage, label, inventory, findings).await,
-                    false => backups.add_left_over(&**storage, label, inventory).await?,
+                    false => {
+                        backups.add_left_over(&**storage, label, inventory, findings).await?;
+                    }
                 }
             }
             return Ok(backups);
@@ -95,10 +97,20 @@ impl Backups {
         storage: &dyn Storage,
         label: &BackupLabel,
         inventory: &Inventory,
+        findings: &mut Findings,
     ) -> Result<(), Error> {
         let noticed = inventory.objects(label).any(|(name, _)| name == STARTED);
         let started = match noticed {
-            true => Started::read(storage, &BackupPaths::new(&self.stanza, label)?).await.ok(),
+            true => match Started::read(storage, &BackupPaths::new(&self.stanza, label)?).await {
+                Ok(started) => Some(started),
+                // It was removed since it was listed.
+                Err(error) if error.is_not_found() => None,
+                Err(error) => {
+                    // Expire removes nothing as long as it cannot read it.
+                    findings.add_error(inventory.path(label, STARTED), &error);
+                    None
+                }
+            },
             false => None,
         };
         self.left_over.push(LeftOver {

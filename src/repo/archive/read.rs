@@ -66,10 +66,10 @@ impl WalArchive {
         };
         let threads: Vec<_> = std::iter::repeat_with(start).take(THREADS).collect();
         let fed = feed(download, chunks_tx, &object).await;
-        let worked = join(threads, &object).await;
+        let worked = join(threads).await;
         fed?;
         worked?;
-        let unfinished = || Error::format(&object, "reading it was given up");
+        let unfinished = || Error::Bug { what: "a WAL file was read, and not to its end" };
         let line = Arc::into_inner(line).ok_or_else(unfinished)?;
         let (hasher, sink) = line.into_parts().ok_or_else(unfinished)?;
         let proven = hasher.expect(stored.digest);
@@ -94,10 +94,6 @@ impl WalArchive {
     }
 }
 
-fn stopped(object: &str, error: &tokio::task::JoinError) -> Error {
-    Error::format(object, format!("the thread that read it stopped: {error}"))
-}
-
 async fn feed(
     mut download: Box<dyn Download>,
     chunks: mpsc::Sender<Bytes>,
@@ -119,13 +115,10 @@ async fn feed(
 }
 
 /// Waits for all threads; the first error is that of the file.
-async fn join<E: From<Error>>(
-    threads: Vec<JoinHandle<Result<(), E>>>,
-    object: &str,
-) -> Result<(), E> {
+async fn join<E: From<Error>>(threads: Vec<JoinHandle<Result<(), E>>>) -> Result<(), E> {
     let mut joined = Ok(());
     for thread in threads {
-        let worked = thread.await.unwrap_or_else(|error| Err(stopped(object, &error).into()));
+        let worked = thread.await.unwrap_or_else(|error| Err(Error::Task(error).into()));
         joined = joined.and(worked);
     }
     joined
@@ -143,11 +136,11 @@ pub(super) fn open<R: BufRead>(mut stored: R, object: &str) -> Result<PieceReade
     if raw_size > RAW_SIZE_MAX {
         return Err(Error::format(object, format!("it says that it holds {raw_size} bytes")));
     }
-    PieceReader::new(header.compress, stored, raw_size).map_err(|e| damaged(object, &e))
+    PieceReader::new(header.compress, stored, raw_size).map_err(|e| damaged(object, e))
 }
 
-pub(super) fn damaged(object: &str, error: &codec::Error) -> Error {
-    Error::format(object, error.to_string())
+pub(super) fn damaged(object: &str, source: codec::Error) -> Error {
+    Error::Codec { object: object.to_owned(), source }
 }
 
 /// The chunks of a channel as one stream of bytes.

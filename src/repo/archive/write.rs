@@ -157,16 +157,16 @@ impl<E: From<Error> + Send + 'static> Prepared<E> {
 async fn blocking<T: Send + 'static, E: From<Error> + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
-    spawn_blocking(work).await.unwrap_or_else(|e| Err(stopped(&e).into()))
-}
-
-fn stopped(error: &tokio::task::JoinError) -> Error {
-    Error::format("WAL file", format!("a thread that worked on it stopped: {error}"))
+    spawn_blocking(work).await.unwrap_or_else(|e| Err(Error::Task(e).into()))
 }
 
 /// The error of a stage whose neighbour stopped; the neighbour knows the cause.
 fn given_up() -> Error {
-    Error::format("WAL file", "storing it was given up")
+    Error::Bug { what: "storing a WAL file was given up without an error" }
+}
+
+fn not_compressed(source: codec::Error) -> Error {
+    Error::Codec { object: "WAL file".to_owned(), source }
 }
 
 fn digest_of<S: RawSource>(mut source: S) -> Result<(S, Option<Sha256>), S::Error> {
@@ -236,8 +236,8 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
         drop(self.frames);
         match self.reader.await {
             Ok(Err(error)) => error,
-            Ok(Ok(())) => Error::format("WAL file", "reading it ended early").into(),
-            Err(error) => stopped(&error).into(),
+            Ok(Ok(())) => Error::Bug { what: "reading a WAL file ended without a digest" }.into(),
+            Err(error) => Error::Task(error).into(),
         }
     }
 
@@ -247,12 +247,12 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
         upload.write(object_start(options)).await.map_err(failed)?;
         while let Some(frame) = self.frames.recv().await {
             let frame = frame.await.map_err(|_| given_up())?;
-            let frame = frame.map_err(|e| Error::format("WAL file", e.to_string()))?;
+            let frame = frame.map_err(not_compressed)?;
             upload.write(frame).await.map_err(failed)?;
         }
         match (&mut self.reader).await {
             Ok(read) => read,
-            Err(error) => Err(stopped(&error).into()),
+            Err(error) => Err(Error::Task(error).into()),
         }
     }
 }
@@ -267,7 +267,7 @@ fn object_start(options: PutOptions) -> Bytes {
 }
 
 fn compressor(options: PutOptions) -> Result<Compressor, Error> {
-    Compressor::new(options.compression).map_err(|e| Error::format("WAL file", e.to_string()))
+    Compressor::new(options.compression).map_err(not_compressed)
 }
 
 /// Makes frames until there are no more pieces.
