@@ -27,6 +27,8 @@ pub mod recipient;
 pub mod retention;
 pub mod stanza;
 pub mod started;
+#[cfg(test)]
+mod test_vectors;
 mod varint;
 
 pub use error::Error;

@@ -15,6 +15,8 @@ mod pg_version;
 pub mod progress;
 mod stanza;
 mod system_id;
+#[cfg(test)]
+pub(crate) mod test_vectors;
 mod timeline;
 mod wal_segment;
 

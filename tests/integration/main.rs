@@ -33,6 +33,7 @@ mod repo_sync_stores;
 mod repositories;
 mod repositories_away;
 mod s3;
+mod second_restorer;
 mod sftp;
 mod sftp_faults;
 mod sources;

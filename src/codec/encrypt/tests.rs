@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::test_vectors;
 
 const CHEAP: Kdf = Kdf { memory_kib: 8, passes: 1, lanes: 1 };
 
@@ -236,5 +237,18 @@ proptest! {
                 prop_assert_eq!(&header.encode()[..], &bytes[..HEADER_LEN]);
             }
         }
+    }
+}
+
+#[test]
+fn keys_are_derived_as_the_format_specifies() {
+    let salt = *b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff";
+    let pass = test_vectors::text("pass-phrase");
+    for (name, kdf) in [
+        ("argon2id-19456-2-1", Kdf::DEFAULT),
+        ("argon2id-64-2-1", Kdf { memory_kib: 64, passes: 2, lanes: 1 }),
+    ] {
+        let key = kdf.derive(pass.as_bytes(), &salt).unwrap();
+        assert_eq!(key.secret(), test_vectors::bytes(name), "{name}");
     }
 }

@@ -198,6 +198,8 @@ pub(crate) struct Making {
     pub(crate) start: Lsn,
     pub(crate) stop: Lsn,
     pub(crate) timeline: TimeLine,
+    /// The timeline of the stop, where it is another one.
+    pub(crate) stop_timeline: Option<TimeLine>,
     pub(crate) wal_segment_size: WalSegmentSize,
     pub(crate) stopped_at: i64,
     pub(crate) data_directory_mode: u32,
@@ -214,6 +216,7 @@ impl Default for Making {
             start: Lsn(0x200_0028),
             stop: Lsn(0x200_0100),
             timeline: TimeLine(1),
+            stop_timeline: None,
             wal_segment_size: WalSegmentSize::DEFAULT,
             stopped_at: 1_700_000_100,
             data_directory_mode: 0o700,
@@ -256,7 +259,7 @@ pub(crate) async fn store_on(
     let backup_manifest = Bytes::from_static(making.backup_manifest);
     let stop = BackupStop {
         lsn: making.stop,
-        timeline: making.timeline,
+        timeline: making.stop_timeline.unwrap_or(making.timeline),
         backup_manifest: Some(backup_manifest.clone()),
         checksum_complaints: Vec::new(),
     };
@@ -285,8 +288,9 @@ pub(crate) async fn store_on(
     };
     let taken = backup::take(&mut source, &start, prior, target, &options, &NoProgress).await;
     let taken = taken.unwrap();
-    let base =
+    let mut base =
         manifest(&making.label, making.timeline, making.start, making.stop, making.stopped_at);
+    base.wal.stop.timeline = making.stop_timeline.unwrap_or(making.timeline);
     let mode = making.data_directory_mode;
     let manifest = Manifest {
         prior: on.as_ref().map(|on| on.prior.label.clone()),

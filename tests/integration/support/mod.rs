@@ -24,6 +24,7 @@ mod remote;
 mod repository;
 mod restored;
 mod s3;
+mod second_restorer;
 mod site;
 mod source;
 mod ssh_server;
@@ -49,6 +50,7 @@ pub(crate) use remote::{Alone, Setting, bucket_site, documented, must_conform, r
 pub(crate) use repository::Damage;
 pub(crate) use restored::Restored;
 pub(crate) use s3::S3Server;
+pub(crate) use second_restorer::second_restorer;
 pub(crate) use site::{Site, SiteBuilder, write_file};
 pub(crate) use source::{Source, backing_up_from};
 pub(crate) use ssh_server::{SshAgent, SshServer};

@@ -1,5 +1,9 @@
 //! Repositories that earlier versions wrote, kept in `fixtures/`: what is read from them must never change.
 
+mod codecs;
+mod expected;
+
+use self::expected::{Expected, sha256};
 use super::*;
 use crate::{
     codec::encrypt::Kdf,
@@ -113,7 +117,7 @@ async fn the_first_format_is_read_as_it_was_written() {
     if to_be_made(VERSION_1) {
         make(&storage).await;
     }
-    restore_all(&storage).await;
+    restore_all(&storage, Expected::of("repository-v1")).await;
     deliver_wal(storage).await;
 }
 
@@ -126,19 +130,20 @@ async fn the_first_encryption_is_read_as_it_was_written() {
         encrypted.lock().create("golden", Kdf::DEFAULT).await.unwrap();
         make(&storage).await;
     }
-    restore_all(&storage).await;
+    restore_all(&storage, Expected::of("repository-v1-encrypted")).await;
     deliver_wal(storage).await;
     let (id, recipient) = encrypted.lock().recipients(None).await.unwrap().remove(0);
     assert_eq!((id, recipient.unwrap().kdf), (RecipientId::FIRST, Kdf::DEFAULT));
 }
 
 /// Every backup comes back to the byte, with what was said of it.
-async fn restore_all(storage: &Arc<dyn Storage>) {
+async fn restore_all(storage: &Arc<dyn Storage>, mut listed: Expected) {
     for (label, items) in backups() {
         let bench = Bench::on(storage.clone());
         let plan = bench.plan_of(label, &PlacementOptions::default()).await.unwrap();
         bench.execute(&plan, Existing::Refuse).await.unwrap();
         assert!(tree(&bench.data()) == expected(&items), "{label}");
+        listed.backup(label, &bench.data());
         let paths = BackupPaths::new(&plan.manifest.stanza, &plan.manifest.label).unwrap();
         let notice = Started::read(&**storage, &paths).await.unwrap();
         assert_eq!(notice.references, plan.manifest.references);
@@ -147,6 +152,8 @@ async fn restore_all(storage: &Arc<dyn Storage>) {
         let mark = keep::read(&**storage, &paths).await.unwrap();
         assert_eq!(mark.and_then(|mark| mark.until), (label == FULL).then_some(1_900_000_000));
     }
+    listed.wal("00000002.history", HISTORY.as_bytes());
+    listed.check();
 }
 
 async fn deliver_wal(storage: Arc<dyn Storage>) {
