@@ -131,8 +131,7 @@ impl Loaded {
         if content.len() as u64 > FILE_SIZE_MAX {
             return Err(unusable("is larger than 4MiB"));
         }
-        let text = std::str::from_utf8(&content).map_err(|_| unusable("is not valid UTF-8"))?;
-        self.entries.extend(ini::parse(path, text)?);
+        self.entries.extend(ini::parse(path, &content)?);
         self.paths.push(path.into());
         Ok(true)
     }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use super::error::Error;
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// One `key=value` and where it stands. It may hold a secret, so it has no `Debug`.
 pub(super) struct Entry {
     pub(super) section: String,
@@ -25,13 +27,19 @@ impl Entry {
     }
 }
 
-/// Reads one file.
-pub(super) fn parse(path: &std::path::Path, text: &str) -> Result<Vec<Entry>, Error> {
+/// Reads one file. Each line is text by itself, and a comment may hold any bytes: one byte of an older character set
+/// in it must not end the archiving of WAL.
+pub(super) fn parse(path: &std::path::Path, bytes: &[u8]) -> Result<Vec<Entry>, Error> {
     let mut entries = Vec::new();
     let mut section: Option<String> = None;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for (line, content) in text.lines().enumerate() {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    for (line, content) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let error = |problem| Error::FileFormat { path: path.to_owned(), line: line + 1, problem };
+        if matches!(content.trim_ascii_start().first(), None | Some(b'#' | b';')) {
+            continue;
+        }
+        let content = std::str::from_utf8(content);
+        let content = content.map_err(|_| error("it is not valid UTF-8"))?;
         match parse_line(content).map_err(error)? {
             Line::Nothing => {}
             Line::Section(name) => section = Some(name.to_owned()),
@@ -82,12 +90,12 @@ mod tests {
     use super::*;
 
     fn pairs(text: &str) -> Vec<(String, String, String)> {
-        let entries = parse(Path::new("/c"), text).unwrap();
+        let entries = parse(Path::new("/c"), text.as_bytes()).unwrap();
         entries.into_iter().map(|entry| (entry.section, entry.key, entry.value)).collect()
     }
 
     fn problem(text: &str) -> String {
-        parse(Path::new("/c"), text).err().unwrap().to_string()
+        parse(Path::new("/c"), text.as_bytes()).err().unwrap().to_string()
     }
 
     #[test]
@@ -108,6 +116,15 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_of_latin_1_in_a_comment_stops_nothing() {
+        let text = b"[db]\r\n  # f\xfcr die Nacht\r\n; \xe9\na=1\n";
+        let entries = parse(Path::new("/c"), text).ok().unwrap();
+        assert_eq!((entries.len(), entries[0].value.as_str(), entries[0].line), (1, "1", 4));
+        let error = parse(Path::new("/c"), b"[db]\na=\xfc\n").err().unwrap().to_string();
+        assert_eq!(error, "configuration file '/c', line 2: it is not valid UTF-8");
+    }
+
+    #[test]
     fn problems_name_file_and_line() {
         assert_eq!(problem("[a]\n\nx"), "configuration file '/c', line 3: the line has no =");
         assert!(problem("[a\n").ends_with("line 1: a section must end with ]"));
@@ -118,8 +135,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_without_panic(text in "(?s).{0,300}") {
-            let _ = parse(Path::new("/c"), &text);
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, text in "(?s).{0,300}") {
+            let _ = parse(Path::new("/c"), &bytes);
+            let _ = parse(Path::new("/c"), text.as_bytes());
         }
 
         #[test]

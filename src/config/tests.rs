@@ -187,7 +187,8 @@ fn bad_files_are_named() {
     );
     let files = MemoryFiles::default().with_bytes(CONF, b"[db]\n\xff");
     let (code, text) = Run { files, ..Run::default() }.error();
-    assert_eq!((code, text), (27, format!("configuration file '{CONF}' is not valid UTF-8")));
+    let expected = format!("configuration file '{CONF}', line 2: it is not valid UTF-8");
+    assert_eq!((code, text), (29, expected));
 }
 
 #[test]
