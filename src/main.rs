@@ -1,67 +1,74 @@
 //! The `pgstrata` program: parse, run, print the error, exit code. Nothing else lives here.
 
-use std::{env, ffi::OsString, io, process::ExitCode, time::Duration};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    time::Duration,
+};
 
 use pgstrata::{
     cli::{self, Invocation},
     command,
-    config::{CommandName, Config, SystemFiles},
+    config::{Config, SystemFiles},
+    types::ErrorCode,
     ui::{self, Ui},
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
 /// How long work that was given up may still hold the program, such as a write to a slow disk.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(500);
+/// The exit code after a panic, which has been reported where it happened.
+const PANICKED: u8 = ErrorCode::Assert.exit_code();
 
 fn main() -> ExitCode {
-    forbid_core_dumps();
+    ui::report_panics();
     let mut args = env::args_os();
     let argv0 = args.next().unwrap_or_else(|| OsString::from("pgstrata"));
     let args: Vec<OsString> = args.collect();
-    match cli::parse(&argv0, &args, env::vars_os(), &SystemFiles) {
+    let mut exit = command::Exit::of(&args);
+    let ended = caught(|| parse_and_run(&argv0, &args, &mut exit));
+    exit.code(ended).into()
+}
+
+fn parse_and_run(argv0: &OsStr, args: &[OsString], exit: &mut command::Exit) -> Result<u8, u8> {
+    exit.guard().map_err(|error| ui::report_early(&error))?;
+    match cli::parse(argv0, args, env::vars_os(), &SystemFiles) {
         Ok(Invocation::Print(text)) => match ui::print(&text) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => ui::report_early(&command::Error::from(error)).into(),
+            Ok(()) => exit.printed(),
+            Err(error) => Err(ui::report_early(&command::Error::from(error))),
         },
-        Ok(Invocation::Run(config)) => run(&config).into(),
-        Err(error) => {
-            let code = ui::report_early(&error);
-            let in_recovery = args.iter().any(|arg| arg == CommandName::ArchiveGet.word());
-            command::exit_code_before_config(code, in_recovery).into()
-        }
+        Ok(Invocation::Run(config)) => run(&config, exit),
+        Err(error) => Err(ui::report_early(&error)),
     }
 }
 
-fn run(config: &Config) -> u8 {
+fn run(config: &Config, exit: &mut command::Exit) -> Result<u8, u8> {
     let ui = Ui::start(config);
     let result = match runtime() {
         Ok(runtime) => {
-            let result = runtime.block_on(command::run(config, &ui, &mut *ui::output(config)));
+            let result =
+                caught(|| Ok(runtime.block_on(command::run(config, &ui, exit, &mut io::stdout()))));
+            // A runtime that is dropped waits for its threads without a bound.
             runtime.shutdown_timeout(SHUTDOWN_MAX);
-            result
+            result?
         }
-        Err(error) => Err(error.into()),
+        Err(source) => Err(command::Error::Start { what: "there is no event loop", source }),
     };
     match result {
         Ok(code) => {
             ui.end(Ok(()));
-            code
+            Ok(code)
         }
-        Err(error) => {
-            let code = ui.end(Err(&error));
-            command::failure_exit_code(config, code)
-        }
+        Err(error) => Err(ui.end(Err(&error))),
     }
 }
 
-/// Keeps keys and passwords in the memory of this process off the disks. The limit is 1 byte and not 0, because a core
-/// dump that is piped to a program is made in spite of 0 (core(5)).
-fn forbid_core_dumps() {
-    let maximum = getrlimit(Resource::Core).maximum;
-    let limit = Some(maximum.map_or(1, |maximum| maximum.min(1)));
-    // A process may always lower its limits.
-    let _ = setrlimit(Resource::Core, Rlimit { current: limit, maximum: limit });
+/// Runs `work`; a panic is a failure like any other.
+fn caught<T>(work: impl FnOnce() -> Result<T, u8>) -> Result<T, u8> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(PANICKED))
 }
 
 /// One thread for all that waits: a second one would only be woken for each read of the server's

@@ -1,146 +1,204 @@
 //! `archive-get`: PostgreSQL's `restore_command`.
 //!
 //! PostgreSQL takes every exit code up to 125 as "there is no such file" and ends recovery there. So
-//! 1 is returned only for proven absence; any other failure is raised above 125, which stops the
+//! 1 is returned only for proven absence; any other failure is raised above 125 (see `exit`), which stops the
 //! server instead of promoting it, except on a standby, which tries again by itself.
 
-use std::path::{Path, PathBuf};
+use std::{path::PathBuf, time::Duration};
 
-use super::{Error, Result, context};
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::time::timeout;
+
+use super::{Error, Exit, Result, caller::Caller, context};
 use crate::{
     config::Config,
     repo::{
         self,
-        archive::WalArchive,
+        archive::{StoredWal, WalArchive},
         lock,
-        stanza::{ClusterId, StanzaHistory},
+        stanza::{ClusterId, StanzaEntry, StanzaHistory},
     },
     storage::ErrorKind,
-    types::{ArchiveFile, ArchiveId, HistoryId},
-    wal::{self, GetOptions, GetOutcome, get},
+    types::{ArchiveFile, ArchiveId, HistoryId, StanzaName},
+    wal::{self, GetOptions, deliver},
 };
 
 /// The number of a stanza's first cluster.
 const FIRST: HistoryId = HistoryId(1);
 /// The exit code of a file that is not in the archive.
 const ABSENT: u8 = 1;
-/// The exit code of any failure that must stop recovery: above 125, and no shell's word for a signal.
-const STOPS_RECOVERY: u8 = 160;
-
-/// The exit code of an archive-get whose configuration could not be read.
-pub(super) fn exit_code_before_config() -> u8 {
-    STOPS_RECOVERY
-}
+/// How long a repository is waited for before the next one is asked beside it: a store that is gone would cost its
+/// timeout and all its retries for every file.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Fetches the file that the command line names, from the first repository that has it.
-pub(super) async fn run(config: &Config) -> Result<u8> {
+pub(super) async fn run(config: &Config, exit: &mut Exit) -> Result<u8> {
+    if config.archive.stop_standby {
+        exit.stop_standby_too()?;
+    }
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let file: ArchiveFile = context::argument(config, 0, "the name of a WAL file")?.parse()?;
     let destination = destination(config)?;
-    let mut failed = None;
-    for repo in context::repos_one_by_one(config)? {
-        match fetch(config, &repo, file, &destination).await {
-            Ok(GetOutcome::Delivered) => return Ok(0),
-            Ok(GetOutcome::Absent) => {}
-            Err(error) => {
-                tracing::warn!("repo{}: {error}", repo.key);
-                failed.get_or_insert(error);
-            }
+    let caller = Caller::of(&destination);
+    let wanted = Wanted { stanza, file, destination, cluster: caller.cluster()? };
+    // A server that recovers does not ask again, a standby does and could stream meanwhile.
+    let repos = match caller.is_standby() && !config.archive.stop_standby {
+        true => {
+            context::repos_at_once(&context::giving_up_early(config, config.archive.stall_timeout))?
         }
-    }
-    match failed {
-        Some(error) => Err(error),
-        None => {
+        false => context::repos_at_once(config)?,
+    };
+    match wanted.from_any(&repos).await? {
+        true => Ok(0),
+        false => {
             tracing::info!("unable to find {file} in the archive");
             Ok(ABSENT)
         }
     }
 }
 
-/// Looks in the archive of the cluster that the data directory belongs to; without one to read, in
-/// that of the newest cluster of the stanza.
-async fn fetch(
-    config: &Config,
-    repo: &context::Repo,
-    file: ArchiveFile,
-    destination: &Path,
-) -> Result<GetOutcome> {
-    let local = context::local_cluster(config)?;
-    let mut absent_in_first = false;
-    if let Some(cluster) = local
-        && matches!(file, ArchiveFile::Segment(_))
-    {
-        match from_first(config, repo, cluster, file, destination).await {
-            Some(Ok(GetOutcome::Absent)) => absent_in_first = true,
-            Some(fetched) => return fetched,
-            None => {}
-        }
-    }
-    let stanza = context::stanza(config)?;
-    let history = StanzaHistory::read(&*repo.storage, stanza).await?;
-    let entry = match local {
-        Some(cluster) => history.entry_of(cluster)?,
-        None => history.current(),
-    };
-    match absent_in_first && entry.id == FIRST {
-        true => Ok(GetOutcome::Absent),
-        false => from(config, repo, entry.archive_id(), entry.cluster, file, destination).await,
-    }
-}
-
-/// Most clusters are the first of their stanza, and a segment says of itself which cluster it is of. So it is looked for
-/// in the first archive before the history is asked for, which spares a store behind a network half the requests.
-/// `None`: it cannot be told without the history.
-async fn from_first(
-    config: &Config,
-    repo: &context::Repo,
-    cluster: ClusterId,
-    file: ArchiveFile,
-    destination: &Path,
-) -> Option<Result<GetOutcome>> {
-    let first = ArchiveId { version: cluster.version, history_id: FIRST };
-    match from(config, repo, first, cluster, file, destination).await {
-        // Asked again, it would not answer either.
-        Err(Error::Wal(wal::Error::Repo(repo::Error::Storage(error))))
-            if error.kind() == ErrorKind::Transient =>
-        {
-            Some(Err(Error::Wal(wal::Error::Repo(error.into()))))
-        }
-        Err(_) => None,
-        fetched => Some(fetched),
-    }
-}
-
-async fn from(
-    config: &Config,
-    repo: &context::Repo,
-    archive: ArchiveId,
-    cluster: ClusterId,
-    file: ArchiveFile,
-    destination: &Path,
-) -> Result<GetOutcome> {
-    let archive = WalArchive::new(repo.storage.clone(), context::stanza(config)?, archive)?;
-    let options = GetOptions { cluster: Some(context::wal_identity(cluster)), durable: false };
-    Ok(get(&archive, file, destination, options).await?)
-}
-
-/// `%p` is relative to the data directory, which is where PostgreSQL runs the command.
+/// The path given; where it is relative, it is one of the working directory, which PostgreSQL makes the data directory.
 fn destination(config: &Config) -> Result<PathBuf> {
-    let given = Path::new(context::argument(config, 1, "the path to write the WAL file to")?);
+    let given = context::argument(config, 1, "the path to write the WAL file to")?;
     context::no_more_arguments(config, 2)?;
-    let root = config.pgs.values().find_map(|pg| pg.path.as_ref());
-    match root {
-        Some(root) if given.is_relative() => Ok(root.join(given)),
-        _ => Ok(given.to_owned()),
+    Ok(PathBuf::from(given))
+}
+
+/// The file to fetch.
+struct Wanted<'a> {
+    stanza: &'a StanzaName,
+    file: ArchiveFile,
+    destination: PathBuf,
+    /// The cluster of the server that asks, where a server does.
+    cluster: Option<ClusterId>,
+}
+
+/// The file in the archive of a repository.
+struct Found {
+    archive: WalArchive,
+    stored: StoredWal,
+    cluster: ClusterId,
+    /// Whether it was looked for before the stanza's history was asked which archive is the cluster's.
+    early: bool,
+}
+
+impl Wanted<'_> {
+    /// Delivers the file from the first repository that can; `false` where it is in none of them, which each has to
+    /// say. They are asked in their order, the next one as soon as one failed, has no file, or does not answer.
+    async fn from_any(&self, repos: &[context::Repo]) -> Result<bool> {
+        let mut next = repos.iter();
+        let mut lookups = FuturesUnordered::new();
+        let mut failed = None;
+        loop {
+            if lookups.is_empty() {
+                match next.next() {
+                    Some(repo) => lookups.push(self.look_up_in(repo)),
+                    None => break,
+                }
+            }
+            let answer = match next.len() {
+                0 => lookups.next().await,
+                _ => match timeout(PATIENCE, lookups.next()).await {
+                    Ok(answer) => answer,
+                    Err(_) => {
+                        lookups.extend(next.next().map(|repo| self.look_up_in(repo)));
+                        continue;
+                    }
+                },
+            };
+            let Some((repo, found)) = answer else { continue };
+            match self.from_found(repo, found).await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!("repo{}: {error}", repo.key);
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        failed.map_or(Ok(false), Err)
+    }
+
+    async fn look_up_in<'r>(
+        &self,
+        repo: &'r context::Repo,
+    ) -> (&'r context::Repo, Result<Option<Found>>) {
+        (repo, self.look_up(repo).await)
+    }
+
+    /// Looks in the archive of the cluster that asks; where no server does, in that of the newest cluster of the
+    /// stanza.
+    async fn look_up(&self, repo: &context::Repo) -> Result<Option<Found>> {
+        let mut absent_in_first = false;
+        if let (Some(cluster), ArchiveFile::Segment(_)) = (self.cluster, self.file) {
+            // Most clusters are the first of their stanza, and a segment says of itself which cluster it is of. So it
+            // is looked for in the first archive before the history is asked for, which spares a store behind a
+            // network half the requests.
+            let first = ArchiveId { version: cluster.version, history_id: FIRST };
+            match self.find(repo, first, cluster, true).await {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => absent_in_first = true,
+                // Asked again, it would not answer either.
+                Err(error) if is_transient(&error) => return Err(error),
+                Err(_) => {}
+            }
+        }
+        let entry = self.entry(repo).await?;
+        match absent_in_first && entry.id == FIRST {
+            true => Ok(None),
+            false => self.find(repo, entry.archive_id(), entry.cluster, false).await,
+        }
+    }
+
+    /// The entry of the cluster in the stanza's history.
+    async fn entry(&self, repo: &context::Repo) -> Result<StanzaEntry> {
+        let history = StanzaHistory::read(&*repo.storage, self.stanza).await?;
+        Ok(match self.cluster {
+            Some(cluster) => history.entry_of(cluster)?.clone(),
+            None => history.current().clone(),
+        })
+    }
+
+    async fn find(
+        &self,
+        repo: &context::Repo,
+        archive: ArchiveId,
+        cluster: ClusterId,
+        early: bool,
+    ) -> Result<Option<Found>> {
+        let archive = WalArchive::new(repo.storage.clone(), self.stanza, archive)?;
+        let stored = archive.find(self.file).await?;
+        Ok(stored.map(|stored| Found { archive, stored, cluster, early }))
+    }
+
+    /// Delivers what was found; `false` where it is not in the archive.
+    async fn from_found(&self, repo: &context::Repo, found: Result<Option<Found>>) -> Result<bool> {
+        let Some(found) = found? else { return Ok(false) };
+        match found.deliver(self).await {
+            Err(error) if found.early && !is_transient(&error) => {
+                // It may be of another cluster, whose archive has the first number: the history decides.
+                let entry = self.entry(repo).await?;
+                match self.find(repo, entry.archive_id(), entry.cluster, false).await? {
+                    Some(found) => found.deliver(self).await.map(|()| true),
+                    None => Ok(false),
+                }
+            }
+            delivered => delivered.map(|()| true),
+        }
     }
 }
 
-/// The exit code of an archive-get that failed under `code`.
-pub(super) fn failure_exit_code(config: &Config, code: u8) -> u8 {
-    let is_standby = |path: &PathBuf| path.join("standby.signal").exists();
-    match config.pgs.values().filter_map(|pg| pg.path.as_ref()).any(is_standby) {
-        true => code,
-        false => STOPS_RECOVERY,
+impl Found {
+    async fn deliver(&self, wanted: &Wanted<'_>) -> Result<()> {
+        let options =
+            GetOptions { cluster: Some(context::wal_identity(self.cluster)), durable: false };
+        Ok(deliver(&self.archive, &self.stored, &wanted.destination, options).await?)
     }
+}
+
+fn is_transient(error: &Error) -> bool {
+    use repo::Error::Storage;
+    matches!(error, Error::Repo(Storage(error)) | Error::Wal(wal::Error::Repo(Storage(error)))
+        if error.kind() == ErrorKind::Transient)
 }

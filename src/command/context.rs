@@ -1,12 +1,12 @@
 //! What most commands need from the configuration: the stanza, the repositories, the cluster.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{Error, Result, store};
 use crate::{
     codec::encrypt::{DataKeyId, Kdf},
     config::{Config, PgConfig, RepoConfig},
-    postgres::{ConnectOptions, ConnectSettings, ControlFile, Password},
+    postgres::{ConnectOptions, ConnectSettings, Password},
     repo::{self, encrypted::EncryptedStorage, layout, metadata, recipient, stanza::ClusterId},
     storage::{PosixStorage, Storage},
     types::{ErrorCode, StanzaName},
@@ -167,6 +167,17 @@ pub(super) fn connect_options(config: &Config, pg: &PgConfig) -> Result<ConnectO
     Ok(ConnectOptions::from_process_environment(&settings)?)
 }
 
+/// The configuration of a command that PostgreSQL repeats by itself: a store in which nothing moves for `stall` is
+/// given up.
+pub(super) fn giving_up_early(config: &Config, stall: Duration) -> Config {
+    let mut config = config.clone();
+    for repo in config.repos.values_mut() {
+        repo.remote.timeout = repo.remote.timeout.min(stall);
+        repo.remote.retry_time = repo.remote.retry_time.min(stall);
+    }
+    config
+}
+
 /// The cluster that WAL files must come from.
 pub(super) fn wal_identity(cluster: ClusterId) -> ClusterIdentity {
     ClusterIdentity { system_id: cluster.system_id, version: cluster.version }
@@ -188,17 +199,5 @@ pub(super) fn no_more_arguments(config: &Config, count: usize) -> Result<()> {
             what: format!("parameter '{}' is one too many", word.escape_debug()),
             code: ErrorCode::ParamInvalid,
         }),
-    }
-}
-
-/// The cluster that the first data directory belongs to; `None` where it cannot be looked into.
-pub(super) fn local_cluster(config: &Config) -> Result<Option<ClusterId>> {
-    let Some(root) = config.pgs.values().find_map(|pg| pg.path.as_ref()) else { return Ok(None) };
-    match std::fs::read(root.join("global/pg_control")) {
-        Ok(bytes) => {
-            let control = ControlFile::parse(&bytes)?;
-            Ok(Some(ClusterId { system_id: control.system_id, version: control.version }))
-        }
-        Err(_) => Ok(None),
     }
 }

@@ -43,6 +43,14 @@ pub enum Error {
     /// Output could not be written.
     #[error("unable to write the output: {0}")]
     Output(#[from] std::io::Error),
+    /// The operating system did not give what every command begins with.
+    #[error("unable to start: {what}: {source}")]
+    Start {
+        /// What is missing.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A signal ended the command.
     #[error("terminated on signal {0}")]
     Terminated(&'static str),
@@ -138,6 +146,7 @@ impl Failure for Error {
             Self::Codec(error) => error.code(),
             Self::Invalid(error) => error.code(),
             Self::Output(_) => ErrorCode::FileWrite,
+            Self::Start { .. } => ErrorCode::Kernel,
             Self::Terminated(_) => ErrorCode::Term,
             Self::OptionRequired { .. } => ErrorCode::OptionRequired,
             Self::NotSupported(_) => ErrorCode::FeatureNotSupported,

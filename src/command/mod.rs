@@ -2,14 +2,15 @@
 //! alone read the [`Config`]; what they call takes small option structs.
 
 mod annotate;
-mod archive_command;
 mod archive_get;
 mod archive_push;
 mod backup;
+mod caller;
 mod check;
 mod cluster;
 mod context;
 mod error;
+mod exit;
 mod expire;
 mod failures;
 mod in_all;
@@ -35,6 +36,7 @@ mod verify;
 use std::io::Write;
 
 pub use error::Error;
+pub use exit::Exit;
 
 use crate::{
     config::{CommandName, Commands, Config},
@@ -44,29 +46,16 @@ use crate::{
 /// The result of a command.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// The exit code of a command that failed under `code`.
-pub fn failure_exit_code(config: &Config, code: u8) -> u8 {
-    match config.command {
-        CommandName::ArchiveGet => archive_get::failure_exit_code(config, code),
-        _ => code,
-    }
-}
-
-/// The exit code where the configuration could not be read; `is_archive_get` where the command line
-/// holds that word, so that PostgreSQL may be waiting for the answer.
-pub fn exit_code_before_config(code: u8, is_archive_get: bool) -> u8 {
-    if is_archive_get { archive_get::exit_code_before_config() } else { code }
-}
-
 /// Runs the command of `config`. What it shows goes to `out`; the exit code of success comes back,
-/// which is 0 for all commands but archive-get and repo-get of a file that is not there.
-pub async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
+/// which is 0 for all commands but archive-get and repo-get of a file that is not there. `exit` decides on that of a
+/// failure.
+pub async fn run(config: &Config, ui: &Ui, exit: &mut Exit, out: &mut dyn Write) -> Result<u8> {
     // What runs for every file of WAL must not fill the server's log.
     if !config.command.spec().set.meets(Commands::ARCHIVE) {
         store::cipher::tell_what_is_used(config);
     }
     match config.command {
-        CommandName::ArchiveGet => archive_get::run(config).await,
+        CommandName::ArchiveGet => archive_get::run(config, exit).await,
         CommandName::ArchivePush => archive_push::run(config).await,
         CommandName::Backup => backup::run(config, ui).await,
         CommandName::Expire => expire::run(config, out).await,

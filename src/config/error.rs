@@ -54,9 +54,6 @@ pub enum Error {
     #[error("{command} command requires option: {option}")]
     OptionRequired { command: &'static str, option: String, hint: Option<String> },
 
-    #[error("option '{option}' must be specified when relative wal paths are used")]
-    PathForRelativeWal { option: String },
-
     #[error("option '{option}' is not supported: {reason}")]
     OptionUnsupported { option: String, reason: String },
 
@@ -109,9 +106,7 @@ impl Failure for Error {
             | Self::OptionNeeds { .. }
             | Self::SecretOnCommandLine { .. } => ErrorCode::OptionInvalid,
             Self::OptionValue { .. } => ErrorCode::OptionInvalidValue,
-            Self::OptionRequired { .. } | Self::PathForRelativeWal { .. } => {
-                ErrorCode::OptionRequired
-            }
+            Self::OptionRequired { .. } => ErrorCode::OptionRequired,
             Self::ParameterRequired { .. } => ErrorCode::ParamRequired,
             Self::ParameterInvalid { .. } => ErrorCode::ParamInvalid,
             Self::FileMissing { .. } => ErrorCode::FileMissing,
@@ -144,11 +139,6 @@ impl Failure for Error {
                  specify the option in a configuration file or in the environment variable \
                  {variable} instead."
             )),
-            Self::PathForRelativeWal { .. } => Some(
-                "is %f passed instead of %p?\n\
-                 PostgreSQL may pass relative paths even with %p depending on the environment."
-                    .into(),
-            ),
             Self::ParameterRequired { command, .. } => {
                 Some(format!("'help {command}' shows an example."))
             }

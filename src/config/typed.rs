@@ -3,8 +3,6 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use zeroize::Zeroizing;
-
 use super::{
     flavor::Program,
     store::{CipherConfig, RemoteConfig, RepoKind},
@@ -209,14 +207,13 @@ pub struct PgConfig {
 }
 
 /// A value that is never printed: `Debug` shows `***`.
-/// Its memory is wiped when it goes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret(String);
 
 impl Secret {
     /// Wraps a value.
     pub fn new(value: impl Into<String>) -> Self {
-        Self(Zeroizing::new(value.into()))
+        Self(value.into())
     }
 
     /// The value, to hand to whoever needs it.
@@ -280,6 +277,11 @@ pub struct ArchiveConfig {
     pub header_check: bool,
     /// Whether check verifies `archive_mode` (`archive-mode-check`).
     pub mode_check: bool,
+    /// How long nothing may move before a command that PostgreSQL repeats gives up
+    /// (`archive-stall-timeout`).
+    pub stall_timeout: Duration,
+    /// Whether an error of archive-get stops a standby too (`archive-get-stop-standby`).
+    pub stop_standby: bool,
 }
 
 /// backup.

@@ -18,6 +18,7 @@ mod listing;
 mod name;
 mod read;
 mod stored;
+mod thread;
 mod write;
 
 use std::{collections::BTreeSet, sync::Arc};

@@ -36,7 +36,7 @@ pub(super) async fn append(
             other => return other.map(drop),
         }
     }
-    Err(Error::Contended { object: directory.to_string() })
+    Err(Error::format(directory.as_str(), "too many changes at once"))
 }
 
 async fn numbers(storage: &dyn Storage, directory: &ObjectPath) -> Result<Vec<u32>, Error> {

@@ -1,7 +1,7 @@
 //! What can be wrong with a repository.
 
 use crate::{
-    codec, storage,
+    storage,
     types::{ErrorCode, Failure, Invalid},
 };
 
@@ -48,6 +48,25 @@ pub enum Error {
         /// What does not match, such as "SHA-256".
         what: &'static str,
     },
+    /// An object of the WAL archive is not what was stored.
+    #[error("'{object}' is no whole WAL file: {what}")]
+    Wal {
+        /// The object.
+        object: String,
+        /// What is wrong with it.
+        what: String,
+        /// The code: of bytes that do not match, or of a form that is none.
+        code: ErrorCode,
+    },
+    /// The system gave no thread to work on a file.
+    #[error("unable to start a thread: {source}")]
+    Thread {
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A thread that worked on a file stopped by a panic, which was reported.
+    #[error("a thread that worked on a WAL file stopped")]
+    WorkerStopped,
     /// The stanza has no history in this repository.
     #[error("stanza '{stanza}' does not exist in repository '{location}'")]
     StanzaMissing {
@@ -100,32 +119,6 @@ pub enum Error {
         /// "all stanzas" or the stanza.
         whom: String,
     },
-    /// Bytes could not be compressed, decompressed or decrypted.
-    #[error("unable to process '{object}': {source}")]
-    Codec {
-        /// The object or file.
-        object: String,
-        /// What the codec says.
-        source: codec::Error,
-    },
-    /// The program found itself in a state that cannot be.
-    #[error("the program is in a state that cannot be: {what}")]
-    Bug {
-        /// The state.
-        what: &'static str,
-    },
-    /// The last key object of an encrypted repository was to be removed.
-    #[error("'{object}' is the last key object, without which nothing can be decrypted")]
-    LastKey {
-        /// The key object.
-        object: String,
-    },
-    /// Another process took every number that was tried.
-    #[error("unable to add to '{object}': others added to it each time")]
-    Contended {
-        /// The directory.
-        object: String,
-    },
     /// Work on another thread was given up, or ended by a panic.
     #[error("a task ended before its work was done: {0}")]
     Task(#[source] tokio::task::JoinError),
@@ -146,6 +139,11 @@ impl Error {
         Self::Task(error)
     }
 
+    /// An object of the WAL archive whose form is wrong.
+    pub(crate) fn wal(object: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::Wal { object: object.into(), what: what.into(), code: ErrorCode::Format }
+    }
+
     /// Whether an object was proven not to be there.
     pub fn is_not_found(&self) -> bool {
         match self {
@@ -158,20 +156,9 @@ impl Error {
     /// Whether the repository does not hold what it should. Other errors may pass when tried again.
     pub fn is_damage(&self) -> bool {
         use storage::ErrorKind::{Damaged, Truncated};
-        let damaged = matches!(self, Self::Damaged { .. } | Self::Format { .. });
-        let codec = matches!(
-            self,
-            Self::Codec {
-                source: codec::Error::Damaged { .. }
-                    | codec::Error::Length { .. }
-                    | codec::Error::Trailing { .. }
-                    | codec::Error::Checksum { .. }
-                    | codec::Error::Tampered { .. },
-                ..
-            }
-        );
+        let damaged = matches!(self, Self::Damaged { .. } | Self::Format { .. } | Self::Wal { .. });
         let stored = matches!(self, Self::Storage(e) if matches!(e.kind(), Damaged | Truncated));
-        damaged || codec || stored || self.is_not_found()
+        damaged || stored || self.is_not_found()
     }
 }
 
@@ -185,30 +172,28 @@ impl Failure for Error {
             Self::Version { .. } => ErrorCode::RepoInvalid,
             Self::Damaged { .. } => ErrorCode::Checksum,
             Self::StanzaMissing { .. } => ErrorCode::FileMissing,
-            Self::StanzaMismatch { code, .. } => *code,
+            Self::StanzaMismatch { code, .. } | Self::Wal { code, .. } => *code,
             Self::BackupMissing { .. } => ErrorCode::BackupSetInvalid,
+            Self::Thread { .. } => ErrorCode::Kernel,
+            Self::WorkerStopped => ErrorCode::Assert,
             Self::LockFile { .. } | Self::Locked { .. } => ErrorCode::LockAcquire,
             Self::Stopped { .. } => ErrorCode::Stop,
             Self::Duplicate { .. } => ErrorCode::ArchiveDuplicate,
-            Self::Task(_) | Self::Bug { .. } => ErrorCode::Assert,
-            Self::Codec { source, .. } => source.code(),
-            Self::Contended { .. } => ErrorCode::LockAcquire,
-            Self::LastKey { .. } => ErrorCode::Crypto,
+            Self::Task(_) => ErrorCode::Assert,
         }
     }
 
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Storage(error) => return error.hint(),
-            Self::Invalid(_) => return None,
-            Self::Codec { source, .. } if !self.is_damage() => return source.hint(),
-            Self::Task(_) | Self::Bug { .. } => {
-                "this is a defect of the program: report it with the log"
-            }
-            Self::LastKey { .. } => "add another pass phrase with repo-key add before",
-            Self::Contended { .. } => "try again when no other process changes it",
-            Self::Codec { .. } | Self::Format { .. } | Self::Damaged { .. } => {
+            Self::Invalid(_) | Self::Task(_) => return None,
+            Self::Format { .. } | Self::Damaged { .. } => {
                 "the object was changed after it was written; use another backup or repository"
+            }
+            Self::Wal { .. } => {
+                "the object was cut, emptied or changed in the repository, and no other backup helps: recovery needs \
+                 this file. Where another repository has it, archive-get takes it from there. Where pg_wal of a server \
+                 still has it, remove the object and run archive-push on the file"
             }
             Self::Encrypted { .. } => {
                 "set repoN-cipher-type=aes-256-gcm and repoN-cipher-pass for this repository"
@@ -226,6 +211,10 @@ impl Failure for Error {
             Self::Locked { .. } => {
                 "another backup, restore or expire of this stanza is running on this host"
             }
+            Self::Thread { .. } => {
+                "raise the limit of processes of this user or service (ulimit -u, TasksMax, the pids limit of a container)"
+            }
+            Self::WorkerStopped => return None,
             Self::Stopped { .. } => "run the start command to allow it again",
             Self::Duplicate { .. } => {
                 "two servers archived into one stanza, or a restored copy archives into production; \

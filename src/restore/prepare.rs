@@ -8,14 +8,8 @@ use super::{
     plan::{DatabaseChoice, Entries, Layout, PlacementOptions, RestorePlan},
 };
 use crate::{
-    repo::{
-        self,
-        archive::WalArchive,
-        file_list::{FileEntry, FileList},
-        manifest::Manifest,
-    },
+    repo::{self, archive::WalArchive, file_list::FileList, manifest::Manifest},
     storage::Storage,
-    types::ErrorCode,
 };
 
 /// How a chosen backup is to be restored.
@@ -74,32 +68,10 @@ fn sort_out(
     list: FileList,
     options: &PlanOptions,
 ) -> Result<(Layout, Entries), Error> {
-    check_auto_conf(&list)?;
     let layout = Layout::new(&options.data, manifest, &list.files, &options.placement)?;
     let left_out = options.databases.left_out(manifest, &list.files)?;
     let mode = manifest.cluster.data_directory_mode;
     let mut entries = Entries::new(list.files, &layout, &options.target, mode)?;
     entries.leave_out(&left_out);
     Ok((layout, entries))
-}
-
-/// The file to which the recovery settings are appended is read whole.
-const AUTO_CONF_BYTES_MAX: u64 = 16 << 20;
-
-fn check_auto_conf(list: &FileList) -> Result<(), Error> {
-    let is_large = |entry: &&FileEntry| {
-        entry.path.as_bytes() == b"postgresql.auto.conf" && entry.size() > AUTO_CONF_BYTES_MAX
-    };
-    match list.files.iter().find(is_large) {
-        None => Ok(()),
-        Some(entry) => Err(Error::refused(
-            ErrorCode::Format,
-            format!(
-                "'{}' has {} bytes in the backup, and is none of PostgreSQL",
-                entry.path,
-                entry.size()
-            ),
-            "restore another backup, or from another repository",
-        )),
-    }
 }

@@ -27,6 +27,11 @@ impl ArchiveFile {
             Self::History(_) => None,
         }
     }
+
+    /// Whether it begins with the header of a WAL segment, which says which cluster it is of.
+    pub fn has_header(self) -> bool {
+        matches!(self, Self::Segment(_) | Self::Partial(_))
+    }
 }
 
 impl fmt::Display for ArchiveFile {

@@ -1,6 +1,23 @@
 //! Errors as the log shows them.
 
-use crate::types::Failure;
+use std::panic::{self, PanicHookInfo};
+
+use super::terminal::Terminal;
+use crate::types::{ErrorCode, Failure};
+
+/// From here on a panic is one line of error on standard error, which is a server's log where PostgreSQL runs the
+/// program.
+pub fn report_panics() {
+    panic::set_hook(Box::new(|info| Terminal::default().write_err(&panic_line(info))));
+}
+
+fn panic_line(info: &PanicHookInfo<'_>) -> String {
+    let what = info.payload_as_str().unwrap_or("no reason is known");
+    let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line()));
+    let text =
+        format!("the program is in a state that cannot be: {what}{}", place.unwrap_or_default());
+    super::log::early_line(ErrorCode::Assert.exit_code(), text, None)
+}
 
 /// Writes an error to the log and says which code to exit with.
 pub fn report(error: &dyn Failure) -> u8 {
@@ -36,7 +53,6 @@ fn with_causes(error: &dyn Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::ErrorCode;
 
     #[derive(Debug, thiserror::Error)]
     enum Sample {

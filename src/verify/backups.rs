@@ -54,9 +54,7 @@ impl Backups {
             for label in inventory.labels() {
                 match inventory.is_published(label) {
                     true => backups.add(&**storage, label, inventory, findings).await,
-                    false => {
-                        backups.add_left_over(&**storage, label, inventory, findings).await?;
-                    }
+                    false => backups.add_left_over(&**storage, label, inventory).await?,
                 }
             }
             return Ok(backups);
@@ -97,20 +95,10 @@ impl Backups {
         storage: &dyn Storage,
         label: &BackupLabel,
         inventory: &Inventory,
-        findings: &mut Findings,
     ) -> Result<(), Error> {
         let noticed = inventory.objects(label).any(|(name, _)| name == STARTED);
         let started = match noticed {
-            true => match Started::read(storage, &BackupPaths::new(&self.stanza, label)?).await {
-                Ok(started) => Some(started),
-                // It was removed since it was listed.
-                Err(error) if error.is_not_found() => None,
-                Err(error) => {
-                    // Expire removes nothing as long as it cannot read it.
-                    findings.add_error(inventory.path(label, STARTED), &error);
-                    None
-                }
-            },
+            true => Started::read(storage, &BackupPaths::new(&self.stanza, label)?).await.ok(),
             false => None,
         };
         self.left_over.push(LeftOver {

@@ -1,13 +1,9 @@
 //! The small objects of a backup beside manifest and file list.
 
-use tokio::task::spawn_blocking;
-
 use super::{FaultKind, inventory::Inventory, report::Findings};
 use crate::{
     postgres::BackupManifest,
-    repo::{
-        self, layout::STARTED, manifest::Manifest, metadata, object_header::ObjectKind, pg_manifest,
-    },
+    repo::{layout::STARTED, manifest::Manifest, metadata, object_header::ObjectKind, pg_manifest},
     storage::{ObjectPath, Storage},
     types::{BackupLabel, ProgressSink},
 };
@@ -47,17 +43,10 @@ async fn backup_manifest(
         Err(error) => drop(findings.add_error(object, &error).of(&manifest.label)),
         Ok(raw) => {
             findings.count(manifest.backup_manifest.size, raw.len() as u64);
-            // Millions of files take seconds, in which a signal must be heard.
-            let parsed = spawn_blocking(move || BackupManifest::parse(&raw).map(drop)).await;
-            let fault = match parsed {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => {
-                    let what = format!("it is not what PostgreSQL wrote: {error}");
-                    findings.add(object, FaultKind::Inconsistent, what)
-                }
-                Err(error) => findings.add_error(object, &repo::Error::Task(error)),
-            };
-            fault.of(&manifest.label);
+            if let Err(error) = BackupManifest::parse(&raw) {
+                let what = format!("it is not what PostgreSQL wrote: {error}");
+                findings.add(object, FaultKind::Inconsistent, what).of(&manifest.label);
+            }
         }
     }
 }
@@ -70,13 +59,7 @@ async fn prove(
     findings: &mut Findings,
 ) {
     let object = inventory.path(label, name);
-    let path = match ObjectPath::new(object.clone()) {
-        Ok(path) => path,
-        Err(error) => {
-            findings.add_error(object, &error.into()).of(label);
-            return;
-        }
-    };
+    let Ok(path) = ObjectPath::new(object.clone()) else { return };
     let expected = match name.split('/').next() {
         Some("annotation") => Some(ObjectKind::Annotation),
         Some(STARTED) => Some(ObjectKind::Started),

@@ -23,7 +23,6 @@ use crate::{
 };
 
 mod forged;
-mod panics;
 
 const FULL: &str = "20261121-092452F";
 const DIFF: &str = "20261121-092452F_20261121-103000D";

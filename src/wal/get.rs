@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     postgres::WalHeader,
-    repo::archive::{RawSink, WalArchive},
+    repo::archive::{RawSink, StoredWal, WalArchive},
     storage::crash_safe::{self, Existing, PendingFile},
     types::ArchiveFile,
 };
@@ -51,12 +51,21 @@ pub async fn get(
     options: GetOptions,
 ) -> Result<GetOutcome, Error> {
     let Some(stored) = archive.find(file).await? else { return Ok(GetOutcome::Absent) };
-    let delivery = Delivery::begin(file, destination, options)?;
-    let delivery = archive.read(&stored, delivery).await?;
-    tokio::task::spawn_blocking(move || delivery.finish())
-        .await
-        .unwrap_or_else(|e| Err(Error::file("write", destination)(e.into())))?;
+    deliver(archive, &stored, destination, options).await?;
     Ok(GetOutcome::Delivered)
+}
+
+/// Writes a file that was found to `destination`, in place of what is there. After an error the destination is as it
+/// was.
+pub async fn deliver(
+    archive: &WalArchive,
+    stored: &StoredWal,
+    destination: &Path,
+    options: GetOptions,
+) -> Result<(), Error> {
+    let delivery = Delivery::begin(stored.file, destination, options)?;
+    // One rename, and for a durable file its fsync, which nothing else of this process waits for.
+    archive.read(stored, delivery).await?.finish()
 }
 
 /// A file being written beside its destination.

@@ -11,7 +11,7 @@ mod segment;
 mod verify;
 
 pub use error::Error;
-pub use get::{GetOptions, GetOutcome, get};
+pub use get::{GetOptions, GetOutcome, deliver, get};
 pub use push::{PushOptions, PushOutcome, Pushing};
 pub use segment::ClusterIdentity;
 pub use verify::{verify, verify_from};

@@ -157,20 +157,6 @@ on_one_version! {
         assert!(delivered.expect("delivered") == bytes);
     }
 
-    fn standby_is_told_so_that_it_tries_again(version) {
-        let site = Site::new(version);
-        let (name, _) = archived_segment(&site);
-        let object = site.archived(&name)[0].clone();
-        let standby = site.dir.make("standby");
-        fs::write(standby.join("standby.signal"), "").expect("writable");
-        let option = format!("--pg1-path={}", standby.display());
-        Damage::CutHalf.during(&object, || {
-            let (outcome, delivered) = get(&site, &name, &[&option]);
-            assert!((2..=125).contains(&outcome.code), "{outcome}");
-            assert!(delivered.is_none());
-        });
-    }
-
     fn unreadable_repository_is_not_taken_for_an_empty_one(version) {
         let site = Site::new(version);
         let (name, _) = archived_segment(&site);
@@ -213,19 +199,6 @@ on_one_version! {
         let (outcome, delivered) = get(&site, &partial, &[]);
         outcome.ok();
         assert!(delivered.expect("delivered") == bytes);
-    }
-
-    fn paths_relative_to_the_data_directory_work(version) {
-        let site = Site::new(version);
-        let (name, bytes) = archived_segment(&site);
-        let relative = format!("pg_wal/{name}");
-        let mut command = site.command(&["archive-push", &relative]);
-        crate::support::run(command.current_dir(&site.primary.data_dir)).ok();
-        let mut command = site.command(&["archive-get", &name, "pg_wal/RECOVERYXLOG"]);
-        crate::support::run(command.current_dir(&site.primary.data_dir)).ok();
-        let delivered = site.primary.data_dir.join("pg_wal/RECOVERYXLOG");
-        assert!(fs::read(&delivered).expect("delivered") == bytes);
-        fs::remove_file(delivered).expect("writable");
     }
 
     fn names_that_are_no_wal_files_are_refused(version) {

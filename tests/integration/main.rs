@@ -6,9 +6,10 @@
 mod support;
 
 mod archive;
+mod archive_callers;
+mod archive_ends;
 mod azure;
 mod backup;
-mod catalogs;
 mod check;
 mod client_connection;
 mod command_line;

@@ -41,7 +41,7 @@ pub(super) fn config(parts: Parts) -> Result<Config, Error> {
     rules::check_repo_choice(s, &repos)?;
     let pgs = pg::pgs(s)?;
     let sync = sync::sync(s, &repos)?;
-    rules::check_clusters(s, &pgs, &arguments)?;
+    rules::check_clusters(s, &pgs)?;
     Ok(Config {
         command: name,
         stanza,
@@ -140,6 +140,8 @@ fn archive(s: &Settings) -> Result<ArchiveConfig, Error> {
         timeout: s.time("archive-timeout")?,
         header_check: s.boolean("archive-header-check")?,
         mode_check: s.boolean("archive-mode-check")?,
+        stall_timeout: s.time("archive-stall-timeout")?,
+        stop_standby: s.boolean("archive-get-stop-standby")?,
     })
 }
 

@@ -93,11 +93,7 @@ pub(super) fn check_repo_choice(
 }
 
 /// A cluster to work on, where the command works on one.
-pub(super) fn check_clusters(
-    s: &Settings,
-    pgs: &BTreeMap<u16, PgConfig>,
-    arguments: &[String],
-) -> Result<(), Error> {
+pub(super) fn check_clusters(s: &Settings, pgs: &BTreeMap<u16, PgConfig>) -> Result<(), Error> {
     let exists = "does this stanza exist?";
     let has_path = pgs.values().any(|pg| pg.path.is_some());
     let reached =
@@ -109,11 +105,6 @@ pub(super) fn check_clusters(
     if s.command.set.meets(connects) && !pgs.values().any(reached) {
         let hint = "pg1-path, pg1-host or pg1-socket-path says where the cluster is.\n";
         return Err(required(s, "pg1-path", Some(&format!("{hint}{exists}"))));
-    }
-    // The path of the segment is the only argument of archive-push, the last of archive-get.
-    let is_relative = arguments.last().is_some_and(|path| !path.starts_with('/'));
-    if s.command.set.meets(Commands::ARCHIVE) && is_relative && !has_path {
-        return Err(Error::PathForRelativeWal { option: "pg1-path".into() });
     }
     Ok(())
 }

@@ -37,6 +37,19 @@ pub(super) static ROWS: &[OptionSpec] = &[
     .default("128MiB")
     .accepted(SYNCHRONOUS),
     row(
+        "archive-get-stop-standby",
+        Global,
+        Boolean,
+        Commands::ARCHIVE_GET,
+        "Stop a standby too when WAL cannot be fetched",
+    )
+    .default("n")
+    .detail(
+        "An error of archive-get stops a server in recovery. A standby goes on by default: it streams, and asks again. \
+             While it is being promoted it takes every error for the end of the WAL: set this where a \
+             standby must rather stop than be promoted without WAL that the archive has.",
+    ),
+    row(
         "archive-header-check",
         Global,
         Boolean,
@@ -77,6 +90,22 @@ pub(super) static ROWS: &[OptionSpec] = &[
     )
     .accepted("no WAL is ever thrown away")
     .example("1TiB"),
+    row(
+        "archive-stall-timeout",
+        Global,
+        Time(100, 24 * 3600 * 1000),
+        Commands::ARCHIVE,
+        "How long nothing may move before PostgreSQL is left to try again",
+    )
+    .default("10s")
+    .command_defaults(&[(Commands::ARCHIVE_GET, "5s")])
+    .detail(
+        "PostgreSQL repeats archive-push, and a standby repeats archive-get; meanwhile a server that stops waits for \
+             the first, and a standby that could stream for the second. So these two give up when a store behind a \
+             network does not answer for this long, also with a longer io-timeout or repo-storage-retry-time. \
+             archive-get of a server that recovers is not repeated and has those limits.",
+    )
+    .example("30s"),
     row(
         "archive-timeout",
         Global,

@@ -11,16 +11,18 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use tokio::{
-    sync::mpsc,
-    task::{JoinHandle, spawn_blocking},
-};
+use tokio::sync::mpsc;
 
-use super::{Error, RAW_SIZE_MAX, StoredWal, WalArchive, line::Line};
+use super::{
+    Error, RAW_SIZE_MAX, StoredWal, WalArchive,
+    line::Line,
+    thread::{self, Working},
+};
 use crate::{
     codec::{self, PieceReader},
     repo::object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
     storage::{self, Download, ErrorKind},
+    types::ErrorCode,
 };
 
 /// Takes the raw bytes of a file as they come.
@@ -62,18 +64,20 @@ impl WalArchive {
         let line = Arc::new(Line::new(chunks, sink, object.clone()));
         let start = || {
             let line = Arc::clone(&line);
-            spawn_blocking(move || line.work())
+            thread::start(move || line.work())
         };
-        let threads: Vec<_> = std::iter::repeat_with(start).take(THREADS).collect();
+        let threads: Result<Vec<_>, _> = std::iter::repeat_with(start).take(THREADS).collect();
+        let threads = threads?;
         let fed = feed(download, chunks_tx, &object).await;
         let worked = join(threads).await;
         fed?;
         worked?;
-        let unfinished = || Error::Bug { what: "a WAL file was read, and not to its end" };
+        let unfinished = || Error::format(&object, "reading it was given up");
         let line = Arc::into_inner(line).ok_or_else(unfinished)?;
         let (hasher, sink) = line.into_parts().ok_or_else(unfinished)?;
         let proven = hasher.expect(stored.digest);
-        proven.map_err(|_| Error::Damaged { object, what: "SHA-256" })?;
+        let what = "its SHA-256 is not the one in its name".to_owned();
+        proven.map_err(|_| Error::Wal { object, what, code: ErrorCode::Checksum })?;
         Ok(sink)
     }
 
@@ -115,10 +119,10 @@ async fn feed(
 }
 
 /// Waits for all threads; the first error is that of the file.
-async fn join<E: From<Error>>(threads: Vec<JoinHandle<Result<(), E>>>) -> Result<(), E> {
+async fn join<E: From<Error>>(threads: Vec<Working<Result<(), E>>>) -> Result<(), E> {
     let mut joined = Ok(());
     for thread in threads {
-        let worked = thread.await.unwrap_or_else(|error| Err(Error::Task(error).into()));
+        let worked = thread.await.unwrap_or_else(|error| Err(error.into()));
         joined = joined.and(worked);
     }
     joined
@@ -127,20 +131,23 @@ async fn join<E: From<Error>>(threads: Vec<JoinHandle<Result<(), E>>>) -> Result
 /// Reads the header and the raw size.
 pub(super) fn open<R: BufRead>(mut stored: R, object: &str) -> Result<PieceReader<R>, Error> {
     let mut start = [0; HEADER_LEN + 8];
-    let short = |_| Error::format(object, "it ends within its header");
-    stored.read_exact(&mut start).map_err(short)?;
-    let header = ObjectHeader::decode(&start, ObjectKind::Wal, object)?;
+    stored.read_exact(&mut start).map_err(|_| Error::wal(object, "it ends within its header"))?;
+    let header =
+        ObjectHeader::decode(&start, ObjectKind::Wal, object).map_err(|error| match error {
+            Error::Format { object, what } => Error::wal(object, what),
+            other => other,
+        })?;
     let mut raw_size = [0; 8];
     raw_size.copy_from_slice(&start[HEADER_LEN..]);
     let raw_size = u64::from_le_bytes(raw_size);
     if raw_size > RAW_SIZE_MAX {
-        return Err(Error::format(object, format!("it says that it holds {raw_size} bytes")));
+        return Err(Error::wal(object, format!("it says that it holds {raw_size} bytes")));
     }
-    PieceReader::new(header.compress, stored, raw_size).map_err(|e| damaged(object, e))
+    PieceReader::new(header.compress, stored, raw_size).map_err(|e| damaged(object, &e))
 }
 
-pub(super) fn damaged(object: &str, source: codec::Error) -> Error {
-    Error::Codec { object: object.to_owned(), source }
+pub(super) fn damaged(object: &str, error: &codec::Error) -> Error {
+    Error::wal(object, error.to_string())
 }
 
 /// The chunks of a channel as one stream of bytes.

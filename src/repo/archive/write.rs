@@ -7,12 +7,12 @@
 //! in its name.
 
 use bytes::Bytes;
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::{JoinHandle, spawn_blocking},
-};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Error, FRAME_RAW_SIZE, StoredWal, WalArchive};
+use super::{
+    Error, FRAME_RAW_SIZE, StoredWal, WalArchive,
+    thread::{self, Working},
+};
 use crate::{
     codec::{self, Compressor, Sha256Hasher},
     repo::object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
@@ -148,25 +148,15 @@ impl<E: From<Error> + Send + 'static> Prepared<E> {
     pub async fn begin<S: RawSource<Error = E>>(source: S, options: PutOptions) -> Result<Self, E> {
         let (source, known) = match options.raw_size <= ONE_READ_MAX {
             true => (source, None),
-            false => blocking(move || digest_of(source)).await?,
+            false => thread::start(move || digest_of(source))?.await??,
         };
         Ok(Self { pipeline: Pipeline::start(source, options, known)?, options })
     }
 }
 
-async fn blocking<T: Send + 'static, E: From<Error> + Send + 'static>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, E> {
-    spawn_blocking(work).await.unwrap_or_else(|e| Err(Error::Task(e).into()))
-}
-
 /// The error of a stage whose neighbour stopped; the neighbour knows the cause.
 fn given_up() -> Error {
-    Error::Bug { what: "storing a WAL file was given up without an error" }
-}
-
-fn not_compressed(source: codec::Error) -> Error {
-    Error::Codec { object: "WAL file".to_owned(), source }
+    Error::format("WAL file", "storing it was given up")
 }
 
 fn digest_of<S: RawSource>(mut source: S) -> Result<(S, Option<Sha256>), S::Error> {
@@ -192,7 +182,7 @@ struct Pipeline<E> {
     known: Option<Sha256>,
     digest: oneshot::Receiver<Sha256>,
     frames: Frames,
-    reader: JoinHandle<Result<(), E>>,
+    reader: Working<Result<(), E>>,
 }
 
 impl<E: From<Error> + Send + 'static> Pipeline<E> {
@@ -211,15 +201,15 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
         // The reader compresses too when it has nothing left to read.
         for _ in 1..options.workers.max(2) {
             let (compressor, jobs) = (compressor(options)?, job_rx.clone());
-            spawn_blocking(move || compress(compressor, &jobs));
+            thread::start(move || compress(compressor, &jobs))?;
         }
         let compressor = compressor(options)?;
         let reader = Reader { source, raw_size: options.raw_size, known, jobs: job_tx, frame_tx };
-        let reader = spawn_blocking(move || {
+        let reader = thread::start(move || {
             reader.run(digest_tx)?;
             compress(compressor, &job_rx);
             Ok(())
-        });
+        })?;
         Ok(Self { known, digest, frames, reader })
     }
 
@@ -236,8 +226,8 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
         drop(self.frames);
         match self.reader.await {
             Ok(Err(error)) => error,
-            Ok(Ok(())) => Error::Bug { what: "reading a WAL file ended without a digest" }.into(),
-            Err(error) => Error::Task(error).into(),
+            Ok(Ok(())) => Error::format("WAL file", "reading it ended early").into(),
+            Err(error) => error.into(),
         }
     }
 
@@ -247,12 +237,12 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
         upload.write(object_start(options)).await.map_err(failed)?;
         while let Some(frame) = self.frames.recv().await {
             let frame = frame.await.map_err(|_| given_up())?;
-            let frame = frame.map_err(not_compressed)?;
+            let frame = frame.map_err(|e| Error::format("WAL file", e.to_string()))?;
             upload.write(frame).await.map_err(failed)?;
         }
         match (&mut self.reader).await {
             Ok(read) => read,
-            Err(error) => Err(Error::Task(error).into()),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -267,7 +257,7 @@ fn object_start(options: PutOptions) -> Bytes {
 }
 
 fn compressor(options: PutOptions) -> Result<Compressor, Error> {
-    Compressor::new(options.compression).map_err(not_compressed)
+    Compressor::new(options.compression).map_err(|e| Error::format("WAL file", e.to_string()))
 }
 
 /// Makes frames until there are no more pieces.

@@ -8,10 +8,7 @@ use super::{
     BackupInfo, DbInfo, Detail, GapInfo, RecoveryInfo, RepoInfo, StanzaInfo, StatusCode,
     format::{human_size, human_time, percent},
 };
-use crate::{
-    types::{BackupType, WalSegment},
-    ui::escape,
-};
+use crate::types::{BackupType, WalSegment};
 
 const PAD: &str = "            ";
 /// How many gaps of an archive are shown.
@@ -204,24 +201,21 @@ fn set_details(f: &mut Formatter<'_>, backup: &BackupInfo) -> Result {
     match databases.is_empty() {
         true => writeln!(f, "{PAD}database list: none")?,
         false => {
-            let names =
-                databases.iter().map(|db| format!("{} ({})", escape::name(&db.name), db.oid));
+            let names = databases.iter().map(|db| format!("{} ({})", db.name, db.oid));
             writeln!(f, "{PAD}database list: {}", joined(names))?;
         }
     }
     if let Some(Some(links)) = &backup.link {
         writeln!(f, "{PAD}symlinks:")?;
         for link in links {
-            let (name, to) = (escape::name(&link.name), escape::name(&link.destination));
-            writeln!(f, "{PAD}    {name} => {to}")?;
+            writeln!(f, "{PAD}    {} => {}", link.name, link.destination)?;
         }
     }
     if let Some(Some(tablespaces)) = &backup.tablespace {
         writeln!(f, "{PAD}tablespaces:")?;
         for ts in tablespaces {
-            let name = escape::name(ts.name.as_deref().unwrap_or("[unknown]"));
-            let to = escape::name(&ts.destination);
-            writeln!(f, "{PAD}    {name} ({}) => {to}", ts.oid)?;
+            let name = ts.name.as_deref().unwrap_or("[unknown]");
+            writeln!(f, "{PAD}    {name} ({}) => {}", ts.oid, ts.destination)?;
         }
     }
     if let Some(files) = &backup.error_list {
@@ -230,7 +224,7 @@ fn set_details(f: &mut Formatter<'_>, backup: &BackupInfo) -> Result {
     if !backup.annotation.is_empty() {
         writeln!(f, "{PAD}annotation(s)")?;
         for (key, value) in &backup.annotation {
-            writeln!(f, "{PAD}    {}: {}", escape::name(key), escape::name(value))?;
+            writeln!(f, "{PAD}    {key}: {value}")?;
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{
     cluster::{Cluster, StartError},
+    site::write_file,
     tools,
     version::Version,
 };
@@ -34,6 +35,13 @@ impl Restored {
     /// A setting for the start.
     pub(crate) fn setting(mut self, name: &str, value: &str) -> Self {
         self.cluster.set_at_start(name, value);
+        self
+    }
+
+    /// A line at the end of postgresql.auto.conf, for values that no shell should read.
+    pub(crate) fn auto_setting(self, name: &str, value: &str) -> Self {
+        let text = format!("{}\n{name} = '{}'\n", self.auto_conf(), value.replace('\'', "''"));
+        write_file(&self.cluster.data_dir.join("postgresql.auto.conf"), &text);
         self
     }
 
