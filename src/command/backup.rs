@@ -2,7 +2,6 @@
 //! only what has changed since the backup that it builds on.
 
 mod archive_wait;
-mod catalogs;
 mod cluster;
 mod job;
 mod label;
@@ -13,6 +12,7 @@ mod recheck;
 mod source;
 mod summaries;
 mod told;
+mod wal_proof;
 
 use rand::RngExt;
 
@@ -119,10 +119,9 @@ async fn take(
     let settings = &job.config.backup;
     let mut prior = prior(job)?;
     let told = told::facts(job, cluster.source.kind(), prior.as_mut()).await?;
-    let placement = cluster.sql.placement().await?;
     let start = cluster
         .start(&SourceOptions {
-            label: format!("pgstrata backup {}", job.label),
+            label: server_label(&job.label.to_string()),
             start_fast: settings.start_fast,
             max_rate_kb: settings.max_rate_kb,
             prior: told,
@@ -132,12 +131,16 @@ async fn take(
     let source = &mut *cluster.source;
     let mut taken = backup::take(source, &start, prior, target, options, progress).await?;
     cluster.report_stop(&taken.stop);
-    catalogs::check(cluster, &placement, &taken.landmarks).await?;
     cluster.end_last_segment(&taken.stop).await;
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
     recheck::report(&taken.written.page_errors);
     archive_wait::wait(job, cluster, &start, &taken.stop).await?;
     publish::publish(job, cluster, options, &start, taken).await
+}
+
+/// The label that the server is given, which ends up in its backup history file.
+fn server_label(label: &str) -> String {
+    format!("pgstrata backup {label}")
 }
 
 /// The prior backup, for the comparison.

@@ -16,6 +16,7 @@ use super::{
     cluster::{self, Connected},
     context::{self, Repo},
     failures::Failures,
+    wal_tail,
 };
 use crate::{
     config::{BackupStandby, Config, OutputFormat},
@@ -25,11 +26,14 @@ use crate::{
         stanza::StanzaHistory,
     },
     types::{
-        ArchiveFile, ArchiveId, ErrorCode, Failure, PgVersion, StanzaName, SystemId, WalSegment,
+        ArchiveFile, ArchiveId, ErrorCode, Failure, Lsn, PgVersion, StanzaName, SystemId,
+        WalSegment,
     },
 };
 
 const PAUSE: Duration = Duration::from_millis(100);
+/// Bytes that the record of a restore point takes in the WAL (`xl_restore_point`).
+const RESTORE_POINT_LENGTH: u64 = 104;
 
 /// What was found, as JSON.
 #[derive(Debug, Default, Serialize)]
@@ -131,7 +135,8 @@ async fn check_wal(
         return Ok(());
     }
     archiving::check_settings(&primary.sql, config.archive.mode_check).await?;
-    let segment = segment_to_find(&primary.sql).await?;
+    let wanted = segment_to_find(&primary.sql).await?;
+    let segment = wanted.segment;
     report.wal = Some(segment);
     let deadline = Instant::now() + config.archive.timeout;
     report.repo.clear();
@@ -139,7 +144,7 @@ async fn check_wal(
         tracing::info!("check repo{} archive for WAL (primary)", repo.key);
         let stanza = context::stanza(config)?;
         let archive = WalArchive::new(repo.storage.clone(), stanza, *archive_id)?;
-        let found = match wait(&archive, segment, deadline).await {
+        let found = match wait(&archive, &wanted, deadline).await {
             Ok(None) => Err(not_archived(segment, repo, config, &primary.sql).await),
             Ok(Some(stored)) => Ok(stored),
             Err(error) => Err(error),
@@ -177,22 +182,34 @@ async fn check_stanza(
     Ok(checked)
 }
 
-/// A segment that must come: the one that is ended for this, with a restore point so that there is
-/// something in it. A role that may not do that is content with the last one the server archived.
-async fn segment_to_find(sql: &SqlClient) -> Result<WalSegment> {
+/// A segment that must come.
+struct Wanted {
+    segment: WalSegment,
+    /// A restore point in it and where its record ends: a segment of this name may be another server's.
+    point: Option<(String, Lsn)>,
+}
+
+/// The segment with a restore point that is made for this, and ended. A role that may not do that is content with the
+/// last one the server archived.
+async fn segment_to_find(sql: &SqlClient) -> Result<Wanted> {
     let denied =
         |error: &postgres::Error| matches!(error, postgres::Error::PermissionDenied { .. });
-    match sql.create_restore_point("pgstrata check").await {
+    let name = format!("pgstrata check {:016x}", rand::random::<u64>());
+    let end = match sql.create_restore_point(&name).await {
         Err(error) if denied(&error) => return last_archived(sql).await,
-        other => other.map(drop)?,
-    }
+        end => end?,
+    };
     match sql.switch_wal().await {
         Err(error) if denied(&error) => last_archived(sql).await,
-        lsn => Ok(sql.wal_file_name(lsn?).await?.parse()?),
+        switched => {
+            switched?;
+            let segment = sql.wal_file_name(end).await?.parse()?;
+            Ok(Wanted { segment, point: Some((name, end)) })
+        }
     }
 }
 
-async fn last_archived(sql: &SqlClient) -> Result<WalSegment> {
+async fn last_archived(sql: &SqlClient) -> Result<Wanted> {
     const GRANT: &str = "grant the role EXECUTE on pg_catalog.pg_create_restore_point(text) and \
                          pg_catalog.pg_switch_wal()";
     tracing::warn!(
@@ -201,28 +218,50 @@ async fn last_archived(sql: &SqlClient) -> Result<WalSegment> {
     );
     let last = sql.archiver().await?.last_archived_wal;
     let segment = last.as_deref().and_then(|name| name.parse::<ArchiveFile>().ok());
-    segment.and_then(ArchiveFile::segment).ok_or_else(|| Error::Check {
+    let segment = segment.and_then(ArchiveFile::segment).ok_or_else(|| Error::Check {
         what: "the role may not switch WAL, and the server has archived no segment yet".to_owned(),
         code: ErrorCode::DbQuery,
         hint: GRANT.to_owned(),
-    })
+    })?;
+    Ok(Wanted { segment, point: None })
 }
 
-/// Waits for the segment; once it is there, its bytes are proven. `None` after the deadline.
+/// Waits for the segment; once it is there, its bytes are proven, and that they are this server's. `None` after the
+/// deadline.
 async fn wait(
     archive: &WalArchive,
-    segment: WalSegment,
+    wanted: &Wanted,
     deadline: Instant,
 ) -> Result<Option<StoredWal>> {
     loop {
-        if let Some(stored) = archive.find(ArchiveFile::Segment(segment)).await? {
-            archive.verify(&stored).await?;
+        if let Some(stored) = archive.find(ArchiveFile::Segment(wanted.segment)).await? {
+            prove(archive, wanted, &stored).await?;
             return Ok(Some(stored));
         }
         if Instant::now() >= deadline {
             return Ok(None);
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn prove(archive: &WalArchive, wanted: &Wanted, stored: &StoredWal) -> Result<()> {
+    let Some((name, end)) = &wanted.point else { return Ok(archive.verify(stored).await?) };
+    let records = wal_tail::records_before(archive, stored, *end, RESTORE_POINT_LENGTH).await?;
+    let has_name = |records: Vec<u8>| records.windows(name.len()).any(|at| at == name.as_bytes());
+    match records.is_none_or(has_name) {
+        true => Ok(()),
+        false => Err(Error::Check {
+            what: format!(
+                "WAL segment {} in the archive '{}' is not the one that this server wrote",
+                wanted.segment,
+                archive.directory()
+            ),
+            code: ErrorCode::ArchiveMismatch,
+            hint: "another server archives into this stanza, such as a restored copy on the same timeline: give it a \
+                   stanza of its own or restore copies with --archive-mode=off"
+                .to_owned(),
+        }),
     }
 }
 
@@ -266,6 +305,7 @@ mod tests {
         let id = "15-1".parse().unwrap();
         let archive = WalArchive::new(repo.storage, &testing::stanza_name(), id).unwrap();
         let segment = "000000010000000000000001".parse().unwrap();
-        assert_eq!(wait(&archive, segment, Instant::now()).await.unwrap(), None);
+        let wanted = Wanted { segment, point: None };
+        assert_eq!(wait(&archive, &wanted, Instant::now()).await.unwrap(), None);
     }
 }

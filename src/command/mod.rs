@@ -32,6 +32,7 @@ mod store;
 #[cfg(test)]
 mod testing;
 mod verify;
+mod wal_tail;
 
 use std::io::Write;
 

@@ -7,7 +7,6 @@ mod connect;
 mod data_directory;
 mod error;
 mod format;
-mod placement;
 mod protocol;
 mod sql;
 mod tar;
@@ -17,11 +16,10 @@ pub use changed_blocks::{ChangedBlocks, FileChanges};
 pub use connect::{
     ChannelBindingMode, ConnectOptions, ConnectSettings, Endpoint, Password, SslMode, SslOptions,
 };
-pub use data_directory::{
-    DataDirectory, DataDirectoryError, Scan, ScannedEntry, ScannedKind, Unseen,
-};
+pub use data_directory::{DataDirectory, DataDirectoryError, Scan, ScannedEntry, ScannedKind};
 pub use error::{Error, Result, ServerError};
 pub use format::{
+    backup_end::{BACKUP_END_LENGTH, backup_end, wal_records},
     backup_label::{BackupLabelFile, plain_backup_label},
     backup_manifest::{BackupManifest, ManifestFile, WalRange},
     control_file::{ClusterState, ControlFile},
@@ -36,10 +34,9 @@ pub use format::{
     timeline_history::{HistoryEntry, TimelineHistory},
     wal_header::WalHeader,
 };
-pub use placement::{PlacedDatabase, Placement, Required, RequiredKind, version_directory};
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
 pub use sql::{
-    ArchiverFacts, BackupSession, ControlCheckpoint, Database, Grantee, ServerFacts,
-    SqlBackupStart, SqlBackupStop, SqlCancelToken, SqlClient, SummaryFacts, TablespaceInfo,
+    ArchiverFacts, BackupSession, ControlCheckpoint, Database, ServerFacts, SqlBackupStart,
+    SqlBackupStop, SqlCancelToken, SqlClient, SummaryFacts, TablespaceInfo,
 };
 pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};

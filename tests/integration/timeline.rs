@@ -1,6 +1,6 @@
 //! Timelines: what happens after a recovery was promoted, and how to get back to before it.
 
-use crate::support::{Cluster, Site, Version, for_each_version, on_one_version, wait_until};
+use crate::support::{Cluster, Site, Version, exit, for_each_version, on_one_version, wait_until};
 
 /// A cluster that was restored to before its row `b` and went on from there: timeline 1 has the rows
 /// a and b, timeline 2 has a and c. One backup on each.
@@ -104,5 +104,39 @@ on_one_version! {
             let restored = crate::support::Restored::new(version, &data_dir).start_primary();
             assert_eq!(rows(&restored), "a b d");
         }
+    }
+
+    fn segments_of_a_rival_on_the_same_timeline_make_no_backup(version) {
+        let site = Site::new(version);
+        site.primary.sql("create table t (row text)");
+        let good = site.full_backup(&[]);
+        site.primary.archive_wal();
+        site.primary.stop();
+        // Neither must see what the other archives before it has chosen its timeline.
+        let copies = ["rival", "ours"].map(|name| {
+            site.restore(name, &[]).archiving().auto_setting("archive_command", "false")
+        });
+        let [rival, ours] = copies.map(|copy| copy.start_primary());
+        let archive = |cluster: &Cluster| {
+            cluster.sql("alter system reset archive_command");
+            cluster.sql("select pg_reload_conf()");
+        };
+        archive(&rival);
+        for _ in 0..6 {
+            rival.sql("insert into t values ('rival')");
+            rival.archive_wal();
+        }
+        archive(&ours);
+        let path = format!("--pg1-path={}", ours.data_dir.display());
+        let socket = format!("--pg1-socket-path={}", ours.socket_dir.display());
+        for source in ["local", "stream"] {
+            let source = format!("--backup-source={source}");
+            let options = [&source, &path, &socket, "--type=full", "--archive-timeout=3s", "backup"];
+            let outcome = site.run(&options.map(|option: &str| option));
+            outcome.code_in(&[exit::ARCHIVE_TIMEOUT, exit::ARCHIVE_MISMATCH]).says("HINT");
+        }
+        let checked = site.run(&[&path, &socket, "--archive-timeout=3s", "check"]);
+        checked.code_in(&[exit::ARCHIVE_TIMEOUT, exit::ARCHIVE_MISMATCH]).says("HINT");
+        assert_eq!(site.labels(), [good]);
     }
 }

@@ -1,17 +1,22 @@
-//! Waits until the archive holds every WAL segment that a backup needs: without them it is worthless.
+//! Waits until the archive holds every WAL segment that a backup needs, as this server wrote them: without them it is
+//! worthless.
 
 use std::time::{Duration, Instant};
 
-use super::{cluster::Cluster, job::Job};
+use super::{
+    cluster::Cluster,
+    job::Job,
+    wal_proof::{Lacking, Proof},
+};
 use crate::{
     backup::source::{BackupStart, BackupStop},
-    command::{Error, Result, archive_command::shown},
-    repo::archive::{SegmentRange, WalArchive},
-    types::{ErrorCode, WalSegment},
+    command::{Error, Result},
+    postgres::SqlClient,
+    repo::archive::WalArchive,
+    types::ErrorCode,
 };
 
 const PAUSE: Duration = Duration::from_millis(100);
-const NAMED_MAX: usize = 5;
 
 /// Waits for the segments from start to stop, at most as long as `archive-timeout` says.
 pub(super) async fn wait(
@@ -28,48 +33,35 @@ pub(super) async fn wait(
         return Ok(());
     }
     let archive = WalArchive::new(job.repo.storage.clone(), job.stanza, job.entry.archive_id())?;
-    let size = cluster.source.facts().wal_segment_size;
-    let first = WalSegment::containing(start.lsn, start.timeline, size);
-    let last = WalSegment::ending_at(stop.lsn, stop.timeline, size);
-    let range = SegmentRange { first, last, size };
+    let proof = Proof::new(&archive, cluster, job.label.to_string(), start, stop).await?;
+    let (first, last) = proof.ends();
     tracing::info!("check archive for segment(s) {first}:{last}");
     let deadline = Instant::now() + config.timeout;
     loop {
-        let missing = archive.missing(range, NAMED_MAX).await?;
-        if missing.is_empty() {
-            return Ok(());
-        }
+        let Some(lacking) = proof.lacking().await? else { return proof.check_content().await };
         if Instant::now() >= deadline {
-            return Err(not_archived(&missing, config.timeout, cluster).await);
+            return Err(not_archived(&lacking, config.timeout, cluster).await);
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn not_archived(missing: &[WalSegment], timeout: Duration, cluster: &Cluster) -> Error {
-    let names: Vec<String> = missing.iter().map(WalSegment::to_string).collect();
-    Error::Check {
-        what: format!(
-            "WAL segment(s) {} did not reach the archive within {}s",
-            names.join(", "),
-            timeout.as_secs()
-        ),
-        code: ErrorCode::ArchiveTimeout,
-        hint: why(cluster).await,
-    }
+async fn not_archived(lacking: &Lacking, timeout: Duration, cluster: &Cluster) -> Error {
+    let hint = match cluster.archiving_server() {
+        Some(server) => why(server, lacking).await,
+        None => "the primary archives the last segment when it is full: set archive_timeout there to \
+                 less than archive-timeout here, or name the primary among the pgN options, so that \
+                 it is asked to end the segment"
+            .to_owned(),
+    };
+    let what = format!("{lacking} within {}s", timeout.as_secs());
+    Error::Check { what, code: ErrorCode::ArchiveTimeout, hint }
 }
 
 /// What the server that archives knows of it.
-async fn why(cluster: &Cluster) -> String {
-    let Some(server) = cluster.archiving_server() else {
-        return "the primary archives the last segment when it is full: set archive_timeout there to \
-                less than archive-timeout here, or name the primary among the pgN options, so that \
-                it is asked to end the segment"
-            .to_owned();
-    };
+async fn why(server: &SqlClient, lacking: &Lacking) -> String {
     let command = server.setting_if_visible("archive_command").await.ok().flatten();
-    let command =
-        command.map_or(String::new(), |c| format!("archive_command is '{}'; ", shown(&c)));
+    let command = command.map_or(String::new(), |c| format!("archive_command is '{c}'; "));
     let failure = match server.archiver().await {
         Ok(facts) if facts.failing => format!(
             "it last failed for {} at {}, see the server's log",
@@ -82,5 +74,13 @@ async fn why(cluster: &Cluster) -> String {
         ),
         Err(_) => "run check to see whether the command reaches this repository".to_owned(),
     };
-    format!("{command}{failure}")
+    let also = match lacking {
+        Lacking::Segments(_) => "",
+        _ => {
+            "\nsegments of these names are there: if another server archives into this stanza, such as a restored \
+              copy, they may be its WAL. Where WAL comes in another way than by archive_command, use \
+              --no-archive-check"
+        }
+    };
+    format!("{command}{failure}{also}")
 }

@@ -2,7 +2,6 @@
 //! while the server runs. Everything here blocks.
 
 mod error;
-mod presence;
 mod rules;
 mod scan;
 #[cfg(test)]
@@ -28,7 +27,6 @@ use crate::{
 };
 
 pub use error::DataDirectoryError;
-pub use presence::Unseen;
 
 /// The result of an operation on a data directory.
 type Result<T> = std::result::Result<T, DataDirectoryError>;

@@ -17,6 +17,8 @@ pub struct BackupLabelFile {
     pub start: Lsn,
     /// The segment that holds that position.
     pub start_segment: WalSegment,
+    /// Where the backup ended: only in the copy of the file that the server archives, the backup history file.
+    pub stop: Option<Lsn>,
     /// The checkpoint record of the backup.
     pub checkpoint: Lsn,
     /// The timeline of the start.
@@ -42,6 +44,9 @@ impl BackupLabelFile {
         let (start, segment) = start
             .split_once(" (file ")
             .ok_or_else(|| Error::format(FILE, "START WAL LOCATION does not name its file"))?;
+        let stop =
+            first("STOP WAL LOCATION").map(|text| text.split(" (file ").next().unwrap_or(text));
+        let stop = stop.map(|stop| parsed("STOP WAL LOCATION", stop)).transpose()?;
         let incremental = match (last("INCREMENTAL FROM LSN"), last("INCREMENTAL FROM TLI")) {
             (Some(lsn), Some(timeline)) => Some((
                 parsed("INCREMENTAL FROM LSN", lsn)?,
@@ -54,6 +59,7 @@ impl BackupLabelFile {
         Ok(Self {
             start: parsed("START WAL LOCATION", start)?,
             start_segment: parsed("START WAL LOCATION", segment.trim_end_matches(')'))?,
+            stop,
             checkpoint: parsed("CHECKPOINT LOCATION", checkpoint)?,
             timeline: TimeLine(parsed("START TIMELINE", timeline)?),
             from_standby: first("BACKUP FROM") == Some("standby"),
@@ -110,7 +116,13 @@ mod tests {
         assert_eq!(label.checkpoint, Lsn(0x200_0060));
         assert_eq!(label.start_segment.to_string(), "000000010000000000000002");
         assert_eq!((label.timeline, label.from_standby), (TimeLine(1), false));
-        assert_eq!(label.label, "nightly");
+        assert_eq!((label.label.as_str(), label.stop), ("nightly", None));
+        let archived = PLAIN.replace(
+            "CHECKPOINT",
+            "STOP WAL LOCATION: 0/3000050 (file 000000010000000000000003)\nCHECKPOINT",
+        );
+        let archived = BackupLabelFile::parse(archived.as_bytes()).unwrap();
+        assert_eq!((archived.start, archived.stop), (label.start, Some(Lsn(0x300_0050))));
         assert_eq!(label.incremental_from, None);
         let incremental =
             format!("{PLAIN}INCREMENTAL FROM LSN: 0/1000000\nINCREMENTAL FROM TLI: 1\n");

@@ -1,6 +1,7 @@
 //! The files that PostgreSQL writes, as far as a backup has to read them. Pure functions on bytes; no
 //! bytes make them panic.
 
+pub(super) mod backup_end;
 pub(super) mod backup_label;
 pub(super) mod backup_manifest;
 pub(super) mod control_file;

@@ -1,0 +1,84 @@
+//! Looks into an archived segment at the record that ends at a position: what a server wrote there tells its WAL from
+//! that of another server under the same name.
+
+use super::Result;
+use crate::{
+    postgres::{WalHeader, wal_records},
+    repo::{
+        self,
+        archive::{RawSink, StoredWal, WalArchive},
+    },
+    types::Lsn,
+};
+
+/// The bytes of a record of `length` bytes that ends at `end`, and of some before it, without page headers; read from the
+/// segment with that position, all of which is proven. `None` where the record begins in the segment before.
+pub(super) async fn records_before(
+    archive: &WalArchive,
+    stored: &StoredWal,
+    end: Lsn,
+    length: u64,
+) -> Result<Option<Vec<u8>>> {
+    // A page header may cut the record in two.
+    let length = length + WalHeader::LENGTH as u64;
+    let object = stored.path.to_string();
+    let tail = Tail { object, end, length, window: None, at: 0, bytes: Vec::new() };
+    let tail = archive.read(stored, tail).await?;
+    let whole = tail.window.filter(|(from, to)| to - from == length);
+    Ok(whole.map(|(from, _)| wal_records(&tail.bytes, from)))
+}
+
+/// Keeps the bytes before a position.
+struct Tail {
+    object: String,
+    end: Lsn,
+    length: u64,
+    /// Of the segment's bytes, the first to keep and the one after the last; known once its header came.
+    window: Option<(u64, u64)>,
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl RawSink for Tail {
+    type Error = repo::Error;
+
+    fn accept(&mut self, raw: &[u8]) -> std::result::Result<(), repo::Error> {
+        let (from, to) = match self.window {
+            Some(window) => window,
+            None => {
+                let header = WalHeader::check(raw);
+                let header = header.map_err(|e| repo::Error::wal(&self.object, e.to_string()))?;
+                let size = u64::from(header.segment_size.bytes());
+                let to = (self.end.0.wrapping_sub(1) % size) + 1;
+                *self.window.insert((to.saturating_sub(self.length), to))
+            }
+        };
+        let inside = |at: u64| at.saturating_sub(self.at).min(raw.len() as u64) as usize;
+        self.bytes.extend_from_slice(&raw[inside(from)..inside(to)]);
+        self.at += raw.len() as u64;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_cut_out_of_what_comes_in_pieces() {
+        let (end, object) = (Lsn(8), String::new());
+        let mut tail =
+            Tail { object, end, length: 5, window: Some((3, 8)), at: 0, bytes: Vec::new() };
+        for piece in [&[0, 1][..], &[2, 3, 4, 5], &[6], &[7, 8, 9]] {
+            tail.accept(piece).unwrap();
+        }
+        assert_eq!(tail.bytes, [3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn what_begins_with_no_header_is_no_segment() {
+        let (end, object) = (Lsn(8), "x".to_owned());
+        let mut tail = Tail { object, end, length: 5, window: None, at: 0, bytes: Vec::new() };
+        assert!(matches!(tail.accept(&[0; 100]), Err(repo::Error::Wal { .. })));
+    }
+}

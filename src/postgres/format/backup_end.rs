@@ -1,0 +1,86 @@
+//! The record with which a server ends a backup in its WAL (`XLOG_BACKUP_END` in
+//! `src/include/catalog/pg_control.h`). It
+//! names the position at which the backup began, so it tells a server's WAL from that of another with the same names.
+
+use super::{bytes_at, u32_at};
+use crate::types::Lsn;
+
+/// Of the record header (`XLogRecord`): 24 bytes, with the info at 16 and the resource manager at 17.
+const HEADER: usize = 24;
+/// Header, a short data header, and the position.
+const LENGTH: usize = HEADER + 2 + 8;
+/// What it takes in the WAL: records are aligned to 8 bytes.
+const ALIGNED: usize = LENGTH.next_multiple_of(8);
+/// The bytes that the record takes in the WAL.
+pub const BACKUP_END_LENGTH: u64 = ALIGNED as u64;
+const INFO: u8 = 0x50;
+const RESOURCE_MANAGER: u8 = 0;
+/// `XLR_BLOCK_ID_DATA_SHORT`, and the length of the data.
+const SHORT_DATA: [u8; 2] = [255, 8];
+
+/// The page size of WAL (`XLOG_BLCKSZ`).
+const PAGE: u64 = 8192;
+/// The header of a page, and that of the first page of a segment.
+const PAGE_HEADER: u64 = 24;
+const FIRST_PAGE_HEADER: u64 = 40;
+
+/// The bytes of records among those of a segment from the offset `at` on: the page headers are left out.
+pub fn wal_records(bytes: &[u8], at: u64) -> Vec<u8> {
+    let is_record = |offset: u64| match offset < PAGE {
+        true => offset >= FIRST_PAGE_HEADER,
+        false => offset % PAGE >= PAGE_HEADER,
+    };
+    let of_records = (at..).zip(bytes).filter(|(offset, _)| is_record(*offset));
+    of_records.map(|(_, byte)| *byte).collect()
+}
+
+/// Where the backup began whose end record ends at the end of `records` (see [`wal_records`]); `None` where there is no
+/// such record.
+pub fn backup_end(records: &[u8]) -> Option<Lsn> {
+    let record = &records[records.len().checked_sub(ALIGNED)?..];
+    let is_end = u32_at(record, 0)? as usize == LENGTH
+        && record[16] & 0xf0 == INFO
+        && record[17] == RESOURCE_MANAGER
+        && record[HEADER..HEADER + 2] == SHORT_DATA;
+    is_end.then(|| bytes_at(record, HEADER + 2).map(|lsn| Lsn(u64::from_le_bytes(lsn))))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(start: u64) -> Vec<u8> {
+        let mut record = vec![0; ALIGNED];
+        record[..4].copy_from_slice(&(LENGTH as u32).to_le_bytes());
+        record[16] = INFO;
+        record[24..26].copy_from_slice(&SHORT_DATA);
+        record[26..34].copy_from_slice(&start.to_le_bytes());
+        record
+    }
+
+    #[test]
+    fn the_record_names_where_the_backup_began() {
+        let bytes = [vec![7; 60], record(0x200_0028)].concat();
+        assert_eq!(backup_end(&bytes), Some(Lsn(0x200_0028)));
+        assert_eq!(backup_end(&bytes[..90]), None);
+        assert_eq!(backup_end(&bytes[70..]), None);
+        assert_eq!(backup_end(&[]), None);
+    }
+
+    #[test]
+    fn a_page_header_within_it_is_left_out() {
+        let whole = record(9);
+        let (first, second) = whole.split_at(16);
+        let bytes = [first, &[1; 24], second].concat();
+        assert_eq!(backup_end(&wal_records(&bytes, 3 * PAGE - 16)), Some(Lsn(9)));
+        assert_eq!(wal_records(&[1; 50], 0), [1; 10]);
+        assert_eq!(wal_records(&[1; 50], PAGE - 10), [1; 26]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, at in 0_u64..(1 << 30)) {
+            let _ = backup_end(&wal_records(&bytes, at));
+        }
+    }
+}
