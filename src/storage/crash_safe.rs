@@ -10,7 +10,6 @@ use std::{
     io::{self, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rustix::{
@@ -23,10 +22,6 @@ pub const TEMPORARY_PREFIX: &str = ".tmp-";
 
 /// Mode of the directories that are made.
 const DIRECTORY_MODE: u32 = 0o750;
-
-/// A directory this old is on disk together with its entry in its parent: the kernel writes its
-/// metadata back within seconds (ext4 5 s, XFS 30 s).
-const SETTLED_AFTER: Duration = Duration::from_secs(120);
 
 /// What publishing does where the name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,10 +131,23 @@ impl PendingFile {
             }
             // The file system or the kernel cannot: a second link, then the first goes (on drop).
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                Ok(fs::linkat(dir, temporary, dir, name, AtFlags::empty())?)
+                match fs::linkat(dir, temporary, dir, name, AtFlags::empty()) {
+                    // A network file system may send the request again, and find what it has made itself.
+                    Err(Errno::EXIST) if self.has_name(name)? => Ok(()),
+                    linked => Ok(linked?),
+                }
             }
             Err(errno) => Err(errno.into()),
         }
+    }
+}
+
+impl PendingFile {
+    /// Whether `name` is another name of this very file.
+    fn has_name(&self, name: &OsStr) -> io::Result<bool> {
+        let found = fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let own = fs::fstat(&self.file)?;
+        Ok((found.st_dev, found.st_ino) == (own.st_dev, own.st_ino))
     }
 }
 
@@ -192,22 +200,52 @@ pub fn open_below(parent: impl AsFd, path: &str) -> Option<OwnedFd> {
 pub fn link_error(parent: BorrowedFd<'_>, name: &str) -> Option<io::Error> {
     let stat = fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let is_link = fs::FileType::from_raw_mode(stat.st_mode) == fs::FileType::Symlink;
-    is_link.then(|| {
-        let reason = format!("'{name}' is a symbolic link, and links are not followed here");
-        io::Error::new(io::ErrorKind::PermissionDenied, reason)
-    })
+    is_link.then(|| refuse_link(name))
+}
+
+/// The error of a symbolic link where there must be none.
+pub fn refuse_link(name: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, SymbolicLink { name: name.to_owned() })
+}
+
+/// A symbolic link where there must be none.
+#[derive(Debug, thiserror::Error)]
+#[error("'{name}' is a symbolic link, and links are not followed here")]
+pub struct SymbolicLink {
+    name: String,
 }
 
 /// Opens a directory by its path and makes, durably, what is missing of it.
 pub fn ensure_directory(path: &Path) -> io::Result<OwnedFd> {
-    match (open_directory(path), path.parent(), path.file_name()) {
-        (Err(error), Some(parent), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let (opened, Some(parent), Some(name)) =
+        (open_directory(path), path.parent(), path.file_name())
+    else {
+        return open_directory(path);
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    match opened {
+        Ok(directory) => {
+            if !has_entries(&directory)? {
+                sync_parent(parent)?;
+            }
+            Ok(directory)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = ensure_directory(parent)?;
             make_directory(&parent, name)?;
             open_directory(path)
         }
-        (opened, ..) => opened,
+        Err(error) => Err(error),
+    }
+}
+
+/// Syncs the directory above an existing one that is empty. One that this user may not open is none in which a process of
+/// this user has made anything.
+fn sync_parent(parent: &Path) -> io::Result<()> {
+    match open_directory(parent) {
+        Ok(parent) => sync_directory(parent),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -215,8 +253,7 @@ pub fn ensure_directory(path: &Path) -> io::Result<OwnedFd> {
 pub fn ensure_child(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
     match open_child(parent, name) {
         Ok(child) => {
-            // Another process may have made it a moment ago and not have come to its fsync.
-            if !is_settled(&child) {
+            if !has_entries(&child)? {
                 sync_directory(parent)?;
             }
             Ok(child)
@@ -239,14 +276,16 @@ fn make_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     sync_directory(parent)
 }
 
-/// Whether the directory has been there for so long that its own entry is surely on disk.
-fn is_settled(directory: &OwnedFd) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mask = fs::StatxFlags::BTIME;
-    let Ok(stat) = fs::statx(directory, c"", AtFlags::EMPTY_PATH, mask) else { return false };
-    let born = u64::try_from(stat.stx_btime.tv_sec).unwrap_or_default();
-    stat.stx_mask & mask.bits() != 0
-        && now.as_secs().checked_sub(born).is_some_and(|age| age >= SETTLED_AFTER.as_secs())
+/// Whether the directory holds anything. Whoever makes an entry in a directory has made that directory's own entry
+/// durable before; so an entry proves it, whoever made it and whenever. An empty directory may have been made a moment
+/// ago by a process that has not come to its fsync.
+fn has_entries(directory: impl AsFd) -> io::Result<bool> {
+    for entry in fs::Dir::read_from(directory)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
@@ -305,6 +344,16 @@ mod tests {
     }
 
     #[test]
+    fn a_file_knows_its_own_name_from_that_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = pending(dir.path(), b"one");
+        std::fs::write(dir.path().join("other"), b"one").unwrap();
+        std::fs::hard_link(dir.path().join(&file.temporary), dir.path().join("own")).unwrap();
+        assert!(file.has_name(OsStr::new("own")).unwrap());
+        assert!(!file.has_name(OsStr::new("other")).unwrap());
+    }
+
+    #[test]
     fn a_dropped_file_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         drop(pending(dir.path(), b"one"));
@@ -321,6 +370,19 @@ mod tests {
         ensure_child(&again, "d").unwrap();
         let mode = std::fs::metadata(path.join("d")).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o750);
+    }
+
+    /// Only what is in it proves that the entry of a directory is durable: neither its age nor a clock.
+    #[test]
+    fn an_entry_in_a_directory_is_what_proves_it() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!has_entries(open_directory(dir.path()).unwrap()).unwrap());
+        let file = pending(dir.path(), b"one");
+        assert!(has_entries(open_directory(dir.path()).unwrap()).unwrap());
+        drop(file);
+        assert!(!has_entries(open_directory(dir.path()).unwrap()).unwrap());
+        std::fs::create_dir(dir.path().join("x")).unwrap();
+        assert!(has_entries(open_directory(dir.path()).unwrap()).unwrap());
     }
 
     #[test]

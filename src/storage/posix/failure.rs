@@ -5,14 +5,22 @@ use std::io;
 use rustix::io::Errno;
 
 use crate::{
-    storage::{Error, ErrorKind},
+    storage::{Error, ErrorKind, crash_safe::SymbolicLink},
     types::ErrorCode,
 };
+
+/// What to do about a symbolic link.
+const LINK_HINT: &str =
+    "move what it points to here, or mount it here: what lies behind a link is not seen";
 
 /// The error of `operation` on `object`.
 pub(super) fn failure(operation: &'static str, object: String, error: io::Error) -> Error {
     let kind = kind_of(&error);
+    let is_link = error.get_ref().is_some_and(|inner| inner.is::<SymbolicLink>());
     let failed = Error::new(kind, operation, object).caused_by(error);
+    if is_link {
+        return failed.with_hint(LINK_HINT);
+    }
     match kind {
         ErrorKind::Other | ErrorKind::Transient => failed.with_code(code_of(operation)),
         _ => failed,

@@ -4,6 +4,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
+use crate::types::Failure;
 
 fn path(text: &str) -> ObjectPath {
     ObjectPath::new(text).unwrap()
@@ -73,8 +74,14 @@ async fn links_below_the_root_are_neither_followed_nor_taken_for_absent() {
     assert_eq!(write.kind(), ErrorKind::Denied);
     assert!(store.list(&path("a/dir"), false).await.is_err());
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1);
-    // In a listing they are no objects.
-    assert_eq!(store.list(&path("a"), true).await.unwrap().len(), 1);
+    // A listing that left them out would say that nothing is there.
+    for recurse in [true, false] {
+        let error = store.list(&path("a"), recurse).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        assert!(error.hint().unwrap().contains("link"));
+    }
+    assert!(store.list_prefix(&path("a"), "fi").await.is_err());
+    assert_eq!(store.list_prefix(&path("a"), "b").await.unwrap().len(), 1);
 }
 
 #[tokio::test]

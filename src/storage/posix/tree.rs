@@ -171,6 +171,8 @@ impl Tree {
             let Some(path) = named else { return Ok(()) };
             match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) if is_listed(&stat) => found.push(entry(path, &stat)),
+                // What is behind it must not look as if it were not there.
+                Ok(stat) if is_link(&stat) => return Err(crash_safe::refuse_link(name)),
                 Ok(_) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -344,6 +346,10 @@ fn absent_below_a_file(opened: io::Result<OwnedFd>) -> io::Result<OwnedFd> {
         Some(Errno::NOTDIR) => Errno::NOENT.into(),
         _ => error,
     })
+}
+
+fn is_link(stat: &fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Symlink
 }
 
 fn is_listed(stat: &fs::Stat) -> bool {

@@ -49,19 +49,23 @@ pub(super) async fn with_prefix(
     Ok(found)
 }
 
-/// Objects and directories; what is neither, or is being written, is not shown.
+/// Objects and directories; what is neither, or is being written, is not shown. A link is an error: what is behind it must
+/// not look as if it were not there.
 async fn entries(tree: &Tree, directory: ObjectPath) -> Result<Vec<Entry>> {
     let seen = items(tree, &directory).await?.into_iter();
     let visible = seen.filter(|(name, _)| !name.starts_with(TEMPORARY_PREFIX));
-    let entries = visible.filter_map(|(name, look)| {
+    let mut entries = Vec::new();
+    for (name, look) in visible {
+        let Ok(path) = directory.join(&name) else { continue };
         let kind = match look.kind {
             Kind::File => EntryKind::Object { size: look.size },
             Kind::Directory => EntryKind::Directory,
-            Kind::Link | Kind::Other => return None,
+            Kind::Link => return Err(tree.is_link("list", &path)),
+            Kind::Other => continue,
         };
-        Some(Entry { path: directory.join(&name).ok()?, kind, modified: look.modified })
-    });
-    Ok(entries.collect())
+        entries.push(Entry { path, kind, modified: look.modified });
+    }
+    Ok(entries)
 }
 
 /// Everything in a directory; nothing where there is none.

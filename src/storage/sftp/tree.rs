@@ -86,8 +86,7 @@ impl Tree {
             }
             found = look.map_err(|refusal| failed(refusal, &at))?;
             if found.kind == Kind::Link {
-                return Err(Error::new(ErrorKind::Denied, operation, self.name(&at))
-                    .caused_by("it is a symbolic link, and none is followed in a repository"));
+                return Err(self.is_link(operation, &at));
             }
         }
         Ok(found)
@@ -104,6 +103,15 @@ impl Tree {
             (at, look)
         });
         future::join(session.look_through(&root), future::join_all(looks)).await
+    }
+
+    /// The error of a symbolic link where there must be none.
+    pub(super) fn is_link(&self, operation: &'static str, path: &ObjectPath) -> Error {
+        Error::new(ErrorKind::Denied, operation, self.name(path))
+            .caused_by("it is a symbolic link, and none is followed in a repository")
+            .with_hint(
+                "move what it points to here, or mount it here: what lies behind a link is not seen",
+            )
     }
 
     /// A root that is missing is absence, unless a link leads to where it was.
