@@ -321,6 +321,7 @@ impl Writer {
         let data = self.data.finish().await?;
         let maps = self.maps.finish().await?;
         self.totals.bundles = data.len() as u32;
+        self.totals.map_bundles = Some(maps.len() as u32);
         for record in data.iter().chain(&maps) {
             self.list.bundle(record).await?;
         }

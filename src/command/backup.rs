@@ -21,7 +21,10 @@ use super::{Error, Result, context, expire, signal::Signals};
 use crate::{
     backup::{self, prior::Prior, source::SourceOptions},
     config::Config,
-    repo::lock::{self, Lock, LockKind},
+    repo::{
+        lock::{self, Lock, LockKind},
+        manifest::Manifest,
+    },
     types::BackupLabel,
     ui::Ui,
 };
@@ -40,7 +43,12 @@ pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
         Some(changes) => attempt(config, Some(changes), &mut signals, &progress).await?,
         None => first?,
     };
-    signals.guard(expire::after_backup(config, &repo, &label)).await.map(|()| 0)
+    match signals.guard(expire::after_backup(config, &repo, &label)).await {
+        Err(error @ Error::Terminated(_)) => {
+            Err(Error::AfterBackup { label, source: Box::new(error) })
+        }
+        expired => expired.map(|()| 0),
+    }
 }
 
 /// The way out where the server failed to say what has changed: it need not.
@@ -51,7 +59,7 @@ fn blocks_instead(error: &Error) -> Option<ChangeDetection> {
     }
 }
 
-/// Takes the backup and publishes it, or leaves nothing behind; `changes` is how to find out what has
+/// Takes the backup and publishes it. Where it fails before that, nothing is left behind; `changes` is how to find out what has
 /// changed, where that is not to be decided anew.
 async fn attempt(
     config: &Config,
@@ -62,7 +70,8 @@ async fn attempt(
     let (mut cluster, mut job) = signals.guard(prepare(config, changes)).await?;
     let options = options(config, &cluster, &job)?;
     match signals.guard(take(&mut job, &mut cluster, &options, progress)).await {
-        Ok(()) => Ok(job.label),
+        // A signal that comes now ends the expire that follows.
+        Ok(manifest) => publish::publish(&job, &manifest).await.map(|()| job.label),
         Err(error) => {
             cluster.cancel().await;
             publish::discard(&job).await;
@@ -109,13 +118,13 @@ fn digest_key(job: &Job<'_>) -> [u8; 32] {
     }
 }
 
-/// Start, copy, wait for the WAL, publish.
+/// Start, copy, wait for the WAL, and make the manifest.
 async fn take(
     job: &mut Job<'_>,
     cluster: &mut Cluster,
     options: &backup::Options,
     progress: &LockProgress,
-) -> Result<()> {
+) -> Result<Manifest> {
     let settings = &job.config.backup;
     let mut prior = prior(job)?;
     let told = told::facts(job, cluster.source.kind(), prior.as_mut()).await?;
@@ -135,7 +144,7 @@ async fn take(
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
     recheck::report(&taken.written.page_errors);
     archive_wait::wait(job, cluster, &start, &taken.stop).await?;
-    publish::publish(job, cluster, options, &start, taken).await
+    publish::prepare(job, cluster, options, &start, taken).await
 }
 
 /// The label that the server is given, which ends up in its backup history file.

@@ -11,10 +11,7 @@ use std::io::Write;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use self::{
-    gather::{Here, gather},
-    removal::Removal,
-};
+use self::{gather::gather, removal::Removal};
 use super::{
     Error, Result,
     context::{self, Repo},
@@ -84,8 +81,9 @@ pub(super) async fn after_backup(config: &Config, repo: &Repo, label: &BackupLab
 
 /// Plans, and removes.
 async fn expire(task: &Task<'_>) -> Result<()> {
-    let (plan, removal) = settle(task).await?;
+    let (inventory, plan, removal) = settle(task).await?;
     report::warn(task.repo.key, &plan);
+    gather::note_lost(&*task.repo.storage, task.stanza, &inventory, &plan).await?;
     for line in report::kept(task.repo.key, &plan) {
         tracing::debug!(target: ui::DETAIL, "{line}");
     }
@@ -101,7 +99,7 @@ async fn expire(task: &Task<'_>) -> Result<()> {
 
 /// Plans, and says what would be removed.
 async fn show(task: &Task<'_>, out: &mut dyn Write) -> Result<()> {
-    let (plan, removal) = settle(task).await?;
+    let (_, plan, removal) = settle(task).await?;
     report::warn(task.repo.key, &plan);
     let lines = report::removed(task.repo.key, &removal);
     for line in lines.into_iter().chain(report::kept(task.repo.key, &plan)) {
@@ -112,16 +110,15 @@ async fn show(task: &Task<'_>, out: &mut dyn Write) -> Result<()> {
 
 /// Makes the plan, and makes it again where a backup began or was marked while it was made, until it
 /// fits what is there.
-async fn settle(task: &Task<'_>) -> Result<(ExpirePlan, Removal)> {
-    let here = Here::locked();
+async fn settle(task: &Task<'_>) -> Result<(Inventory, ExpirePlan, Removal)> {
     for _ in 0..PLANS_MAX {
-        let Some(inventory) = gather(task.repo, task.stanza, &here).await? else {
+        let Some(inventory) = gather(task.repo, task.stanza, &task.scope).await? else {
             continue;
         };
         let plan = plan(task, &inventory)?;
         let removal = Removal::find(task.repo, task.stanza, &inventory, &plan).await?;
-        if gather::is_unchanged(task.repo, task.stanza, &inventory, &plan, &here).await? {
-            return Ok((plan, removal));
+        if gather::is_unchanged(task.repo, task.stanza, &inventory, &plan).await? {
+            return Ok((inventory, plan, removal));
         }
     }
     Err(Error::Check {

@@ -18,6 +18,7 @@ use crate::{
     repo::{
         layout::STANZA_ROOT,
         lock::{self, Lock, LockKind},
+        publication::Shield,
     },
     storage::{EntryKind, ObjectPath},
     sync::{self, Options, Outcome, Route, SyncPlan},
@@ -41,7 +42,9 @@ pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result
     let stanzas = signals.guard(stanzas(config, &from)).await?;
     let mut synced = Vec::with_capacity(stanzas.len());
     for stanza in stanzas {
-        let result = signals.guard(sync_one(config, ui, &stanza, &from, &to)).await;
+        let shield = Shield::default();
+        let work = sync_one(config, ui, &stanza, &from, &to, &shield);
+        let result = signals.guard_shielded(&shield, work).await;
         match result {
             Err(error @ Error::Terminated(_)) => return Err(error),
             result => synced.push((stanza, result)),
@@ -107,6 +110,7 @@ async fn sync_one(
     stanza: &StanzaName,
     from: &Repo,
     to: &Repo,
+    shield: &Shield,
 ) -> Result<Synced> {
     lock::check_not_stopped(&config.lock_path, stanza)?;
     let lock = |repo: &Repo| {
@@ -124,6 +128,7 @@ async fn sync_one(
         at_once: config.process_max.max(1),
         now: Timestamp::now().as_second(),
         zone: TimeZone::system(),
+        shield: shield.clone(),
     };
     let plan = sync::prepare(&route, &options).await?;
     for skipped in &plan.skipped {

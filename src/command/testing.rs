@@ -7,6 +7,7 @@ use serde_json::json;
 use super::context::Repo;
 use crate::{
     repo::{
+        contents,
         manifest::Manifest,
         stanza::{self, ClusterId},
     },
@@ -34,6 +35,12 @@ pub(super) async fn repo_with_stanza(root: &Path, key: u16) -> Repo {
     let repo = repo(root, key);
     stanza::create(&*repo.storage, &stanza_name(), cluster(7), None).await.unwrap();
     repo
+}
+
+/// Publishes a backup with something in the place of each of its objects.
+pub(super) async fn publish(repo: &Repo, manifest: &Manifest) {
+    contents::put_stubs(&*repo.storage, manifest).await.unwrap();
+    manifest.publish(&*repo.storage).await.unwrap();
 }
 
 /// The manifest of a backup that refers to `references`.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Error, changes, layout::BackupPaths, manifest::Manifest, metadata, object_header::ObjectKind,
 };
-use crate::storage::Storage;
+use crate::{storage::Storage, types::Nonce};
 
 const SIZE_MAX: usize = 1 << 20;
 
@@ -17,6 +17,15 @@ const SIZE_MAX: usize = 1 << 20;
 pub struct Change {
     /// The keys and their new values.
     pub set: BTreeMap<String, String>,
+}
+
+/// A change as it is stored.
+#[derive(Serialize)]
+struct Stored<'a> {
+    #[serde(flatten)]
+    change: &'a Change,
+    /// Tells this change from any other.
+    nonce: Nonce,
 }
 
 /// The annotations that hold for a backup.
@@ -42,6 +51,7 @@ pub async fn effective(
 /// Records a change.
 pub async fn add(storage: &dyn Storage, paths: &BackupPaths, change: &Change) -> Result<(), Error> {
     let directory = paths.annotations()?;
-    let body = metadata::to_json(change, directory.as_str())?;
-    changes::append(storage, &directory, ObjectKind::Annotation, &body).await
+    let stored = Stored { change, nonce: Nonce::random() };
+    let body = metadata::to_json(&stored, directory.as_str())?;
+    changes::append(storage, &directory, ObjectKind::Annotation, &body).await.map(drop)
 }

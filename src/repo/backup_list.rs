@@ -1,10 +1,10 @@
-//! Which backups exist: those with a manifest.
+//! Which backups exist: those with a manifest. Those of which objects are missing are listed with that error.
 
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{Error, concurrent::AT_ONCE_MAX, layout, manifest::Manifest};
+use super::{Error, concurrent::AT_ONCE_MAX, contents, layout, manifest::Manifest};
 use crate::{
     storage::{EntryKind, Storage},
     types::{BackupLabel, StanzaName},
@@ -28,7 +28,8 @@ pub async fn directories(
     Ok(labels)
 }
 
-/// Every backup that exists, oldest first. A manifest that cannot be read is listed with its error.
+/// Every backup that exists, oldest first. A manifest that cannot be read, and a backup of which objects are missing, is
+/// listed with its error.
 pub async fn list(storage: &Arc<dyn Storage>, stanza: &StanzaName) -> Result<Vec<Listed>, Error> {
     let mut waiting = directories(&**storage, stanza).await?.into_iter();
     let mut reading = JoinSet::new();
@@ -39,7 +40,7 @@ pub async fn list(storage: &Arc<dyn Storage>, stanza: &StanzaName) -> Result<Vec
         {
             let (storage, stanza) = (Arc::clone(storage), stanza.clone());
             reading.spawn(async move {
-                let manifest = Manifest::read(&*storage, &stanza, &label).await;
+                let manifest = contents::read_whole(&*storage, &stanza, &label).await;
                 (label, manifest)
             });
         }

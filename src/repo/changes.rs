@@ -1,6 +1,8 @@
 //! Changes to what never changes: what is said of a backup after it was published is a series of
 //! numbered objects in a directory beside its manifest, each created once.
 
+use std::collections::BTreeMap;
+
 use super::{
     Error,
     layout::{number_of, numbered},
@@ -12,37 +14,61 @@ use crate::storage::{ErrorKind, ObjectPath, Storage};
 /// How often a number taken by somebody else is stepped over before giving up.
 const TRIES_MAX: u32 = 100;
 
+/// What the name of the second object of a change ends with.
+pub const COPY_SUFFIX: &str = ".copy";
+
+/// The number of a change, and whether the object is the second one of it; `None` for any other name.
+pub fn change_of(file_name: &str) -> Option<(u32, bool)> {
+    match file_name.strip_suffix(COPY_SUFFIX) {
+        Some(name) => Some((number_of(name)?, true)),
+        None => Some((number_of(file_name)?, false)),
+    }
+}
+
+/// Where the second object of a change is.
+pub fn copy_path(directory: &ObjectPath, number: u32) -> Result<ObjectPath, Error> {
+    Ok(directory.join(&format!("{}{COPY_SUFFIX}", numbered(number)))?)
+}
+
+/// The objects of each change in `directory`, in the order of their numbers: the change itself before its copy.
+pub async fn objects(
+    storage: &dyn Storage,
+    directory: &ObjectPath,
+) -> Result<BTreeMap<u32, Vec<ObjectPath>>, Error> {
+    let mut changes: BTreeMap<u32, Vec<ObjectPath>> = BTreeMap::new();
+    // The listing is in the order of the names, in which a change comes before its copy.
+    for entry in storage.list(directory, false).await? {
+        if let Some((number, _)) = change_of(entry.path.file_name()) {
+            changes.entry(number).or_default().push(entry.path);
+        }
+    }
+    Ok(changes)
+}
+
 /// The changes in `directory`, in the order of their numbers.
 pub(super) async fn list(
     storage: &dyn Storage,
     directory: &ObjectPath,
 ) -> Result<Vec<ObjectPath>, Error> {
-    let paths = numbers(storage, directory).await?.into_iter();
-    Ok(paths.map(|number| directory.join(&numbered(number))).collect::<Result<_, _>>()?)
+    let objects = objects(storage, directory).await?;
+    Ok(objects.into_values().filter_map(|paths| paths.into_iter().next()).collect())
 }
 
-/// Creates the next change.
+/// Creates the next change; its number.
 pub(super) async fn append(
     storage: &dyn Storage,
     directory: &ObjectPath,
     kind: ObjectKind,
     body: &[u8],
-) -> Result<(), Error> {
-    let first = numbers(storage, directory).await?.last().map_or(1, |last| last.saturating_add(1));
+) -> Result<u32, Error> {
+    let newest = objects(storage, directory).await?.into_keys().next_back();
+    let first = newest.map_or(1, |last| last.saturating_add(1));
     for number in first..first.saturating_add(TRIES_MAX) {
         let path = directory.join(&numbered(number))?;
         match metadata::write(storage, &path, kind, body).await {
             Err(Error::Storage(error)) if error.kind() == ErrorKind::AlreadyExists => {}
-            other => return other.map(drop),
+            other => return other.map(|_| number),
         }
     }
     Err(Error::format(directory.as_str(), "too many changes at once"))
-}
-
-async fn numbers(storage: &dyn Storage, directory: &ObjectPath) -> Result<Vec<u32>, Error> {
-    let listing = storage.list(directory, false).await?;
-    let mut numbers: Vec<u32> =
-        listing.iter().filter_map(|entry| number_of(entry.path.file_name())).collect();
-    numbers.sort_unstable();
-    Ok(numbers)
 }

@@ -95,6 +95,24 @@ pub enum Error {
         /// The repository.
         location: String,
     },
+    /// Objects of the backup are not there.
+    #[error("backup '{label}' in repository '{location}' is incomplete: {missing} missing")]
+    Incomplete {
+        /// The label.
+        label: String,
+        /// The repository.
+        location: String,
+        /// The objects that are missing, by their names in the directory of the backup.
+        missing: String,
+    },
+    /// A manifest was sent, and whether it is in the repository is not known.
+    #[error("whether '{object}' was written is not known: {source}")]
+    Unpublished {
+        /// The manifest.
+        object: String,
+        /// Why the write failed.
+        source: storage::Error,
+    },
     /// A file of this host that a lock needs could not be used.
     #[error("unable to {operation} '{path}': {source}")]
     LockFile {
@@ -156,7 +174,10 @@ impl Error {
     /// Whether the repository does not hold what it should. Other errors may pass when tried again.
     pub fn is_damage(&self) -> bool {
         use storage::ErrorKind::{Damaged, Truncated};
-        let damaged = matches!(self, Self::Damaged { .. } | Self::Format { .. } | Self::Wal { .. });
+        let damaged = matches!(
+            self,
+            Self::Damaged { .. } | Self::Format { .. } | Self::Incomplete { .. } | Self::Wal { .. }
+        );
         let stored = matches!(self, Self::Storage(e) if matches!(e.kind(), Damaged | Truncated));
         damaged || stored || self.is_not_found()
     }
@@ -176,6 +197,8 @@ impl Failure for Error {
             Self::BackupMissing { .. } => ErrorCode::BackupSetInvalid,
             Self::Thread { .. } => ErrorCode::Kernel,
             Self::WorkerStopped => ErrorCode::Assert,
+            Self::Incomplete { .. } => ErrorCode::FileMissing,
+            Self::Unpublished { source, .. } => source.code(),
             Self::LockFile { .. } | Self::Locked { .. } => ErrorCode::LockAcquire,
             Self::Stopped { .. } => ErrorCode::Stop,
             Self::Duplicate { .. } => ErrorCode::ArchiveDuplicate,
@@ -207,6 +230,14 @@ impl Failure for Error {
                  the connection name the same cluster"
             }
             Self::BackupMissing { .. } => "info lists the backups that exist",
+            Self::Incomplete { .. } => {
+                "bring the objects back from a copy, or remove the backup with expire --set; until \
+                 then nothing else is expired"
+            }
+            Self::Unpublished { .. } => {
+                "nothing of the backup was removed: once the repository answers, run info to see \
+                 whether the backup is there; if it is not, take another one"
+            }
             Self::LockFile { .. } => "check the owner and mode of lock-path",
             Self::Locked { .. } => {
                 "another backup, restore or expire of this stanza is running on this host"

@@ -1,10 +1,14 @@
 //! The keep mark of a backup: retention leaves a marked backup, and what it needs, alone. A manifest
-//! never changes, so each change of the mark is an object of its own; the last one is what holds.
+//! never changes, so each change of the mark is an object of its own; the last one is what holds. Each is written twice:
+//! a mark that went with one lost object would let retention take what it protects.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Error, changes, layout::BackupPaths, metadata, object_header::ObjectKind};
-use crate::storage::Storage;
+use crate::{
+    storage::{ObjectPath, Storage},
+    types::Nonce,
+};
 
 const SIZE_MAX: usize = 64 << 10;
 
@@ -30,15 +34,35 @@ struct Change {
     /// Where it is set: how long it holds, seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<i64>,
+    /// Tells this change from any other; older versions wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nonce: Option<Nonce>,
 }
 
 /// The mark of a backup, also where its time has passed; `None` where none is set.
 pub async fn read(storage: &dyn Storage, paths: &BackupPaths) -> Result<Option<KeepMark>, Error> {
-    let changes = changes::list(storage, &paths.keep()?).await?;
-    let Some(path) = changes.last() else { return Ok(None) };
+    let changes = changes::objects(storage, &paths.keep()?).await?;
+    let Some((_, objects)) = changes.into_iter().next_back() else { return Ok(None) };
+    let mut first_error = None;
+    for path in objects {
+        match read_change(storage, &path).await {
+            Ok(change) => return Ok(change.keep.then_some(KeepMark { until: change.until })),
+            // The other object says the same.
+            Err(error) if error.is_damage() => drop(first_error.get_or_insert(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    first_error.map_or(Ok(None), Err)
+}
+
+async fn read_change(storage: &dyn Storage, path: &ObjectPath) -> Result<Change, Error> {
     let body = metadata::read(storage, path, ObjectKind::Keep, SIZE_MAX).await?;
-    let change: Change = metadata::from_json(&body, path.as_str())?;
-    Ok(change.keep.then_some(KeepMark { until: change.until }))
+    metadata::from_json(&body, path.as_str())
+}
+
+/// Whether a change was written twice. Older versions wrote each once, and no nonce.
+pub async fn is_doubled(storage: &dyn Storage, path: &ObjectPath) -> Result<bool, Error> {
+    Ok(read_change(storage, path).await?.nonce.is_some())
 }
 
 /// Sets the mark of a backup, or removes it.
@@ -47,10 +71,13 @@ pub async fn write(
     paths: &BackupPaths,
     mark: Option<KeepMark>,
 ) -> Result<(), Error> {
-    let change = Change { keep: mark.is_some(), until: mark.and_then(|mark| mark.until) };
+    let until = mark.and_then(|mark| mark.until);
+    let change = Change { keep: mark.is_some(), until, nonce: Some(Nonce::random()) };
     let directory = paths.keep()?;
     let body = metadata::to_json(&change, directory.as_str())?;
-    changes::append(storage, &directory, ObjectKind::Keep, &body).await
+    let number = changes::append(storage, &directory, ObjectKind::Keep, &body).await?;
+    let copy = changes::copy_path(&directory, number)?;
+    metadata::write(storage, &copy, ObjectKind::Keep, &body).await.map(drop)
 }
 
 #[cfg(test)]
@@ -71,7 +98,35 @@ mod tests {
             assert_eq!(read(&storage, &paths).await.unwrap(), mark);
         }
         let names = std::fs::read_dir(dir.path().join("backup/demo/20261121-092452F/keep"));
-        assert_eq!(names.unwrap().count(), 4);
+        assert_eq!(names.unwrap().count(), 8);
+    }
+
+    #[tokio::test]
+    async fn a_mark_survives_the_loss_of_any_one_object() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = PosixStorage::new(dir.path());
+        let label = "20261121-092452F".parse().unwrap();
+        let paths = BackupPaths::new(&"demo".parse().unwrap(), &label).unwrap();
+        for mark in [None, Some(KeepMark { until: None })] {
+            write(&storage, &paths, mark).await.unwrap();
+        }
+        let keep = dir.path().join("backup/demo/20261121-092452F/keep");
+        for name in std::fs::read_dir(&keep).unwrap().map(|entry| entry.unwrap().path()) {
+            let bytes = std::fs::read(&name).unwrap();
+            for damaged in [None, Some(&b"x"[..])] {
+                std::fs::remove_file(&name).unwrap();
+                if let Some(damaged) = damaged {
+                    std::fs::write(&name, damaged).unwrap();
+                }
+                assert!(read(&storage, &paths).await.unwrap().is_some(), "{name:?}");
+                std::fs::write(&name, &bytes).unwrap();
+            }
+        }
+        // The number of a lost object is not given to another change.
+        std::fs::remove_file(keep.join("00000002")).unwrap();
+        write(&storage, &paths, None).await.unwrap();
+        assert!(keep.join("00000003").exists());
+        assert_eq!(read(&storage, &paths).await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -81,10 +136,12 @@ mod tests {
         let label = "20261121-092452F".parse().unwrap();
         let paths = BackupPaths::new(&"demo".parse().unwrap(), &label).unwrap();
         write(&storage, &paths, Some(KeepMark { until: None })).await.unwrap();
-        let file = dir.path().join("backup/demo/20261121-092452F/keep/00000001");
-        let mut bytes = std::fs::read(&file).unwrap();
-        bytes[20] ^= 1;
-        std::fs::write(&file, bytes).unwrap();
+        for name in ["00000001", "00000001.copy"] {
+            let file = dir.path().join("backup/demo/20261121-092452F/keep").join(name);
+            let mut bytes = std::fs::read(&file).unwrap();
+            bytes[20] ^= 1;
+            std::fs::write(&file, bytes).unwrap();
+        }
         assert!(read(&storage, &paths).await.is_err());
     }
 

@@ -10,6 +10,7 @@
 //! backup/<stanza>/<label>/backup_manifest            PostgreSQL's own manifest
 //! backup/<stanza>/<label>/manifest                   the manifest, written last: the backup exists
 //! backup/<stanza>/<label>/annotation/<number, 8 digits>
+//! backup/<stanza>/<label>/lost                       the notice that the manifest was found to be missing
 //! backup/<stanza>/<label>/keep/<number, 8 digits>
 //! key/<recipient id, 16 hex digits>                  the wrapped data key, where the repository is encrypted
 //! ```
@@ -76,7 +77,7 @@ impl BackupPaths {
 
     /// The file list.
     pub fn file_list(&self) -> Result<ObjectPath, Invalid> {
-        self.0.join("files")
+        self.0.join(FILE_LIST)
     }
 
     /// PostgreSQL's own manifest.
@@ -87,6 +88,11 @@ impl BackupPaths {
     /// The notice that the backup has begun, written before anything else of it.
     pub fn started(&self) -> Result<ObjectPath, Invalid> {
         self.0.join(STARTED)
+    }
+
+    /// The notice that the manifest of the backup was found to be missing.
+    pub fn lost(&self) -> Result<ObjectPath, Invalid> {
+        self.0.join(LOST)
     }
 
     /// A bundle of frames.
@@ -112,6 +118,12 @@ impl BackupPaths {
 
 /// The file name of the notice that a backup has begun.
 pub const STARTED: &str = "started";
+
+/// The file name of the notice that the manifest of a backup was found to be missing.
+pub const LOST: &str = "lost";
+
+/// The file name of a file list.
+pub const FILE_LIST: &str = "files";
 
 /// The file name of a manifest.
 pub const MANIFEST: &str = "manifest";

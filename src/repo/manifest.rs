@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Error, archive::SegmentRange, layout::BackupPaths, metadata, object_header::ObjectKind,
+    publication,
 };
 use crate::{
     storage::Storage,
@@ -186,6 +187,9 @@ pub struct Totals {
     pub map_size: u64,
     /// Bundles of this backup.
     pub bundles: u32,
+    /// Bundles of block maps of this backup; older versions did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_bundles: Option<u32>,
 }
 
 /// The damaged pages of one file.
@@ -252,11 +256,11 @@ impl Manifest {
         }
     }
 
-    /// Publishes the backup: from here on it exists.
+    /// Publishes the backup: from here on it exists. Not to be cancelled; see [`publication`].
     pub async fn publish(&self, storage: &dyn Storage) -> Result<(), Error> {
         let path = BackupPaths::new(&self.stanza, &self.label)?.manifest()?;
         let body = metadata::to_json(self, path.as_str())?;
-        metadata::write(storage, &path, ObjectKind::Manifest, &body).await.map(drop)
+        publication::create(storage, &path, metadata::frame(ObjectKind::Manifest, &body)).await
     }
 
     /// Reads and verifies the manifest of `label`.

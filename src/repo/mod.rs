@@ -8,8 +8,9 @@ pub mod archive;
 pub mod backup_list;
 pub mod block_map;
 pub mod bundle;
-mod changes;
+pub mod changes;
 pub mod concurrent;
+pub mod contents;
 pub mod encrypted;
 pub mod file_list;
 pub mod keep;
@@ -23,6 +24,7 @@ pub mod object_header;
 pub mod object_writer;
 pub mod pg_manifest;
 pub mod plain;
+pub mod publication;
 pub mod recipient;
 pub mod retention;
 pub mod stanza;
@@ -30,5 +32,6 @@ pub mod started;
 #[cfg(test)]
 mod test_vectors;
 mod varint;
+pub mod writer;
 
 pub use error::Error;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     storage::{ErrorKind, Storage},
-    types::{ArchiveId, ErrorCode, HistoryId, PgVersion, StanzaName, SystemId},
+    types::{ArchiveId, ErrorCode, HistoryId, Nonce, PgVersion, StanzaName, SystemId},
 };
 
 const SIZE_MAX: usize = 64 << 10;
@@ -47,6 +47,9 @@ pub struct StanzaEntry {
     pub control_version: Option<u32>,
     /// When the entry was made, seconds since 1970.
     pub created: i64,
+    /// Tells this entry from one that another host made at the same moment; older versions wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<Nonce>,
 }
 
 impl StanzaEntry {
@@ -184,17 +187,19 @@ async fn add(
     control_version: Option<u32>,
 ) -> Result<bool, Error> {
     let created = Timestamp::now().as_second();
-    add_entry(storage, stanza, &StanzaEntry { id, cluster, control_version, created }).await
+    let entry = StanzaEntry { id, cluster, control_version, created, nonce: None };
+    add_entry(storage, stanza, &entry).await
 }
 
-/// Creates an entry as it is; `false` where its number is taken.
+/// Creates an entry as it is, with a nonce of its own; `false` where its number is taken.
 pub async fn add_entry(
     storage: &dyn Storage,
     stanza: &StanzaName,
     entry: &StanzaEntry,
 ) -> Result<bool, Error> {
     let path = layout::stanza_entry(stanza, entry.id)?;
-    let body = metadata::to_json(entry, path.as_str())?;
+    let entry = StanzaEntry { nonce: Some(Nonce::random()), ..entry.clone() };
+    let body = metadata::to_json(&entry, path.as_str())?;
     match metadata::write(storage, &path, ObjectKind::Stanza, &body).await {
         Ok(_) => Ok(true),
         Err(Error::Storage(error)) if error.kind() == ErrorKind::AlreadyExists => Ok(false),

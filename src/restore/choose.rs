@@ -13,7 +13,9 @@ use super::{
     plan::{ArchiveView, parse_target_time},
 };
 use crate::{
-    repo::{self, archive::WalArchive, backup_list, manifest::Manifest, stanza::StanzaHistory},
+    repo::{
+        self, archive::WalArchive, backup_list, contents, manifest::Manifest, stanza::StanzaHistory,
+    },
     storage::Storage,
     types::{ArchiveId, BackupLabel, ErrorCode, Lsn, StanzaName, TimeLine},
 };
@@ -52,7 +54,7 @@ impl Request {
         local: &TimeZone,
     ) -> Result<Option<Manifest>, Error> {
         if let Some(label) = &self.set {
-            return match Manifest::read(&**storage, &self.stanza, label).await {
+            return match contents::read_whole(&**storage, &self.stanza, label).await {
                 Ok(manifest) => Ok(Some(manifest)),
                 Err(repo::Error::BackupMissing { .. }) => Ok(None),
                 Err(error) => Err(error.into()),

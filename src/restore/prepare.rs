@@ -8,7 +8,7 @@ use super::{
     plan::{DatabaseChoice, Entries, Layout, PlacementOptions, RestorePlan},
 };
 use crate::{
-    repo::{self, archive::WalArchive, file_list::FileList, manifest::Manifest},
+    repo::{self, archive::WalArchive, contents, file_list::FileList, manifest::Manifest},
     storage::Storage,
 };
 
@@ -35,7 +35,7 @@ pub async fn plan(
 ) -> Result<RestorePlan, Error> {
     for label in &manifest.references {
         // A missing or damaged parent is found here, and not when half of the files are written.
-        Manifest::read(&**storage, &manifest.stanza, label).await?;
+        contents::read_whole(&**storage, &manifest.stanza, label).await?;
     }
     let archive = WalArchive::new(Arc::clone(storage), &manifest.stanza, manifest.archive_id())?;
     let (target, own) = (&options.target, manifest.wal.stop.timeline);

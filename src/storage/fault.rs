@@ -33,6 +33,8 @@ pub enum Fault {
     Fail(ErrorKind),
     /// The operation is done, and its answer is lost.
     FailAfter(ErrorKind),
+    /// A put fails at once, and takes effect after this time all the same.
+    Late(Duration),
     /// The operation takes this much longer.
     Delay(Duration),
     /// The operation never ends.
@@ -142,7 +144,17 @@ impl Rules {
         path: &ObjectPath,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        match self.strike(operation, path) {
+        self.meet(self.strike(operation, path), path, work).await
+    }
+
+    /// Does `work`, with the fault that strikes it.
+    async fn meet<T>(
+        &self,
+        fault: Option<Fault>,
+        path: &ObjectPath,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        match fault {
             Some(Fault::Fail(kind)) => Err(injected(kind, path)),
             Some(Fault::FailAfter(kind)) => work.await.and(Err(injected(kind, path))),
             Some(Fault::Delay(time)) => {
@@ -154,7 +166,7 @@ impl Rules {
                 self.store.delete(&[object]).await?;
                 work.await
             }
-            Some(Fault::CutRead(_) | Fault::FlipRead(_)) | None => work.await,
+            Some(Fault::Late(_) | Fault::CutRead(_) | Fault::FlipRead(_)) | None => work.await,
         }
     }
 }
@@ -174,7 +186,17 @@ impl Storage for FaultyStorage {
     }
 
     async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()> {
-        self.rules.around(Operation::Put, path, self.inner.put(path, data)).await
+        let fault = self.rules.strike(Operation::Put, path);
+        if let Some(Fault::Late(time)) = fault {
+            let (inner, late) = (Arc::clone(&self.inner), path.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                // Nobody waits for it any more.
+                let _ = inner.put(&late, data).await;
+            });
+            return Err(injected(ErrorKind::Transient, path));
+        }
+        self.rules.meet(fault, path, self.inner.put(path, data)).await
     }
 
     async fn put_stream(&self, path: &ObjectPath) -> Result<Box<dyn Upload>> {

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream::iter};
-use jiff::Timestamp;
 
 use super::{BackupCopy, Copied, Error, Options, Route, changes, copy};
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
         file_list::{BundleKind, FileList},
         layout::BackupPaths,
         manifest::{Manifest, ObjectRecord},
+        metadata, publication,
         started::Started,
     },
     storage::{EntryKind, ErrorKind, ObjectPath},
@@ -38,7 +38,7 @@ pub(super) async fn copy(
     one.begin().await?;
     let mut copied = one.objects(options.at_once, progress).await?;
     let changes = changes::copy(route, &copy.to.label).await?;
-    one.publish().await?;
+    options.shield.over(one.publish()).await?;
     // And the manifest.
     copied.objects += changes.objects + 1;
     copied.bytes += changes.bytes;
@@ -83,13 +83,8 @@ impl One<'_> {
             Some(notice) => return Err(self.taken(notice)),
             None => self.prove_strangers().await?,
         }
-        let notice = Started {
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            process: std::process::id(),
-            time: Timestamp::now().as_second(),
-            references: self.copy.to.references.clone(),
-            copies: Some(self.copy.from.file_list.sha256),
-        };
+        let copies = Some(self.copy.from.file_list.sha256);
+        let notice = Started::now(self.copy.to.references.clone(), copies);
         match notice.write(to, &self.paths).await {
             Err(repo::Error::Storage(error)) if error.kind() == ErrorKind::AlreadyExists => {
                 match self.notice().await? {
@@ -112,7 +107,7 @@ impl One<'_> {
     }
 
     fn taken(&self, notice: Started) -> Error {
-        Error::Taken { label: self.copy.to.label.clone(), host: notice.host }
+        Error::Taken { label: self.copy.to.label.clone(), host: notice.writer.host }
     }
 
     fn removed(&self) -> Error {
@@ -164,23 +159,30 @@ impl One<'_> {
     /// An expire elsewhere that takes this for a left-over removes the notice first, and the objects only where there is
     /// no manifest after that. So a look at the notice after the manifest is there tells who was first.
     async fn publish(&self) -> Result<(), Error> {
-        self.check_objects().await?;
+        let was_lost = self.check_objects().await?;
         self.check_needs().await?;
         let Route { from, to, .. } = self.route;
         let manifest = self.paths.manifest()?;
         match self.copy.from == self.copy.to {
-            true => drop(copy::metadata(from, to, &manifest, Manifest::SIZE_MAX).await?),
+            true => {
+                let data = metadata::read_proven(&**from, &manifest, Manifest::SIZE_MAX).await?;
+                publication::create(&**to, &manifest, data).await.map_err(Error::Target)?;
+            }
             false => self.copy.to.publish(&**to).await.map_err(Error::Target)?,
         }
         let checked = self.check_needs().await;
         if let Err(Error::Removed { .. } | Error::Needs { .. }) = &checked {
             to.delete(&[manifest]).await.map_err(Error::target)?;
         }
+        if was_lost && checked.is_ok() {
+            // It is there again: were it lost once more, its time to be brought back would begin anew.
+            to.delete(&[self.paths.lost()?]).await.map_err(Error::target)?;
+        }
         checked
     }
 
-    /// Every object is there, in full length.
-    async fn check_objects(&self) -> Result<(), Error> {
+    /// Every object is there, in full length; whether an expire noted that the manifest is missing.
+    async fn check_objects(&self) -> Result<bool, Error> {
         let there = self.there().await?;
         for (path, record) in &self.objects {
             match there.get(path) {
@@ -188,7 +190,7 @@ impl One<'_> {
                 None => return Err(self.removed()),
             }
         }
-        Ok(())
+        Ok(there.contains_key(&self.paths.lost()?))
     }
 
     /// The notice, the backups that this one refers to, and its own WAL are in the target.

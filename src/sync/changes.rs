@@ -1,15 +1,10 @@
 //! What is said of a backup after it was published: keep marks and annotations, numbered changes. Those that the source
 //! has behind those of the target are brought over. Where the target's are others, it goes its own way.
 
-use std::collections::BTreeMap;
-
 use super::{Error, Route, copy};
 use crate::{
-    repo::{
-        layout::{BackupPaths, number_of},
-        metadata,
-    },
-    storage::{ObjectPath, Storage},
+    repo::{changes, layout::BackupPaths, metadata},
+    storage::ObjectPath,
     types::BackupLabel,
 };
 
@@ -19,6 +14,7 @@ const SIZE_MAX: usize = 1 << 20;
 /// What was copied of the changes of a backup.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
+    pub(super) changes: u64,
     pub(super) objects: u64,
     pub(super) bytes: u64,
     /// What could not be: a remark that is lost is no reason to lose the backup.
@@ -37,12 +33,9 @@ pub(super) async fn copy(route: &Route, label: &BackupLabel) -> Result<Copied, E
             }
             missing => missing?,
         };
-        for path in missing {
-            match copy::metadata(&route.from, &route.to, &path, SIZE_MAX).await {
-                Ok(bytes) => {
-                    copied.objects += 1;
-                    copied.bytes += bytes;
-                }
+        for change in missing {
+            match change.copy(route, &mut copied).await {
+                Ok(()) => {}
                 // It went with its backup.
                 Err(error) if error.is_gone() => {}
                 Err(error) if error.is_of_one_object() => copied.failed.push(error),
@@ -53,23 +46,51 @@ pub(super) async fn copy(route: &Route, label: &BackupLabel) -> Result<Copied, E
     Ok(copied)
 }
 
+/// The objects of a change in the source: one, or two of the same bytes.
+pub(super) struct Change(Vec<ObjectPath>);
+
+impl Change {
+    /// Copies the objects of the change out of whichever can be read.
+    async fn copy(&self, route: &Route, copied: &mut Copied) -> Result<(), Error> {
+        let mut found = None;
+        for path in &self.0 {
+            match metadata::read_proven(&*route.from, path, SIZE_MAX).await {
+                Ok(data) => {
+                    found = Some(data);
+                    break;
+                }
+                Err(error) if error.is_damage() && self.0.len() > 1 => {
+                    copied.failed.push(error.into());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Some(data) = found else { return Ok(()) };
+        for path in &self.0 {
+            copy::create(&route.to, path, data.clone()).await?;
+            copied.objects += 1;
+            copied.bytes += data.len() as u64;
+        }
+        copied.changes += 1;
+        Ok(())
+    }
+}
+
 /// The changes in `directory` that the target lacks, in order; none where its own are others.
-pub(super) async fn missing(
-    route: &Route,
-    directory: &ObjectPath,
-) -> Result<Vec<ObjectPath>, Error> {
-    let source = numbers(&*route.from, directory).await.map_err(Error::source)?;
+pub(super) async fn missing(route: &Route, directory: &ObjectPath) -> Result<Vec<Change>, Error> {
+    let source = changes::objects(&*route.from, directory).await?;
     if source.is_empty() {
         return Ok(Vec::new());
     }
-    let target = numbers(&*route.to, directory).await.map_err(Error::target)?;
+    let target = changes::objects(&*route.to, directory).await.map_err(Error::Target)?;
     if target.len() >= source.len() {
         return Ok(Vec::new());
     }
-    for (number, path) in &target {
+    for (number, paths) in &target {
+        let [path, ..] = &paths[..] else { continue };
         let there =
             metadata::read_proven(&*route.to, path, SIZE_MAX).await.map_err(Error::Target)?;
-        let same = match source.get(number) {
+        let same = match source.get(number).and_then(|paths| paths.first()) {
             Some(path) => metadata::read_proven(&*route.from, path, SIZE_MAX).await? == there,
             None => false,
         };
@@ -80,14 +101,6 @@ pub(super) async fn missing(
             return Ok(Vec::new());
         }
     }
-    Ok(source.into_iter().filter(|(n, _)| !target.contains_key(n)).map(|(_, p)| p).collect())
-}
-
-async fn numbers(
-    storage: &dyn Storage,
-    directory: &ObjectPath,
-) -> crate::storage::Result<BTreeMap<u32, ObjectPath>> {
-    let entries = storage.list(directory, false).await?;
-    let numbered = entries.into_iter().map(|entry| (number_of(entry.path.file_name()), entry.path));
-    Ok(numbered.filter_map(|(number, path)| Some((number?, path))).collect())
+    let lacking = source.into_iter().filter(|(number, _)| !target.contains_key(number));
+    Ok(lacking.map(|(_, paths)| Change(paths)).collect())
 }

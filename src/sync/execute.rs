@@ -76,7 +76,7 @@ pub async fn execute(
     for label in &plan.known {
         match changes::copy(route, label).await {
             Ok(changed) => {
-                run.outcome.changes += changed.objects;
+                run.outcome.changes += changed.changes;
                 run.fail_all(label, changed.failed)?;
             }
             Err(error) => run.fail(Some(label.clone()), error)?,

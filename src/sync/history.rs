@@ -84,6 +84,7 @@ mod tests {
             cluster: ClusterId { system_id: SystemId(*id), version: "15".parse().unwrap() },
             control_version: None,
             created: 7,
+            nonce: None,
         };
         clusters.iter().enumerate().map(entry).collect()
     }

@@ -27,7 +27,7 @@ pub use plan::{BackupCopy, Facts, Known, Skipped, SyncPlan, WalRule, Why, plan};
 pub use wal_copy::{WalCopy, WalDirectory};
 
 use crate::{
-    repo::retention::Settings,
+    repo::{publication::Shield, retention::Settings},
     storage::Storage,
     types::{BackupLabel, StanzaName},
 };
@@ -56,6 +56,8 @@ pub struct Options {
     pub now: i64,
     /// Where days begin.
     pub zone: TimeZone,
+    /// Raised while a backup is published.
+    pub shield: Shield,
 }
 
 /// Looks at both repositories and says what would be copied. Nothing is written.

@@ -10,8 +10,9 @@ use super::{Error, FaultKind, LeftOver, Options, inventory::Inventory, report::F
 use crate::{
     repo::{
         self,
-        layout::{BackupPaths, MANIFEST, STARTED},
+        layout::{BackupPaths, FILE_LIST, MANIFEST, STARTED},
         manifest::{Manifest, ObjectRecord},
+        retention::{LOST_GRACE_SECONDS, Unpublished, UnpublishedState},
         stanza::StanzaEntry,
         started::Started,
     },
@@ -34,6 +35,10 @@ pub(super) struct Backups {
     pub(super) left_over: Vec<LeftOver>,
 }
 
+/// What is wrong with a directory that has a file list and no manifest.
+const LOST: &str = "it does not exist, and the file list of the backup does: it was lost, or publishing or removing the \
+                    backup was cut short";
+
 impl Backups {
     /// Reads the manifests.
     pub(super) async fn read(
@@ -54,7 +59,7 @@ impl Backups {
             for label in inventory.labels() {
                 match inventory.is_published(label) {
                     true => backups.add(&**storage, label, inventory, findings).await,
-                    false => backups.add_left_over(&**storage, label, inventory).await?,
+                    false => backups.add_left_over(&**storage, label, inventory, findings).await?,
                 }
             }
             return Ok(backups);
@@ -95,17 +100,34 @@ impl Backups {
         storage: &dyn Storage,
         label: &BackupLabel,
         inventory: &Inventory,
+        findings: &mut Findings,
     ) -> Result<(), Error> {
-        let noticed = inventory.objects(label).any(|(name, _)| name == STARTED);
-        let started = match noticed {
+        let started = match inventory.has(label, STARTED) {
             true => Started::read(storage, &BackupPaths::new(&self.stanza, label)?).await.ok(),
             false => None,
         };
+        let directory = Unpublished {
+            label: label.clone(),
+            is_abandoned: started.as_ref().is_some_and(|notice| notice.writer.is_gone()),
+            started: started.clone(),
+            newest: inventory.newest(label),
+            has_file_list: inventory.has(label, FILE_LIST),
+            lost_since: None,
+        };
+        let now = jiff::Timestamp::now().as_second();
+        if matches!(directory.state(now), UnpublishedState::Lost(_)) {
+            let fault = findings.add(inventory.path(label, MANIFEST), FaultKind::Missing, LOST);
+            fault.of(label).hint = format!(
+                "bring it back from a copy of the repository; expire removes the rest after {} days, \
+                 or at once with --set={label}",
+                LOST_GRACE_SECONDS / 86_400
+            );
+        }
         self.left_over.push(LeftOver {
             label: label.clone(),
             objects: inventory.objects(label).count() as u64,
             size: inventory.size_of(label),
-            started: started.map(|started| (started.time, started.host)),
+            started: started.map(|started| (started.time, started.writer.host)),
         });
         Ok(())
     }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Error, FaultKind, backups::Backups, report::Findings};
 use crate::{
-    repo::layout::{self, MANIFEST, STARTED, number_of},
+    repo::{
+        changes::change_of,
+        layout::{self, LOST, MANIFEST, STARTED},
+    },
     storage::{EntryKind, Storage},
     types::{BackupLabel, StanzaName},
 };
@@ -18,6 +21,8 @@ pub(super) struct Inventory {
     root: String,
     /// By label, then by name within the backup's directory; stored sizes in bytes.
     backups: BTreeMap<BackupLabel, BTreeMap<String, u64>>,
+    /// When the newest object of each was made, seconds since 1970, where the store tells.
+    newest: BTreeMap<BackupLabel, i64>,
     /// Paths that belong to no backup.
     strangers: Vec<String>,
 }
@@ -30,8 +35,12 @@ impl Inventory {
             let EntryKind::Object { size } = entry.kind else { continue };
             let below = entry.path.as_str().strip_prefix(root.as_str()).unwrap_or_default();
             let place = below.trim_start_matches('/').split_once('/');
-            match place.and_then(|(label, name)| Some((label.parse().ok()?, name))) {
+            match place.and_then(|(label, name)| Some((label.parse::<BackupLabel>().ok()?, name))) {
                 Some((label, name)) => {
+                    if let Some(modified) = entry.modified.filter(|_| name != LOST) {
+                        let newest = inventory.newest.entry(label.clone()).or_insert(modified);
+                        *newest = modified.max(*newest);
+                    }
                     let objects: &mut BTreeMap<_, _> = inventory.backups.entry(label).or_default();
                     objects.insert(name.to_owned(), size);
                 }
@@ -39,6 +48,11 @@ impl Inventory {
             }
         }
         Ok(inventory)
+    }
+
+    /// When the newest object of a backup was made, seconds since 1970.
+    pub(super) fn newest(&self, label: &BackupLabel) -> Option<i64> {
+        self.newest.get(label).copied()
     }
 
     /// All directories of backups, oldest first.
@@ -60,6 +74,11 @@ impl Inventory {
     /// The changes of what is said of a backup: annotations and the like.
     pub(super) fn changes(&self, label: &BackupLabel) -> impl Iterator<Item = (&str, u64)> {
         self.objects(label).filter(|(name, _)| is_change(name))
+    }
+
+    /// Whether the backup has an object of that name.
+    pub(super) fn has(&self, label: &BackupLabel, name: &str) -> bool {
+        self.backups.get(label).is_some_and(|objects| objects.contains_key(name))
     }
 
     /// The stored bytes of a backup's objects.
@@ -84,13 +103,14 @@ impl Inventory {
             }
             let bundles = backups.bundles(label);
             for name in objects.keys() {
-                let known =
-                    matches!(name.as_str(), MANIFEST | STARTED | "files" | "backup_manifest")
-                        || is_change(name)
-                        || match bundles {
-                            Some(records) => records.contains_key(name),
-                            None => name.starts_with("bundle/") || name.starts_with("map/"),
-                        };
+                let known = matches!(
+                    name.as_str(),
+                    MANIFEST | STARTED | LOST | "files" | "backup_manifest"
+                ) || is_change(name)
+                    || match bundles {
+                        Some(records) => records.contains_key(name),
+                        None => name.starts_with("bundle/") || name.starts_with("map/"),
+                    };
                 if !known {
                     let what = "the backup does not know it";
                     findings.add(self.path(label, name), FaultKind::Orphan, what);
@@ -101,6 +121,6 @@ impl Inventory {
 }
 
 fn is_change(name: &str) -> bool {
-    let change = name.split_once('/').filter(|(_, number)| number_of(number).is_some());
+    let change = name.split_once('/').filter(|(_, file)| change_of(file).is_some());
     change.is_some_and(|(directory, _)| CHANGES.contains(&directory))
 }

@@ -3,7 +3,15 @@
 use super::{FaultKind, inventory::Inventory, report::Findings};
 use crate::{
     postgres::BackupManifest,
-    repo::{layout::STARTED, manifest::Manifest, metadata, object_header::ObjectKind, pg_manifest},
+    repo::{
+        changes::{COPY_SUFFIX, change_of},
+        keep,
+        layout::{STARTED, numbered},
+        manifest::Manifest,
+        metadata,
+        object_header::ObjectKind,
+        pg_manifest,
+    },
     storage::{ObjectPath, Storage},
     types::{BackupLabel, ProgressSink},
 };
@@ -27,6 +35,38 @@ pub(super) async fn check(
         progress.advance(size);
         findings.count(size, size);
         prove(storage, inventory, label, name, findings).await;
+        if let Some(("keep", file)) = name.split_once('/') {
+            check_twin(storage, inventory, label, file, findings).await;
+        }
+    }
+}
+
+/// A change of the keep mark is written twice, so that the loss of one object does not lose the mark.
+async fn check_twin(
+    storage: &dyn Storage,
+    inventory: &Inventory,
+    label: &BackupLabel,
+    file: &str,
+    findings: &mut Findings,
+) {
+    let Some((number, is_copy)) = change_of(file) else { return };
+    let name = format!("keep/{}", numbered(number));
+    let twin = if is_copy { name } else { format!("{name}{COPY_SUFFIX}") };
+    if inventory.has(label, &twin) {
+        return;
+    }
+    let object = inventory.path(label, &format!("keep/{file}"));
+    let Ok(path) = ObjectPath::new(object) else { return };
+    // One that cannot be read was noted as such.
+    if is_copy || matches!(keep::is_doubled(storage, &path).await, Ok(true)) {
+        let missing = ObjectPath::new(inventory.path(label, &twin));
+        // It may have been written since the listing.
+        let Ok(missing) = missing else { return };
+        if storage.stat(&missing).await.is_err_and(|error| error.is_not_found()) {
+            let what = "it does not exist, and the other object of the same keep mark does";
+            let fault = findings.add(missing.as_str(), FaultKind::Missing, what);
+            fault.hint = format!("the mark holds; run keep --set={label} again to write it anew");
+        }
     }
 }
 
@@ -62,6 +102,7 @@ async fn prove(
     let Ok(path) = ObjectPath::new(object.clone()) else { return };
     let expected = match name.split('/').next() {
         Some("annotation") => Some(ObjectKind::Annotation),
+        Some("keep") => Some(ObjectKind::Keep),
         Some(STARTED) => Some(ObjectKind::Started),
         _ => None,
     };

@@ -13,6 +13,7 @@ use crate::{
         recipient::{self, PassPhrase, RecipientId},
         stanza::{self, ClusterId},
         started::Started,
+        writer::Writer,
     },
     restore::tests::{memory::*, repository::*},
     storage::ObjectPath,
@@ -409,8 +410,13 @@ async fn strangers_are_orphans_and_left_overs_are_not_faults() {
     }
     let label: BackupLabel = "20261122-000000F".parse().unwrap();
     let paths = BackupPaths::new(&stanza_name(), &label).unwrap();
-    let started =
-        Started { host: "h".to_owned(), process: 1, time: 5, references: Vec::new(), copies: None };
+    let started = Started {
+        writer: Writer::named("h", 1),
+        time: 5,
+        references: Vec::new(),
+        copies: None,
+        nonce: None,
+    };
     started.write(&*bench.storage, &paths).await.unwrap();
     insta::assert_snapshot!(bench.faults().await);
     let report = bench.verify(None).await;
@@ -473,4 +479,56 @@ async fn a_key_object_that_is_damaged_foreign_or_a_stranger_is_found() {
     assert_eq!(report.faults.len(), 3, "{:?}", report.faults);
     // They are needed by each set, too; what nobody knows is not.
     assert_eq!(bench.verify(Some(FULL)).await.faults.len(), 2);
+}
+
+#[tokio::test]
+async fn a_lost_manifest_is_named_and_a_backup_in_progress_is_not() {
+    let bench = Bench::new().await;
+    bench.memory.remove(&bench.object(&format!("{INCR}/manifest")));
+    // Without a notice nothing says that it is not in progress.
+    assert_eq!(bench.faults().await, "");
+    let paths = BackupPaths::new(&stanza_name(), &INCR.parse().unwrap()).unwrap();
+    let notice = Started::now(Vec::new(), None);
+    notice.write(&*bench.storage, &paths).await.unwrap();
+    assert_eq!(bench.faults().await, "");
+    bench.memory.remove(&paths.started().unwrap());
+    let ended = Started { writer: Writer::ended(), ..notice };
+    ended.write(&*bench.storage, &paths).await.unwrap();
+    let report = bench.verify(None).await;
+    let [fault] = &report.faults[..] else { panic!("{report:?}") };
+    assert_eq!((fault.kind, fault.object.ends_with("I/manifest")), (FaultKind::Missing, true));
+    assert!(fault.what.contains("the file list of the backup does"), "{fault:?}");
+    assert!(fault.hint.contains(&format!("--set={INCR}")), "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_lost_object_of_a_keep_mark_is_named() {
+    use crate::repo::keep::{self, KeepMark};
+    let bench = Bench::new().await;
+    let paths = BackupPaths::new(&stanza_name(), &FULL.parse().unwrap()).unwrap();
+    keep::write(&*bench.storage, &paths, Some(KeepMark { until: None })).await.unwrap();
+    assert_eq!(bench.faults().await, "");
+    for name in ["00000001", "00000001.copy"] {
+        let path = paths.keep().unwrap().join(name).unwrap();
+        let bytes = bench.memory.object(&path);
+        bench.memory.remove(&path);
+        let report = bench.verify(None).await;
+        let [fault] = &report.faults[..] else { panic!("{report:?}") };
+        assert_eq!((fault.kind, fault.object.as_str()), (FaultKind::Missing, path.as_str()));
+        bench.storage.put(&path, bytes).await.unwrap();
+    }
+}
+
+/// The newest segments are gone, and with them what a later backup needs: no newer segment shows a hole.
+#[tokio::test]
+async fn newest_wal_that_a_backup_recorded_is_missed() {
+    let bench = Bench::new().await;
+    for number in 5..=9 {
+        let name = format!("0000000100000000{number:08X}-");
+        bench.memory.remove(&bench.object(&name));
+    }
+    let faults = bench.faults().await;
+    let lost = "000000010000000000000005 to 000000010000000000000006 (2 segments) [F D]";
+    let said = format!("a later backup recorded that WAL was there: {lost}");
+    assert!(faults.contains(&said), "{faults}");
 }

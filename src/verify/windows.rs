@@ -55,14 +55,19 @@ pub(super) async fn check(
                 continue;
             }
         };
-        for manifest in manifests {
+        for manifest in &manifests {
             let window = wal.window(manifest);
-            if window.hole.is_some() && kept.is_none() {
+            let recorded = recorded_behind(&window, &manifests);
+            if (window.hole.is_some() || recorded.is_some()) && kept.is_none() {
                 kept = Some(KeptWal::by_retention(storage, &backups.stanza, options).await);
             }
             let missed =
                 |range: &SegmentRange| kept.as_ref().is_none_or(|kept| kept.holds(id, range.first));
             note(&archive, manifest, &window, missed, findings);
+            if let Some(range) = recorded.filter(&missed) {
+                let what = format!("a later backup recorded that WAL was there: {}", named(&range));
+                findings.add(object(&archive, &range), FaultKind::Hole, what).of(&manifest.label);
+            }
             windows.by_label.insert(manifest.label.clone(), window);
         }
         windows.holes.insert(id, wal.holdings().holes());
@@ -108,6 +113,22 @@ impl KeptWal {
     }
 }
 
+/// What is missing behind a window up to the last segment that another backup of its timeline saw in the archive: the
+/// newest WAL may be gone without a newer segment that shows a hole.
+fn recorded_behind(window: &RecoveryWindow, manifests: &[&Manifest]) -> Option<SegmentRange> {
+    let is_onward = |manifest: &&&Manifest| {
+        manifest.archive_checked && manifest.wal.stop.timeline == window.last.timeline
+    };
+    let newest = manifests.iter().filter(is_onward).map(|m| m.wal_stop()).max()?;
+    let size = manifests.first()?.cluster.wal_segment_size;
+    let is_cut = window.missing.is_empty() && window.hole.is_none() && newest > window.last;
+    is_cut.then(|| SegmentRange { first: window.last.next(size), last: newest, size })
+}
+
+fn object(archive: &WalArchive, range: &SegmentRange) -> String {
+    format!("{}/{}/{}", archive.directory(), range.first.directory(), range.first)
+}
+
 fn note(
     archive: &WalArchive,
     manifest: &Manifest,
@@ -115,14 +136,10 @@ fn note(
     missed: impl Fn(&SegmentRange) -> bool,
     findings: &mut Findings,
 ) {
-    let object = |range: &SegmentRange| {
-        let directory = archive.directory();
-        format!("{directory}/{}/{}", range.first.directory(), range.first)
-    };
     for range in &window.missing {
         let what =
             format!("WAL that backups need to become consistent is missing: {}", named(range));
-        findings.add(object(range), FaultKind::Missing, what).of(&manifest.label);
+        findings.add(object(archive, range), FaultKind::Missing, what).of(&manifest.label);
     }
     if let Some(hole) = window.hole.as_ref().filter(|hole| missed(hole)) {
         let what = format!(
@@ -130,7 +147,7 @@ fn note(
             named(hole),
             window.end
         );
-        findings.add(object(hole), FaultKind::Hole, what).of(&manifest.label);
+        findings.add(object(archive, hole), FaultKind::Hole, what).of(&manifest.label);
     }
     for timeline in &window.histories_missing {
         let object = format!("{}/{}", archive.directory(), timeline.history_file_name());

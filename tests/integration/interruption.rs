@@ -1,5 +1,7 @@
 //! Backups that do not reach their end: killed, asked to stop, cut off from their server.
 
+use std::fs;
+
 use rustix::process::Signal;
 
 use crate::support::{
@@ -97,6 +99,24 @@ for_each_source! {
 }
 
 on_one_version! {
+    /// Two containers of one host name, with one process id and one second, begin under one label; a store that overwrites
+    /// has the notice of the second.
+    fn objects_under_the_label_of_another_writer_are_not_discarded(version) {
+        let site = site_with_rows(version);
+        let earlier = site.full_backup(&[]);
+        let backup = slow_backup(&site);
+        let directory = site.repository().join("backup/db");
+        let entries = fs::read_dir(&directory).expect("readable").map(|entry| entry.expect("readable"));
+        let mut labels = entries.map(|entry| entry.file_name().into_string().expect("text"));
+        let label = labels.find(|label| *label != earlier).expect("it has begun");
+        let notice = directory.join(label).join("started");
+        fs::copy(directory.join(&earlier).join("started"), &notice).expect("writable");
+        let outcome = backup.signal(Signal::TERM).code(exit::TERM);
+        let _ = outcome.says("left behind").says("its label is no longer its own");
+        assert!(notice.exists());
+        assert_eq!(site.labels(), [earlier]);
+    }
+
     fn killed_restore_leaves_nothing_that_starts(version) {
         let site = site_with_rows(version);
         site.primary.sql("create table bulk as select g, repeat(md5(g::text), 10) b from generate_series(1, 200000) g");

@@ -7,15 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
+
 use crate::support::{
-    Asks, Fault, ObjectStore, Proxy, S3, Setting, Site, SiteBuilder, Started, Version,
-    on_each_object_store, on_one_version, remote_site,
+    Asks, Fault, ObjectStore, Proxy, S3, Setting, Site, SiteBuilder, Started, Version, exit,
+    on_each_object_store, on_one_version, remote_site, wait_until,
 };
 
 /// Each file and segment that is put in one request.
 const SMALL: Asks = Asks("PUT", "backup/");
 const FILE_LIST: Asks = Asks("PUT", "files");
 const MANIFEST: Asks = Asks("PUT", "manifest");
+/// The manifest itself, not PostgreSQL's.
+const PUBLICATION: Asks = Asks("PUT", "/manifest");
 const READ_BUNDLE: Asks = Asks("GET", "bundle");
 const READ_FILE_LIST: Asks = Asks("GET", "files");
 const READ_WAL: Asks = Asks("GET", "/archive/");
@@ -131,11 +135,16 @@ on_each_object_store! {
         far.fails(store.part, 0, &Fault::Reset, &[]);
         far.fails(store.begin.unwrap_or(store.part), 0, &store.out_of_order, &["InternalError"]);
         far.fails(store.complete, 0, &Fault::Stall, &["no answer within"]);
-        far.fails(MANIFEST, 0, &store.busy, &["manifest"]);
         far.fails(SMALL, 2, &store.key_is_over, &[store.says_over, "is over"]);
         far.site.full_backup(&[]);
         far.site.run(&["verify"]).ok();
         assert_eq!(far.site.labels().len(), 1);
+        // What is left of it may yet become a backup: it is named.
+        far.proxy.rules(vec![PUBLICATION.meet(0, ALWAYS, store.busy.clone())]);
+        far.site.run(&["--type=full", "backup"]).failed().says("whether").says("is not known");
+        far.proxy.rules(Vec::new());
+        assert_eq!(far.site.labels().len(), 1);
+        far.site.run(&["verify"]).failed().says("the file list of the backup does");
     }
 
     fn forged_bytes_are_never_delivered(store, version) {
@@ -160,6 +169,44 @@ on_each_object_store! {
 }
 
 on_one_version! {
+    /// What was sent may take effect, so it is not taken back.
+    fn publication_is_not_cancelled_by_a_signal(version) {
+        let far = far(&S3, version, |site| site.option("io-timeout", "3s"));
+        let earlier = far.site.full_backup(&[]);
+        far.proxy.rules(vec![PUBLICATION.meet(0, 1, Fault::Stall)]);
+        let mut backup = far.site.spawn(&["--type=full", "backup"]);
+        wait_until("the manifest is sent", 60, || !backup.running() || far.proxy.struck() > 0);
+        backup.signal(Signal::TERM).code(exit::TERM).says("is complete");
+        far.proxy.rules(Vec::new());
+        let labels = far.site.labels();
+        assert_eq!(labels.len(), 2, "{labels:?}");
+        assert_eq!(labels[0], earlier);
+        far.site.run(&["verify"]).ok();
+        far.site.run(&["--repo1-retention-full=1", "expire"]).ok();
+        assert_eq!(far.site.labels(), labels[1..]);
+        far.restores("restored");
+    }
+
+    fn a_publication_that_is_not_answered_removes_nothing(version) {
+        let limits = |site: SiteBuilder| {
+            site.option("repo1-storage-retry-time", "1s").option("io-timeout", "2s")
+        };
+        let far = far(&S3, version, limits);
+        far.proxy.rules(vec![PUBLICATION.meet(0, ALWAYS, Fault::ResetAfter)]);
+        let outcome = far.site.run(&["--type=full", "backup"]).failed();
+        let _ = outcome.says("whether").says("is not known").says("nothing of the backup was removed");
+        far.proxy.rules(Vec::new());
+        // It was done, and nobody took its data away.
+        assert_eq!(far.site.labels().len(), 1);
+        far.site.run(&["verify"]).ok();
+        far.proxy.rules(vec![PUBLICATION.meet(0, ALWAYS, Fault::Reset)]);
+        let outcome = far.site.run(&["--type=full", "backup"]).failed();
+        let _ = outcome.says("nothing of the backup was removed");
+        far.proxy.rules(Vec::new());
+        assert_eq!(far.site.labels().len(), 1);
+        far.restores("restored");
+    }
+
     /// Recovery asks for each segment of WAL, often over a slow line.
     fn archive_get_asks_the_store_twice(version) {
         let far = far(&S3, version, |site| site);

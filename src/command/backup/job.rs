@@ -34,6 +34,8 @@ pub(super) struct Job<'a> {
     pub label: BackupLabel,
     /// The backup's paths in the repository.
     pub paths: BackupPaths,
+    /// The notice that it has begun, by which its objects are known to be its own.
+    notice: Started,
     /// When it began, microseconds since 1970.
     pub started_us: i64,
 }
@@ -48,58 +50,65 @@ impl<'a> Job<'a> {
         changes: Option<ChangeDetection>,
     ) -> Result<Self> {
         let stanza = context::stanza(config)?;
-        let (label, paths) = take_label(&repo, stanza, &choice).await?;
+        let Taken { label, paths, notice } = take_label(&repo, stanza, &choice).await?;
         let started_us = jiff::Timestamp::now().as_microsecond();
-        let job = Self { config, stanza, repo, entry, choice, changes, label, paths, started_us };
+        let job =
+            Self { config, stanza, repo, entry, choice, changes, label, paths, notice, started_us };
         // With the notice in place, nobody removes them any more; before it, somebody may have.
         prior::check_references(&job.repo, stanza, &job.choice.references()).await?;
         Ok(job)
     }
 
-    /// The notice must still be there: an expire that saw no sign of life for a day takes it away, and
-    /// with it what this backup has written.
+    /// Whether the label is still this backup's: an expire that saw no sign of life for a day takes the notice away, and
+    /// with it what this backup has written. A notice with another nonce is of another backup.
+    pub(super) async fn owns_label(&self) -> std::result::Result<bool, repo::Error> {
+        let found = Started::read_opt(&*self.repo.storage, &self.paths).await?;
+        Ok(found.as_ref() == Some(&self.notice))
+    }
+
+    /// An error unless the label is still this backup's.
     pub(super) async fn check_notice(&self) -> Result<()> {
-        match Started::read(&*self.repo.storage, &self.paths).await {
-            Err(error) if error.is_not_found() => Err(Error::Check {
-                what: format!(
-                    "backup {} was taken for an interrupted one, and what it wrote was removed",
-                    self.label
-                ),
-                code: ErrorCode::FileMissing,
-                hint: "an expire found no new object of it for a day; take the backup again"
-                    .to_owned(),
-            }),
-            other => Ok(other.map(drop)?),
+        match self.owns_label().await? {
+            true => Ok(()),
+            false => Err(self.removed()),
+        }
+    }
+
+    /// The error of a backup whose objects were taken away.
+    pub(super) fn removed(&self) -> Error {
+        Error::Check {
+            what: format!(
+                "backup {} was taken for an interrupted one, and its label is no longer its own",
+                self.label
+            ),
+            code: ErrorCode::FileMissing,
+            hint: "an expire found no new object of it for a day, or another host took the label; \
+                   take the backup again"
+                .to_owned(),
         }
     }
 }
 
-async fn take_label(
-    repo: &Repo,
-    stanza: &StanzaName,
-    choice: &Choice,
-) -> Result<(BackupLabel, BackupPaths)> {
+/// A label that this backup has, with the notice that says so.
+struct Taken {
+    label: BackupLabel,
+    paths: BackupPaths,
+    notice: Started,
+}
+
+async fn take_label(repo: &Repo, stanza: &StanzaName, choice: &Choice) -> Result<Taken> {
     let prior = choice.base.as_ref().map(|base| &base.manifest.label);
     let mut tries = 0;
     loop {
         let label = label::choose(&*repo.storage, stanza, choice.kind, prior).await?;
         let paths = BackupPaths::new(stanza, &label).map_err(repo::Error::from)?;
         tries += 1;
-        match notice(choice).write(&*repo.storage, &paths).await {
-            Ok(()) => return Ok((label, paths)),
+        let notice = Started::now(choice.references(), None);
+        match notice.write(&*repo.storage, &paths).await {
+            Ok(()) => return Ok(Taken { label, paths, notice }),
             Err(repo::Error::Storage(error))
                 if error.kind() == ErrorKind::AlreadyExists && tries < TRIES_MAX => {}
             Err(error) => return Err(error.into()),
         }
-    }
-}
-
-fn notice(choice: &Choice) -> Started {
-    Started {
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        process: std::process::id(),
-        time: jiff::Timestamp::now().as_second(),
-        references: choice.references(),
-        copies: None,
     }
 }

@@ -7,27 +7,28 @@ use crate::{
         self, BLOCK_SIZE, Taken, link_target_text,
         source::{BackupStart, Tablespace},
     },
-    command::Result,
+    command::{Error, Result},
     repo::{
-        self,
+        self, contents,
         manifest::{
             BlockFacts, ClusterRecord, DatabaseRecord, Manifest, Span, TablespaceRecord,
             WalPosition,
         },
         pg_manifest,
     },
+    storage::EntryKind,
     types::Sha256,
     ui,
 };
 
-/// Publishes the backup and reports it.
-pub(super) async fn publish(
+/// Writes what comes before the manifest, and makes that: all is ready to be published.
+pub(super) async fn prepare(
     job: &Job<'_>,
     cluster: &Cluster,
     options: &backup::Options,
     start: &BackupStart,
     taken: Taken,
-) -> Result<()> {
+) -> Result<Manifest> {
     let storage = &*job.repo.storage;
     let pg = pg_manifest::write(storage, &job.paths, &taken.backup_manifest).await?;
     let prior = job.choice.base.as_ref().map(|base| &base.manifest);
@@ -64,9 +65,46 @@ pub(super) async fn publish(
     };
     job.check_notice().await?;
     prior::check_references(&job.repo, job.stanza, &manifest.references).await?;
-    manifest.publish(storage).await?;
-    report(&manifest);
+    Ok(manifest)
+}
+
+/// Publishes the backup and reports it. Nothing may cancel this, and nothing of the backup is removed after it: see
+/// `repo::publication`.
+pub(super) async fn publish(job: &Job<'_>, manifest: &Manifest) -> Result<()> {
+    manifest.publish(&*job.repo.storage).await?;
+    confirm(job, manifest).await?;
+    report(manifest);
     Ok(())
+}
+
+/// Looks once more for all that the backup consists of and builds on. An expire of another host that took it for
+/// interrupted removes the notice first, and the objects only where there is no manifest after that: so this look, after
+/// the manifest is there, tells who was first.
+async fn confirm(job: &Job<'_>, manifest: &Manifest) -> Result<()> {
+    let storage = &*job.repo.storage;
+    let looked = async {
+        if !job.owns_label().await? {
+            return Ok(Some(job.removed()));
+        }
+        match contents::check(storage, manifest).await {
+            Err(error) if error.is_damage() => return Ok(Some(error.into())),
+            other => other?,
+        }
+        match prior::check_references(&job.repo, job.stanza, &manifest.references).await {
+            Err(Error::Repo(error)) if error.is_not_found() => Ok(Some(error.into())),
+            Err(error) => Err(error),
+            Ok(()) => Ok(None),
+        }
+    };
+    match looked.await {
+        Ok(None) => Ok(()),
+        Ok(Some(error)) => {
+            // It is proven to be no backup: a manifest without what it names must not stay.
+            storage.delete(&[job.paths.manifest().map_err(repo::Error::from)?]).await?;
+            Err(error)
+        }
+        Err(error) => Err(Error::Unconfirmed { label: job.label.clone(), source: Box::new(error) }),
+    }
 }
 
 fn cluster_record(job: &Job<'_>, cluster: &Cluster) -> ClusterRecord {
@@ -122,26 +160,28 @@ fn report(manifest: &Manifest) {
     }
 }
 
-/// Removes what a failed backup wrote. It was never visible; what cannot be removed now is harmless.
+/// Removes what a failed backup wrote before its manifest was sent. It was never visible; what cannot be removed now is
+/// harmless.
 pub(super) async fn discard(job: &Job<'_>) {
-    let storage = &*job.repo.storage;
-    let removed = async {
-        let entries = storage.list(job.paths.directory(), true).await?;
-        let objects: Vec<_> = entries
-            .into_iter()
-            .filter(|entry| matches!(entry.kind, crate::storage::EntryKind::Object { .. }))
-            .map(|entry| entry.path)
-            .collect();
-        // A manifest means that the backup was published before the failure: then it stays.
-        if objects.iter().any(|path| path.file_name() == repo::layout::MANIFEST) {
-            return Ok(());
-        }
-        storage.delete(&objects).await
-    };
     let limit = std::time::Duration::from_secs(1);
-    match tokio::time::timeout(limit, removed).await {
+    match tokio::time::timeout(limit, remove(job)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!("what the failed backup wrote is left behind: {error}"),
         Err(_) => tracing::warn!("what the failed backup wrote is left behind, out of sight"),
     }
+}
+
+async fn remove(job: &Job<'_>) -> Result<()> {
+    let storage = &*job.repo.storage;
+    // Where another backup took the label meanwhile, what is there is of that one.
+    if !job.owns_label().await? {
+        return Err(job.removed());
+    }
+    let entries = storage.list(job.paths.directory(), true).await?;
+    let objects: Vec<_> = entries
+        .into_iter()
+        .filter(|entry| matches!(entry.kind, EntryKind::Object { .. }))
+        .map(|entry| entry.path)
+        .collect();
+    Ok(storage.delete(&objects).await?)
 }

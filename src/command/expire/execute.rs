@@ -9,7 +9,7 @@ use crate::{
     command::{Result, context::Repo},
     repo::{
         self,
-        layout::{self, BackupPaths},
+        layout::{self, BackupPaths, FILE_LIST},
         retention::GRACE_SECONDS,
     },
     storage::{ObjectPath, Storage},
@@ -29,13 +29,23 @@ pub(super) async fn execute(
         storage.delete(&directory.head).await?;
     }
     for backup in &removal.backups {
-        delete(storage, &backup.data).await?;
+        remove_data(storage, backup).await?;
     }
     for left_over in &removal.left_overs {
         remove_left_over(storage, stanza, left_over).await?;
     }
     for archive in &removal.archives {
         remove_wal(storage, archive).await?;
+    }
+    Ok(())
+}
+
+/// The file list goes first: with it, the rest would look like a backup of which the manifest was lost.
+async fn remove_data(storage: &dyn Storage, removal: &BackupRemoval) -> Result<()> {
+    let is_list = |path: &&ObjectPath| path.file_name() == FILE_LIST;
+    let (lists, rest): (Vec<_>, Vec<_>) = removal.data.iter().partition(is_list);
+    for part in [lists, rest] {
+        delete(storage, &part.into_iter().cloned().collect::<Vec<_>>()).await?;
     }
     Ok(())
 }
@@ -56,7 +66,7 @@ async fn remove_left_over(
             return Ok(());
         }
     }
-    delete(storage, &left_over.data).await?;
+    remove_data(storage, left_over).await?;
     // Whoever wrote them is gone, so what it had under way is nobody's.
     storage.remove_stale(paths.directory(), Duration::ZERO).await?;
     Ok(())

@@ -5,19 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use rustix::{
-    io::Errno,
-    process::{Pid, test_kill_process},
-};
-
 use crate::{
     command::{Error, Result, context::Repo},
     repo::{
         self, archive, backup_list, concurrent,
         keep::{self, KeepMark},
-        layout::{self, BackupPaths, MANIFEST},
+        layout::{self, BackupPaths, FILE_LIST, LOST, MANIFEST},
         manifest::Manifest,
-        retention::{BackupFacts, ExpirePlan, GRACE_SECONDS, Inventory, Unpublished},
+        retention::{
+            BackupFacts, ExpirePlan, GRACE_SECONDS, InProgress, Inventory, Scope, Unpublished,
+        },
         stanza::StanzaHistory,
         started::Started,
     },
@@ -25,38 +22,25 @@ use crate::{
     types::{BackupLabel, Failure, StanzaName},
 };
 
-/// What is known of this host: enough to tell that a backup that began here has ended.
-pub(super) struct Here {
-    host: String,
-}
-
-impl Here {
-    /// This host, where this process holds the lock of a backup.
-    pub(super) fn locked() -> Self {
-        Self { host: rustix::system::uname().nodename().to_string_lossy().into_owned() }
-    }
-
-    /// Whether the process of that notice is gone. The lock alone does not prove it: another
-    /// container may have this host's name, or another configuration another lock-path.
-    fn is_gone(&self, notice: &Started) -> bool {
-        let pid = i32::try_from(notice.process).ok().and_then(Pid::from_raw);
-        notice.host == self.host
-            && pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
-    }
-}
-
-/// Reads it all; `None` where a backup was published meanwhile, so that it must be read again.
+/// Reads it all; `None` where a backup was published meanwhile, so that it must be read again. Nothing is expired while a
+/// backup is incomplete, because it counts as one and is none, unless that backup is what `scope` names.
 pub(super) async fn gather(
     repo: &Repo,
     stanza: &StanzaName,
-    here: &Here,
+    scope: &Scope,
 ) -> Result<Option<Inventory>> {
     let storage = &*repo.storage;
     let current = StanzaHistory::read(storage, stanza).await?.current().archive_id();
     let directories = directories(storage, stanza).await?;
     let mut manifests = Vec::with_capacity(directories.len());
     for (label, manifest) in backup_list::list(&repo.storage, stanza).await? {
-        manifests.push(manifest.map_err(|error| unreadable(&label, error))?);
+        match manifest {
+            Ok(manifest) => manifests.push(manifest),
+            Err(error) => match named_incomplete(storage, stanza, scope, &label, &error).await? {
+                Some(manifest) => manifests.push(manifest),
+                None => return Err(unreadable(&label, error)),
+            },
+        }
     }
     let published: BTreeSet<BackupLabel> = manifests.iter().map(|m| m.label.clone()).collect();
     let mut backups =
@@ -67,13 +51,28 @@ pub(super) async fn gather(
         if published.contains(&label) {
             continue;
         }
-        match look_into(storage, stanza, label, modified, here).await? {
+        match look_into(storage, stanza, label, modified).await? {
             Some(found) => unpublished.push(found),
             None => return Ok(None),
         }
     }
     let archives = archive::archive_ids(storage, stanza).await?;
     Ok(Some(Inventory { backups, unpublished, archives, current }))
+}
+
+/// The manifest of an incomplete backup, where `scope` names it or a backup that it builds on: then it goes.
+async fn named_incomplete(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+    scope: &Scope,
+    label: &BackupLabel,
+    error: &repo::Error,
+) -> Result<Option<Manifest>> {
+    let (Scope::Set(set), repo::Error::Incomplete { .. }) = (scope, error) else {
+        return Ok(None);
+    };
+    let manifest = Manifest::read(storage, stanza, label).await?;
+    Ok((label == set || manifest.references.contains(set)).then_some(manifest))
 }
 
 /// The directories of backups, and when they were last changed.
@@ -90,13 +89,17 @@ async fn directories(
 
 /// Why nothing is expired: who knows what the unreadable backup needs, or who needs it.
 fn unreadable(label: &BackupLabel, error: repo::Error) -> Error {
-    Error::Check {
-        what: format!("nothing is expired, because backup {label} cannot be read: {error}"),
-        code: error.code(),
-        hint: "other backups may build on it; bring its manifest back from a copy, or, if it is lost, \
-               remove its directory"
+    let hint = match &error {
+        repo::Error::Incomplete { .. } => format!(
+            "its writer may have been interrupted while it published it; bring the objects back from \
+             a copy, or remove the backup with expire --set={label}"
+        ),
+        _ => "other backups may build on it; bring its manifest back from a copy, or, if it is \
+              lost, remove its directory"
             .to_owned(),
-    }
+    };
+    let what = format!("nothing is expired, because backup {label} cannot be read: {error}");
+    Error::Check { what, code: error.code(), hint }
 }
 
 async fn with_mark(storage: Arc<dyn Storage>, manifest: Manifest) -> Result<BackupFacts> {
@@ -119,11 +122,15 @@ async fn look_into(
     stanza: &StanzaName,
     label: BackupLabel,
     modified: Option<i64>,
-    here: &Here,
 ) -> Result<Option<Unpublished>> {
     let paths = BackupPaths::new(stanza, &label)?;
     let entries = storage.list(paths.directory(), true).await?;
-    let objects = || entries.iter().filter(|entry| matches!(entry.kind, EntryKind::Object { .. }));
+    // What an expire wrote is no sign of life.
+    let is_of_backup = |entry: &Entry| entry.path.file_name() != LOST;
+    let objects = || {
+        let objects = entries.iter().filter(|e| matches!(e.kind, EntryKind::Object { .. }));
+        objects.filter(|entry| is_of_backup(entry))
+    };
     if objects().any(|entry| entry.path.file_name() == MANIFEST) {
         return Ok(None);
     }
@@ -140,8 +147,28 @@ async fn look_into(
         }
         Err(error) => return Err(unreadable(&label, error)),
     };
-    let is_abandoned = started.as_ref().is_some_and(|notice| here.is_gone(notice));
-    Ok(Some(Unpublished { label, started, newest, is_abandoned }))
+    let is_abandoned = started.as_ref().is_some_and(|notice| notice.writer.is_gone());
+    let has_file_list = objects().any(|entry| entry.path.file_name() == FILE_LIST);
+    let lost_since = Started::read_lost(storage, &paths).await?;
+    Ok(Some(Unpublished { label, started, newest, is_abandoned, has_file_list, lost_since }))
+}
+
+/// Notes of each backup whose manifest is missing that this is known from now on: its time to be brought back begins.
+pub(super) async fn note_lost(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+    inventory: &Inventory,
+    plan: &ExpirePlan,
+) -> Result<()> {
+    let is_new = |found: &&Unpublished| {
+        let is_lost = |building: &InProgress| building.is_lost && building.label == found.label;
+        found.lost_since.is_none() && plan.in_progress.iter().any(is_lost)
+    };
+    for found in inventory.unpublished.iter().filter(is_new) {
+        let paths = BackupPaths::new(stanza, &found.label)?;
+        Started::now(Vec::new(), None).write_lost(storage, &paths).await?;
+    }
+    Ok(())
 }
 
 fn is_old(newest: Option<i64>) -> bool {
@@ -156,7 +183,6 @@ pub(super) async fn is_unchanged(
     stanza: &StanzaName,
     inventory: &Inventory,
     plan: &ExpirePlan,
-    here: &Here,
 ) -> Result<bool> {
     let storage = &*repo.storage;
     let read = |label: &BackupLabel| mark_of(repo.storage.clone(), stanza.clone(), label.clone());
@@ -167,7 +193,7 @@ pub(super) async fn is_unchanged(
     }
     let is_planned = |found: &&Unpublished| plan.left_overs.contains(&found.label);
     for planned in inventory.unpublished.iter().filter(is_planned) {
-        let found = look_into(storage, stanza, planned.label.clone(), planned.newest, here).await?;
+        let found = look_into(storage, stanza, planned.label.clone(), planned.newest).await?;
         let same =
             |found: Unpublished| found.started == planned.started && found.newest <= planned.newest;
         if !found.is_some_and(same) {

@@ -41,7 +41,7 @@ pub(super) fn kept(repo: u16, plan: &ExpirePlan) -> Vec<String> {
         let reasons: Vec<String> = kept.why.iter().map(ToString::to_string).collect();
         lines.push(format!("repo{repo}: keep backup {}: {}", kept.label, reasons.join(", ")));
     }
-    for running in &plan.in_progress {
+    for running in plan.in_progress.iter().filter(|building| !building.is_lost) {
         lines.push(format!("repo{repo}: leave backup {} in progress alone", running.label));
     }
     lines

@@ -2,11 +2,13 @@ use std::path::Path;
 
 use super::*;
 use crate::{
-    command::testing::{manifest, repo_with_stanza, stanza_name},
+    command::testing::{self, manifest, repo_with_stanza, stanza_name},
     repo::{
         keep::{self, KeepMark},
         layout::BackupPaths,
+        manifest::Manifest,
         started::Started,
+        writer::Writer,
     },
     storage::{
         ErrorKind, ObjectPath,
@@ -34,9 +36,7 @@ async fn publish(repo: &Repo, label: &str, references: &[&str], segment: u32) {
     let mut manifest = manifest(label, references);
     manifest.wal.start.lsn = format!("0/{:X}000028", segment).parse().unwrap();
     manifest.wal.stop.lsn = format!("0/{:X}000100", segment + 1).parse().unwrap();
-    put(repo, &format!("backup/demo/{label}/bundle/00000001")).await;
-    put(repo, &format!("backup/demo/{label}/files")).await;
-    manifest.publish(&*repo.storage).await.unwrap();
+    testing::publish(repo, &manifest).await;
 }
 
 async fn archive(repo: &Repo, numbers: std::ops::Range<u32>) {
@@ -152,10 +152,53 @@ async fn an_unreadable_manifest_or_mark_stops_it_all() {
     std::fs::write(&file, &intact).unwrap();
     let paths = BackupPaths::new(&stanza_name(), &OLD[0].parse().unwrap()).unwrap();
     keep::write(&*repo.storage, &paths, Some(KeepMark { until: None })).await.unwrap();
-    std::fs::write(dir.path().join("backup/demo").join(OLD[0]).join("keep/00000001"), "x").unwrap();
+    for name in ["keep/00000001", "keep/00000001.copy"] {
+        std::fs::write(dir.path().join("backup/demo").join(OLD[0]).join(name), "x").unwrap();
+    }
     let error = run_expire(&repo, settings(1), Scope::Retention).await.unwrap_err();
     assert!(error.to_string().contains(OLD[0]), "{error}");
-    assert_eq!(names(&repo, "").await.len(), before.len() + 1);
+    assert_eq!(names(&repo, "").await.len(), before.len() + 2);
+}
+
+/// A write of a manifest that took effect after its backup had given up and removed its data.
+#[tokio::test]
+async fn a_manifest_without_data_is_no_backup_for_which_a_good_one_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let ghost = "20260401-000000F";
+    manifest(ghost, &[]).publish(&*repo.storage).await.unwrap();
+    let before = names(&repo, "").await;
+    for scope in [Scope::Retention, Scope::Oldest, Scope::Set(OLD[0].parse().unwrap())] {
+        let error = run_expire(&repo, settings(1), scope).await.unwrap_err();
+        assert!(error.to_string().contains(ghost), "{error}");
+        assert!(error.hint().unwrap().contains(&format!("expire --set={ghost}")));
+        assert_eq!(names(&repo, "").await, before);
+    }
+    run_expire(&repo, settings(1), Scope::Set(ghost.parse().unwrap())).await.unwrap();
+    assert_eq!(labels(&repo).await, [OLD[0], OLD[1], OLD[2], NEW]);
+    run_expire(&repo, settings(1), Scope::Retention).await.unwrap();
+    assert_eq!(labels(&repo).await, [NEW]);
+}
+
+/// Every object of a backup is looked for by its name, those of a chain too.
+#[tokio::test]
+async fn a_backup_that_lacks_any_object_stops_it_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    for name in ["files", "backup_manifest", "bundle/00000001", "map/00000001"] {
+        for label in [OLD[1], NEW] {
+            let file = dir.path().join("backup/demo").join(label).join(name);
+            let bytes = std::fs::read(&file).unwrap();
+            std::fs::remove_file(&file).unwrap();
+            let before = names(&repo, "").await;
+            let error = run_expire(&repo, settings(1), Scope::Retention).await.unwrap_err();
+            assert!(error.to_string().contains(&format!("{name} missing")), "{error}");
+            assert_eq!(names(&repo, "").await, before);
+            std::fs::write(&file, bytes).unwrap();
+        }
+    }
+    run_expire(&repo, settings(1), Scope::Retention).await.unwrap();
+    assert_eq!(labels(&repo).await, [NEW]);
 }
 
 #[tokio::test]
@@ -197,35 +240,31 @@ async fn what_an_interrupted_backup_left_goes_after_a_day() {
 async fn what_a_dead_process_of_this_host_left_goes_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let repo = with_two_chains(dir.path()).await;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let begin = async |label: &str, host: &str, process| {
+    let begin = async |label: &str, writer: Writer| {
         let paths = BackupPaths::new(&stanza_name(), &label.parse().unwrap()).unwrap();
-        let time = Timestamp::now().as_second();
-        let notice =
-            Started { host: host.to_owned(), process, time, references: Vec::new(), copies: None };
+        let notice = Started { writer, ..Started::now(Vec::new(), None) };
         notice.write(&*repo.storage, &paths).await.unwrap();
     };
-    // The greatest process number there is, which no process has.
-    begin("20260301-000000F", &host, i32::MAX as u32).await;
-    begin("20260302-000000F", &host, std::process::id()).await;
-    begin("20260303-000000F", "elsewhere", i32::MAX as u32).await;
+    let ended = Writer::ended();
+    begin("20260301-000000F", ended.clone()).await;
+    begin("20260302-000000F", Writer::current()).await;
+    begin("20260303-000000F", Writer::named("elsewhere", ended.process)).await;
+    // A container of this host's name, in which that number is of another process.
+    begin("20260304-000000F", Writer::named(&ended.host, ended.process)).await;
     run_expire(&repo, settings(9), Scope::Retention).await.unwrap();
     let left = names(&repo, "backup/demo").await;
     let notices: Vec<&str> = left.iter().filter_map(|name| name.strip_suffix("/started")).collect();
-    assert_eq!(notices, ["backup/demo/20260302-000000F", "backup/demo/20260303-000000F"]);
+    let kept = ["20260302-000000F", "20260303-000000F", "20260304-000000F"];
+    assert_eq!(notices, kept.map(|label| format!("backup/demo/{label}")));
 }
 
 /// What a copy left that was cut short days ago, and the label of it.
 async fn old_left_over(root: &Path, repo: &Repo) -> (&'static str, BackupPaths, Started) {
     let label = "20260301-000000F";
     let paths = BackupPaths::new(&stanza_name(), &label.parse().unwrap()).unwrap();
-    let notice = Started {
-        host: "elsewhere".to_owned(),
-        process: 1,
-        time: 7,
-        references: Vec::new(),
-        copies: Some(crate::types::Sha256([7; 32])),
-    };
+    let copies = Some(crate::types::Sha256([7; 32]));
+    let writer = Writer::named("elsewhere", 1);
+    let notice = Started { writer, time: 7, ..Started::now(Vec::new(), copies) };
     notice.write(&*repo.storage, &paths).await.unwrap();
     put(repo, &format!("backup/demo/{label}/bundle/00000001")).await;
     age(root, label);
@@ -237,14 +276,14 @@ async fn a_left_over_that_is_gone_on_with_meanwhile_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let repo = with_two_chains(dir.path()).await;
     let (label, paths, notice) = old_left_over(dir.path(), &repo).await;
-    let (stanza, here) = (stanza_name(), Here::locked());
-    let inventory = gather(&repo, &stanza, &here).await.unwrap().unwrap();
+    let stanza = stanza_name();
+    let inventory = gather(&repo, &stanza, &Scope::Retention).await.unwrap().unwrap();
     let task =
         Task { repo: &repo, stanza: &stanza, settings: settings(9), scope: Scope::Retention };
     let planned = plan(&task, &inventory).unwrap();
     assert_eq!(planned.left_overs.len(), 1);
     let unchanged =
-        async || gather::is_unchanged(&repo, &stanza, &inventory, &planned, &here).await.unwrap();
+        async || gather::is_unchanged(&repo, &stanza, &inventory, &planned).await.unwrap();
     assert!(unchanged().await);
     repo.storage.delete(&[paths.started().unwrap()]).await.unwrap();
     let renewed = Started { time: Timestamp::now().as_second(), ..notice };
@@ -262,7 +301,7 @@ async fn a_left_over_that_is_completed_in_the_last_moment_keeps_its_data() {
     let stanza = stanza_name();
     let task =
         Task { repo: &repo, stanza: &stanza, settings: settings(9), scope: Scope::Retention };
-    let (_, removal) = settle(&task).await.unwrap();
+    let (_, _, removal) = settle(&task).await.unwrap();
     assert_eq!(removal.left_overs.len(), 1);
     manifest(label, &[]).publish(&*repo.storage).await.unwrap();
     execute::execute(&*repo.storage, &stanza, &removal).await.unwrap();
@@ -288,8 +327,14 @@ async fn whatever_moment_it_is_cut_short_at_no_chain_is_broken_and_the_next_one_
             assert!(names(&repo, "archive").await.iter().any(|name| name.contains(&segment)));
         }
         for label in OLD {
-            if dir.path().join("backup/demo").join(label).exists() {
+            let left = dir.path().join("backup/demo").join(label);
+            if left.exists() {
                 age(dir.path(), label);
+            }
+            // Between manifest and file list it looks like a backup of which the manifest was lost.
+            if left.join("files").exists() && !left.join("manifest").exists() {
+                assert!(!left.join("started").exists());
+                run_expire(&repo, settings(9), Scope::Set(label.parse().unwrap())).await.unwrap();
             }
         }
         run_expire(&repo, settings(1), Scope::Retention).await.unwrap();
@@ -301,6 +346,71 @@ async fn whatever_moment_it_is_cut_short_at_no_chain_is_broken_and_the_next_one_
             break;
         }
     }
+}
+
+/// The manifest of a backup of long ago is lost: what is left of it may be all that there is.
+#[tokio::test]
+async fn a_backup_whose_manifest_was_lost_stays_for_a_week_with_its_wal() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let paths = BackupPaths::new(&stanza_name(), &NEW.parse().unwrap()).unwrap();
+    let manifest = Manifest::read(&*repo.storage, &stanza_name(), &NEW.parse().unwrap()).await;
+    repo.storage.delete(&[paths.manifest().unwrap()]).await.unwrap();
+    age(dir.path(), NEW);
+    let before = names(&repo, &format!("backup/demo/{NEW}")).await;
+    for _ in 0..2 {
+        let task = Task {
+            repo: &repo,
+            stanza: &stanza_name(),
+            settings: settings(1),
+            scope: Scope::Retention,
+        };
+        let (_, plan, _) = settle(&task).await.unwrap();
+        assert!(plan.warnings.iter().any(|text| text.contains(NEW)), "{plan:?}");
+        run_expire(&repo, settings(1), Scope::Retention).await.unwrap();
+        // It counts for nothing, so the other chain is the newest there is.
+        assert_eq!(labels(&repo).await, OLD);
+        let now = names(&repo, &format!("backup/demo/{NEW}")).await;
+        assert_eq!(now.len(), before.len() + 1, "and the notice that it is lost");
+    }
+    assert!(names(&repo, "archive").await.iter().any(|name| name.contains("00000000000A-")));
+    manifest.unwrap().publish(&*repo.storage).await.unwrap();
+    assert_eq!(labels(&repo).await, [OLD[0], OLD[1], OLD[2], NEW]);
+    repo.storage.delete(&[paths.manifest().unwrap(), paths.lost().unwrap()]).await.unwrap();
+    let long_ago = Started { time: 7, ..Started::now(Vec::new(), None) };
+    long_ago.write_lost(&*repo.storage, &paths).await.unwrap();
+    age(dir.path(), NEW);
+    run_expire(&repo, settings(1), Scope::Retention).await.unwrap();
+    assert!(!dir.path().join("backup/demo").join(NEW).exists());
+    assert_eq!(labels(&repo).await, OLD);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_lost_backup_goes_at_once_where_it_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let paths = BackupPaths::new(&stanza_name(), &NEW.parse().unwrap()).unwrap();
+    repo.storage.delete(&[paths.manifest().unwrap()]).await.unwrap();
+    // It may be a backup in progress of another host.
+    let set = || Scope::Set(NEW.parse().unwrap());
+    assert!(run_expire(&repo, settings(1), set()).await.is_err());
+    age(dir.path(), NEW);
+    run_expire(&repo, settings(1), set()).await.unwrap();
+    assert!(!dir.path().join("backup/demo").join(NEW).exists());
+    assert_eq!(labels(&repo).await, OLD);
+}
+
+#[tokio::test]
+async fn what_a_backup_builds_on_stays_although_its_manifest_was_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let paths = BackupPaths::new(&stanza_name(), &OLD[0].parse().unwrap()).unwrap();
+    repo.storage.delete(&[paths.manifest().unwrap()]).await.unwrap();
+    let long_ago = Started { time: 7, ..Started::now(Vec::new(), None) };
+    long_ago.write_lost(&*repo.storage, &paths).await.unwrap();
+    age(dir.path(), OLD[0]);
+    run_expire(&repo, settings(1), Scope::Retention).await.unwrap();
+    assert!(dir.path().join("backup/demo").join(OLD[0]).join("files").exists());
 }
 
 #[tokio::test]

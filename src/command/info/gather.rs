@@ -16,6 +16,7 @@ use crate::{
         archive::WalArchive,
         backup_list,
         concurrent::AT_ONCE_MAX,
+        contents,
         keep::{self, KeepMark},
         layout::{BACKUP_ROOT, BackupPaths, STANZA_ROOT},
         lock::{self, LockKind, LockState},
@@ -230,7 +231,7 @@ async fn facts(
 ) -> Result<Facts, Error> {
     let listed = match &query.set {
         None => backup_list::list(&repo.storage, stanza).await?,
-        Some(label) => match Manifest::read(&*repo.storage, stanza, label).await {
+        Some(label) => match contents::read_whole(&*repo.storage, stanza, label).await {
             Err(Error::BackupMissing { .. }) => Vec::new(),
             manifest => vec![(label.clone(), manifest)],
         },

@@ -189,6 +189,7 @@ mod tests {
         repo_size_delta: 0,
         map_size: 0,
         bundles: 9,
+        map_bundles: None,
     };
 
     #[tokio::test]

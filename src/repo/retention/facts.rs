@@ -10,6 +10,9 @@ use crate::{
 /// So long after its last sign of life a backup without manifest may still be in progress.
 pub const GRACE_SECONDS: i64 = 24 * 60 * 60;
 
+/// So long what is left of a backup stays after its manifest was found to be missing: time to bring that back.
+pub const LOST_GRACE_SECONDS: i64 = 7 * 24 * 60 * 60;
+
 /// A backup that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupFacts {
@@ -82,6 +85,11 @@ pub struct Unpublished {
     pub newest: Option<i64>,
     /// Whether the process that began it is proven to be gone.
     pub is_abandoned: bool,
+    /// Whether it has a file list, which is written last but for the manifest: what has one may be a backup of which the
+    /// manifest was lost.
+    pub has_file_list: bool,
+    /// Since when an expire knows that the manifest is missing, seconds since 1970.
+    pub lost_since: Option<i64>,
 }
 
 /// A backup that runs, as far as can be told.
@@ -91,6 +99,8 @@ pub struct InProgress {
     pub label: BackupLabel,
     /// What it builds on, where its notice says so.
     pub references: Option<Vec<BackupLabel>>,
+    /// Whether it does not run any more: its manifest was lost, or its publication was interrupted.
+    pub is_lost: bool,
 }
 
 /// What a directory without manifest is.
@@ -98,6 +108,8 @@ pub struct InProgress {
 pub enum UnpublishedState {
     /// A backup that runs, or may.
     InProgress(InProgress),
+    /// A backup whose manifest is missing and may be brought back.
+    Lost(InProgress),
     /// What a backup, or an expire, that was cut short left.
     LeftOver,
 }
@@ -108,11 +120,16 @@ impl Unpublished {
         let started = self.started.as_ref();
         let sign_of_life = started.map(|notice| notice.time).max(self.newest);
         let is_fresh = sign_of_life.is_none_or(|time| now.saturating_sub(time) < GRACE_SECONDS);
-        match is_fresh && !self.is_abandoned {
-            true => UnpublishedState::InProgress(InProgress {
-                label: self.label.clone(),
-                references: started.map(|notice| notice.references.clone()),
-            }),
+        let is_running = is_fresh && !self.is_abandoned;
+        let may_come_back = |since: i64| now.saturating_sub(since) < LOST_GRACE_SECONDS;
+        let building = InProgress {
+            label: self.label.clone(),
+            references: started.map(|notice| notice.references.clone()),
+            is_lost: !is_running,
+        };
+        match self.has_file_list && self.lost_since.is_none_or(may_come_back) {
+            _ if is_running => UnpublishedState::InProgress(building),
+            true => UnpublishedState::Lost(building),
             false => UnpublishedState::LeftOver,
         }
     }

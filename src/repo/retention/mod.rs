@@ -21,7 +21,9 @@ mod settings;
 pub mod wal;
 
 pub use error::Error;
-pub use facts::{BackupFacts, GRACE_SECONDS, InProgress, Unpublished, UnpublishedState};
+pub use facts::{
+    BackupFacts, GRACE_SECONDS, InProgress, LOST_GRACE_SECONDS, Unpublished, UnpublishedState,
+};
 pub use plan::{ExpirePlan, Inventory, Kept, Why, plan};
 pub use settings::{Calendar, FullType, Scope, Settings};
 

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fmt};
 use jiff::tz::TimeZone;
 
 use super::{
-    BackupFacts, Error, InProgress, Scope, Settings, Unpublished, UnpublishedState,
+    BackupFacts, Error, InProgress, LOST_GRACE_SECONDS, Scope, Settings, Unpublished,
+    UnpublishedState,
     chosen::{Choice, Chosen, newest_clean, with_dependents},
     families::held,
     wal::{ArchiveRule, WalFacts, archive_rules},
@@ -106,11 +107,12 @@ pub fn plan(
 ) -> Result<ExpirePlan, Error> {
     let mut backups = inventory.backups.clone();
     backups.sort_by(|a, b| a.label.cmp(&b.label));
-    let (in_progress, left_overs) = divide(&inventory.unpublished, now);
+    let told = told(inventory, scope, now);
+    let (in_progress, left_overs) = divide(inventory, told, now);
     let held = held(&backups, now);
     let choice =
         Choice { backups: &backups, held: &held, in_progress: &in_progress, settings, now, zone };
-    let chosen = choose(&choice, scope)?;
+    let chosen = choose(&choice, scope, told.is_some())?;
     let (remaining, expired): (Vec<_>, Vec<_>) =
         backups.iter().cloned().partition(|backup| chosen.contains_key(&backup.label));
     let archives = archive_rules(&WalFacts {
@@ -124,10 +126,14 @@ pub fn plan(
         now,
         zone,
     });
-    let warnings = warnings(&backups, &remaining, &chosen, settings, scope);
+    let mut warnings = warnings(&backups, &remaining, &chosen, settings, scope);
+    warnings.extend(in_progress.iter().filter(|building| building.is_lost).map(lost_warning));
     Ok(ExpirePlan {
         backups: expired.into_iter().rev().map(|backup| backup.label).collect(),
-        left_overs: if *scope == Scope::Retention { left_overs } else { Vec::new() },
+        left_overs: match scope {
+            Scope::Retention => left_overs,
+            _ => told.into_iter().cloned().collect(),
+        },
         archives,
         kept: chosen.into_iter().map(|(label, why)| Kept { label, why }).collect(),
         in_progress,
@@ -135,22 +141,51 @@ pub fn plan(
     })
 }
 
-/// The directories without manifest: backups in progress, and left-overs.
-fn divide(unpublished: &[Unpublished], now: i64) -> (Vec<InProgress>, Vec<BackupLabel>) {
+/// The directories without manifest: backups in progress or lost, and left-overs. What is left of a lost backup stays
+/// for good where a backup builds on it.
+fn divide(
+    inventory: &Inventory,
+    told: Option<&BackupLabel>,
+    now: i64,
+) -> (Vec<InProgress>, Vec<BackupLabel>) {
     let (mut in_progress, mut left_overs) = (Vec::new(), Vec::new());
-    for directory in unpublished {
+    for directory in inventory.unpublished.iter().filter(|found| Some(&found.label) != told) {
+        let is_needed = || inventory.backups.iter().any(|b| b.needs.contains(&directory.label));
         match directory.state(now) {
-            UnpublishedState::InProgress(building) => in_progress.push(building),
+            UnpublishedState::InProgress(building) | UnpublishedState::Lost(building) => {
+                in_progress.push(building);
+            }
+            UnpublishedState::LeftOver if directory.has_file_list && is_needed() => {
+                let (label, references) = (directory.label.clone(), None);
+                in_progress.push(InProgress { label, references, is_lost: true });
+            }
             UnpublishedState::LeftOver => left_overs.push(directory.label.clone()),
         }
     }
     (in_progress, left_overs)
 }
 
-fn choose(choice: &Choice<'_>, scope: &Scope) -> Result<Chosen, Error> {
+/// The directory without manifest that was asked to be removed, where nothing is in progress in it.
+fn told<'a>(inventory: &Inventory, scope: &'a Scope, now: i64) -> Option<&'a BackupLabel> {
+    let Scope::Set(label) = scope else { return None };
+    let found = inventory.unpublished.iter().find(|found| found.label == *label)?;
+    (!matches!(found.state(now), UnpublishedState::InProgress(_))).then_some(label)
+}
+
+fn lost_warning(lost: &InProgress) -> String {
+    let label = &lost.label;
+    format!(
+        "backup {label} has a file list and no manifest: that was lost, or publishing or removing the backup \
+         was cut short; bring it back from a copy within {} days, or remove the rest with expire --set={label}",
+        LOST_GRACE_SECONDS / 86_400
+    )
+}
+
+fn choose(choice: &Choice<'_>, scope: &Scope, is_told: bool) -> Result<Chosen, Error> {
     let expired = match scope {
         Scope::Retention => return Ok(choice.by_settings()),
         Scope::WalBefore(_) => BTreeSet::new(),
+        Scope::Set(_) if is_told => BTreeSet::new(),
         Scope::Set(label) => expired_set(choice, label)?,
         Scope::Oldest => expired_set(choice, &oldest(choice)?)?,
     };
@@ -169,7 +204,7 @@ fn expired_set(choice: &Choice<'_>, label: &BackupLabel) -> Result<BTreeSet<Back
     if let Some(marked) = choice.backups.iter().filter(in_it).find(|b| b.is_marked(choice.now)) {
         return Err(Error::Marked { label: label.clone(), marked: marked.label.clone() });
     }
-    for building in choice.in_progress {
+    for building in choice.in_progress.iter().filter(|building| !building.is_lost) {
         let one = Choice { in_progress: std::slice::from_ref(building), ..*choice };
         if one.in_use().iter().any(|(used, _)| expired.contains(used)) {
             let building = building.label.clone();

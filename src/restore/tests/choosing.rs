@@ -222,6 +222,20 @@ async fn an_unreadable_manifest_is_passed_over_or_named() {
     assert!(error.contains(manifests[2].as_str()), "{error}");
 }
 
+/// A manifest without the objects that it names is no backup.
+#[tokio::test]
+async fn a_backup_that_lacks_objects_is_passed_over_or_named() {
+    let archive = Archive::new().await;
+    let newest = BACKUPS[2].0;
+    let list = format!("{newest}/files");
+    let lists = archive.memory.paths().into_iter().filter(|path| path.as_str().ends_with(&list));
+    lists.for_each(|path| archive.memory.remove(&path));
+    assert_eq!(archive.chosen(&request(RecoveryTarget::Latest)).await, BACKUPS[1].0);
+    let named = Request { set: Some(newest.parse().unwrap()), ..request(RecoveryTarget::Latest) };
+    let error = archive.chosen(&named).await;
+    assert!(error.contains("incomplete: files missing"), "{error}");
+}
+
 #[tokio::test]
 async fn a_backup_of_the_cluster_before_an_upgrade_must_be_asked_for() {
     let archive = Archive::new().await;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    repo::started::Started,
+    repo::{started::Started, writer::Writer},
     storage::EntryKind,
     types::{ErrorCode, Failure, Sha256},
 };
@@ -16,7 +16,8 @@ fn object(path: &str) -> ObjectPath {
 }
 
 fn notice(copies: Option<Sha256>) -> Started {
-    Started { host: "other".to_owned(), process: 1, time: 7, references: Vec::new(), copies }
+    let writer = Writer::named("other", 1);
+    Started { writer, time: 7, references: Vec::new(), copies, nonce: None }
 }
 
 /// The stanza is in the target too.
@@ -95,7 +96,7 @@ async fn a_copy_that_was_cut_short_is_gone_on_with_under_a_notice_of_the_living(
     assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
     assert_eq!(outcome.backups[0].objects, 4);
     let notice = Started::read(&*pair.to, &paths(FULL)).await.unwrap();
-    assert_eq!((notice.process, notice.copies.is_some()), (std::process::id(), true));
+    assert_eq!((notice.writer.process, notice.copies.is_some()), (std::process::id(), true));
     pair.to.clear();
     pair.assert_whole().await;
 }
@@ -203,11 +204,25 @@ async fn a_remark_that_is_damaged_is_named_and_the_backup_is_copied() {
     let path = format!("{FULL}/keep/00000001");
     pair.from.add(Rule::always(Operation::Read, Fault::FlipRead(20)).on(&path));
     let errors = pair.errors().await;
-    assert!(errors.len() == 1 && errors[0].contains(&path), "{errors:?}");
+    // And its copy.
+    assert!(errors.len() == 2 && errors.iter().all(|e| e.contains(&path)), "{errors:?}");
     assert_eq!(pair.labels().await, [FULL, DIFF]);
     pair.from.clear();
     assert_eq!(pair.sync(&options()).await.unwrap().changes, 1);
     assert_eq!(keep::read(&*pair.to, &paths(FULL)).await.unwrap(), mark);
+}
+
+/// One of the two objects of a mark is enough.
+#[tokio::test]
+async fn a_mark_of_which_one_object_is_lost_is_copied_whole() {
+    let pair = Pair::new().await;
+    let mark = Some(KeepMark { until: None });
+    keep::write(&*pair.from, &paths(FULL), mark).await.unwrap();
+    let copy = paths(FULL).keep().unwrap().join("00000001.copy").unwrap();
+    pair.from.add(Rule::always(Operation::Read, Fault::FlipRead(20)).on(copy.as_str()));
+    assert!(pair.errors().await.is_empty());
+    assert_eq!(keep::read(&*pair.to, &paths(FULL)).await.unwrap(), mark);
+    assert_eq!(pair.to.list(&paths(FULL).keep().unwrap(), false).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     command::{
         info::assemble::assemble,
-        testing::{cluster, manifest, repo, repo_with_stanza, stanza_name},
+        testing::{self, cluster, manifest, repo, repo_with_stanza, stanza_name},
     },
     repo::{lock::Lock, stanza},
     storage::fault::{Fault, FaultyStorage, Operation, Rule},
@@ -26,7 +26,7 @@ async fn show(repos: &[Repo], query: &Query) -> Vec<StanzaInfo> {
 }
 
 async fn publish(repo: &Repo, label: &str, references: &[&str]) {
-    manifest(label, references).publish(&*repo.storage).await.unwrap();
+    testing::publish(repo, &manifest(label, references)).await;
 }
 
 fn codes(info: &StanzaInfo) -> Vec<StatusCode> {

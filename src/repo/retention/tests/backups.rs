@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::support::*;
 use crate::{
-    repo::{keep::KeepMark, retention::*, started::Started},
+    repo::{keep::KeepMark, retention::*, started::Started, writer::Writer},
     types::{BackupType, Failure},
 };
 
@@ -142,11 +142,11 @@ fn a_running_backup_and_what_it_builds_on_are_left_alone() {
     let now = series.now();
     let mut running = unpublished(&format!("{}_19700105-000000I", series.label(1)), now - 60);
     running.started = Some(Started {
-        host: "other".into(),
-        process: 1,
+        writer: Writer::named("other", 1),
         time: now - 60,
         references: vec![series.label(1), series.label(2)],
         copies: None,
+        nonce: None,
     });
     let plan_at = |inventory: &Inventory, now| {
         plan(inventory, &count(1), &Scope::Retention, now, &TimeZone::UTC).unwrap()

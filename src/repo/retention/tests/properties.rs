@@ -7,7 +7,7 @@ use proptest::{option, prelude::*};
 
 use super::support::*;
 use crate::{
-    repo::{keep::KeepMark, retention::*, started::Started},
+    repo::{keep::KeepMark, retention::*, started::Started, writer::Writer},
     types::{BackupLabel, BackupType},
 };
 
@@ -92,8 +92,16 @@ fn with_running(series: &Series, running: &Option<(f64, prop::sample::Index, boo
     let label = BackupLabel::dependent(&prior.label, BackupType::Incr, &stamp(began + 1)).unwrap();
     let mut references: Vec<_> = prior.needs.iter().cloned().collect();
     references.push(prior.label.clone());
-    let notice = Started { host: "h".into(), process: 1, time: began, references, copies: None };
+    let notice = Started {
+        writer: Writer::named("h", 1),
+        time: began,
+        references,
+        copies: None,
+        nonce: None,
+    };
     inventory.unpublished = vec![Unpublished {
+        has_file_list: false,
+        lost_since: None,
         label,
         started: has_notice.then_some(notice),
         newest: Some(series.now() - 60),

@@ -147,5 +147,7 @@ pub(super) fn unpublished(label: &str, newest: i64) -> Unpublished {
         started: None,
         newest: Some(newest),
         is_abandoned: false,
+        has_file_list: false,
+        lost_since: None,
     }
 }

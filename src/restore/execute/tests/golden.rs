@@ -82,8 +82,7 @@ async fn make(storage: &Arc<dyn Storage>) {
         let making = Making { label: label.to_owned(), ..Making::default() };
         let paths = BackupPaths::new(&demo, &label.parse().unwrap()).unwrap();
         let references = made.iter().map(|manifest| manifest.label.clone()).collect();
-        let notice =
-            Started { host: "db1".to_owned(), process: 4711, time: 1, references, copies: None };
+        let notice = Started { time: 1, ..Started::now(references, None) };
         notice.write(&**storage, &paths).await.unwrap();
         let on = made.last().map(|prior| On { prior, left_out: &[] });
         let manifest = store_on(storage, &items, &making, on).await;

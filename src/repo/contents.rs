@@ -1,0 +1,212 @@
+//! What a backup consists of, held against a listing. A manifest alone is no backup: a write of it that takes effect
+//! after its writer gave up leaves a manifest without data. So whoever counts backups counts those whose objects are
+//! there.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Error,
+    layout::{BackupPaths, MANIFEST, number_of},
+    manifest::Manifest,
+};
+use crate::{
+    storage::{EntryKind, Storage},
+    types::{BackupLabel, StanzaName},
+};
+
+/// How many missing objects an error names.
+const NAMED_MAX: usize = 5;
+
+/// The objects below the directory of a backup: stored sizes in bytes, by name in the directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    objects: BTreeMap<String, u64>,
+}
+
+impl Contents {
+    /// Lists the directory of a backup.
+    pub async fn list(storage: &dyn Storage, paths: &BackupPaths) -> Result<Self, Error> {
+        let root = format!("{}/", paths.directory());
+        let entries = storage.list(paths.directory(), true).await?;
+        let objects = entries.into_iter().filter_map(|entry| match entry.kind {
+            EntryKind::Object { size } => {
+                Some((entry.path.as_str().strip_prefix(&root)?.to_owned(), size))
+            }
+            EntryKind::Directory => None,
+        });
+        Ok(Self { objects: objects.collect() })
+    }
+
+    /// Whether the object of that name is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.objects.contains_key(name)
+    }
+
+    /// The names of the objects that the manifest says are there and that are not, or not in full length.
+    pub fn missing(&self, manifest: &Manifest) -> Vec<String> {
+        let totals = &manifest.totals;
+        let lists = [("files", manifest.file_list), ("backup_manifest", manifest.backup_manifest)];
+        let lists = lists
+            .into_iter()
+            .filter(|(name, record)| self.objects.get(*name) != Some(&record.size))
+            .map(|(name, _)| name.to_owned());
+        let maps = totals.map_bundles.unwrap_or_else(|| self.map_bundles_seen(totals.map_size));
+        let data = (1..=totals.bundles).map(|number| format!("bundle/{number:08}"));
+        let maps = (1..=maps).map(|number| format!("map/{number:08}"));
+        let bundles = data.chain(maps).filter(|name| !self.has(name));
+        lists.chain(bundles).collect()
+    }
+
+    /// Manifests of older versions do not say how many map bundles there are: there is none less than the greatest
+    /// number says.
+    fn map_bundles_seen(&self, map_size: u64) -> u32 {
+        let numbers = self.objects.keys().filter_map(|name| number_of(name.strip_prefix("map/")?));
+        numbers.max().unwrap_or(0).max(u32::from(map_size > 0))
+    }
+}
+
+/// Reads the manifest of a backup that exists, and proves that its objects are there.
+pub async fn read_whole(
+    storage: &dyn Storage,
+    stanza: &StanzaName,
+    label: &BackupLabel,
+) -> Result<Manifest, Error> {
+    let manifest = Manifest::read(storage, stanza, label).await?;
+    check(storage, &manifest).await.map(|()| manifest)
+}
+
+/// An error unless every object of the backup is there; `BackupMissing` where it was removed meanwhile.
+pub async fn check(storage: &dyn Storage, manifest: &Manifest) -> Result<(), Error> {
+    let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
+    let contents = Contents::list(storage, &paths).await?;
+    let missing = contents.missing(manifest);
+    if missing.is_empty() && contents.has(MANIFEST) {
+        return Ok(());
+    }
+    // An expire removes the manifest before anything else. Where it is gone by now, so may be what was listed.
+    match storage.stat(&paths.manifest()?).await {
+        Err(error) if error.is_not_found() => Err(Error::BackupMissing {
+            label: manifest.label.to_string(),
+            location: storage.location(),
+        }),
+        Err(error) => Err(error.into()),
+        Ok(_) if missing.is_empty() => Ok(()),
+        Ok(_) => Err(Error::Incomplete {
+            label: manifest.label.to_string(),
+            location: storage.location(),
+            missing: named(&missing),
+        }),
+    }
+}
+
+fn named(missing: &[String]) -> String {
+    let mut names = missing[..missing.len().min(NAMED_MAX)].join(", ");
+    if missing.len() > NAMED_MAX {
+        names = format!("{names} and {} more", missing.len() - NAMED_MAX);
+    }
+    names
+}
+
+/// Puts something in the place of each object that the manifest names and that is not there.
+#[cfg(test)]
+pub(crate) async fn put_stubs(storage: &dyn Storage, manifest: &Manifest) -> Result<(), Error> {
+    let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
+    for name in Contents::list(storage, &paths).await?.missing(manifest) {
+        let size = match name.as_str() {
+            "files" => manifest.file_list.size,
+            "backup_manifest" => manifest.backup_manifest.size,
+            _ => 1,
+        };
+        let path = paths.directory().join(&name)?;
+        storage.put(&path, vec![b'x'; size as usize].into()).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        restore::tests::{memory::MemoryStorage, repository::manifest},
+        storage::{
+            ErrorKind,
+            fault::{Fault, FaultyStorage, Operation, Rule},
+        },
+        types::{Lsn, TimeLine},
+    };
+
+    fn two_bundles() -> Manifest {
+        let mut manifest =
+            manifest("20261121-092452F", TimeLine(1), Lsn(0x200_0028), Lsn(0x200_0100), 0);
+        (manifest.totals.bundles, manifest.totals.map_bundles) = (2, Some(2));
+        (manifest.file_list.size, manifest.backup_manifest.size) = (7, 8);
+        manifest
+    }
+
+    #[tokio::test]
+    async fn every_object_is_looked_for_by_its_number() {
+        let manifest = two_bundles();
+        let memory = MemoryStorage::default();
+        put_stubs(&memory, &manifest).await.unwrap();
+        manifest.publish(&memory).await.unwrap();
+        check(&memory, &manifest).await.unwrap();
+        for path in memory.paths() {
+            let bytes = memory.object(&path);
+            memory.remove(&path);
+            let error = check(&memory, &manifest).await.unwrap_err();
+            match path.file_name() {
+                // It was expired meanwhile.
+                "manifest" => memory_put(&memory, &path, bytes).await,
+                name => {
+                    assert!(matches!(error, Error::Incomplete { .. }), "{error}");
+                    assert!(error.to_string().contains(name), "{error}");
+                    memory_put(&memory, &path, bytes).await;
+                }
+            }
+        }
+        let list = BackupPaths::new(&manifest.stanza, &manifest.label).unwrap().file_list();
+        memory.damage(&list.unwrap(), |bytes| bytes.truncate(1));
+        assert!(check(&memory, &manifest).await.unwrap_err().to_string().contains("files"));
+    }
+
+    async fn memory_put(
+        memory: &MemoryStorage,
+        path: &crate::storage::ObjectPath,
+        bytes: bytes::Bytes,
+    ) {
+        memory.put(path, bytes).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn older_manifests_do_not_say_how_many_map_bundles_there_are() {
+        let mut manifest = two_bundles();
+        let memory = MemoryStorage::default();
+        put_stubs(&memory, &manifest).await.unwrap();
+        manifest.totals.map_bundles = None;
+        let paths = BackupPaths::new(&manifest.stanza, &manifest.label).unwrap();
+        let missing = async |manifest: &Manifest| {
+            Contents::list(&memory, &paths).await.unwrap().missing(manifest)
+        };
+        assert!(missing(&manifest).await.is_empty());
+        memory.remove(&paths.map(1).unwrap());
+        assert_eq!(missing(&manifest).await, ["map/00000001"]);
+        memory.remove(&paths.map(2).unwrap());
+        assert!(missing(&manifest).await.is_empty());
+        manifest.totals.map_size = 1;
+        assert_eq!(missing(&manifest).await, ["map/00000001"]);
+    }
+
+    #[tokio::test]
+    async fn a_backup_that_is_expired_meanwhile_is_not_called_incomplete() {
+        let manifest = two_bundles();
+        let memory = MemoryStorage::default();
+        let missing = check(&memory, &manifest).await.unwrap_err();
+        assert!(matches!(missing, Error::BackupMissing { .. }), "{missing}");
+        let faulty = FaultyStorage::new(Arc::new(memory));
+        faulty.add(Rule::always(Operation::Stat, Fault::Fail(ErrorKind::Transient)));
+        let unknown = check(&faulty, &manifest).await.unwrap_err();
+        assert!(matches!(unknown, Error::Storage(_)), "{unknown}");
+    }
+}
