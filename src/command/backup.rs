@@ -17,11 +17,16 @@ mod wal_proof;
 use rand::RngExt;
 
 use self::{cluster::Cluster, job::Job, lock_progress::LockProgress, summaries::ChangeDetection};
-use super::{Error, Result, context, expire, signal::Signals};
+use super::{Error, Result, branches, context, expire, signal::Signals};
 use crate::{
-    backup::{self, prior::Prior, source::SourceOptions},
+    backup::{
+        self,
+        prior::Prior,
+        source::{BackupStop, SourceOptions},
+    },
     config::Config,
     repo::{
+        archive::WalArchive,
         lock::{self, Lock, LockKind},
         manifest::Manifest,
     },
@@ -144,12 +149,26 @@ async fn take(
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
     recheck::report(&taken.written.page_errors);
     archive_wait::wait(job, cluster, &start, &taken.stop).await?;
+    warn_of_branches(job, cluster, &taken.stop).await;
     publish::prepare(job, cluster, options, &start, taken).await
 }
 
 /// The label that the server is given, which ends up in its backup history file.
 fn server_label(label: &str) -> String {
     format!("pgstrata backup {label}")
+}
+
+/// The backup is good on its own timeline whatever others do, so what cannot be looked at does not fail it.
+async fn warn_of_branches(job: &Job<'_>, cluster: &Cluster, stop: &BackupStop) {
+    let size = cluster.source.facts().wal_segment_size;
+    let look = async {
+        let storage = job.repo.storage.clone();
+        let archive = WalArchive::new(storage, job.stanza, job.entry.archive_id())?;
+        branches::warn(&archive, job.repo.key, size, stop.timeline).await
+    };
+    if let Err(error) = look.await {
+        tracing::warn!("unable to look for other servers that archive into this stanza: {error}");
+    }
 }
 
 /// The prior backup, for the comparison.

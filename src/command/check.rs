@@ -12,7 +12,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Error, Result,
+    Error, Result, branches,
     cluster::{self, Connected},
     context::{self, Repo},
     failures::Failures,
@@ -137,6 +137,7 @@ async fn check_wal(
     archiving::check_settings(&primary.sql, config.archive.mode_check).await?;
     let wanted = segment_to_find(&primary.sql).await?;
     let segment = wanted.segment;
+    let size = primary.sql.wal_segment_size().await?;
     report.wal = Some(segment);
     let deadline = Instant::now() + config.archive.timeout;
     report.repo.clear();
@@ -156,6 +157,8 @@ async fn check_wal(
             repo.key
         );
         report.repo.push(RepoReport { key: repo.key, path: Some(path) });
+        let warned = branches::warn(&archive, repo.key, size, segment.timeline).await;
+        failures.take(repo, warned)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod annotate;
 mod archive_get;
 mod archive_push;
 mod backup;
+mod branches;
 mod caller;
 mod check;
 mod cluster;

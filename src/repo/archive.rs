@@ -21,7 +21,7 @@ mod stored;
 mod thread;
 mod write;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 pub use listing::{Holdings, Listed, SegmentRange, Stretch};
 pub use name::StoredWal;
@@ -31,7 +31,7 @@ pub use write::{Prepared, PutOptions, PutOutcome, RawSource};
 
 use super::{Error, layout};
 use crate::{
-    storage::{EntryKind, ObjectPath, Storage},
+    storage::{Entry, EntryKind, ObjectPath, Storage},
     types::{ArchiveFile, ArchiveId, Sha256, StanzaName, TimeLine},
 };
 
@@ -88,15 +88,15 @@ impl WalArchive {
         Ok(stored)
     }
 
-    /// The timelines whose history files are in the archive, in order.
-    pub async fn list_timeline_histories(&self) -> Result<Vec<TimeLine>, Error> {
+    /// The timelines whose history files are in the archive, and when these came there, seconds since 1970, where the
+    /// store tells.
+    pub async fn timeline_histories(&self) -> Result<BTreeMap<TimeLine, Option<i64>>, Error> {
         let entries = self.storage.list(&self.directory, false).await?;
-        let files = entries.iter().filter_map(|e| StoredWal::parse(&e.path, 0));
-        let timelines = files.filter_map(|stored| match stored.file {
-            ArchiveFile::History(timeline) => Some(timeline),
+        let history = |entry: &Entry| match StoredWal::parse(&entry.path, 0)?.file {
+            ArchiveFile::History(timeline) => Some((timeline, entry.modified)),
             _ => None,
-        });
-        Ok(BTreeSet::from_iter(timelines).into_iter().collect())
+        };
+        Ok(entries.iter().filter_map(history).collect())
     }
 
     fn directory_of(&self, file: ArchiveFile) -> Result<ObjectPath, Error> {

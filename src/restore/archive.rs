@@ -20,12 +20,18 @@ const NAMED_MAX: usize = 20;
 /// What the archive holds that decides on the timeline; histories of timelines after `newer_than`.
 pub(super) async fn view(archive: &WalArchive, newer_than: TimeLine) -> Result<ArchiveView, Error> {
     let mut histories = BTreeMap::new();
-    let listed = archive.list_timeline_histories().await?;
-    for timeline in listed.into_iter().filter(|timeline| *timeline > newer_than) {
+    let listed = archive.timeline_histories().await?;
+    for timeline in listed.keys().copied().filter(|timeline| *timeline > newer_than) {
         histories.insert(timeline, history(archive, timeline).await?);
     }
-    let newest = archive.newest_by_timeline().await?.into_iter().collect();
-    Ok(ArchiveView { histories, newest })
+    let newest = archive.newest_by_timeline().await?;
+    let archived = newest.iter().filter_map(|(id, (_, modified))| Some((*id, (*modified)?)));
+    Ok(ArchiveView {
+        histories,
+        archived: archived.collect(),
+        newest: newest.iter().map(|(id, (segment, _))| (*id, *segment)).collect(),
+        begun: listed.into_iter().filter_map(|(id, modified)| Some((id, modified?))).collect(),
+    })
 }
 
 pub(super) async fn history(

@@ -2,6 +2,7 @@
 //! settings. The plan is plain data, so it can be checked and shown before anything is touched.
 
 mod archive;
+mod branches;
 mod choose;
 mod error;
 pub mod execute;
@@ -11,6 +12,7 @@ pub mod recovery;
 mod target;
 mod window;
 
+pub use branches::{Branch, COPY_HINT, in_archive as branches_in};
 pub use choose::Request;
 pub use error::Error;
 pub use prepare::{PlanOptions, plan};

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use super::{
-    Error, RecoveryTarget, TimelineChoice, archive,
+    Error, RecoveryTarget, TimelineChoice, archive, branches,
     plan::{DatabaseChoice, Entries, Layout, PlacementOptions, RestorePlan},
 };
 use crate::{
@@ -43,6 +43,8 @@ pub async fn plan(
     let view = archive::view(&archive, own).await?;
     let timeline = view.decide(&manifest, target, options.timeline)?;
     warnings.extend(timeline.note.clone());
+    let size = manifest.cluster.wal_segment_size;
+    warnings.extend(branches::left_behind(&view, &timeline, options.timeline, target, size));
     if *target != RecoveryTarget::None {
         archive::check_needed(&archive, &manifest).await?;
     }

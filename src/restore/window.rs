@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Error, archive,
+    branches::{Branch, branches},
     plan::{ArchiveView, wal},
 };
 use crate::{
@@ -48,19 +49,30 @@ impl ArchiveWal {
     ) -> Result<(Self, Vec<(TimeLine, Error)>), repo::Error> {
         let holdings = archive.holdings(size).await?;
         let (mut histories, mut unreadable) = (BTreeMap::new(), Vec::new());
-        for timeline in archive.list_timeline_histories().await? {
+        let listed = archive.timeline_histories().await?;
+        for timeline in listed.keys().copied() {
             match archive::history(archive, timeline).await {
                 Ok(history) => drop(histories.insert(timeline, history)),
                 Err(error) => unreadable.push((timeline, error)),
             }
         }
         let newest = holdings.newest();
-        Ok((Self { view: ArchiveView { histories, newest }, holdings }, unreadable))
+        let archived =
+            newest.iter().filter_map(|(id, last)| Some((*id, holdings.modified(*last)?)));
+        let archived = archived.collect();
+        let begun = listed.into_iter().filter_map(|(id, modified)| Some((id, modified?))).collect();
+        let view = ArchiveView { histories, newest, archived, begun };
+        Ok((Self { view, holdings }, unreadable))
     }
 
     /// The segments that are there.
     pub fn holdings(&self) -> &Holdings {
         &self.holdings
+    }
+
+    /// The timelines that go on beside a newer one.
+    pub fn branches(&self) -> Vec<Branch> {
+        branches(&self.view, self.holdings.size)
     }
 
     /// How far `backup` can be rolled forward along the newest timeline that can be reached from it.
@@ -131,7 +143,8 @@ mod tests {
             (timeline, TimelineHistory::parse(timeline, text.as_bytes()).unwrap())
         };
         let histories = histories.iter().map(parse).collect();
-        ArchiveWal { view: ArchiveView { histories, newest: holdings.newest() }, holdings }
+        let newest = holdings.newest();
+        ArchiveWal { view: ArchiveView { histories, newest, ..ArchiveView::default() }, holdings }
     }
 
     fn names(range: &SegmentRange) -> String {

@@ -17,6 +17,7 @@ use crate::{
         layout,
         stanza::StanzaEntry,
     },
+    restore::Branch,
     storage::{EntryKind, Storage},
     types::{ArchiveFile, ArchiveId, ProgressSink, Sha256, StanzaName, WalSegment},
     wal::{self, ClusterIdentity},
@@ -117,14 +118,18 @@ impl Archives {
 
     pub(super) fn reports(
         &self,
-        mut holes: impl FnMut(ArchiveId) -> Vec<SegmentRange>,
+        mut found: impl FnMut(ArchiveId) -> (Vec<SegmentRange>, Vec<Branch>),
     ) -> Vec<ArchiveReport> {
-        let report = |one: &One| ArchiveReport {
-            id: one.id,
-            files: one.files,
-            repo_size: one.stored,
-            span: one.span,
-            holes: holes(one.id),
+        let report = |one: &One| {
+            let (holes, branches) = found(one.id);
+            ArchiveReport {
+                id: one.id,
+                files: one.files,
+                repo_size: one.stored,
+                span: one.span,
+                holes,
+                branches,
+            }
         };
         self.archives.iter().map(report).collect()
     }

@@ -8,7 +8,7 @@ use std::{
 use super::{archive::Archives, backups::Backups, inventory::Inventory, windows::Windows};
 use crate::{
     repo::{self, archive::SegmentRange, layout::BackupPaths},
-    restore::RecoveryWindow,
+    restore::{Branch, RecoveryWindow},
     storage::{ErrorKind, Storage},
     types::{ArchiveId, BackupLabel, DataPath, ErrorCode, Failure, StanzaName, WalSegment},
 };
@@ -156,6 +156,8 @@ pub struct ArchiveReport {
     pub span: Option<(WalSegment, WalSegment)>,
     /// The holes between its segments, also those that affect no backup.
     pub holes: Vec<SegmentRange>,
+    /// The timelines that go on beside a newer one.
+    pub branches: Vec<Branch>,
 }
 
 /// What was read.
@@ -295,7 +297,7 @@ impl Findings {
         elapsed: Duration,
     ) -> Report {
         let faults: Vec<Fault> = self.faults.into_values().collect();
-        let (mut by_label, mut holes) = (windows.by_label, windows.holes);
+        let (mut by_label, mut by_archive) = (windows.by_label, windows.by_archive);
         let of_backup = |label: &BackupLabel| {
             let affected = faults.iter().filter(|fault| fault.backups.contains(label));
             let totals =
@@ -311,7 +313,7 @@ impl Findings {
         };
         Report {
             backups: backups.in_scope().map(of_backup).collect(),
-            archives: archives.reports(|id| holes.remove(&id).unwrap_or_default()),
+            archives: archives.reports(|id| by_archive.remove(&id).unwrap_or_default()),
             left_over: backups.left_over.clone(),
             checked: Checked { elapsed, ..self.checked },
             faults,

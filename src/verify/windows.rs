@@ -17,16 +17,16 @@ use crate::{
         manifest::Manifest,
         retention::{self, BackupFacts, Inventory, Scope, wal::ArchiveRule},
     },
-    restore::{ArchiveWal, RecoveryWindow},
+    restore::{ArchiveWal, Branch, RecoveryWindow},
     storage::Storage,
     types::{ArchiveFile, ArchiveId, BackupLabel, StanzaName, WalSegment},
 };
 
-/// How far each backup can be rolled forward, and the holes of each archive.
+/// How far each backup can be rolled forward, and the holes and branches of each archive.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     pub(super) by_label: BTreeMap<BackupLabel, RecoveryWindow>,
-    pub(super) holes: HashMap<ArchiveId, Vec<SegmentRange>>,
+    pub(super) by_archive: HashMap<ArchiveId, (Vec<SegmentRange>, Vec<Branch>)>,
 }
 
 /// Looks at the archives of all backups. A hole between start and stop makes a backup worthless, one
@@ -70,7 +70,7 @@ pub(super) async fn check(
             }
             windows.by_label.insert(manifest.label.clone(), window);
         }
-        windows.holes.insert(id, wal.holdings().holes());
+        windows.by_archive.insert(id, (wal.holdings().holes(), wal.branches()));
     }
     windows
 }

@@ -72,6 +72,30 @@ on_one_version! {
         assert_eq!(std::fs::read_dir(&data_dir).expect("directory").count(), 0);
     }
 
+    fn a_copy_that_archives_beside_its_original_is_named(version) {
+        let fork = Fork::make(version);
+        drop(fork.branch);
+        let site = fork.site;
+        // The original goes on, on timeline 1, after the copy began timeline 2.
+        site.primary.start();
+        site.primary.sql("insert into t values ('d')");
+        site.primary.archive_wal();
+        site.primary.sql("insert into t values ('e')");
+        site.primary.archive_wal();
+        let named = "timeline 1 goes on to 0000000100";
+        site.run(&["check"]).ok().says(named).says("this server is on timeline 1");
+        let backup = site.run(&["--type=full", "backup"]).ok();
+        assert!(backup.has(named) && backup.has("--archive-mode=off"), "{backup}");
+        site.run(&["info"]).ok().says("wal archive branch: timeline 1 goes on to");
+        assert_eq!(site.info()[0]["archive"][0]["branch"][0]["timeline"], 1);
+        site.run(&["--output=text", "verify"]).ok().says("branch: timeline 1 goes on to");
+        let set = format!("--set={}", fork.first);
+        let warned = "leave behind what only timeline 1 has";
+        site.restore_into(&site.dir.make("copy"), &[&set]).ok().says(warned);
+        let data_dir = site.dir.make("chosen");
+        site.restore_into(&data_dir, &[&set, "--target-timeline=1"]).ok().never_says(warned);
+    }
+
     fn without_a_set_a_backup_on_the_way_to_the_timeline_is_taken(version) {
         let fork = Fork::make(version);
         assert_eq!(fork.rows_of("r", &["--target-timeline=1"]), "a b");

@@ -11,9 +11,10 @@ use crate::{
         manifest::{ChangesBy, Manifest},
         object_header::FORMAT_VERSION,
     },
+    restore::{ArchiveWal, Branch},
     ui::info::{
-        ArchiveInfo, BackupInfo, BackupLock, DatabaseInfo, DatabaseRef, DbInfo, Detail, GapInfo,
-        KeepInfo, Locks, MIXED, ProgramInfo, RecoveryInfo, RepoInfo, RepoLock, RepoStatus,
+        ArchiveInfo, BackupInfo, BackupLock, BranchInfo, DatabaseInfo, DatabaseRef, DbInfo, Detail,
+        GapInfo, KeepInfo, Locks, MIXED, ProgramInfo, RecoveryInfo, RepoInfo, RepoLock, RepoStatus,
         RepositorySizes, RestoreLock, Sizes, Span, StanzaInfo, StanzaStatus, StatusCode,
         TablespaceInfo,
     },
@@ -120,12 +121,24 @@ fn archives(repo_key: u16, facts: &Facts) -> impl Iterator<Item = ArchiveInfo> {
     let known = facts.archives.iter();
     let shown = known.filter(move |archive| archive.span.is_some() || archive.id == current);
     shown.map(move |archive| ArchiveInfo {
+        branch: archive.wal.iter().flat_map(ArchiveWal::branches).map(branch).collect(),
         database: DatabaseRef { id: archive.id.history_id, repo_key },
         gap: archive.wal.iter().flat_map(|wal| wal.holdings().holes()).map(gap).collect(),
         id: archive.id,
         max: archive.span.map(|(_, max)| max),
         min: archive.span.map(|(min, _)| min),
     })
+}
+
+fn branch(branch: Branch) -> BranchInfo {
+    BranchInfo {
+        beside: branch.beside,
+        lsn: branch.fork,
+        max: branch.newest,
+        text: branch.to_string(),
+        time: branch.archived,
+        timeline: branch.timeline,
+    }
 }
 
 fn gap(range: SegmentRange) -> GapInfo {

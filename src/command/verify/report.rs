@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Verified, affected};
 use crate::{
     repo::archive::SegmentRange,
-    restore::RecoveryWindow,
+    restore::{Branch, RecoveryWindow},
     types::StanzaName,
     ui::{self, info::human_time},
     verify::{ArchiveReport, BackupReport, Checked, Fault, LeftOver, Report},
@@ -65,7 +65,7 @@ fn of_repo(text: &mut String, repo: u16, report: &Report, verbose: bool, zone: &
     for backup in report.backups.iter().filter(|backup| verbose || backup.faults > 0) {
         of_backup(text, backup, verbose, zone);
     }
-    for archive in report.archives.iter().filter(|archive| verbose || !archive.holes.is_empty()) {
+    for archive in report.archives.iter().filter(|archive| verbose || has_remarks(archive)) {
         of_archive(text, archive);
     }
     for found in &report.faults {
@@ -105,6 +105,10 @@ fn recovery(window: &RecoveryWindow, zone: &TimeZone) -> String {
     format!("to {} ({}{})", window.end, window.last, time.unwrap_or_default())
 }
 
+fn has_remarks(archive: &ArchiveReport) -> bool {
+    !archive.holes.is_empty() || !archive.branches.is_empty()
+}
+
 fn of_archive(text: &mut String, archive: &ArchiveReport) {
     let span = match archive.span {
         Some((first, last)) => format!("{first}/{last}"),
@@ -118,6 +122,9 @@ fn of_archive(text: &mut String, archive: &ArchiveReport) {
     );
     for hole in &archive.holes {
         let _ = writeln!(text, "            gap: {}", range(hole));
+    }
+    for branch in &archive.branches {
+        let _ = writeln!(text, "            branch: {branch}");
     }
 }
 
@@ -224,6 +231,17 @@ fn archive_json(archive: &ArchiveReport) -> Value {
         "files": archive.files,
         "stored": archive.repo_size,
         "gap": archive.holes.iter().map(range_json).collect::<Vec<_>>(),
+        "branch": archive.branches.iter().map(branch_json).collect::<Vec<_>>(),
+    })
+}
+
+fn branch_json(branch: &Branch) -> Value {
+    json!({
+        "timeline": branch.timeline.0,
+        "max": branch.newest.to_string(),
+        "time": branch.archived,
+        "beside": branch.beside.0,
+        "lsn": branch.fork.to_string(),
     })
 }
 

@@ -16,7 +16,7 @@ use tokio_postgres::{
 use tracing::debug;
 
 use super::{ConnectOptions, Error, Result, ServerError, connect::Encryption, protocol::Attempts};
-use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId};
+use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId, WalSegmentSize};
 
 pub use backup_session::{
     BackupSession, ControlCheckpoint, SqlBackupStart, SqlBackupStop, SqlCancelToken,
@@ -176,6 +176,15 @@ impl SqlClient {
             Err(Error::PermissionDenied { .. }) => Ok(None),
             other => other,
         }
+    }
+
+    /// The size of a WAL segment.
+    pub async fn wal_segment_size(&self) -> Result<WalSegmentSize> {
+        let sql =
+            "select setting::int8 from pg_catalog.pg_settings where name = 'wal_segment_size'";
+        let bytes: i64 = self.value(sql, &[]).await?;
+        let size = u32::try_from(bytes).unwrap_or_default();
+        WalSegmentSize::new(size).map_err(|error| Error::format("setting", error.to_string()))
     }
 
     /// Whether the server is in recovery.

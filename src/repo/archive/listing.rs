@@ -231,16 +231,19 @@ impl WalArchive {
         Ok(max.map(|max| (min, max)))
     }
 
-    /// The newest segment of each timeline in the archive.
-    pub async fn newest_by_timeline(&self) -> Result<HashMap<TimeLine, WalSegment>, Error> {
+    /// The newest segment of each timeline in the archive, and when it came there, seconds since 1970, where the store
+    /// tells.
+    pub async fn newest_by_timeline(
+        &self,
+    ) -> Result<HashMap<TimeLine, (WalSegment, Option<i64>)>, Error> {
         let mut newest = HashMap::new();
         for directory in self.segment_directories().await?.iter().rev() {
             let Ok(timeline) = u32::from_str_radix(&directory[..8], 16) else { continue };
             if newest.contains_key(&TimeLine(timeline)) {
                 continue;
             }
-            if let Some(segment) = self.segments_in(directory).await?.last() {
-                newest.insert(TimeLine(timeline), *segment);
+            if let Some((segment, modified)) = self.modified_in(directory).await?.pop_last() {
+                newest.insert(TimeLine(timeline), (segment, modified));
             }
         }
         Ok(newest)

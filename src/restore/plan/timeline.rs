@@ -18,6 +18,10 @@ pub struct ArchiveView {
     pub histories: BTreeMap<TimeLine, TimelineHistory>,
     /// The newest segment of each timeline that has any.
     pub newest: BTreeMap<TimeLine, WalSegment>,
+    /// When the newest segment of each timeline was archived, seconds since 1970, where it is known.
+    pub archived: BTreeMap<TimeLine, i64>,
+    /// When the history file of each timeline was archived, seconds since 1970, where it is known.
+    pub begun: BTreeMap<TimeLine, i64>,
 }
 
 /// The timeline that recovery will follow.
@@ -169,6 +173,7 @@ mod tests {
         ArchiveView {
             histories: histories.iter().map(parse).collect(),
             newest: with_wal.iter().map(segment).collect(),
+            ..ArchiveView::default()
         }
     }
 

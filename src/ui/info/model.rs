@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::types::{
     ArchiveId, BackupLabel, BackupType, DataPath, HistoryId, Lsn, Oid, PgVersion, SystemId,
-    WalSegment,
+    TimeLine, WalSegment,
 };
 
 /// The state of a stanza as a whole, or of a stanza in one repository.
@@ -96,6 +96,9 @@ pub(super) struct ProgressInfo<'a> {
 /// The WAL of one cluster in one repository.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ArchiveInfo {
+    /// The timelines that go on beside a newer one; not in pgBackRest's output.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub branch: Vec<BranchInfo>,
     /// The cluster and the repository.
     pub database: DatabaseRef,
     /// The segments that are missing between those that are there.
@@ -107,6 +110,23 @@ pub struct ArchiveInfo {
     pub max: Option<WalSegment>,
     /// The oldest segment.
     pub min: Option<WalSegment>,
+}
+
+/// A timeline that goes on although a newer one left it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BranchInfo {
+    /// The newer timeline.
+    pub beside: TimeLine,
+    /// Where the newer one left it.
+    pub lsn: Lsn,
+    /// Its newest segment.
+    pub max: WalSegment,
+    /// All of it in a sentence.
+    pub text: String,
+    /// When the newest segment was archived, seconds since 1970, where it is known.
+    pub time: Option<i64>,
+    /// The timeline.
+    pub timeline: TimeLine,
 }
 
 /// Segments of one timeline that are missing.

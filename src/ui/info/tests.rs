@@ -30,6 +30,7 @@ fn db(repo_key: u16, id: u32, version: &str, system_id: u64) -> DbInfo {
 fn archive(repo_key: u16, id: &str, min: &str, max: &str) -> ArchiveInfo {
     let id: crate::types::ArchiveId = id.parse().unwrap();
     ArchiveInfo {
+        branch: vec![],
         database: DatabaseRef { id: id.history_id, repo_key },
         gap: vec![],
         id,

@@ -5,7 +5,8 @@ use std::fmt::{Display, Formatter, Result};
 use jiff::tz::TimeZone;
 
 use super::{
-    BackupInfo, DbInfo, Detail, GapInfo, RecoveryInfo, RepoInfo, StanzaInfo, StatusCode,
+    BackupInfo, BranchInfo, DbInfo, Detail, GapInfo, RecoveryInfo, RepoInfo, StanzaInfo,
+    StatusCode,
     format::{human_size, human_time, percent},
 };
 use crate::types::{BackupType, WalSegment};
@@ -26,6 +27,7 @@ struct Group<'a> {
     db: &'a DbInfo,
     wal: Option<(WalSegment, WalSegment)>,
     gaps: Vec<GapInfo>,
+    branches: Vec<&'a BranchInfo>,
     backups: Vec<&'a BackupInfo>,
 }
 
@@ -118,6 +120,9 @@ impl View<'_> {
         }
         if let Some(more) = group.gaps.len().checked_sub(GAPS_MAX).filter(|more| *more > 0) {
             writeln!(f, "        wal archive gap: {more} more")?;
+        }
+        for branch in &group.branches {
+            writeln!(f, "        wal archive branch: {}", branch.text)?;
         }
         group.backups.iter().try_for_each(|backup| self.backup(f, backup))
     }
@@ -292,12 +297,19 @@ fn groups(stanza: &StanzaInfo) -> Vec<Group<'_>> {
     for db in &stanza.db {
         let index = groups.iter().position(|group| same_cluster(group.db, db));
         let index = index.unwrap_or_else(|| {
-            groups.push(Group { db, wal: None, gaps: Vec::new(), backups: Vec::new() });
+            groups.push(Group {
+                db,
+                wal: None,
+                gaps: Vec::new(),
+                branches: Vec::new(),
+                backups: Vec::new(),
+            });
             groups.len() - 1
         });
         let is_its = |of: super::DatabaseRef| of.id == db.id && of.repo_key == db.repo_key;
         for archive in stanza.archive.iter().filter(|archive| is_its(archive.database)) {
             groups[index].gaps.extend(&archive.gap);
+            groups[index].branches.extend(&archive.branch);
             if let Some((min, max)) = archive.min.zip(archive.max) {
                 let wal = groups[index].wal.get_or_insert((min, max));
                 *wal = (wal.0.min(min), wal.1.max(max));
