@@ -101,7 +101,7 @@ fn entry() -> StanzaEntry {
         version: PgVersion::new(15).unwrap(),
     };
     let created = 1_795_264_539;
-    StanzaEntry { id: HistoryId(1), cluster, control_version: Some(1300), created }
+    StanzaEntry { id: HistoryId(1), cluster, control_version: Some(1300), created, nonce: None }
 }
 
 #[test]
