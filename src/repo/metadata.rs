@@ -157,3 +157,25 @@ pub fn to_json<T: Serialize>(value: &T, object: &str) -> Result<Vec<u8>, Error> 
 pub fn from_json<T: DeserializeOwned>(body: &[u8], object: &str) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|error| Error::format(object, error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{storage::PosixStorage, types::Failure};
+
+    /// A sparse object takes no room in the store, and would take all memory of the reader.
+    #[tokio::test]
+    async fn a_recorded_size_of_tebibytes_takes_no_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = PosixStorage::new(dir.path());
+        let path = ObjectPath::new("files").unwrap();
+        let size = 4 << 40;
+        std::fs::File::create(dir.path().join("files")).unwrap().set_len(size).unwrap();
+        let record = ObjectRecord { size, sha256: Sha256([0; 32]) };
+        let refused = read_verified(&storage, &path, record, 1 << 30).await.unwrap_err();
+        assert_eq!(refused.code(), crate::types::ErrorCode::Format);
+        assert!(refused.to_string().contains("its recorded size is 4398046511104"), "{refused}");
+        let refused = read_whole(&storage, &path, 64 << 20).await.unwrap_err();
+        assert!(refused.to_string().contains("larger than such an object can be"), "{refused}");
+    }
+}

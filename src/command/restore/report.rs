@@ -1,6 +1,6 @@
 //! What `--dry-run` shows: the plan, as text or JSON.
 
-use std::io::Write;
+use std::{io::Write, path::Path};
 
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
@@ -69,11 +69,11 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
         lines.push(format!("    left without content: {count} files of databases left out"));
     }
     for link in &plan.layout.links {
-        lines.push(format!("    link: {} -> {}", link.path, link.target.display()));
+        lines.push(format!("    link: {} -> {}", link.path, one_line(&link.target)));
     }
     for place in plan.layout.outside() {
         let by = if place.recorded { "the backup" } else { "an option" };
-        let path = place.path.display();
+        let path = one_line(place.path);
         lines.push(format!("    outside of the data directory: {path}, named by {by}"));
     }
     for (name, value) in options.recovery.settings() {
@@ -86,6 +86,11 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
         lines.push(format!("    warning: {warning}"));
     }
     lines.join("\n") + "\n"
+}
+
+/// A path that a backup may have named: a line feed in it must not look like the end of it.
+fn one_line(path: &Path) -> String {
+    ui::name(&path.display().to_string()).into_owned()
 }
 
 fn existing(existing: Existing) -> &'static str {
@@ -226,6 +231,14 @@ mod tests {
             signal file: recovery.signal
             warning: there is a hole
         "#);
+    }
+
+    #[test]
+    fn a_path_of_the_backup_stays_on_its_line() {
+        let mut plan = plan();
+        plan.layout.links[0].target = "/etc\n    warning: none\x1b[2J".into();
+        let text = text(1, &plan, &options(), &TimeZone::UTC);
+        assert!(text.contains("/etc\\u000a    warning: none\\u001b[2J"), "{text}");
     }
 
     #[test]
