@@ -19,6 +19,7 @@ mod data_directory;
 mod databases;
 mod delta;
 mod differential;
+mod durability;
 mod encryption;
 mod expire;
 mod gcs;

@@ -3,17 +3,17 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    ffi::OsString,
+    fs::{self, Metadata},
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use super::{cancel::Cancelled, target::Existing};
+use super::{cancel::Cancelled, durable::sync, mend, target::Existing};
 use crate::{
-    restore::plan::RestorePlan,
     restore::{
         Error,
-        plan::{CONTROL_FILE, MARKER, Root},
+        plan::{CONTROL_FILE, MARKER, RestorePlan, Root},
     },
     types::ErrorCode,
 };
@@ -26,18 +26,59 @@ enum Planned<'a> {
     Link(&'a Path),
 }
 
-/// Removes what may not stay in the roots of the plan; the control file always goes, and first.
-pub(super) fn clean(
+/// What may not stay in the roots of the plan.
+#[derive(Debug, Default)]
+pub(super) struct Removals(Vec<Removal>);
+
+#[derive(Debug)]
+struct Removal {
+    path: PathBuf,
+    is_directory: bool,
+}
+
+/// Finds what must go, and gives the user of this program the rights to change the rest. Removes nothing: a tree that
+/// cannot be restored into is found while its cluster can still be started.
+pub(super) fn find(
     plan: &RestorePlan,
     existing: Existing,
     cancelled: &Cancelled,
-) -> Result<u64, Error> {
-    remove_file(&plan.layout.data.join(CONTROL_FILE))?;
-    let mut cleaner = Cleaner { planned: planned(plan), existing, cancelled, removed: 0 };
+) -> Result<Removals, Error> {
+    let mut finder =
+        Finder { planned: planned(plan), existing, cancelled, found: Removals::default() };
     for root in &plan.layout.roots {
-        cleaner.root(root)?;
+        finder.root(root)?;
     }
-    Ok(cleaner.removed)
+    Ok(finder.found)
+}
+
+/// Removes the control file, durably: after a power failure it must not be back among files that were
+/// overwritten later.
+pub(super) fn withdraw_control_file(plan: &RestorePlan) -> Result<(), Error> {
+    let control = plan.layout.data.join(CONTROL_FILE);
+    remove_file(&control)?;
+    match control.parent().map(fs::symlink_metadata) {
+        // There was no control file either.
+        Some(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => sync(&plan.layout.data),
+        _ => sync(control.parent().unwrap_or(&plan.layout.data)),
+    }
+}
+
+impl Removals {
+    /// Removes it all; says how many files, links and directories that were.
+    pub(super) fn remove(self, cancelled: &Cancelled) -> Result<usize, Error> {
+        for Removal { path, is_directory } in &self.0 {
+            cancelled.check()?;
+            match is_directory {
+                true => fs::remove_dir_all(path).map_err(Error::target(
+                    "remove",
+                    path,
+                    ErrorCode::PathRemove,
+                ))?,
+                false => remove_file(path)?,
+            }
+        }
+        Ok(self.0.len())
+    }
 }
 
 fn planned(plan: &RestorePlan) -> HashMap<&[u8], Planned<'_>> {
@@ -51,18 +92,20 @@ fn planned(plan: &RestorePlan) -> HashMap<&[u8], Planned<'_>> {
     files.chain(directories).chain(links).collect()
 }
 
-struct Cleaner<'a> {
+struct Finder<'a> {
     planned: HashMap<&'a [u8], Planned<'a>>,
     existing: Existing,
     cancelled: &'a Cancelled,
-    removed: u64,
+    found: Removals,
 }
 
-impl Cleaner<'_> {
+impl Finder<'_> {
     fn root(&mut self, root: &Root) -> Result<(), Error> {
         match fs::symlink_metadata(&root.directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             _ => {
+                let metadata = look_at(&root.directory)?;
+                mend::directory(&root.directory, &metadata)?;
                 let prefix = root.prefix.as_ref().map_or(&b""[..], |prefix| prefix.as_bytes());
                 self.directory(&root.directory, prefix)
             }
@@ -71,55 +114,87 @@ impl Cleaner<'_> {
 
     fn directory(&mut self, directory: &Path, prefix: &[u8]) -> Result<(), Error> {
         self.cancelled.check()?;
-        let failed = || Error::target("list", directory, ErrorCode::PathOpen);
-        for entry in fs::read_dir(directory).map_err(failed())? {
-            let entry = entry.map_err(failed())?;
-            let name = entry.file_name();
+        for name in names_in(directory)? {
             let path = match prefix {
                 b"" => name.as_bytes().to_vec(),
                 _ => [prefix, b"/", name.as_bytes()].concat(),
             };
-            self.entry(&directory.join(&name), &path)?;
+            // It goes before all others.
+            if path != CONTROL_FILE.as_bytes() {
+                self.entry(directory.join(&name), &path)?;
+            }
         }
         Ok(())
     }
 
-    fn entry(&mut self, place: &Path, path: &[u8]) -> Result<(), Error> {
-        let metadata = fs::symlink_metadata(place).map_err(Error::target(
+    fn entry(&mut self, place: PathBuf, path: &[u8]) -> Result<(), Error> {
+        let metadata = fs::symlink_metadata(&place).map_err(Error::target(
             "look at",
-            place,
+            &place,
             ErrorCode::FileInfo,
         ))?;
         let kind = metadata.file_type();
+        if kind.is_dir() {
+            mend::directory(&place, &metadata)?;
+        }
         let stays = match self.planned.get(path) {
             None => path == MARKER.as_bytes(),
-            Some(Planned::Directory) if kind.is_dir() => return self.directory(place, path),
+            Some(Planned::Directory) if kind.is_dir() => return self.directory(&place, path),
             Some(Planned::Directory) => false,
             Some(Planned::Link(target)) => {
-                kind.is_symlink() && fs::read_link(place).is_ok_and(|found| found == *target)
+                kind.is_symlink() && fs::read_link(&place).is_ok_and(|found| found == *target)
             }
-            // A file with a second name elsewhere must not be changed in its place.
-            Some(Planned::File) => {
-                self.existing.reuses() && kind.is_file() && metadata.nlink() == 1
-            }
+            Some(Planned::File) => self.existing.reuses() && is_usable(&metadata),
         };
-        match stays {
-            true => Ok(()),
-            false => self.remove(place, kind.is_dir()),
+        if !stays {
+            self.remove(place, kind.is_dir())?;
+        } else if kind.is_file() {
+            mend::file(&place, &metadata)?;
         }
+        Ok(())
     }
 
-    fn remove(&mut self, place: &Path, is_directory: bool) -> Result<(), Error> {
-        self.removed += 1;
-        match is_directory {
-            true => fs::remove_dir_all(place).map_err(Error::target(
-                "remove",
-                place,
-                ErrorCode::PathRemove,
-            )),
-            false => remove_file(place),
+    fn remove(&mut self, path: PathBuf, is_directory: bool) -> Result<(), Error> {
+        if is_directory {
+            self.mend_below(&path)?;
         }
+        self.found.0.push(Removal { path, is_directory });
+        Ok(())
     }
+
+    /// What is in a directory can be removed only by who may write to it.
+    fn mend_below(&self, directory: &Path) -> Result<(), Error> {
+        self.cancelled.check()?;
+        for name in names_in(directory)? {
+            let place = directory.join(name);
+            let metadata = fs::symlink_metadata(&place).map_err(Error::target(
+                "look at",
+                &place,
+                ErrorCode::FileInfo,
+            ))?;
+            if metadata.is_dir() {
+                mend::directory(&place, &metadata)?;
+                self.mend_below(&place)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file may be changed in its place: one with a second name elsewhere may not, and one of another
+/// user is better made anew.
+fn is_usable(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.nlink() == 1 && mend::is_ours(metadata)
+}
+
+fn look_at(path: &Path) -> Result<Metadata, Error> {
+    fs::metadata(path).map_err(Error::target("look at", path, ErrorCode::FileInfo))
+}
+
+fn names_in(directory: &Path) -> Result<Vec<OsString>, Error> {
+    let failed = || Error::target("list", directory, ErrorCode::PathOpen);
+    let entries = fs::read_dir(directory).map_err(failed())?;
+    entries.map(|entry| entry.map(|entry| entry.file_name()).map_err(failed())).collect()
 }
 
 /// Removes a file or link, which may be gone already.

@@ -1,12 +1,9 @@
 //! The last steps of a restore: recovery settings, PostgreSQL's manifest, and, once everything else
 //! is on disk, the control file, without which the copy cannot be started.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-};
+use std::fs;
 
-use super::{clean::remove_file, owner::Owner, small_file};
+use super::{clean::remove_file, durable::sync, owner::Owner, small_file};
 use crate::{
     restore::{
         Error,
@@ -63,14 +60,6 @@ pub(super) fn publish(plan: &RestorePlan) -> Result<(), Error> {
         sync(directory)?;
     }
     sync(data)
-}
-
-fn sync(path: &Path) -> Result<(), Error> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(Error::target(
-        "sync",
-        path,
-        ErrorCode::PathSync,
-    ))
 }
 
 /// Writes a small file of the data directory anew.

@@ -10,6 +10,7 @@ mod emptied;
 mod file_job;
 mod finish;
 mod frame_cache;
+mod mend;
 mod owner;
 mod pool;
 mod read_ahead;
@@ -173,9 +174,15 @@ fn prepare(
     let occupied = check(&plan.layout, existing)?;
     let control = &plan.entries.control;
     let owner = Owner::for_target(&plan.layout.data, (control.uid, control.gid));
+    let removals = match occupied {
+        true => Some(clean::find(plan, existing, cancelled)?),
+        false => None,
+    };
     tree::begin(plan, owner)?;
-    if occupied {
-        let removed = clean::clean(plan, existing, cancelled)?;
+    if let Some(removals) = removals {
+        // From here on PostgreSQL cannot be started, whichever of the following steps reach the disk.
+        clean::withdraw_control_file(plan)?;
+        let removed = removals.remove(cancelled)?;
         tracing::info!("removed {removed} files, links and paths that the backup does not have");
     }
     cancelled.check()?;
@@ -185,7 +192,7 @@ fn prepare(
         Existing::UpdateByTime => by_time::kept(plan, owner, cancelled)?,
         _ => Vec::new(),
     };
-    Ok(Prepared { owner, systems: FileSystems::of(&plan.layout)?, kept })
+    Ok(Prepared { owner, systems: FileSystems::of(plan)?, kept })
 }
 
 /// Looks up the block maps of all files, in order, and sends the units that they make.

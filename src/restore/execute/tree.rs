@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{owner::Owner, small_file};
+use super::{durable::sync, owner::Owner, small_file};
 use crate::{
     restore::{
         Error,
@@ -18,12 +18,20 @@ use crate::{
 /// Its owner must be able to work in a directory.
 const MODE_MIN: u32 = 0o700;
 
-/// Makes the data directory and puts the marker in it that a restore is under way.
+/// Makes the data directory and puts the marker in it that a restore is under way. The marker is durable before
+/// anything else changes: where `PG_VERSION` is gone, it is what says that this is a data directory.
 pub(super) fn begin(plan: &RestorePlan, owner: Owner) -> Result<(), Error> {
-    directory(&plan.layout.data, plan.entries.data_mode, owner)?;
-    let text = format!("{}\n", plan.manifest.label);
-    let marker = plan.layout.data.join(MARKER);
-    small_file::write(&marker, text.as_bytes(), plan.entries.file_mode(), owner)
+    let data = &plan.layout.data;
+    directory(data, plan.entries.data_mode, owner)?;
+    let marker = data.join(MARKER);
+    let has_marker = fs::symlink_metadata(&marker).is_ok_and(|metadata| metadata.is_file());
+    // The one of a restore that was cut short stays: writing it anew would take it away for a moment.
+    if !has_marker {
+        let text = format!("{}\n", plan.manifest.label);
+        small_file::write(&marker, text.as_bytes(), plan.entries.file_mode(), owner)?;
+    }
+    sync(&marker)?;
+    sync(data)
 }
 
 /// Makes everything that is not a file: first what is in the data directory, then the links that lead
