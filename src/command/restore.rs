@@ -1,6 +1,7 @@
 //! `restore`: brings a backup back into a data directory and tells PostgreSQL how to recover it.
 
 mod options;
+mod others;
 mod report;
 
 use std::{io::Write, path::PathBuf, sync::Arc};
@@ -21,7 +22,7 @@ use crate::{
     },
     restore::{
         self, PlanOptions, Request,
-        execute::{self, Options},
+        execute::{self, Options, Shortage},
         plan::RestorePlan,
     },
     types::ErrorCode,
@@ -36,8 +37,7 @@ pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result
     let mut signals = Signals::listen()?;
     let _lock = Lock::acquire(&config.lock_path, stanza, LockKind::Restore, "restore")?;
     let zone = TimeZone::system();
-    let request = options::request(config, stanza);
-    request.check(&zone)?;
+    let request = options::request(config, stanza, &zone)?;
     signals.guard(restore(config, ui, out, request, data, &zone)).await?;
     Ok(0)
 }
@@ -51,13 +51,16 @@ async fn restore(
     data: PathBuf,
     zone: &TimeZone,
 ) -> Result<()> {
-    let (repo, manifest) = choose(config, &request, zone).await?;
+    let (repo, manifest) = choose(config, &request).await?;
     let elsewhere = |error| elsewhere(config, &repo, error);
-    let plan = plan(config, &repo, manifest, data, zone).await.map_err(elsewhere)?;
+    let plan = plan(config, &repo, manifest, &request, data, zone).await.map_err(elsewhere)?;
+    let only_repo = others::only_repo(config, &repo, &request).await?;
+    let recovery = options::recovery(config, &request, &plan, only_repo)?;
+    recovery.check(plan.manifest.cluster.version)?;
     let options = Options {
         threads: config.process_max.max(1),
         existing: options::existing(config),
-        recovery: options::recovery(config, &request, &plan)?,
+        recovery,
         made_on: Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string(),
     };
     execute::check(&plan.layout, options.existing)?;
@@ -72,12 +75,12 @@ async fn restore(
 }
 
 /// The backup to restore, from the first repository that has one that fits.
-async fn choose(config: &Config, request: &Request, zone: &TimeZone) -> Result<(Repo, Manifest)> {
+async fn choose(config: &Config, request: &Request) -> Result<(Repo, Manifest)> {
     let mut failed = None;
     let repos = context::repos(config)?;
     let several = repos.len() > 1;
     for repo in repos {
-        match request.choose(&repo.storage, zone).await {
+        match request.choose(&repo.storage).await {
             Ok(Some(manifest)) => return Ok((repo, manifest)),
             Ok(None) if several => {
                 // One that is away may look like one that is empty.
@@ -122,6 +125,7 @@ async fn plan(
     config: &Config,
     repo: &Repo,
     manifest: Manifest,
+    request: &Request,
     data: PathBuf,
     zone: &TimeZone,
 ) -> Result<Arc<RestorePlan>> {
@@ -133,13 +137,15 @@ async fn plan(
     );
     let options = PlanOptions {
         data,
-        target: options::target(config),
-        timeline: options::timeline(config),
+        target: request.target.clone(),
+        timeline: request.timeline,
         placement: options::placement(config),
         databases: options::databases(config),
     };
     let mut plan = restore::plan(&repo.storage, manifest, &options).await?;
     plan.warnings.extend(execute::dangers(&plan));
+    let shortages = execute::shortages(&plan, options::existing(config));
+    plan.warnings.extend(shortages.iter().map(short_of_room));
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
@@ -154,6 +160,14 @@ async fn plan(
         tracing::info!("map link '{}' to '{}'", link.path, link.target.display());
     }
     Ok(Arc::new(plan))
+}
+
+fn short_of_room(shortage: &Shortage) -> String {
+    let (needed, free) = (ui::size(shortage.needed), ui::size(shortage.free));
+    let directory = shortage.directory.display();
+    format!(
+        "'{directory}' is on a file system with {free} free, and the restore may need {needed}: it may not fit"
+    )
 }
 
 fn report_done(plan: &RestorePlan) {

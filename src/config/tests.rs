@@ -436,6 +436,74 @@ fn restore_maps_and_settings() {
     assert_eq!(restore(&["stanza=db", "set=x"]).error().0, 32);
 }
 
+/// Target, exclusive, timeline, archive_mode off, further settings and warnings of a restore with these recovery options
+/// in the file.
+fn with_recovery_options(
+    lines: &str,
+    options: &[&str],
+) -> Result<(RestoreConfig, Vec<String>), Error> {
+    let lines = lines.split(' ').map(|line| format!("recovery-option={line}\n"));
+    let text = format!("[db]\npg1-path=/pg\n{}", lines.collect::<String>());
+    let options: Vec<_> = ["stanza=db"].iter().chain(options).copied().collect();
+    let run = Run { command: "restore", options: &options, ..with_file(&text) };
+    run.load().map(|config| (config.restore, config.warnings))
+}
+
+#[test]
+fn recovery_options_that_are_options_count_as_such() {
+    let file = "recovery_target_time=x Recovery-Target-Action=promote recovery_target_inclusive=off \
+                recovery_target_timeline=0x10 archive_mode=false restore_command=cp";
+    let (restore, warnings) = with_recovery_options(file, &[]).unwrap();
+    assert_eq!(restore.target, RestoreTarget::Time("x".into()));
+    assert_eq!(restore.target_action, TargetAction::Promote);
+    assert_eq!(restore.target_timeline, TargetTimeline::Number(TimeLine(16)));
+    assert!(restore.target_exclusive && restore.archive_mode_off);
+    assert_eq!(restore.recovery_options, [("restore_command".into(), "cp".into())]);
+    assert_eq!(warnings, Vec::<String>::new());
+
+    let (restore, warnings) = with_recovery_options(
+        "recovery_target=immediate recovery_target_action=promote recovery_target_timeline=3 archive_mode=always",
+        &["target-xid=5", "target-action=pause", "target-timeline=latest", "archive-mode=off"],
+    )
+    .unwrap();
+    assert_eq!(restore.target, RestoreTarget::Xid("5".into()));
+    assert_eq!(restore.target_action, TargetAction::Pause);
+    assert_eq!(restore.target_timeline, TargetTimeline::Latest);
+    assert!(restore.archive_mode_off && restore.recovery_options.is_empty());
+    assert_eq!(warnings.len(), 4, "{warnings:?}");
+    assert_eq!(
+        warnings[0],
+        "recovery-option recovery_target=immediate is ignored: option 'target-xid' is given"
+    );
+
+    let (restore, warnings) =
+        with_recovery_options("recovery_target_timeline=latest", &["type=immediate"]).unwrap();
+    assert_eq!((restore.target_timeline, warnings.len()), (TargetTimeline::Default, 1));
+    let (restore, warnings) =
+        with_recovery_options("recovery_target_time=x", &["type=default"]).unwrap();
+    assert_eq!((restore.target, warnings.len()), (RestoreTarget::Latest, 1));
+    let (restore, warnings) = with_recovery_options("a=1", &["type=preserve"]).unwrap();
+    assert_eq!((restore.target, warnings.len()), (RestoreTarget::Preserve, 1));
+    let (restore, _) = with_recovery_options("archive_mode=on", &[]).unwrap();
+    assert_eq!(restore.recovery_options, [("archive_mode".into(), "on".into())]);
+}
+
+#[test]
+fn two_targets_are_refused() {
+    let code = |file, options: &[&str]| {
+        with_recovery_options(file, options).unwrap_err().code().exit_code()
+    };
+    assert_eq!(code("recovery_target_time=x recovery_target_xid=5", &[]), 31);
+    assert_eq!(code("a=1", &["target-xid=5", "recovery-option=recovery_target_name=x"]), 31);
+    assert_eq!(code("a=1", &["archive-mode=off", "recovery-option=archive_mode=on"]), 31);
+    assert_eq!(code("a=1", &["type=none", "recovery-option=b=1"]), 31);
+    assert_eq!(code("recovery_target=now", &[]), 32);
+    assert_eq!(code("recovery_target_xid=x", &[]), 32);
+    assert_eq!(code("recovery_target_action=stop", &[]), 32);
+    assert_eq!(code("recovery_target_inclusive=perhaps", &[]), 32);
+    assert_eq!(code("a=1 A=2", &[]), 32);
+}
+
 #[test]
 fn what_a_later_call_must_repeat() {
     let files = MemoryFiles::default().with("/own.conf", PLAIN);

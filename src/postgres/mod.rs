@@ -8,6 +8,7 @@ mod data_directory;
 mod error;
 mod format;
 mod protocol;
+mod settings;
 mod sql;
 mod tar;
 
@@ -22,6 +23,7 @@ pub use format::{
     backup_end::{BACKUP_END_LENGTH, backup_end, wal_records},
     backup_label::{BackupLabelFile, plain_backup_label},
     backup_manifest::{BackupManifest, ManifestFile, WalRange},
+    config_file::{ConfigLine, config_lines, config_name, config_quoted},
     control_file::{ClusterState, ControlFile},
     incremental::{
         IncrementalHeader, IncrementalHeaderReader, Stretch, Stretches, incremental_target,
@@ -35,6 +37,7 @@ pub use format::{
     wal_header::WalHeader,
 };
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
+pub use settings::unknown_setting;
 pub use sql::{
     ArchiverFacts, BackupSession, ControlCheckpoint, Database, ServerFacts, SqlBackupStart,
     SqlBackupStop, SqlCancelToken, SqlClient, SummaryFacts, TablespaceInfo,

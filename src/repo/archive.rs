@@ -74,6 +74,13 @@ impl WalArchive {
         }
     }
 
+    /// When a file came into the archive, seconds since 1970; `None` where it is not there or the store does not tell.
+    pub async fn archived_at(&self, file: ArchiveFile) -> Result<Option<i64>, Error> {
+        let directory = self.directory_of(file)?;
+        let entries = self.storage.list_prefix(&directory, &format!("{file}-")).await?;
+        Ok(entries.iter().filter_map(|entry| entry.modified).max())
+    }
+
     /// All objects that hold `file`; more than one where it was stored under two methods, or where
     /// two servers stored different bytes.
     async fn all_of(&self, file: ArchiveFile) -> Result<Vec<StoredWal>, Error> {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::{
-    Error, RecoveryTarget,
+    Error, RecoveryTarget, TargetTime,
     plan::{ArchiveView, TimelineDecision, wal},
 };
 use crate::{
@@ -89,10 +91,14 @@ pub(super) async fn check_onward(
     };
     let mut warnings = Vec::new();
     let mut last = backup.wal_stop().number(size);
+    let mut end = backup.wal_stop();
     for range in wal::onward(backup, &decision.history, view) {
         last = last.max(range.last.number(size));
         let missing = archive.missing(range, NAMED_MAX + 1).await?;
-        let Some(first) = missing.first() else { continue };
+        let Some(first) = missing.first() else {
+            end = range.last;
+            continue;
+        };
         if goal.is_some_and(|goal| first.number(size) <= goal) {
             return Err(hole_before_target(target, &missing));
         }
@@ -104,6 +110,14 @@ pub(super) async fn check_onward(
         && goal.is_some_and(|goal| goal > last)
     {
         warnings.push(too_short(*lsn, last, decision, size));
+    }
+    // Behind a hole it is not the end of the archive that counts, and the hole was named.
+    if let RecoveryTarget::Time(time) = target
+        && warnings.is_empty()
+        && let Some(archived) = archive.archived_at(ArchiveFile::Segment(end)).await?
+        && archived < time.0.as_second()
+    {
+        warnings.push(too_early(*time, end, archived));
     }
     Ok(warnings)
 }
@@ -129,6 +143,15 @@ fn hole(at: Lsn, target: &RecoveryTarget, missing: &[WalSegment]) -> String {
         _ => "recovery will fail if the target lies behind it, which cannot be told from here",
     };
     format!("there is a hole in the archive at {at}, {effect}; missing: {names}")
+}
+
+fn too_early(time: TargetTime, end: WalSegment, archived: i64) -> String {
+    let archived = Timestamp::from_second(archived)
+        .map_or_else(|_| "an unknown time".to_owned(), |time| TargetTime(time).to_string());
+    format!(
+        "the archive ends with {end}, archived at {archived}, before the target time {time}: recovery will fail unless \
+         more WAL arrives first; choose a target before {archived}, or leave the target out to recover to the end"
+    )
 }
 
 fn too_short(

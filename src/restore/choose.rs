@@ -6,12 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
-use super::{
-    Error, RecoveryTarget, TimelineChoice, archive,
-    plan::{ArchiveView, parse_target_time},
-};
+use super::{Error, RecoveryTarget, TargetTime, TimelineChoice, archive, plan::ArchiveView};
 use crate::{
     repo::{
         self, archive::WalArchive, backup_list, contents, manifest::Manifest, stanza::StanzaHistory,
@@ -37,30 +34,21 @@ pub struct Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Goal {
     Newest,
-    StoppedBefore(Timestamp),
+    StoppedBefore(TargetTime),
     StoppedUpTo(Lsn),
 }
 
 impl Request {
-    /// Checks that a backup can be chosen at all, before any repository is looked at.
-    pub fn check(&self, local: &TimeZone) -> Result<(), Error> {
-        self.goal(local).map(drop)
-    }
-
     /// The newest backup of a repository that fits, `None` where none does.
-    pub async fn choose(
-        &self,
-        storage: &Arc<dyn Storage>,
-        local: &TimeZone,
-    ) -> Result<Option<Manifest>, Error> {
+    pub async fn choose(&self, storage: &Arc<dyn Storage>) -> Result<Option<Manifest>, Error> {
         if let Some(label) = &self.set {
             return match contents::read_whole(&**storage, &self.stanza, label).await {
-                Ok(manifest) => Ok(Some(manifest)),
+                Ok(manifest) => self.check_ends_before_target(&manifest).map(|()| Some(manifest)),
                 Err(repo::Error::BackupMissing { .. }) => Ok(None),
                 Err(error) => Err(error.into()),
             };
         }
-        let goal = self.goal(local)?;
+        let goal = self.goal();
         let (candidates, unreadable) = self.candidates(storage, goal).await?;
         let chosen = match self.timeline {
             TimelineChoice::Number(timeline) => on_the_way(storage, &candidates, timeline).await?,
@@ -95,13 +83,39 @@ impl Request {
         Error::refused(ErrorCode::BackupSetInvalid, what, hint)
     }
 
-    fn goal(&self, local: &TimeZone) -> Result<Goal, Error> {
-        match &self.target {
-            _ if self.set.is_some() => Ok(Goal::Newest),
-            RecoveryTarget::Time(text) => parse_target_time(text, local).map(Goal::StoppedBefore),
-            RecoveryTarget::Lsn(lsn) => Ok(Goal::StoppedUpTo(*lsn)),
-            _ => Ok(Goal::Newest),
+    fn goal(&self) -> Goal {
+        match self.target {
+            RecoveryTarget::Time(time) => Goal::StoppedBefore(time),
+            RecoveryTarget::Lsn(lsn) => Goal::StoppedUpTo(lsn),
+            _ => Goal::Newest,
         }
+    }
+
+    /// Recovery cannot stop before the backup is consistent, which is where it stopped.
+    fn check_ends_before_target(&self, manifest: &Manifest) -> Result<(), Error> {
+        let goal = self.goal();
+        let stopped = match goal {
+            _ if fits(manifest, goal) => return Ok(()),
+            Goal::Newest => return Ok(()),
+            Goal::StoppedBefore(time) => {
+                let stop = Timestamp::from_microsecond(manifest.timestamp_us.stop);
+                let stop =
+                    stop.map_or_else(|_| "another time".to_owned(), |t| TargetTime(t).to_string());
+                format!("at {stop}, not before the target time {time}")
+            }
+            Goal::StoppedUpTo(lsn) => {
+                format!("at {}, behind the target {lsn}", manifest.wal.stop.lsn)
+            }
+        };
+        Err(Error::refused(
+            ErrorCode::BackupSetInvalid,
+            format!(
+                "backup set {} stopped {stopped}: recovery cannot stop earlier",
+                manifest.label
+            ),
+            "leave out --set to have the newest backup before the target chosen; info lists the \
+             backups and their times",
+        ))
     }
 
     /// The backups that fit, newest first, and why the newest unreadable one cannot be read.
@@ -150,7 +164,7 @@ impl Request {
 fn fits(manifest: &Manifest, goal: Goal) -> bool {
     match goal {
         Goal::Newest => true,
-        Goal::StoppedBefore(moment) => manifest.timestamp_us.stop < moment.as_microsecond(),
+        Goal::StoppedBefore(time) => manifest.timestamp_us.stop < time.0.as_microsecond(),
         Goal::StoppedUpTo(lsn) => manifest.wal.stop.lsn <= lsn,
     }
 }

@@ -6,6 +6,7 @@ mod branches;
 mod choose;
 mod error;
 pub mod execute;
+pub mod leftover;
 pub mod plan;
 mod prepare;
 pub mod recovery;
@@ -16,7 +17,7 @@ pub use branches::{Branch, COPY_HINT, in_archive as branches_in};
 pub use choose::Request;
 pub use error::Error;
 pub use prepare::{PlanOptions, plan};
-pub use target::{RecoveryTarget, TargetAction, TimelineChoice};
+pub use target::{RecoveryTarget, TargetAction, TargetTime, TimelineChoice};
 pub use window::{ArchiveWal, RecoveryWindow};
 
 #[cfg(test)]

@@ -1,10 +1,26 @@
 //! The recovery settings of a restored cluster: what `postgresql.auto.conf` says, and which signal
 //! file is there. Pure text; the names are those of PostgreSQL 12 and later (guc_tables.c).
 
-use super::{RecoveryTarget, TargetAction};
+use super::{Error, RecoveryTarget, TargetAction};
+use crate::{
+    postgres::{config_name, config_quoted, unknown_setting},
+    types::{ErrorCode, PgVersion},
+};
 
-/// The settings that PostgreSQL would take for a target of ours if an earlier restore left them.
-const REMOVED: [&str; 9] = [
+/// The settings of which PostgreSQL takes one to be its target.
+const TARGETS: [&str; 5] = [
+    "recovery_target",
+    "recovery_target_lsn",
+    "recovery_target_name",
+    "recovery_target_time",
+    "recovery_target_xid",
+];
+
+/// Settings that decide on a recovery, and that the restored copy must not have from its origin.
+const REMOVED: [&str; 12] = [
+    "archive_cleanup_command",
+    "recovery_end_command",
+    "recovery_min_apply_delay",
     "recovery_target",
     "recovery_target_action",
     "recovery_target_inclusive",
@@ -66,11 +82,14 @@ impl RecoverySettings {
 
     /// The new text of `postgresql.auto.conf` from that of the backup; `None` where it stays as it
     /// is. `made_on` is the time of the restore as text.
+    ///
+    /// PostgreSQL reads this file after all others and takes the last line of a name, so that what is set here
+    /// applies whatever the configuration says.
     pub fn auto_conf(&self, previous: &[u8], made_on: &str) -> Option<Vec<u8>> {
-        if self.target == RecoveryTarget::Preserve {
-            return None;
-        }
-        let mut text = without_recovery_settings(previous, made_on);
+        let mut text = match self.target {
+            RecoveryTarget::Preserve => previous.to_vec(),
+            _ => without_recovery_settings(previous, made_on),
+        };
         let settings = self.settings();
         if !settings.is_empty() {
             if !text.is_empty() {
@@ -81,7 +100,7 @@ impl RecoverySettings {
             text.extend_from_slice(title.as_bytes());
         }
         for (name, value) in settings {
-            text.extend_from_slice(format!("{name} = {}\n", conf_quoted(&value)).as_bytes());
+            text.extend_from_slice(format!("{name} = {}\n", config_quoted(&value)).as_bytes());
         }
         (text != previous).then_some(text)
     }
@@ -93,47 +112,67 @@ impl RecoverySettings {
         if self.target.has_settings() {
             set("restore_command", &self.restore_command);
             self.target_settings(&mut set);
+            // A delay or a command of the source is not this copy's, unless it is asked for.
+            set("recovery_min_apply_delay", "0");
+            set("archive_cleanup_command", "");
+            set("recovery_end_command", "");
         }
         if self.archive_mode_off {
             set("archive_mode", "off");
         }
         if self.target.has_settings() {
-            let given = self.options.iter().map(|(key, value)| (key.replace('-', "_"), value));
-            for (key, value) in given {
-                settings.retain(|(known, _)| *known != key);
-                settings.push((key, value.clone()));
+            for (name, value) in &self.options {
+                settings.retain(|(known, _)| known != name);
+                settings.push((name.clone(), value.clone()));
             }
         }
         settings
     }
 
-    fn target_settings(&self, set: &mut impl FnMut(&str, &str)) {
-        let lsn;
-        let target = match &self.target {
-            RecoveryTarget::Immediate => Some(("recovery_target", "immediate")),
-            RecoveryTarget::Time(text) => Some(("recovery_target_time", text.as_str())),
-            RecoveryTarget::Xid(text) => Some(("recovery_target_xid", text.as_str())),
-            RecoveryTarget::Name(text) => Some(("recovery_target_name", text.as_str())),
-            RecoveryTarget::Lsn(position) => {
-                lsn = position.to_string();
-                Some(("recovery_target_lsn", lsn.as_str()))
+    /// Refuses a setting with which a server of this version would not start.
+    pub fn check(&self, version: PgVersion) -> Result<(), Error> {
+        for (name, _) in self.settings() {
+            if let Some(instead) = unknown_setting(&name, version) {
+                return Err(Error::refused(
+                    ErrorCode::OptionInvalidValue,
+                    format!(
+                        "recovery-option sets '{name}', which PostgreSQL {version} does not know"
+                    ),
+                    format!("the server would not start: {instead}"),
+                ));
             }
+        }
+        Ok(())
+    }
+
+    /// All of them, also the empty ones. The target comes last: PostgreSQL refuses a second target while one is set,
+    /// also where the second is empty (`assign_recovery_target_time` and its like in xlogrecovery.c).
+    fn target_settings(&self, set: &mut impl FnMut(&str, &str)) {
+        let target = match &self.target {
+            RecoveryTarget::Immediate => Some(("recovery_target", "immediate".to_owned())),
+            RecoveryTarget::Time(time) => Some(("recovery_target_time", time.to_string())),
+            RecoveryTarget::Xid(text) => Some(("recovery_target_xid", text.clone())),
+            RecoveryTarget::Name(text) => Some(("recovery_target_name", text.clone())),
+            RecoveryTarget::Lsn(lsn) => Some(("recovery_target_lsn", lsn.to_string())),
             _ => None,
         };
-        if let Some((name, value)) = target {
+        let named = target.as_ref().map(|(name, _)| *name);
+        TARGETS.iter().filter(|name| Some(**name) != named).for_each(|name| set(name, ""));
+        if let Some((name, value)) = &target {
             set(name, value);
-            if self.exclusive && self.target != RecoveryTarget::Immediate {
-                set("recovery_target_inclusive", "false");
-            }
+        }
+        let exclusive =
+            self.exclusive && target.is_some() && self.target != RecoveryTarget::Immediate;
+        set("recovery_target_inclusive", if exclusive { "false" } else { "true" });
+        set("recovery_target_timeline", self.timeline.as_deref().unwrap_or("latest"));
+        set(
+            "recovery_target_action",
             match self.action {
-                TargetAction::Pause => {}
-                TargetAction::Promote => set("recovery_target_action", "promote"),
-                TargetAction::Shutdown => set("recovery_target_action", "shutdown"),
-            }
-        }
-        if let Some(timeline) = &self.timeline {
-            set("recovery_target_timeline", timeline);
-        }
+                TargetAction::Pause => "pause",
+                TargetAction::Promote => "promote",
+                TargetAction::Shutdown => "shutdown",
+            },
+        );
     }
 }
 
@@ -141,39 +180,14 @@ impl RecoverySettings {
 fn without_recovery_settings(previous: &[u8], made_on: &str) -> Vec<u8> {
     let mut text = Vec::with_capacity(previous.len() + 1024);
     for line in previous.split_inclusive(|&b| b == b'\n') {
-        if setting_name(line).is_some_and(|name| REMOVED.iter().any(|removed| name == *removed)) {
+        if config_name(line).is_some_and(|(name, _)| REMOVED.iter().any(|removed| name == *removed))
+        {
             let comment = format!("# Removed by pgstrata restore on {made_on} # ");
             text.extend_from_slice(comment.as_bytes());
         }
         text.extend_from_slice(line);
     }
     text
-}
-
-/// The lower-case name of the setting that a line sets; the `=` may be left out (guc-file.l).
-fn setting_name(line: &[u8]) -> Option<String> {
-    let line = line.trim_ascii_start();
-    let part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'$');
-    let end = line.iter().position(|b| !part(b)).unwrap_or(line.len());
-    let name = str::from_utf8(&line[..end]).ok()?;
-    (!name.is_empty()).then(|| name.to_ascii_lowercase())
-}
-
-/// A value as PostgreSQL's configuration files quote it (GUC_scanstr in guc-file.l).
-fn conf_quoted(value: &str) -> String {
-    let mut quoted = String::with_capacity(value.len() + 2);
-    quoted.push('\'');
-    for c in value.chars() {
-        match c {
-            '\'' => quoted.push_str("''"),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('\'');
-    quoted
 }
 
 /// The `restore_command` that runs `program` with `options` and `archive-get`: each word quoted for
@@ -202,7 +216,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::types::Lsn;
+    use crate::{restore::TargetTime, types::Lsn};
 
     fn settings(target: RecoveryTarget) -> RecoverySettings {
         RecoverySettings {
@@ -226,6 +240,8 @@ mod tests {
         recovery_target_name = 'gone'\n  \
         Recovery_Target_Action 'promote'\n\
         restore_command = 'cp'\n\
+        recovery_min_apply_delay = '1h'\n\
+        recovery_end_command = 'rm -rf /'\n\
         primary_conninfo = 'host=a'\n\n\n";
 
     #[test]
@@ -236,10 +252,23 @@ mod tests {
         # Removed by pgstrata restore on 2026-11-21 14:03:00 # recovery_target_name = 'gone'
         # Removed by pgstrata restore on 2026-11-21 14:03:00 #   Recovery_Target_Action 'promote'
         # Removed by pgstrata restore on 2026-11-21 14:03:00 # restore_command = 'cp'
+        # Removed by pgstrata restore on 2026-11-21 14:03:00 # recovery_min_apply_delay = '1h'
+        # Removed by pgstrata restore on 2026-11-21 14:03:00 # recovery_end_command = 'rm -rf /'
         primary_conninfo = 'host=a'
 
         # Recovery settings generated by pgstrata restore on 2026-11-21 14:03:00
         restore_command = '/usr/bin/pgstrata --stanza=db archive-get %f "%p"'
+        recovery_target = ''
+        recovery_target_lsn = ''
+        recovery_target_name = ''
+        recovery_target_time = ''
+        recovery_target_xid = ''
+        recovery_target_inclusive = 'true'
+        recovery_target_timeline = 'latest'
+        recovery_target_action = 'pause'
+        recovery_min_apply_delay = '0'
+        archive_cleanup_command = ''
+        recovery_end_command = ''
         "#);
     }
 
@@ -248,7 +277,7 @@ mod tests {
         let mut all = String::new();
         for target in [
             RecoveryTarget::Immediate,
-            RecoveryTarget::Time("2026-11-21 14:03:00+00".to_owned()),
+            RecoveryTarget::Time(TargetTime("2026-11-21T14:03:00Z".parse().unwrap())),
             RecoveryTarget::Lsn(Lsn(0x16_B374_D848)),
             RecoveryTarget::Xid("4711".to_owned()),
             RecoveryTarget::Name("it's".to_owned()),
@@ -271,51 +300,97 @@ mod tests {
         Immediate, Some("recovery.signal")
         # Recovery settings generated by pgstrata restore on 2026-11-21 14:03:00
         restore_command = '/usr/bin/pgstrata --stanza=db archive-get %f "%p"'
+        recovery_target_lsn = ''
+        recovery_target_name = ''
+        recovery_target_time = ''
+        recovery_target_xid = ''
         recovery_target = 'immediate'
-        recovery_target_action = 'promote'
+        recovery_target_inclusive = 'true'
         recovery_target_timeline = 'current'
+        recovery_target_action = 'promote'
+        recovery_min_apply_delay = '0'
+        archive_cleanup_command = ''
+        recovery_end_command = ''
         archive_mode = 'off'
 
-        Time("2026-11-21 14:03:00+00"), Some("recovery.signal")
+        Time(TargetTime(2026-11-21T14:03:00Z)), Some("recovery.signal")
         # Recovery settings generated by pgstrata restore on 2026-11-21 14:03:00
         restore_command = '/usr/bin/pgstrata --stanza=db archive-get %f "%p"'
-        recovery_target_time = '2026-11-21 14:03:00+00'
+        recovery_target = ''
+        recovery_target_lsn = ''
+        recovery_target_name = ''
+        recovery_target_xid = ''
+        recovery_target_time = '2026-11-21 14:03:00.000000+00'
         recovery_target_inclusive = 'false'
-        recovery_target_action = 'promote'
         recovery_target_timeline = 'current'
+        recovery_target_action = 'promote'
+        recovery_min_apply_delay = '0'
+        archive_cleanup_command = ''
+        recovery_end_command = ''
         archive_mode = 'off'
 
         Lsn(Lsn(97500059720)), Some("recovery.signal")
         # Recovery settings generated by pgstrata restore on 2026-11-21 14:03:00
         restore_command = '/usr/bin/pgstrata --stanza=db archive-get %f "%p"'
+        recovery_target = ''
+        recovery_target_name = ''
+        recovery_target_time = ''
+        recovery_target_xid = ''
         recovery_target_lsn = '16/B374D848'
         recovery_target_inclusive = 'false'
-        recovery_target_action = 'promote'
         recovery_target_timeline = 'current'
+        recovery_target_action = 'promote'
+        recovery_min_apply_delay = '0'
+        archive_cleanup_command = ''
+        recovery_end_command = ''
         archive_mode = 'off'
 
         Xid("4711"), Some("recovery.signal")
         # Recovery settings generated by pgstrata restore on 2026-11-21 14:03:00
         restore_command = '/usr/bin/pgstrata --stanza=db archive-get %f "%p"'
+        recovery_target = ''
+        recovery_target_lsn = ''
+        recovery_target_name = ''
+        recovery_target_time = ''
         recovery_target_xid = '4711'
         recovery_target_inclusive = 'false'
-        recovery_target_action = 'promote'
         recovery_target_timeline = 'current'
+        recovery_target_action = 'promote'
+        recovery_min_apply_delay = '0'
+        archive_cleanup_command = ''
+        recovery_end_command = ''
         archive_mode = 'off'
 
         Name("it's"), Some("recovery.signal")
         # Recovery settings generated by pgstrata restore on 2026-11-21 14:03:00
         restore_command = '/usr/bin/pgstrata --stanza=db archive-get %f "%p"'
+        recovery_target = ''
+        recovery_target_lsn = ''
+        recovery_target_time = ''
+        recovery_target_xid = ''
         recovery_target_name = 'it''s'
         recovery_target_inclusive = 'false'
-        recovery_target_action = 'promote'
         recovery_target_timeline = 'current'
+        recovery_target_action = 'promote'
+        recovery_min_apply_delay = '0'
+        archive_cleanup_command = ''
+        recovery_end_command = ''
         archive_mode = 'off'
 
         Standby, Some("standby.signal")
         # Recovery settings generated by pgstrata restore on 2026-11-21 14:03:00
         restore_command = '/usr/bin/pgstrata --stanza=db archive-get %f "%p"'
+        recovery_target = ''
+        recovery_target_lsn = ''
+        recovery_target_name = ''
+        recovery_target_time = ''
+        recovery_target_xid = ''
+        recovery_target_inclusive = 'true'
         recovery_target_timeline = 'current'
+        recovery_target_action = 'promote'
+        recovery_min_apply_delay = '0'
+        archive_cleanup_command = ''
+        recovery_end_command = ''
         archive_mode = 'off'
 
         None, None
@@ -323,7 +398,8 @@ mod tests {
         archive_mode = 'off'
 
         Preserve, None
-        unchanged
+        # Recovery settings generated by pgstrata restore on 2026-11-21 14:03:00
+        archive_mode = 'off'
         "#);
     }
 
@@ -331,13 +407,23 @@ mod tests {
     fn recovery_options_take_the_place_of_ours() {
         let mut settings = settings(RecoveryTarget::Latest);
         settings.options = vec![
-            ("restore-command".to_owned(), "cp '/a b/%f' \\ \"%p\"".to_owned()),
+            ("restore_command".to_owned(), "cp '/a b/%f' \\ \"%p\"".to_owned()),
             ("recovery_end_command".to_owned(), "true".to_owned()),
         ];
         insta::assert_snapshot!(auto_conf(&settings, "a = 1"), @r#"
         a = 1
 
         # Recovery settings generated by pgstrata restore on 2026-11-21 14:03:00
+        recovery_target = ''
+        recovery_target_lsn = ''
+        recovery_target_name = ''
+        recovery_target_time = ''
+        recovery_target_xid = ''
+        recovery_target_inclusive = 'true'
+        recovery_target_timeline = 'latest'
+        recovery_target_action = 'pause'
+        recovery_min_apply_delay = '0'
+        archive_cleanup_command = ''
         restore_command = 'cp ''/a b/%f'' \\ "%p"'
         recovery_end_command = 'true'
         "#);
@@ -359,37 +445,45 @@ mod tests {
         );
     }
 
-    /// What GUC_scanstr in guc-file.l makes of a quoted value.
-    fn unquoted(text: &str) -> String {
-        let inner = &text[1..text.len() - 1];
-        let mut out = String::new();
-        let mut chars = inner.chars();
-        while let Some(c) = chars.next() {
-            match c {
-                '\'' => assert_eq!(chars.next(), Some('\''), "a lone quote ends the value"),
-                '\\' => match chars.next() {
-                    Some('n') => out.push('\n'),
-                    Some('r') => out.push('\r'),
-                    other => out.push(other.unwrap()),
-                },
-                _ => {}
-            }
-            match c {
-                '\\' => {}
-                c => out.push(c),
-            }
+    #[test]
+    fn archiving_is_switched_off_also_where_settings_are_kept() {
+        let settings =
+            RecoverySettings { archive_mode_off: true, ..settings(RecoveryTarget::Preserve) };
+        assert!(auto_conf(&settings, PREVIOUS).starts_with(PREVIOUS.trim_end()));
+        assert!(auto_conf(&settings, PREVIOUS).ends_with("\narchive_mode = 'off'\n"));
+    }
+
+    #[test]
+    fn a_target_is_set_behind_every_empty_one() {
+        for target in [
+            RecoveryTarget::Immediate,
+            RecoveryTarget::Xid("4711".to_owned()),
+            RecoveryTarget::Name("x".to_owned()),
+            RecoveryTarget::Lsn(Lsn(1)),
+        ] {
+            let settings = settings(target).settings();
+            let targets: Vec<_> =
+                settings.iter().filter(|(name, _)| TARGETS.contains(&name.as_str())).collect();
+            assert_eq!(targets.len(), TARGETS.len());
+            let last = targets.iter().position(|(_, value)| !value.is_empty());
+            assert_eq!(last, Some(TARGETS.len() - 1), "{targets:?}");
         }
-        out
+    }
+
+    #[test]
+    fn a_setting_that_the_server_does_not_know_is_refused() {
+        let check = |name: &str, major| {
+            let mut settings = settings(RecoveryTarget::Latest);
+            settings.options = vec![(name.to_owned(), "on".to_owned())];
+            settings.check(PgVersion::new(major).unwrap()).map_err(|error| error.to_string())
+        };
+        assert_eq!(check("primary_conninfo", 18), Ok(()));
+        assert_eq!(check("promote_trigger_file", 15), Ok(()));
+        insta::assert_snapshot!(check("promote_trigger_file", 16).unwrap_err(), @"recovery-option sets 'promote_trigger_file', which PostgreSQL 16 does not know");
+        insta::assert_snapshot!(check("standby_mode", 13).unwrap_err(), @"recovery-option sets 'standby_mode', which PostgreSQL 13 does not know");
     }
 
     proptest! {
-        #[test]
-        fn a_quoted_value_is_read_back_as_it_was(value in "[^\0]*") {
-            let quoted = conf_quoted(&value);
-            prop_assert!(!quoted.contains('\n'));
-            prop_assert_eq!(unquoted(&quoted), value);
-        }
-
         #[test]
         fn the_shell_reads_each_word_as_it_was(word in "[^\0]{0,40}") {
             let script = format!("printf %s {}", shell_word(&word).replace("%%", "%"));

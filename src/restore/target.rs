@@ -1,6 +1,21 @@
 //! What is asked of a restore: where recovery shall stop, and on which timeline.
 
+use std::fmt;
+
+use jiff::Timestamp;
+
 use crate::types::{Lsn, TimeLine};
+
+/// A moment at which recovery is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TargetTime(pub Timestamp);
+
+impl fmt::Display for TargetTime {
+    /// In the one form that every server reads as this moment, whatever its time zone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.strftime("%Y-%m-%d %H:%M:%S.%6f+00").fmt(f)
+    }
+}
 
 /// Where recovery is to stop, and in what state the server then is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,8 +24,8 @@ pub enum RecoveryTarget {
     Latest,
     /// As soon as the copy is consistent.
     Immediate,
-    /// At a time; the text goes to PostgreSQL as it is.
-    Time(String),
+    /// At a time.
+    Time(TargetTime),
     /// At a position.
     Lsn(Lsn),
     /// At a transaction; the text goes to PostgreSQL as it is.

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::support::{Outcome, Site, as_server_user, on_one_version, program, run};
+use crate::support::{Outcome, Site, as_server_user, exit, on_one_version, program, run};
 
 const CONTROL: &str = "global/pg_control";
 const PENDING: &str = "global/pg_control.pgstrata";
@@ -218,5 +218,25 @@ on_one_version! {
             assert!(data.join(CONTROL).exists());
         }
         let _ = restored.verified();
+    }
+
+    fn a_directory_of_another_user_is_refused_while_the_cluster_can_still_be_started(version) {
+        if !rustix::process::geteuid().is_root() {
+            // Only root can give files away.
+            return;
+        }
+        let site = Site::new(version);
+        site.full_backup(&[]);
+        let restored = site.restore("r", &[]);
+        let data = restored.path().to_owned();
+        std::os::unix::fs::chown(data.join("global/pg_filenode.map"), Some(0), Some(0)).expect("root");
+        site.restore_into(&data, &["--delta"]).ok();
+        let restored = restored.verified();
+        std::os::unix::fs::chown(data.join("base/1"), Some(0), Some(0)).expect("root");
+        for options in [&["--delta"][..], &["--force"]] {
+            site.restore_into(&data, options).code(exit::FILE_OWNER).says("base/1").says("HINT");
+            assert!(data.join(CONTROL).exists() && !data.join(MARKER).exists());
+        }
+        drop(restored);
     }
 }

@@ -1,6 +1,8 @@
 //! Point-in-time recovery: by time, name, LSN and transaction, to the exact row, on both sides of it.
 
-use crate::support::{Cluster, Site, Version, exit, for_each_version, on_one_version};
+use crate::support::{
+    Cluster, Restored, Site, Version, exit, for_each_version, on_one_version, run, write_file,
+};
 
 /// A row, and how to name the moment its transaction committed.
 struct Moment {
@@ -107,6 +109,37 @@ for_each_version! {
         }
     }
 
+    fn old_recovery_settings_of_the_source_do_not_decide(version) {
+        let site = Site::builder(version)
+            .setting("recovery_target_time", "2020-01-01 00:00:00+00")
+            .setting("recovery_target_action", "promote")
+            .setting("recovery_target_timeline", "current")
+            .setting("recovery_min_apply_delay", "1h")
+            .setting("recovery_end_command", "touch ended")
+            .setting("archive_cleanup_command", "touch cleaned")
+            .build();
+        site.primary.sql("create table t (row int)");
+        site.primary.sql("alter system set recovery_min_apply_delay = '2h'");
+        site.full_backup(&[]);
+        site.primary.sql("insert into t values (1)");
+        site.primary.sql("select pg_create_restore_point('one')");
+        site.primary.sql("insert into t values (2)");
+        site.primary.archive_wal();
+        let data_dir = site.dir.make("r");
+        let mut outcome = site.restore_into(&data_dir, &[]).ok();
+        for setting in ["recovery_target_time", "recovery_min_apply_delay", "recovery_end_command"] {
+            outcome = outcome.says(&format!("{setting} = "));
+        }
+        let copy = Restored::new(version, &data_dir).verified().start_primary();
+        assert_eq!(rows(&copy), "1 2", "the end of the archive");
+        assert_eq!(copy.value("show recovery_min_apply_delay"), "0");
+        assert!(!data_dir.join("ended").exists() && !data_dir.join("cleaned").exists());
+        drop(copy);
+        let named = site.restore("n", &["--type=name", "--target=one", "--target-timeline=latest"]).start();
+        named.wait_until_paused();
+        assert_eq!(rows(&named), "1", "a target of another kind than the old one");
+    }
+
     fn newest_backup_that_ended_before_the_target_is_taken(version) {
         let site = Site::builder(version).setting("track_commit_timestamp", "on").build();
         site.primary.sql("create table t (row int)");
@@ -190,6 +223,93 @@ on_one_version! {
         let restored = site.restore("r", &options).start_primary();
         assert_eq!(restored.value("show recovery_end_command"), "/bin/true it''s");
         assert_eq!(restored.value("show archive_mode"), "off");
+    }
+
+    fn a_time_means_the_same_to_the_restore_and_to_the_server(version) {
+        let story = Story::tell(version);
+        let three = &story.moment(3).time;
+        let utc = three.replace(' ', "T").replace("+00", "Z").replace('.', ",");
+        assert!(utc.ends_with('Z') && utc.contains(','), "{utc}");
+        assert_eq!(story.rows_at("r", &[&format!("--target-time={utc}")]), "1 2 3");
+        assert_eq!(story.rows_at("r", &[&format!("--target-time={}", utc.to_lowercase().replace('t', "T"))]), "1 2 3");
+        // The zone of this host is another one than that of the server.
+        let local = story.site.primary.value(&format!(
+            "select to_char('{three}'::timestamptz at time zone 'America/New_York', 'YYYY-MM-DD HH24:MI:SS.US')"
+        ));
+        let data_dir = story.site.dir.make("l");
+        let pg_path = format!("--pg1-path={}", data_dir.display());
+        let target = format!("--target-time={local}");
+        let options = ["restore", &pg_path, &target, "--log-level-stderr=info"];
+        let outcome = run(story.site.command(&options).env("TZ", "America/New_York")).ok();
+        outcome.says("names no time zone").says(&format!("{three}").replace("+00", ""));
+        let copy = Restored::new(version, &data_dir).start();
+        copy.wait_until_paused();
+        assert_eq!(rows(&copy), "1 2 3");
+    }
+
+    fn a_named_backup_that_ended_after_the_target_is_refused(version) {
+        let story = Story::tell(version);
+        let (three, five) = (story.moment(3), story.moment(5));
+        story.site.wait_for_the_next_second();
+        let set = format!("--set={}", story.site.full_backup(&[]));
+        let data_dir = story.site.dir.make("r");
+        for target in [format!("--target-time={}", five.time), format!("--target-lsn={}", three.lsn)] {
+            let outcome = story.site.restore_into(&data_dir, &[&set, &target]);
+            outcome.code(exit::BACKUP_SET_INVALID).says("cannot stop earlier");
+            assert_eq!(std::fs::read_dir(&data_dir).expect("directory").count(), 0);
+        }
+    }
+
+    fn options_of_the_command_line_win_over_recovery_options_of_the_file(version) {
+        let story = Story::tell(version);
+        story.site.configure(
+            "recovery-option=recovery_target_name=nowhere\nrecovery-option=recovery-target-action=shutdown\n\
+             recovery-option=Recovery_Target_Timeline=7\nrecovery-option=recovery_target_inclusive=on\n\
+             recovery-option=archive_mode=on\nrecovery-option=recovery_end_command=true",
+        );
+        let target = format!("--target-time={}", story.moment(3).time);
+        let options = [
+            target.as_str(), "--target-exclusive", "--target-action=promote", "--target-timeline=latest", "--archive-mode=off",
+        ];
+        let data_dir = story.site.dir.make("r");
+        let outcome = story.site.restore_into(&data_dir, &options).ok();
+        outcome.says("recovery_target_name").says("archive_mode=on is ignored");
+        // The copy would archive if the settings let it.
+        let copy = Restored::new(version, &data_dir).archiving().start_primary();
+        assert_eq!(rows(&copy), "1 2");
+        assert_eq!(copy.value("show archive_mode"), "off");
+        assert_eq!(copy.value("show recovery_end_command"), "true");
+        drop(copy);
+        // Alone, they count as if they were options: the plan is what PostgreSQL does.
+        story.site.restore_into(&story.site.dir.make("s"), &["--dry-run"]).failed().says("00000007.history");
+        let data_dir = story.site.dir.make("i");
+        story.site.restore_into(&data_dir, &["--type=immediate", "--dry-run"]).ok().says("recovery_target_timeline = current");
+        let both = [target.as_str(), "--recovery-option=recovery_target_name=a"];
+        story.site.restore_into(&data_dir, &both).code(exit::OPTION_INVALID).says("recovery_target_name");
+        let unknown = ["--recovery-option=standby_mode=on"];
+        story.site.restore_into(&data_dir, &unknown).code(exit::OPTION_INVALID_VALUE).says("--type=standby");
+        assert_eq!(std::fs::read_dir(&data_dir).expect("directory").count(), 0);
+    }
+
+    fn stale_signal_files_of_the_backup_do_not_come_back(version) {
+        let site = Site::new(version);
+        site.primary.sql("create table t (row int)");
+        for name in ["standby.signal", "recovery.conf"] {
+            write_file(&site.primary.data_dir.join(name), "");
+        }
+        site.full_backup(&[]);
+        let restored = site.restore("r", &[]).verified();
+        assert!(!restored.path().join("standby.signal").exists() && !restored.path().join("recovery.conf").exists());
+        assert_eq!(rows(&restored.start_primary()), "none");
+    }
+
+    fn a_target_time_behind_the_end_of_the_archive_is_said(version) {
+        let story = Story::tell(version);
+        let data_dir = story.site.dir.make("r");
+        let late = ["--target-time=2199-01-01 00:00:00+00", "--dry-run"];
+        story.site.restore_into(&data_dir, &late).ok().says("the archive ends with").says("will fail");
+        let in_time = format!("--target-time={}", story.moment(5).time);
+        story.site.restore_into(&data_dir, &[&in_time, "--dry-run"]).ok().never_says("the archive ends");
     }
 
     fn both_forms_of_a_target_are_an_error(version) {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::support::{Damage, Outcome, Site, Version, exit, on_one_version, write_file};
+use crate::support::{Damage, Outcome, Restored, Site, Version, exit, on_one_version, write_file};
 
 /// A site with a second repository.
 fn two(version: Version) -> Site {
@@ -129,14 +129,20 @@ on_one_version! {
             site.restore_into(&data_dir, &[]).ok().says("WARN").says("repo1");
             site.restore_into(&site.dir.make("r2"), &["--repo=1"]).failed();
             // Whether the one that is away has more WAL nobody knows: the end is not taken for proven.
-            let half = site.restore("r6", &["--repo=2"]).verified().try_start();
+            let half = site.dir.make("r6");
+            site.restore_into(&half, &[]).ok().says("recovery asks repo1 for WAL too").says("--repo=2");
+            let half = Restored::new(version, &half).verified().try_start();
             if let Ok(half) = half {
                 half.wait_until_down(90);
                 assert!(!half.log().contains("selected new timeline"), "{}", half.log());
             }
+            // Who names a repository means it for the recovery too.
+            let named = site.restore("r7", &["--repo=2"]).verified();
+            assert!(named.auto_conf().contains("--repo=2"));
+            assert_eq!(named.start_primary().fingerprint(), expected);
         });
         let data_dir = site.dir.path().join("r1");
-        let copy = crate::support::Restored::new(version, &data_dir).verified().start_primary();
+        let copy = Restored::new(version, &data_dir).verified().start_primary();
         assert_eq!(copy.fingerprint(), expected);
         let largest = site
             .repository_files("backup/db")
@@ -151,6 +157,25 @@ on_one_version! {
         });
         let set = format!("--set={second}");
         site.restore("r5", &[&set]).verified();
+    }
+
+    fn a_repository_that_is_proven_gone_does_not_stop_the_recovery(version) {
+        let site = two(version);
+        site.primary.sql("create table t as select generate_series(1, 1000)");
+        site.full_backup(&["--repo=2"]);
+        site.primary.sql("insert into t values (0)");
+        site.primary.archive_wal();
+        let expected = site.primary.fingerprint();
+        for directory in ["archive", "backup", "stanza"] {
+            let _ = fs::remove_dir_all(root(&site, 1).join(directory));
+        }
+        // An empty directory may be one whose disk is not mounted.
+        site.restore_into(&site.dir.make("r1"), &[]).ok().says("restore with --repo=2").never_says("from repo2 only");
+        fs::create_dir(root(&site, 1).join("lost+found")).expect("writable");
+        let data_dir = site.dir.make("r2");
+        site.restore_into(&data_dir, &[]).ok().says("recovery will read WAL from repo2 only");
+        let copy = Restored::new(version, &data_dir).start_primary();
+        assert_eq!(copy.fingerprint(), expected);
     }
 
     fn info_tells_each_repository(version) {

@@ -5,13 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::tz::TimeZone;
+
 use super::{Error, Result, context};
 use crate::{
     config::{self, Config},
     restore::{
-        RecoveryTarget, Request, TargetAction, TimelineChoice,
+        RecoveryTarget, Request, TargetAction, TargetTime, TimelineChoice,
         execute::Existing,
-        plan::{DatabaseChoice, PlacementOptions, RestorePlan},
+        plan::{DatabaseChoice, PlacementOptions, RestorePlan, names_time_zone, parse_target_time},
         recovery::{RecoverySettings, restore_command},
     },
     types::StanzaName,
@@ -30,33 +32,48 @@ pub(super) fn databases(config: &Config) -> DatabaseChoice {
 }
 
 /// What is to be restored.
-pub(super) fn request(config: &Config, stanza: &StanzaName) -> Request {
-    Request {
+pub(super) fn request(config: &Config, stanza: &StanzaName, zone: &TimeZone) -> Result<Request> {
+    Ok(Request {
         stanza: stanza.clone(),
         set: config.set.clone(),
-        target: target(config),
+        target: target(config, zone)?,
         timeline: timeline(config),
-    }
+    })
 }
 
 /// Where recovery is to stop.
-pub(super) fn target(config: &Config) -> RecoveryTarget {
+fn target(config: &Config, zone: &TimeZone) -> Result<RecoveryTarget> {
     use config::RestoreTarget as From;
-    match &config.restore.target {
+    Ok(match &config.restore.target {
         From::Latest => RecoveryTarget::Latest,
         From::Immediate => RecoveryTarget::Immediate,
-        From::Time(text) => RecoveryTarget::Time(text.clone()),
+        From::Time(text) => RecoveryTarget::Time(time(text, zone)?),
         From::Lsn(lsn) => RecoveryTarget::Lsn(*lsn),
         From::Xid(text) => RecoveryTarget::Xid(text.clone()),
         From::Name(text) => RecoveryTarget::Name(text.clone()),
         From::Standby => RecoveryTarget::Standby,
         From::Preserve => RecoveryTarget::Preserve,
         From::None => RecoveryTarget::None,
+    })
+}
+
+/// The moment that the text of a time target names, which the log says.
+fn time(text: &str, zone: &TimeZone) -> Result<TargetTime> {
+    let time = TargetTime(parse_target_time(text, zone)?);
+    match names_time_zone(text) {
+        true => tracing::info!("target time '{text}' is {time}"),
+        false => {
+            let zone = zone.iana_name().unwrap_or("the local time zone");
+            tracing::info!(
+                "target time '{text}', which names no time zone, is {time} (taken in {zone})"
+            );
+        }
     }
+    Ok(time)
 }
 
 /// Which timeline it is to follow.
-pub(super) fn timeline(config: &Config) -> TimelineChoice {
+fn timeline(config: &Config) -> TimelineChoice {
     use config::TargetTimeline as From;
     match config.restore.target_timeline {
         From::Default => TimelineChoice::Default,
@@ -87,15 +104,18 @@ pub(super) fn existing(config: &Config) -> Existing {
     }
 }
 
-/// What recovery is told.
+/// What recovery is told. Of several repositories it reads only `only_repo`.
 pub(super) fn recovery(
     config: &Config,
     request: &Request,
     plan: &RestorePlan,
+    only_repo: Option<u16>,
 ) -> Result<RecoverySettings> {
     let asked = &config.restore;
+    let repo = only_repo.map(|key| format!("--repo={key}"));
     let stanza = format!("--stanza={}", request.stanza);
-    let words: Vec<String> = config.carried_options.iter().cloned().chain([stanza]).collect();
+    let words = config.carried_options.iter().cloned().chain(repo).chain([stanza]);
+    let words: Vec<String> = words.collect();
     Ok(RecoverySettings {
         target: request.target.clone(),
         exclusive: asked.target_exclusive,

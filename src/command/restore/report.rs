@@ -77,6 +77,7 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
         lines.push(format!("    outside of the data directory: {path}, named by {by}"));
     }
     for (name, value) in options.recovery.settings() {
+        let value = if value.is_empty() { "''" } else { &value };
         lines.push(format!("    setting: {name} = {value}"));
     }
     if let Some(signal) = options.recovery.signal_file() {
@@ -182,7 +183,7 @@ mod tests {
             uid: 0,
             gid: 0,
         };
-        let files = vec![file("base/5/1"), file("global/pg_control")];
+        let files = vec![file("backup_label"), file("base/5/1"), file("global/pg_control")];
         let placement = PlacementOptions {
             tablespace_map: [("ts".to_owned(), "/new ts".into())].into(),
             ..PlacementOptions::default()
@@ -219,15 +220,23 @@ mod tests {
             backup set: 20261121-092452F in repo1, PostgreSQL 15, stopped at 2026-11-21 09:24:54
             data directory: /var/lib/postgresql/data
             existing files: kept where they are as they must be, else brought up to date (--delta)
-            to write: 9.5MB in 2 files, 3 directories
+            to write: 14.3MB in 3 files, 3 directories
             WAL to become consistent: 000000010000000000000002 to 000000010000000000000003
             timeline: 2
             link: pg_tblspc/16401 -> /new ts
             outside of the data directory: /new ts, named by an option
             setting: restore_command = pgstrata --stanza=demo archive-get %f "%p"
+            setting: recovery_target = ''
+            setting: recovery_target_lsn = ''
+            setting: recovery_target_time = ''
+            setting: recovery_target_xid = ''
             setting: recovery_target_name = before
-            setting: recovery_target_action = promote
+            setting: recovery_target_inclusive = true
             setting: recovery_target_timeline = 2
+            setting: recovery_target_action = promote
+            setting: recovery_min_apply_delay = 0
+            setting: archive_cleanup_command = ''
+            setting: recovery_end_command = ''
             signal file: recovery.signal
             warning: there is a hole
         "#);
@@ -252,7 +261,7 @@ mod tests {
           "directories": 3,
           "emptied": 0,
           "existing": "update",
-          "files": 2,
+          "files": 3,
           "link": [
             {
               "path": "pg_tblspc/16401",
@@ -274,20 +283,52 @@ mod tests {
               "value": "pgstrata --stanza=demo archive-get %f \"%p\""
             },
             {
+              "name": "recovery_target",
+              "value": ""
+            },
+            {
+              "name": "recovery_target_lsn",
+              "value": ""
+            },
+            {
+              "name": "recovery_target_time",
+              "value": ""
+            },
+            {
+              "name": "recovery_target_xid",
+              "value": ""
+            },
+            {
               "name": "recovery_target_name",
               "value": "before"
+            },
+            {
+              "name": "recovery_target_inclusive",
+              "value": "true"
+            },
+            {
+              "name": "recovery_target_timeline",
+              "value": "2"
             },
             {
               "name": "recovery_target_action",
               "value": "promote"
             },
             {
-              "name": "recovery_target_timeline",
-              "value": "2"
+              "name": "recovery_min_apply_delay",
+              "value": "0"
+            },
+            {
+              "name": "archive_cleanup_command",
+              "value": ""
+            },
+            {
+              "name": "recovery_end_command",
+              "value": ""
             }
           ],
           "signal": "recovery.signal",
-          "size": 10000000,
+          "size": 15000000,
           "timeline": 2,
           "timestamp": {
             "start": 1795253084,

@@ -4,11 +4,13 @@ mod backup;
 mod carried;
 mod expire;
 mod pg;
+mod recovery_options;
 mod repo;
 mod restore;
 mod rules;
 mod store;
 mod sync;
+mod target;
 
 use std::path::PathBuf;
 
@@ -60,7 +62,7 @@ pub(super) fn config(parts: Parts) -> Result<Config, Error> {
         log: log(s)?,
         archive: archive(s)?,
         backup: backup::backup(s, &mut warnings)?,
-        restore: restore::restore(s)?,
+        restore: restore::restore(s, &mut warnings)?,
         expire: expire::expire(s)?,
         keep: expire::keep(s)?,
         info: info(s)?,

@@ -2,31 +2,33 @@
 
 use std::path::PathBuf;
 
-use crate::{
-    config::{commands::Commands, error::Error, settings::Settings, typed::*},
-    types::TimeLine,
+use super::{
+    recovery_options::recovery_options,
+    target::{SHORTHANDS, pointed, timeline_from},
+};
+use crate::config::{
+    commands::Commands, error::Error, layers::Source, settings::Settings, typed::*,
 };
 
-const SHORTHANDS: [&str; 5] =
-    ["target-immediate", "target-lsn", "target-name", "target-time", "target-xid"];
-
-pub(super) fn restore(s: &Settings) -> Result<RestoreConfig, Error> {
-    let target = target(s)?;
+pub(super) fn restore(s: &Settings, warnings: &mut Vec<String>) -> Result<RestoreConfig, Error> {
+    let given = recovery_options(s, warnings)?;
+    let target = given.target.clone().map_or_else(|| target(s), Ok)?;
     check_target_options(s, &target)?;
+    check_recovery_options(s, &target, warnings)?;
     let paths = |pairs: Vec<(String, String)>| {
         pairs.into_iter().map(|(key, path)| (key, PathBuf::from(path))).collect()
     };
     Ok(RestoreConfig {
         target,
-        target_exclusive: s.boolean("target-exclusive")?,
-        target_action: target_action(s)?,
-        target_timeline: target_timeline(s)?,
+        target_exclusive: given.exclusive.map_or_else(|| s.boolean("target-exclusive"), Ok)?,
+        target_action: given.action.map_or_else(|| target_action(s), Ok)?,
+        target_timeline: given.timeline.map_or_else(|| target_timeline(s), Ok)?,
         tablespace_map: paths(absolute(s, "tablespace-map")?),
         tablespace_map_all: tablespace_map_all(s)?,
         link_map: paths(s.hash("link-map")?),
         link_all: s.boolean("link-all")?,
-        recovery_options: recovery_options(s)?,
-        archive_mode_off: s.word("archive-mode")? == "off",
+        recovery_options: given.settings,
+        archive_mode_off: given.archive_mode_off || s.word("archive-mode")? == "off",
         db_include: s.list("db-include")?,
         db_exclude: s.list("db-exclude")?,
     })
@@ -67,7 +69,7 @@ fn short_target(s: &Settings, name: &'static str) -> Result<RestoreTarget, Error
     }
     match name {
         "target-immediate" => Ok(RestoreTarget::Immediate),
-        _ => pointed(s, name, &name["target-".len()..]),
+        _ => pointed_by(s, name, &name["target-".len()..]),
     }
 }
 
@@ -75,7 +77,7 @@ fn long_target(s: &Settings) -> Result<RestoreTarget, Error> {
     let kind = s.word("type")?;
     let pointed_at = matches!(kind.as_str(), "lsn" | "name" | "time" | "xid");
     match (pointed_at, s.is_set("target", 0)) {
-        (true, true) => return pointed(s, "target", &kind),
+        (true, true) => return pointed_by(s, "target", &kind),
         (true, false) => {
             return Err(Error::OptionRequired {
                 command: s.command.word,
@@ -96,19 +98,29 @@ fn long_target(s: &Settings) -> Result<RestoreTarget, Error> {
 }
 
 /// The target of a kind from the text of the option `name`.
-fn pointed(s: &Settings, name: &'static str, kind: &str) -> Result<RestoreTarget, Error> {
+fn pointed_by(s: &Settings, name: &'static str, kind: &str) -> Result<RestoreTarget, Error> {
     let text = s.text(name, 0)?.unwrap_or_default();
-    let invalid = |hint: &str| s.invalid(name, 0, "is not valid", Some(hint.into()));
-    match kind {
-        "lsn" => text
-            .parse()
-            .map(RestoreTarget::Lsn)
-            .map_err(|_| invalid("a WAL position looks like 0/1A2B3C4D.")),
-        "xid" if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(RestoreTarget::Xid(text)),
-        "xid" => Err(invalid("a transaction id is a number.")),
-        "name" if text.len() > 63 => Err(invalid("a restore point has at most 63 bytes.")),
-        "name" => Ok(RestoreTarget::Name(text)),
-        _ => Ok(RestoreTarget::Time(text)),
+    pointed(kind, &text).map_err(|hint| s.invalid(name, 0, "is not valid", Some(hint.into())))
+}
+
+/// Without recovery settings there is nothing that `recovery-option` could add to.
+fn check_recovery_options(
+    s: &Settings,
+    target: &RestoreTarget,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    let Some(setting) = s.set.get(&("recovery-option", 0)) else { return Ok(()) };
+    match (target, &setting.source) {
+        (RestoreTarget::Preserve | RestoreTarget::None, Source::CommandLine) => Err(needs_type(
+            "recovery-option",
+            &["default", "immediate", "lsn", "name", "standby", "time", "xid"],
+        )),
+        (RestoreTarget::Preserve | RestoreTarget::None, _) => {
+            let kind = s.word("type")?;
+            warnings.push(format!("option 'recovery-option' is ignored with type '{kind}'"));
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -148,19 +160,10 @@ fn target_action(s: &Settings) -> Result<TargetAction, Error> {
 
 fn target_timeline(s: &Settings) -> Result<TargetTimeline, Error> {
     let Some(text) = s.text("target-timeline", 0)? else { return Ok(TargetTimeline::Default) };
-    let number = match text.strip_prefix("0x") {
-        Some(hex) => u32::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    };
-    match (text.as_str(), number) {
-        ("latest", _) => Ok(TargetTimeline::Latest),
-        ("current", _) => Ok(TargetTimeline::Current),
-        (_, Some(number)) if number > 0 => Ok(TargetTimeline::Number(TimeLine(number))),
-        _ => {
-            let hint = "it must be latest, current or the number of a timeline.";
-            Err(s.invalid("target-timeline", 0, "is not valid", Some(hint.into())))
-        }
-    }
+    timeline_from(&text).ok_or_else(|| {
+        let hint = "it must be latest, current or the number of a timeline.";
+        s.invalid("target-timeline", 0, "is not valid", Some(hint.into()))
+    })
 }
 
 /// The pairs of an option whose values are absolute paths.
@@ -182,22 +185,5 @@ fn tablespace_map_all(s: &Settings) -> Result<Option<PathBuf>, Error> {
             Err(s.invalid("tablespace-map-all", 0, "is not valid", Some(hint.into())))
         }
         path => Ok(path.map(PathBuf::from)),
-    }
-}
-
-/// The settings of `recovery-option`, with the underscores PostgreSQL writes.
-fn recovery_options(s: &Settings) -> Result<Vec<(String, String)>, Error> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-    let pairs: Vec<_> = s
-        .hash("recovery-option")?
-        .into_iter()
-        .map(|(key, value)| (key.replace('-', "_"), value))
-        .collect();
-    match pairs.iter().find(|(key, value)| !key.chars().all(plain) || value.contains('\n')) {
-        None => Ok(pairs),
-        Some((key, _)) => {
-            let hint = format!("'{}' is not a setting of PostgreSQL.", key.escape_debug());
-            Err(s.invalid("recovery-option", 0, "is not valid", Some(hint)))
-        }
     }
 }

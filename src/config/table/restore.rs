@@ -25,7 +25,10 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "archive_mode of the restored cluster",
     )
     .default("preserve")
-    .detail("off keeps a cluster that is restored for a test from pushing into the archive.")
+    .detail(
+        "off keeps a cluster that is restored for a test from pushing into the archive. Use it for \
+             every copy that runs beside its origin.",
+    )
     .example("off"),
     row("db-exclude", Global, List, RESTORE, "Databases to leave empty")
         .detail(
@@ -48,7 +51,9 @@ pub(super) static ROWS: &[OptionSpec] = &[
     row("recovery-option", Global, Hash, RESTORE, "A further recovery setting, name=value")
         .detail(
             "Written to postgresql.auto.conf after the settings made by restore. A dash in the \
-                 name is read as an underscore. May be given more than once.",
+                 name is read as an underscore. Settings for which restore has an option count as \
+                 that option; given both ways, the option on the command line wins over the \
+                 configuration file. May be given more than once.",
         )
         .example("primary_conninfo='host=primary user=replicator'"),
     row("repo-target-time", Global, String, READERS, "Look at the repository as it was at a time")
@@ -92,8 +97,8 @@ pub(super) static ROWS: &[OptionSpec] = &[
         .example("before_migration"),
     row("target-time", CommandLine, String, RESTORE, "Recover to a time")
         .detail(
-            "Short for --type=time --target=…. Give the offset from UTC, so that it does not \
-                 depend on the time zone of the server.",
+            "Short for --type=time --target=…. Give the offset from UTC; without one, the time \
+                 zone of the host counts on which restore runs.",
         )
         .example("2026-11-21 14:03:00+00"),
     row("target-timeline", CommandLine, String, RESTORE, "The timeline to recover along")

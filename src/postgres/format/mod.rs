@@ -4,6 +4,7 @@
 pub(super) mod backup_end;
 pub(super) mod backup_label;
 pub(super) mod backup_manifest;
+pub(super) mod config_file;
 pub(super) mod control_file;
 pub(super) mod incremental;
 pub(super) mod manifest_builder;

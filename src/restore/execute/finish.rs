@@ -1,12 +1,14 @@
 //! The last steps of a restore: recovery settings, PostgreSQL's manifest, and, once everything else
 //! is on disk, the control file, without which the copy cannot be started.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::{clean::remove_file, durable::sync, owner::Owner, small_file};
 use crate::{
+    postgres::config_lines,
     restore::{
         Error,
+        leftover::{self, Leftover},
         plan::{CONTROL_FILE, CONTROL_FILE_PENDING, MARKER, RestorePlan},
         recovery::RecoverySettings,
     },
@@ -29,6 +31,7 @@ pub(super) fn recovery_settings(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(Error::target("read", &path, ErrorCode::FileRead)(error)),
     };
+    say_what_does_not_apply(plan, &path, &previous, settings);
     let text = settings.auto_conf(&previous, made_on);
     if let Some(text) = &text {
         put(plan, AUTO_CONF, text, owner)?;
@@ -37,6 +40,28 @@ pub(super) fn recovery_settings(
         put(plan, signal.file_name(), b"", owner)?;
     }
     Ok(text.is_some())
+}
+
+/// Names the settings of the backup that would have decided on the recovery.
+fn say_what_does_not_apply(
+    plan: &RestorePlan,
+    auto_conf: &Path,
+    previous: &[u8],
+    settings: &RecoverySettings,
+) {
+    if !settings.target.has_settings() {
+        return;
+    }
+    let settings = settings.settings();
+    let lines = config_lines(previous);
+    let mut found = leftover::in_configuration(&plan.layout.data, &settings);
+    found.extend(leftover::leftovers(auto_conf, &lines, &settings));
+    for Leftover { path, line, name, value, applies } in found {
+        let path = path.display();
+        tracing::warn!(
+            "'{path}' line {line}: {name} = '{value}' does not apply to this recovery: restore sets it to '{applies}'"
+        );
+    }
 }
 
 /// Places PostgreSQL's manifest.

@@ -16,6 +16,7 @@ mod pool;
 mod read_ahead;
 mod small_file;
 mod source;
+mod space;
 mod target;
 mod tree;
 mod units;
@@ -27,6 +28,7 @@ use std::{collections::HashMap, sync::Arc};
 use async_channel::Sender;
 use tokio::runtime::Handle;
 
+pub use space::{Shortage, shortages};
 pub use target::{Existing, check};
 
 use self::{
@@ -43,7 +45,7 @@ use self::{
 };
 use super::{
     Error,
-    plan::{CONTROL_FILE_PENDING, RestorePlan, TABLESPACE_MAP},
+    plan::{CONTROL_FILE_PENDING, MISSING_TO_VERIFY, RestorePlan},
     recovery::RecoverySettings,
 };
 use crate::{
@@ -139,10 +141,17 @@ async fn backup_manifest(plan: &RestorePlan, storage: &dyn Storage) -> Result<Ve
     if plan.manifest.changes.as_ref().is_some_and(|changes| changes.by == ChangesBy::Summaries) {
         bytes = whole_files(plan, &bytes)?;
     }
-    match plan.layout.tablespaces_moved {
-        true => Ok(manifest_without(&bytes, TABLESPACE_MAP)?),
-        false => Ok(bytes),
+    for missing in MISSING_TO_VERIFY {
+        if contains(&bytes, missing.as_bytes()) {
+            bytes = manifest_without(&bytes, missing)?;
+        }
     }
+    Ok(bytes)
+}
+
+/// A quick look that spares parsing a manifest of many files.
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
 }
 
 /// The manifest of the server's incremental backup as that of the plain copy which is restored from it.

@@ -14,8 +14,12 @@ pub const CONTROL_FILE: &str = "global/pg_control";
 /// The name under which it is prepared.
 pub const CONTROL_FILE_PENDING: &str = "global/pg_control.pgstrata";
 
-/// From this file PostgreSQL makes the links to the tablespaces anew when recovery starts.
-pub const TABLESPACE_MAP: &str = "tablespace_map";
+/// Files that are left out and that pg_verifybackup would miss: from the first PostgreSQL makes the links to the
+/// tablespaces anew when recovery starts, with the second it does not start (xlogrecovery.c).
+pub const MISSING_TO_VERIFY: [&str; 2] = ["tablespace_map", "recovery.conf"];
+
+/// The file that says where recovery begins.
+const BACKUP_LABEL: &str = "backup_label";
 
 /// A file in the data directory that says a restore is under way, or was cut short.
 pub const MARKER: &str = "pgstrata.restoring";
@@ -68,7 +72,7 @@ impl Entries {
                 EntryKind::File { .. } if entry.path.as_bytes() == CONTROL_FILE.as_bytes() => {
                     control = Some(entry);
                 }
-                EntryKind::File { .. } if is_left_out(&entry.path, layout, target) => {}
+                EntryKind::File { .. } if is_left_out(&entry.path, target) => {}
                 EntryKind::File { .. } => files.push(entry),
             }
         }
@@ -76,6 +80,12 @@ impl Entries {
             let what = format!("the backup does not hold '{CONTROL_FILE}'");
             Error::refused(ErrorCode::FileMissing, what, "restore another backup with --set")
         })?;
+        if !files.iter().any(|file| file.path.as_bytes() == BACKUP_LABEL.as_bytes()) {
+            // Recovery would begin at the checkpoint that pg_control names, and the copy be damaged without a word.
+            let what = format!("the backup does not hold '{BACKUP_LABEL}'");
+            let hint = "restore another backup with --set";
+            return Err(Error::refused(ErrorCode::FileMissing, what, hint));
+        }
         add_parents(&mut directories, &files, &control, data_mode);
         check_names(&directories, &files, &control)?;
         let directories =
@@ -117,12 +127,12 @@ fn link(path: DataPath, layout: &Layout, mode: u32, directories: &mut BTreeMap<D
 }
 
 /// Files of the backup that a restored copy must not have, or that are written anew.
-fn is_left_out(path: &DataPath, layout: &Layout, target: &RecoveryTarget) -> bool {
+fn is_left_out(path: &DataPath, target: &RecoveryTarget) -> bool {
     match path.as_bytes() {
         b"postmaster.pid" | b"postmaster.opts" | b"backup_manifest" => true,
         b"recovery.signal" | b"standby.signal" => *target != RecoveryTarget::Preserve,
-        // The links would lead to the old places again.
-        name => layout.tablespaces_moved && name == TABLESPACE_MAP.as_bytes(),
+        // The links are made here. Made from this file they might lead to where the tablespaces of the origin are.
+        name => MISSING_TO_VERIFY.iter().any(|missing| name == missing.as_bytes()),
     }
 }
 

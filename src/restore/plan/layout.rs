@@ -62,8 +62,6 @@ pub struct Layout {
     pub links: Vec<PlannedLink>,
     /// The directories whose content belongs to the restore, the data directory first.
     pub roots: Vec<Root>,
-    /// Whether a tablespace goes elsewhere than it was.
-    pub tablespaces_moved: bool,
 }
 
 const TABLESPACES: &str = "pg_tblspc";
@@ -80,7 +78,6 @@ impl Layout {
             data: data.to_owned(),
             links: Vec::new(),
             roots: vec![Root { prefix: None, directory: data.to_owned() }],
-            tablespaces_moved: false,
         };
         layout.add_tablespaces(manifest, entries, options)?;
         layout.add_links(entries, options)?;
@@ -130,8 +127,7 @@ impl Layout {
             };
             let placed = mapped.or_else(all);
             let recorded = placed.is_none();
-            let target = placed.unwrap_or_else(|| original.clone());
-            self.tablespaces_moved |= target != original;
+            let target = placed.unwrap_or(original);
             self.links.push(PlannedLink { path: link, target, is_directory: true, recorded });
         }
         match unused.first() {
@@ -402,10 +398,8 @@ mod tests {
     fn tablespaces_stay_where_they_were_unless_mapped() {
         let plain = layout(&PlacementOptions::default()).unwrap();
         assert_eq!(shown(&plain), ["pg_tblspc/10 -> /ts/1", "pg_tblspc/11 -> /ts/2"]);
-        assert!(!plain.tablespaces_moved);
         let mapped = tablespaces_to(&[("one", "/new/1"), ("11", "/new/2")]).unwrap();
         assert_eq!(shown(&mapped), ["pg_tblspc/10 -> /new/1", "pg_tblspc/11 -> /new/2"]);
-        assert!(mapped.tablespaces_moved);
         let inside: DataPath = "pg_tblspc/10/PG_15_1/5/1".parse().unwrap();
         assert_eq!(mapped.resolve(&inside), Path::new("/new/1/PG_15_1/5/1"));
         let similar: DataPath = "pg_tblspc/101".parse().unwrap();

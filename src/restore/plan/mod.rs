@@ -11,11 +11,11 @@ pub mod wal;
 
 pub use databases::DatabaseChoice;
 pub use entries::{
-    CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, PlannedDirectory, TABLESPACE_MAP,
+    CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, MISSING_TO_VERIFY, PlannedDirectory,
 };
 pub use layout::{Layout, PlacementOptions, PlannedLink, Root};
 pub use outside::Outside;
-pub use time::parse_target_time;
+pub use time::{names_time_zone, parse_target_time};
 pub use timeline::{ArchiveView, TimelineDecision};
 
 use crate::repo::manifest::Manifest;

@@ -1,26 +1,38 @@
-//! The moment that a time target names, as far as it must be known here: to choose a backup. What
-//! PostgreSQL makes of the text is up to PostgreSQL; forms that could mean something else to it
-//! (zone abbreviations, month names) are not guessed at.
+//! The moment that a time target names. It is read here and once: PostgreSQL gets it in one form. Forms that
+//! could mean something else to PostgreSQL (zone abbreviations, month names) are not guessed at.
 
-use jiff::{Timestamp, Zoned, civil::DateTime, tz::TimeZone};
+use jiff::{
+    Timestamp, Zoned,
+    civil::DateTime,
+    tz::{Offset, TimeZone},
+};
 
 use crate::{restore::Error, types::ErrorCode};
 
 /// Parses a time target: `2026-11-21 14:03:00` with an optional fraction and an optional offset
 /// (`+02`, `+0530`, `-03:30`, `Z`) or zone (`Europe/Berlin`). Without one it is in `local` time.
 pub fn parse_target_time(text: &str, local: &TimeZone) -> Result<Timestamp, Error> {
-    parse(text.trim(), local).ok_or_else(|| {
+    let moment = parse(text.trim(), local).filter(is_exact);
+    moment.ok_or_else(|| {
         Error::refused(
             ErrorCode::Format,
-            format!(
-                "automatic backup set selection cannot be performed with provided time '{text}'"
-            ),
-            "time format must be YYYY-MM-DD HH:MM:SS with optional msec and optional timezone \
-             (+/- HH or HHMM or HH:MM, or a name such as Europe/Berlin); if timezone is omitted, \
-             local time is assumed (for UTC use +00)\n\
-             or choose the backup yourself with --set",
+            format!("target time '{text}' is not valid"),
+            "time format must be YYYY-MM-DD HH:MM:SS with an optional fraction of up to six digits and \
+             an optional time zone (+/- HH or HHMM or HH:MM, Z, or a name such as Europe/Berlin); \
+             without one, local time is assumed (for UTC use +00)",
         )
     })
+}
+
+/// Whether a time target says which time zone it is in.
+pub fn names_time_zone(text: &str) -> bool {
+    let one_hour_east = TimeZone::fixed(Offset::constant(1));
+    parse(text.trim(), &TimeZone::UTC) == parse(text.trim(), &one_hour_east)
+}
+
+/// PostgreSQL's clock counts microseconds, and no backup is older than 1970.
+fn is_exact(moment: &Timestamp) -> bool {
+    moment.subsec_nanosecond() % 1000 == 0 && *moment >= Timestamp::UNIX_EPOCH
 }
 
 fn parse(text: &str, local: &TimeZone) -> Option<Timestamp> {
@@ -86,6 +98,11 @@ mod tests {
             ("2026-11-21 14:03", "2026-11-21T13:03:00Z"),
             ("2026-11-21", "2026-11-20T23:00:00Z"),
             (" 2026-11-21 14:03:00 ", "2026-11-21T13:03:00Z"),
+            ("2026-11-21T14:03:00z", "2026-11-21T14:03:00Z"),
+            ("2026-11-21 14:03:00Z", "2026-11-21T14:03:00Z"),
+            ("2026-11-21 14:03:00 z", "2026-11-21T14:03:00Z"),
+            ("2026-11-21 14:03:00,123+00", "2026-11-21T14:03:00.123Z"),
+            ("2026-11-21 14:03:00,123456", "2026-11-21T13:03:00.123456Z"),
         ] {
             assert_eq!(parsed(text).as_deref(), Some(expected), "{text}");
         }
@@ -104,9 +121,33 @@ mod tests {
             "2026-11-21 25:03:00",
             "2026-02-30 14:03:00",
             "21.11.2026 14:03",
+            "2026-11-21 14:03:00.1234567+00",
+            "0000-11-21 14:03:00+00",
         ] {
             assert_eq!(parsed(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_known_as_such() {
+        for text in ["2026-11-21 14:03:00", "2026-11-21", "2026-11-21 14:03:00,5"] {
+            assert!(!names_time_zone(text), "{text}");
+        }
+        for text in
+            ["2026-11-21 14:03:00+02", "2026-11-21T14:03:00Z", "2026-11-21 14:03 Europe/Berlin"]
+        {
+            assert!(names_time_zone(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn postgresql_gets_one_form() {
+        let shown = |text: &str| {
+            let moment = parse_target_time(text, &TimeZone::UTC).unwrap();
+            crate::restore::TargetTime(moment).to_string()
+        };
+        assert_eq!(shown("2026-11-21T14:03:00Z"), "2026-11-21 14:03:00.000000+00");
+        assert_eq!(shown("2026-11-21 14:03:00,123-03:30"), "2026-11-21 17:33:00.123000+00");
     }
 
     #[test]

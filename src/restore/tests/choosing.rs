@@ -2,11 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use jiff::tz::TimeZone;
-
 use super::{
     super::{
-        Error, PlanOptions, RecoveryTarget, Request, TimelineChoice, plan,
+        Error, PlanOptions, RecoveryTarget, Request, TargetTime, TimelineChoice, plan,
         plan::{PlacementOptions, RestorePlan},
     },
     memory::MemoryStorage,
@@ -92,7 +90,7 @@ impl Archive {
 
     /// The label that is chosen, or the error.
     async fn chosen(&self, request: &Request) -> String {
-        match request.choose(&self.storage, &TimeZone::UTC).await {
+        match request.choose(&self.storage).await {
             Ok(Some(manifest)) => manifest.label.to_string(),
             Ok(None) => request.none_found().to_string(),
             Err(error) => error.to_string(),
@@ -105,8 +103,9 @@ impl Archive {
         target: RecoveryTarget,
         timeline: TimelineChoice,
     ) -> Result<RestorePlan, Error> {
-        let request = Request { set: Some(set.parse().unwrap()), ..request(target.clone()) };
-        let manifest = request.choose(&self.storage, &TimeZone::UTC).await?.unwrap();
+        let request =
+            Request { set: Some(set.parse().unwrap()), ..request(RecoveryTarget::Latest) };
+        let manifest = request.choose(&self.storage).await?.unwrap();
         let options = PlanOptions {
             databases: crate::restore::plan::DatabaseChoice::default(),
             data: PathBuf::from("/nowhere/data"),
@@ -156,7 +155,7 @@ fn request(target: RecoveryTarget) -> Request {
 }
 
 fn time(seconds: i64) -> RecoveryTarget {
-    RecoveryTarget::Time(jiff::Timestamp::from_second(seconds).unwrap().to_string())
+    RecoveryTarget::Time(TargetTime(jiff::Timestamp::from_second(seconds).unwrap()))
 }
 
 #[tokio::test]
@@ -170,7 +169,10 @@ async fn the_newest_backup_before_the_target_is_chosen() {
         (time(3001), third),
         (time(3000), second),
         (time(1001), first),
-        (time(1000), "unable to find backup set with stop time less than '1970-01-01T00:16:40Z'"),
+        (
+            time(1000),
+            "unable to find backup set with stop time less than '1970-01-01 00:16:40.000000+00'",
+        ),
         (stop(20), third),
         (stop(9), third),
         (RecoveryTarget::Lsn(lsn(9, 0xFF)), second),
@@ -183,16 +185,22 @@ async fn the_newest_backup_before_the_target_is_chosen() {
 }
 
 #[tokio::test]
-async fn a_named_backup_is_taken_whatever_the_target_says() {
+async fn a_named_backup_is_taken_unless_it_stopped_behind_the_target() {
     let archive = Archive::new().await;
-    let target = RecoveryTarget::Time("whatever PostgreSQL makes of it".to_owned());
-    let mut request = request(target);
-    assert_eq!(request.check(&TimeZone::UTC).unwrap_err().code(), ErrorCode::Format);
-    request.set = Some(BACKUPS[0].0.parse().unwrap());
-    request.check(&TimeZone::UTC).unwrap();
-    assert_eq!(archive.chosen(&request).await, BACKUPS[0].0);
-    request.set = Some("20200101-000000F".parse().unwrap());
-    assert_eq!(archive.chosen(&request).await, "backup set 20200101-000000F is not valid");
+    let named =
+        |label: &str, target| Request { set: Some(label.parse().unwrap()), ..request(target) };
+    for target in [time(3001), time(1001), RecoveryTarget::Lsn(lsn(9, 0)), RecoveryTarget::Latest] {
+        assert_eq!(archive.chosen(&named(BACKUPS[0].0, target)).await, BACKUPS[0].0);
+    }
+    let refused = async |target| {
+        let error = named(BACKUPS[1].0, target).choose(&archive.storage).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::BackupSetInvalid);
+        error.to_string()
+    };
+    insta::assert_snapshot!(refused(time(2000)).await, @"backup set 20261122-010000F stopped at 1970-01-01 00:33:20.000000+00, not before the target time 1970-01-01 00:33:20.000000+00: recovery cannot stop earlier");
+    insta::assert_snapshot!(refused(RecoveryTarget::Lsn(lsn(5, 0xFF))).await, @"backup set 20261122-010000F stopped at 0/5000100, behind the target 0/50000FF: recovery cannot stop earlier");
+    let unknown = named("20200101-000000F", RecoveryTarget::Latest);
+    assert_eq!(archive.chosen(&unknown).await, "backup set 20200101-000000F is not valid");
 }
 
 #[tokio::test]
@@ -309,8 +317,7 @@ async fn a_lost_history_is_named() {
 async fn a_lost_parent_is_found_before_anything_is_touched() {
     let archive = Archive::new().await;
     let target = RecoveryTarget::Latest;
-    let mut manifest =
-        request(target.clone()).choose(&archive.storage, &TimeZone::UTC).await.unwrap().unwrap();
+    let mut manifest = request(target.clone()).choose(&archive.storage).await.unwrap().unwrap();
     manifest.references = vec!["20200101-000000F".parse().unwrap()];
     let options = PlanOptions {
         databases: crate::restore::plan::DatabaseChoice::default(),

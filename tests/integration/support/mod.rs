@@ -89,6 +89,7 @@ pub(crate) mod exit {
     pub(crate) const DB_INVALID: i32 = 81;
     pub(crate) const ARCHIVE_TIMEOUT: i32 = 82;
     pub(crate) const ARCHIVE_DISABLED: i32 = 87;
+    pub(crate) const FILE_OWNER: i32 = 88;
     pub(crate) const CRYPTO: i32 = 95;
     pub(crate) const SERVICE: i32 = 101;
     pub(crate) const REPO_INVALID: i32 = 103;

@@ -89,3 +89,19 @@ async fn databases_left_out_are_holes() {
         assert_eq!(found.contains_key(Path::new("backup_manifest")), !emptied);
     }
 }
+
+#[tokio::test]
+async fn a_target_without_room_is_said() {
+    let bench = Bench::new();
+    bench.store(&cluster(Vec::new())).await;
+    let plan = bench.plan(&PlacementOptions::default()).await.unwrap();
+    assert_eq!(shortages(&plan, Existing::Refuse), []);
+    let mut large = (*plan).clone();
+    let size = 1 << 60;
+    large.entries.files[0].kind =
+        crate::repo::file_list::EntryKind::File { size, map: None, base: None };
+    let found = shortages(&large, Existing::Update);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].directory, bench.data());
+    assert!(found[0].needed >= size && found[0].free < size);
+}
