@@ -91,6 +91,7 @@ impl BackupSource for ManyFiles {
                 timeline: TimeLine(1),
                 backup_manifest: Some(Bytes::new()),
                 checksum_complaints: Vec::new(),
+                left_out: Vec::new(),
             }));
         }
         self.step = (self.step + 1) % 3;
@@ -102,6 +103,7 @@ impl BackupSource for ManyFiles {
                 modified: 1_700_000_000,
                 uid: 26,
                 gid: 26,
+                link: None,
             }),
             2 => SourceEvent::Bytes(self.page()),
             _ => {
@@ -158,6 +160,7 @@ fn manifest(label: &str, file_list: ObjectRecord, totals: Totals) -> Result<Mani
         databases: Vec::new(),
         totals,
         page_errors: Vec::new(),
+        left_out: Vec::new(),
         annotations: Default::default(),
         archive_checked: false,
         file_list,

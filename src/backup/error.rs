@@ -21,6 +21,17 @@ pub enum Error {
     /// A frame could not be made.
     #[error(transparent)]
     Codec(#[from] codec::Error),
+    /// The server leaves something out that the cluster cannot do without.
+    #[error("'{path}' is a symbolic link or another special file, which the server does not send")]
+    LeftOut {
+        /// The path, as the server named it.
+        path: String,
+    },
+    /// The server would not say what it leaves out.
+    #[error(
+        "client_min_messages is 'error', so the server does not say what it leaves out of a backup"
+    )]
+    NoWarnings,
     /// A name was not valid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -75,6 +86,8 @@ impl Failure for Error {
             Self::Repo(error) => error.code(),
             Self::Codec(error) => error.code(),
             Self::Invalid(error) => error.code(),
+            Self::LeftOut { .. } => ErrorCode::LinkDestination,
+            Self::NoWarnings => ErrorCode::DbQuery,
             Self::Source(_) => ErrorCode::Protocol,
             Self::TooLarge { .. } => ErrorCode::FileInvalid,
             Self::DataDirectory(error) => error.code(),
@@ -89,6 +102,16 @@ impl Failure for Error {
             Self::Postgres(error) => error.hint(),
             Self::Repo(error) => error.hint(),
             Self::Codec(error) => error.hint(),
+            Self::DataDirectory(error) if error.is_of_link() => error.hint(),
+            Self::LeftOut { .. } => Some(
+                "use --backup-source=local on the host of the server, which follows links; or move what the \
+                 link leads to back into the data directory, or into a tablespace"
+                    .to_owned(),
+            ),
+            Self::NoWarnings => Some(
+                "set client_min_messages to warning, notice or less in postgresql.conf, and reload the server"
+                    .to_owned(),
+            ),
             Self::DataDirectory(error) => error.hint().map(|hint| {
                 format!("{hint} Or use --backup-source=stream, which needs no access to files")
             }),

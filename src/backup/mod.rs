@@ -28,14 +28,3 @@ mod writer;
 pub use error::Error;
 pub use frame::BLOCK_SIZE;
 pub use pipeline::{Options, Taken, Target, take};
-
-use crate::types::DataPath;
-
-/// The text form of a link's target: an absolute or relative path whose odd bytes are written `%XX`.
-pub fn link_target_text(target: &[u8]) -> Result<String, Error> {
-    let (slash, relative) = match target.strip_prefix(b"/") {
-        Some(rest) => ("/", rest),
-        None => ("", target),
-    };
-    Ok(format!("{slash}{}", DataPath::new(relative)?))
-}

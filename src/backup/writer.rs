@@ -25,7 +25,7 @@ use crate::{
         manifest::{ObjectRecord, PageErrors, Totals},
     },
     storage::Storage,
-    types::{BlockDigest, CompressType, DataPath},
+    types::{BlockDigest, CompressType, DataPath, escape_path},
 };
 
 /// Files wait for the frame of their gathered blocks; when so many wait, the frame is closed.
@@ -262,19 +262,18 @@ impl Writer {
                 EntryKind::File { size: *size, map, base }
             }
             FileKind::Directory => EntryKind::Dir,
-            FileKind::Link { target } => {
-                EntryKind::Link { target: super::link_target_text(target)? }
-            }
+            FileKind::Link { target } => EntryKind::Link { target: escape_path(target) },
         };
         let crc = file.crc();
-        let FileHeader { path, mode, modified, uid, gid, .. } = file.header;
+        let FileHeader { path, mode, modified, uid, gid, link, .. } = file.header;
+        let link = link.map(|target| escape_path(&target));
         if let (Some(manifest), EntryKind::File { size, .. }) = (&mut self.manifest, &kind) {
             manifest.file(&path, *size, modified, crc);
         }
         if !pages.is_empty() {
             self.page_errors.push(PageErrors { path: path.clone(), pages });
         }
-        let entry = FileEntry { path, kind, mode, mtime: modified, uid, gid };
+        let entry = FileEntry { path, kind, mode, mtime: modified, uid, gid, link };
         Ok(self.list.file(&entry).await?)
     }
 

@@ -138,6 +138,7 @@ async fn take(
             label: server_label(&job.label.to_string()),
             start_fast: settings.start_fast,
             max_rate_kb: settings.max_rate_kb,
+            in_place_tablespaces: cluster.in_place_tablespaces(),
             prior: told,
         })
         .await?;

@@ -140,6 +140,7 @@ async fn plan(
         target: request.target.clone(),
         timeline: request.timeline,
         placement: options::placement(config),
+        keep_links: config.delta,
         databases: options::databases(config),
     };
     let mut plan = restore::plan(&repo.storage, manifest, &options).await?;

@@ -234,6 +234,8 @@ pub struct ServerError {
     pub detail: Option<String>,
     /// The hint, where there is one.
     pub hint: Option<String>,
+    /// The function of the server that the message comes from.
+    pub routine: Option<String>,
 }
 
 impl ServerError {
@@ -283,6 +285,7 @@ impl ServerError {
                 b'M' => error.message = value,
                 b'D' => error.detail = Some(value),
                 b'H' => error.hint = Some(value),
+                b'R' => error.routine = Some(value),
                 _ => {}
             }
         }

@@ -7,12 +7,15 @@ mod connect;
 mod data_directory;
 mod error;
 mod format;
+mod own_paths;
 mod protocol;
 mod settings;
 mod sql;
 mod tar;
 
-pub use base_backup::{BackupEvent, BackupOptions, BackupStarted, BaseBackup, TablespaceRow};
+pub use base_backup::{
+    BackupEvent, BackupOptions, BackupStarted, BaseBackup, LeftOut, TablespaceRow,
+};
 pub use changed_blocks::{ChangedBlocks, FileChanges};
 pub use connect::{
     ChannelBindingMode, ConnectOptions, ConnectSettings, Endpoint, Password, SslMode, SslOptions,
@@ -36,6 +39,7 @@ pub use format::{
     timeline_history::{HistoryEntry, TimelineHistory},
     wal_header::WalHeader,
 };
+pub use own_paths::is_of_postgres;
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
 pub use settings::unknown_setting;
 pub use sql::{

@@ -241,9 +241,12 @@ fn path(header: &[u8; BLOCK], kind: &TarEntryKind) -> Result<Option<DataPath>> {
     if is_directory && (trimmed.is_empty() || trimmed == b".") {
         return Ok(None);
     }
-    let trimmed = match is_directory {
-        true => trimmed.strip_suffix(b"/").unwrap_or(trimmed),
-        false => trimmed,
+    // The server ends the name of a link with a slash too: it only has links to directories (`src/port/tar.c`).
+    let trimmed = match kind {
+        TarEntryKind::Directory | TarEntryKind::Link { .. } => {
+            trimmed.strip_suffix(b"/").unwrap_or(trimmed)
+        }
+        TarEntryKind::File { .. } => trimmed,
     };
     DataPath::new(trimmed).map(Some).map_err(|e| damaged(e.to_string()))
 }

@@ -41,6 +41,10 @@ pub struct FileEntry {
     pub uid: u32,
     /// Numeric group on the server.
     pub gid: u32,
+    /// Of a file or directory that is a symbolic link on the server: where the link points, in the form of
+    /// [`EntryKind::Link`]. The content is that of the link's destination, under the path of the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// File, directory or link.
@@ -60,7 +64,7 @@ pub enum EntryKind {
     },
     /// A directory.
     Dir,
-    /// A symbolic link.
+    /// A symbolic link: of a tablespace, or to another entry of the data directory.
     Link {
         /// Where it points; bytes that are not UTF-8 are written `%XX`.
         target: String,

@@ -68,6 +68,9 @@ pub struct Manifest {
     /// Damaged pages found while the backup was made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub page_errors: Vec<PageErrors>,
+    /// Entries of the data directory that the source could not give: symbolic links, and what is behind them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<DataPath>,
     /// Annotations given with the backup; later changes are objects of their own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,

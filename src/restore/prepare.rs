@@ -23,8 +23,24 @@ pub struct PlanOptions {
     pub timeline: TimelineChoice,
     /// Where tablespaces and links go.
     pub placement: PlacementOptions,
+    /// Whether the links that the data directory has stay (`--delta`).
+    pub keep_links: bool,
     /// Which databases are restored.
     pub databases: DatabaseChoice,
+}
+
+/// So many entries that the backup lacks are named.
+const LEFT_OUT_NAMED_MAX: usize = 20;
+const CONFIGURATION: &[u8] = b"postgresql.conf";
+
+/// Debian keeps the configuration elsewhere; then a copy on another host has none to start with.
+fn no_configuration(list: &FileList) -> Option<String> {
+    let has = list.files.iter().any(|entry| entry.path.as_bytes() == CONFIGURATION);
+    (!has).then(|| {
+        "the backup holds no postgresql.conf, because it was kept outside of the data directory: bring it before \
+         PostgreSQL is started"
+            .to_owned()
+    })
 }
 
 /// Makes the plan to restore `manifest`.
@@ -54,26 +70,40 @@ pub async fn plan(
         let label = &manifest.label;
         warnings.push(format!("backup set {label} has page checksum errors in {damaged} file(s)"));
     }
+    let left_out = manifest.left_out.iter().take(LEFT_OUT_NAMED_MAX);
+    warnings.extend(left_out.map(|path| {
+        format!("'{path}' is not in the backup: it was a symbolic link that could not be followed")
+    }));
     let list = FileList::read(&**storage, &manifest).await?;
     let sorting = {
         let (manifest, options) = (manifest.clone(), options.clone());
         // Millions of entries take seconds, in which a signal must be heard.
         tokio::task::spawn_blocking(move || sort_out(&manifest, list, &options))
     };
-    let (layout, entries) = sorting.await.map_err(repo::Error::Task)??;
+    let Sorted { layout, entries, notes } = sorting.await.map_err(repo::Error::Task)??;
+    warnings.extend(notes);
     Ok(RestorePlan { manifest, layout, entries, timeline, warnings })
 }
 
-/// Where everything goes, and what is made there.
-fn sort_out(
-    manifest: &Manifest,
-    list: FileList,
-    options: &PlanOptions,
-) -> Result<(Layout, Entries), Error> {
-    let layout = Layout::new(&options.data, manifest, &list.files, &options.placement)?;
+/// Where everything goes, what is made there, and what is remarkable about it.
+struct Sorted {
+    layout: Layout,
+    entries: Entries,
+    notes: Vec<String>,
+}
+
+fn sort_out(manifest: &Manifest, list: FileList, options: &PlanOptions) -> Result<Sorted, Error> {
+    let placement = options.placement.clone();
+    let placement = match options.keep_links {
+        true => placement.with_links_of(&options.data, &list.files)?,
+        false => placement,
+    };
+    let layout = Layout::new(&options.data, manifest, &list.files, &placement)?;
+    let mut notes = layout.links_not_made(&list.files);
+    notes.extend(no_configuration(&list));
     let left_out = options.databases.left_out(manifest, &list.files)?;
     let mode = manifest.cluster.data_directory_mode;
     let mut entries = Entries::new(list.files, &layout, &options.target, mode)?;
     entries.leave_out(&left_out);
-    Ok((layout, entries))
+    Ok(Sorted { layout, entries, notes })
 }

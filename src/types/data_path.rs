@@ -69,26 +69,52 @@ impl DataPath {
     }
 }
 
-impl fmt::Display for DataPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                match c {
-                    '%' => f.write_str("%25")?,
-                    c if c.is_control() => {
-                        let mut buffer = [0; 4];
-                        for b in c.encode_utf8(&mut buffer).bytes() {
-                            write!(f, "%{b:02X}")?;
-                        }
+/// The text form of any bytes of a path: those that are not printable UTF-8, and `%`, are written `%XX`.
+pub fn escape_path(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '%' => text.push_str("%25"),
+                c if c.is_control() => {
+                    let mut buffer = [0; 4];
+                    for b in c.encode_utf8(&mut buffer).bytes() {
+                        text.push_str(&format!("%{b:02X}"));
                     }
-                    c => fmt::Write::write_char(f, c)?,
                 }
-            }
-            for b in chunk.invalid() {
-                write!(f, "%{b:02X}")?;
+                c => text.push(c),
             }
         }
-        Ok(())
+        for b in chunk.invalid() {
+            text.push_str(&format!("%{b:02X}"));
+        }
+    }
+    text
+}
+
+/// The bytes that [`escape_path`] gives this text form.
+pub fn unescape_path(text: &str) -> Result<Vec<u8>, Invalid> {
+    let escape = || Invalid::new("data directory path", text, "'%' starts a two-digit escape");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&b, tail)) = rest.split_first() {
+        rest = tail;
+        if b != b'%' {
+            bytes.push(b);
+            continue;
+        }
+        let mut byte = [0];
+        let digits = rest.get(..2).ok_or_else(escape)?;
+        hex::decode_to_slice(digits, &mut byte).map_err(|_| escape())?;
+        bytes.push(byte[0]);
+        rest = &rest[2..];
+    }
+    Ok(bytes)
+}
+
+impl fmt::Display for DataPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&escape_path(&self.0))
     }
 }
 
@@ -102,22 +128,7 @@ impl std::str::FromStr for DataPath {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let escape = || Invalid::new("data directory path", text, "'%' starts a two-digit escape");
-        let mut bytes = Vec::with_capacity(text.len());
-        let mut rest = text.as_bytes();
-        while let Some((&b, tail)) = rest.split_first() {
-            rest = tail;
-            if b != b'%' {
-                bytes.push(b);
-                continue;
-            }
-            let mut byte = [0];
-            let digits = rest.get(..2).ok_or_else(escape)?;
-            hex::decode_to_slice(digits, &mut byte).map_err(|_| escape())?;
-            bytes.push(byte[0]);
-            rest = &rest[2..];
-        }
-        Self::new(&bytes)
+        Self::new(&unescape_path(text)?)
     }
 }
 
@@ -139,6 +150,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_bytes_have_a_text_form(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let text = escape_path(&bytes);
+            prop_assert!(!text.contains(char::is_control));
+            prop_assert_eq!(unescape_path(&text).unwrap(), bytes);
+        }
+
         #[test]
         fn text_form_is_reversible(bytes in prop::collection::vec(any::<u8>(), 1..64)) {
             if let Ok(path) = DataPath::new(&bytes) {

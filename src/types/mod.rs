@@ -25,7 +25,7 @@ pub use archive_file::ArchiveFile;
 pub use archive_id::{ArchiveId, HistoryId};
 pub use backup_label::{BackupLabel, BackupType};
 pub use compress_type::{CompressType, Compression};
-pub use data_path::DataPath;
+pub use data_path::{DataPath, escape_path, unescape_path};
 pub use digest::{BlockDigest, Sha256};
 pub use failure::{ErrorCode, Failure, Invalid};
 pub use lsn::Lsn;

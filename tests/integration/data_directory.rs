@@ -269,19 +269,24 @@ for_each_version! {
         for (path, facts) in &server {
             assert_eq!(scan.get(path), Some(facts), "{path}");
         }
-        for path in scan.keys() {
+        let followed = DataPath::new(b"mine/link").expect("path");
+        for path in scan.keys().filter(|path| **path != followed) {
             assert!(server.contains_key(path), "{path} is not sent by the server");
         }
+        let link = taken.scan.entries.iter().find(|entry| entry.path == followed).expect("a link");
+        assert_eq!(link.link.as_deref(), Some(&b"/etc/passwd"[..]));
+        let left_out = taken.stop.left_out.iter().map(DataPath::to_string).collect::<Vec<_>>();
+        assert_eq!(left_out, ["mine/link", "mine/socket"]);
         check_order(&taken.scan);
         let skipped: Vec<(String, &str)> =
             taken.scan.skipped.iter().map(|(path, what)| (path.to_string(), *what)).collect();
-        let expected = [("mine/link", "a symbolic link"), ("mine/socket", "a socket")];
+        let expected = [("mine/socket", "a socket")];
         assert_eq!(skipped, expected.map(|(path, what)| (path.to_owned(), what)));
 
         let directory = DataDirectory::open(&site.primary.data_dir).expect("a directory");
         assert_eq!(directory.mode(), 0o700);
-        let files = taken.scan.entries.iter().filter(|e| matches!(e.kind, ScannedKind::File { .. }));
-        for entry in files {
+        let is_file = |e: &&ScannedEntry| matches!(e.kind, ScannedKind::File { .. });
+        for entry in taken.scan.entries.iter().filter(is_file).filter(|e| e.link.is_none()) {
             let sent = taken.contents.get(&entry.path).map_or(&[][..], |bytes| &bytes[..]);
             assert!(read(&directory, &entry.path) == sent, "{}", entry.path);
         }

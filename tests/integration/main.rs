@@ -27,6 +27,7 @@ mod harness;
 mod info;
 mod interruption;
 mod layout;
+mod links;
 mod page_checksum;
 mod recovery;
 mod refusal;

@@ -58,7 +58,7 @@ fn fast() -> SourceOptions {
         label: "it's a test".to_owned(),
         start_fast: true,
         max_rate_kb: None,
-        prior: None,
+        ..SourceOptions::default()
     }
 }
 

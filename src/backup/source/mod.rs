@@ -2,6 +2,7 @@
 //! source stands behind it.
 
 mod facts;
+mod left_out;
 mod local;
 mod rebuild;
 mod stream;
@@ -96,6 +97,8 @@ pub struct BackupStop {
     pub backup_manifest: Option<Bytes>,
     /// What the server said of damaged pages, one text a complaint; empty when it found none.
     pub checksum_complaints: Vec<String>,
+    /// Entries of the data directory that the source could not give: links, and what is behind them.
+    pub left_out: Vec<DataPath>,
 }
 
 /// What kind of thing an entry of the data directory is.
@@ -133,6 +136,8 @@ pub struct FileHeader {
     pub uid: u32,
     /// Numeric group on the server.
     pub gid: u32,
+    /// Of a file or directory that is a symbolic link on the server: where the link points.
+    pub link: Option<Vec<u8>>,
 }
 
 /// The bytes of a file that are read by whoever needs them, on any thread.
@@ -214,6 +219,8 @@ pub struct SourceOptions {
     pub start_fast: bool,
     /// Limit of what the server sends, in kB/s (32..=1048576).
     pub max_rate_kb: Option<u32>,
+    /// Tablespaces that are directories in `pg_tblspc`, as SQL knows them.
+    pub in_place_tablespaces: Vec<Oid>,
     /// What is known of the prior backup: then the source may leave out what has not changed since. It need
     /// not; what it yields is compared block by block.
     pub prior: Option<PriorFacts>,

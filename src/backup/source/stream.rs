@@ -12,15 +12,15 @@ use tracing::{debug, warn};
 
 use super::{
     BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, PriorFiles,
-    SourceEvent, SourceKind, SourceOptions, Tablespace, ToldBy, facts::read_facts,
+    SourceEvent, SourceKind, SourceOptions, Tablespace, ToldBy, facts::read_facts, left_out::Lacks,
     rebuild::Rebuild,
 };
 use crate::{
     backup::Error,
     postgres::{
         BackupEvent, BackupOptions, BackupStarted, BaseBackup, CancelToken, ConnectOptions,
-        ReplicationClient, Result as PgResult, TarEntry, TarEntryKind, TarEvent, TarReader,
-        incremental_target, plain_backup_label,
+        ControlFile, ReplicationClient, Result as PgResult, TarEntry, TarEntryKind, TarEvent,
+        TarReader, incremental_target, plain_backup_label,
     },
     types::{DataPath, Oid, TimeLine},
 };
@@ -29,6 +29,10 @@ use crate::{
 const MANIFEST_BYTES_MAX: usize = 2 << 30;
 /// A backup_label is a few hundred bytes; its label is at most 1024.
 const LABEL_BYTES_MAX: u64 = 64 << 10;
+/// The size of pg_control (`PG_CONTROL_FILE_SIZE` in `src/include/catalog/pg_control.h`).
+const CONTROL_FILE_BYTES: u64 = 8192;
+/// From this version on, tablespaces that were made in place have an archive like all others.
+const IN_PLACE_LISTED_SINCE: u16 = 16;
 const BACKUP_LABEL: &[u8] = b"backup_label";
 
 /// A backup over the replication protocol.
@@ -42,9 +46,12 @@ pub struct StreamSource {
     ready: VecDeque<SourceEvent>,
     /// Tablespaces whose link has not been sent yet.
     links: Vec<Tablespace>,
+    /// Tablespaces whose link has been sent.
+    tablespaces: Vec<Oid>,
     /// Directories sent so far: a directory that two archives hold is sent once.
     directories: HashSet<DataPath>,
     manifest: BytesMut,
+    lacks: Lacks,
     /// The files of the prior backup, where the server leaves out what has not changed since.
     prior: Option<Arc<dyn PriorFiles>>,
 }
@@ -87,8 +94,10 @@ impl StreamSource {
             state: State::Idle(client),
             ready: VecDeque::new(),
             links: Vec::new(),
+            tablespaces: Vec::new(),
             directories: HashSet::new(),
             manifest: BytesMut::new(),
+            lacks: Lacks::default(),
             prior: None,
         })
     }
@@ -110,7 +119,16 @@ impl StreamSource {
             return Ok(());
         }
         let event = running.backup.next().await?;
+        self.lacks.add(running.backup.take_left_out())?;
         self.backup_event(event).await
+    }
+
+    /// What is left out is told in warnings alone.
+    async fn check_warnings_are_sent(&self, client: &mut ReplicationClient) -> Result<(), Error> {
+        match client.show("client_min_messages").await?.as_str() {
+            "error" | "fatal" | "panic" => Err(Error::NoWarnings),
+            _ => Ok(()),
+        }
     }
 
     fn running(&mut self) -> Result<&mut Running, Error> {
@@ -126,6 +144,7 @@ impl StreamSource {
                 self.running()?.begin_archive(oid)?;
                 if let Some(at) = self.links.iter().position(|link| Some(link.oid) == oid) {
                     let link = self.links.swap_remove(at);
+                    self.tablespaces.push(link.oid);
                     self.send_link(&link)?;
                 }
             }
@@ -144,6 +163,7 @@ impl StreamSource {
                     timeline,
                     backup_manifest: Some(backup_manifest),
                     checksum_complaints: complaints,
+                    left_out: std::mem::take(&mut self.lacks).into_paths(),
                 }));
                 let state = std::mem::replace(&mut self.state, State::Done);
                 if let State::Running(running) = state {
@@ -166,7 +186,7 @@ impl StreamSource {
         if kind == FileKind::Directory && !self.directories.insert(path.clone()) {
             return Ok(());
         }
-        let header = FileHeader { path, kind, mode, modified: 0, uid: 0, gid: 0 };
+        let header = FileHeader { path, kind, mode, modified: 0, uid: 0, gid: 0, link: None };
         self.ready.extend([SourceEvent::Begin(header), SourceEvent::End]);
         Ok(())
     }
@@ -190,6 +210,13 @@ impl StreamSource {
     fn begin_member(&mut self, mut header: FileHeader) -> Result<Member, Error> {
         if !self.is_new(&header) {
             return Ok(Member::Skipped);
+        }
+        // The server sends it with the size of the link, where it is one.
+        if let FileKind::File { size, .. } = header.kind
+            && header.path.as_bytes() == ControlFile::PATH.as_bytes()
+            && size != CONTROL_FILE_BYTES
+        {
+            return Err(Error::LeftOut { path: header.path.to_string() });
         }
         if let (Some(prior), FileKind::File { size, .. }) = (&self.prior, &header.kind) {
             if header.path.as_bytes() == BACKUP_LABEL && *size <= LABEL_BYTES_MAX {
@@ -233,9 +260,16 @@ impl StreamSource {
         Ok(())
     }
 
-    /// Whether the entry is to be passed on: everything but a directory that was sent before.
+    /// Whether the entry is to be passed on: everything but a directory or tablespace link that was sent before.
     fn is_new(&mut self, header: &FileHeader) -> bool {
-        header.kind != FileKind::Directory || self.directories.insert(header.path.clone())
+        match header.kind {
+            FileKind::File { .. } => true,
+            FileKind::Directory => self.directories.insert(header.path.clone()),
+            FileKind::Link { .. } => {
+                let mut sent = self.tablespaces.iter();
+                !sent.any(|tablespace| link_path(*tablespace).is_ok_and(|p| p == header.path))
+            }
+        }
     }
 }
 
@@ -254,23 +288,28 @@ impl BackupSource for StreamSource {
     }
 
     async fn start(&mut self, options: &SourceOptions) -> Result<BackupStart, Error> {
-        let State::Idle(client) = std::mem::replace(&mut self.state, State::Done) else {
+        let State::Idle(mut client) = std::mem::replace(&mut self.state, State::Done) else {
             return Err(broken("a backup was started twice"));
         };
+        self.check_warnings_are_sent(&mut client).await?;
         // The server does not look at times: only what it is asked about is left out.
         let asked = options.prior.as_ref().and_then(|prior| match &prior.told_by {
             ToldBy::Summaries { backup_manifest } => Some((prior, backup_manifest.clone())),
             ToldBy::Times { .. } => None,
         });
         self.prior = asked.as_ref().map(|(prior, _)| Arc::clone(&prior.files));
+        let is_old = self.facts.version.major() < IN_PLACE_LISTED_SINCE;
+        let tablespaces_inside = is_old && !options.in_place_tablespaces.is_empty();
         let options = BackupOptions {
             label: options.label.clone(),
             checkpoint_fast: options.start_fast,
             max_rate_kb: options.max_rate_kb,
             verify_checksums: self.verify_checksums,
             prior_manifest: asked.map(|(_, manifest)| manifest),
+            tablespaces_inside,
         };
-        let backup = BaseBackup::start(client, self.facts.version, &options).await?;
+        let mut backup = BaseBackup::start(client, self.facts.version, &options).await?;
+        self.lacks.add(backup.take_left_out())?;
         let start = backup_start(backup.started());
         self.links = start.tablespaces.clone();
         self.state =
@@ -351,6 +390,7 @@ impl Running {
             modified: entry.modified,
             uid: entry.uid,
             gid: entry.gid,
+            link: None,
         }))
     }
 }

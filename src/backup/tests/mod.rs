@@ -40,7 +40,7 @@ struct SyntheticSource {
 
 fn header(path: &str, kind: FileKind) -> FileHeader {
     let path = DataPath::new(path.as_bytes()).unwrap();
-    FileHeader { path, kind, mode: 0o600, modified: 1_700_000_000, uid: 1, gid: 2 }
+    FileHeader { path, kind, mode: 0o600, modified: 1_700_000_000, uid: 1, gid: 2, link: None }
 }
 
 impl SyntheticSource {
@@ -60,6 +60,7 @@ impl SyntheticSource {
             timeline: TimeLine(1),
             backup_manifest: Some(Bytes::from_static(b"{}")),
             checksum_complaints: Vec::new(),
+            left_out: Vec::new(),
         }));
         Self {
             kind: SourceKind::Stream,

@@ -1,6 +1,6 @@
 //! The cluster that is backed up: the source of its files and, beside it, a connection for SQL.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use super::source::{self, Opened};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     config::{BackupStandby, Config},
     postgres::{self, ConnectOptions, DataDirectory, Database, SqlClient, TablespaceInfo},
     repo::stanza::{ClusterId, StanzaEntry, StanzaHistory},
-    types::{ErrorCode, WalSegment, WalSegmentSize},
+    types::{ErrorCode, Oid, WalSegment, WalSegmentSize},
 };
 
 /// The connections to the cluster, and what SQL told of it.
@@ -102,10 +102,49 @@ impl Cluster {
             if options.start_fast { "" } else { " after the next regular checkpoint completes" };
         tracing::info!("execute non-exclusive backup start: backup begins{how}");
         let start = self.source.start(options).await?;
+        self.check_in_place(options).await?;
+        self.name_outside_files().await?;
         let size = self.source.facts().wal_segment_size;
         let segment = WalSegment::containing(start.lsn, start.timeline, size);
         tracing::info!("backup start archive = {segment}, lsn = {}", start.lsn);
         Ok(start)
+    }
+
+    /// The tablespaces that are directories in `pg_tblspc`, made with `allow_in_place_tablespaces`.
+    pub(super) fn in_place_tablespaces(&self) -> Vec<Oid> {
+        in_place(&self.tablespaces)
+    }
+
+    /// One that was made after it was asked for them may be in no archive and in no WAL of the backup.
+    async fn check_in_place(&self, options: &SourceOptions) -> Result<()> {
+        match in_place(&self.sql.tablespaces().await?) == options.in_place_tablespaces {
+            true => Ok(()),
+            false => Err(Error::Check {
+                what: "a tablespace in pg_tblspc was made or dropped while the backup began"
+                    .to_owned(),
+                code: ErrorCode::DbMismatch,
+                hint: "run the backup again".to_owned(),
+            }),
+        }
+    }
+
+    /// Names the configuration files that no source finds in the data directory.
+    async fn name_outside_files(&self) -> Result<()> {
+        let Some(data) = self.sql.setting_if_visible("data_directory").await? else {
+            return Ok(());
+        };
+        let mut outside = Vec::new();
+        for name in ["config_file", "hba_file", "ident_file"] {
+            let path = self.sql.setting_if_visible(name).await?;
+            outside.extend(path.filter(|path| !Path::new(path).starts_with(&data)));
+        }
+        if !outside.is_empty() {
+            tracing::info!(
+                "not in the backup, because they are outside of the data directory: {}",
+                outside.join(", ")
+            );
+        }
+        Ok(())
     }
 
     /// Logs where the backup ended, and what the server complained of.
@@ -150,6 +189,11 @@ impl Cluster {
     pub(super) async fn cancel(&mut self) {
         self.source.cancel().await;
     }
+}
+
+fn in_place(tablespaces: &[TablespaceInfo]) -> Vec<Oid> {
+    let inside = |tablespace: &&TablespaceInfo| !tablespace.location.starts_with('/');
+    tablespaces.iter().filter(inside).map(|tablespace| tablespace.oid).collect()
 }
 
 /// Ends `segment` on the primary, unless it has got past it already. The session is a new one: that of

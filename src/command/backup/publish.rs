@@ -4,7 +4,7 @@
 use super::{cluster::Cluster, job::Job, prior, summaries::ChangeDetection};
 use crate::{
     backup::{
-        self, BLOCK_SIZE, Taken, link_target_text,
+        self, BLOCK_SIZE, Taken,
         source::{BackupStart, Tablespace},
     },
     command::{Error, Result},
@@ -17,7 +17,7 @@ use crate::{
         pg_manifest,
     },
     storage::EntryKind,
-    types::Sha256,
+    types::{Sha256, escape_path},
     ui,
 };
 
@@ -54,10 +54,11 @@ pub(super) async fn prepare(
         },
         compression: options.compression,
         block: BlockFacts { size: BLOCK_SIZE, digest_key: Sha256(options.digest_key) },
-        tablespaces: tablespaces(cluster, &start.tablespaces)?,
+        tablespaces: tablespaces(cluster, &start.tablespaces),
         databases: databases(cluster),
         totals,
         page_errors: taken.written.page_errors,
+        left_out: taken.stop.left_out,
         annotations: job.config.annotations.iter().cloned().collect(),
         archive_checked: job.config.archive.check,
         file_list: taken.written.file_list,
@@ -74,6 +75,7 @@ pub(super) async fn publish(job: &Job<'_>, manifest: &Manifest) -> Result<()> {
     manifest.publish(&*job.repo.storage).await?;
     confirm(job, manifest).await?;
     report(manifest);
+    report_left_out(manifest);
     Ok(())
 }
 
@@ -121,14 +123,14 @@ fn cluster_record(job: &Job<'_>, cluster: &Cluster) -> ClusterRecord {
     }
 }
 
-fn tablespaces(cluster: &Cluster, started: &[Tablespace]) -> Result<Vec<TablespaceRecord>> {
+fn tablespaces(cluster: &Cluster, started: &[Tablespace]) -> Vec<TablespaceRecord> {
     let record = |tablespace: &Tablespace| {
         let known = cluster.tablespaces.iter().find(|known| known.oid == tablespace.oid);
-        Ok(TablespaceRecord {
+        TablespaceRecord {
             oid: tablespace.oid,
             name: known.map(|known| known.name.clone()),
-            location: link_target_text(&tablespace.location)?,
-        })
+            location: escape_path(&tablespace.location),
+        }
     };
     started.iter().map(record).collect()
 }
@@ -155,6 +157,19 @@ fn report(manifest: &Manifest) {
         tracing::warn!(
             "damaged pages in {} file(s): the backup is kept and marked; see info --set={}",
             manifest.page_errors.len(),
+            manifest.label
+        );
+    }
+}
+
+/// The entries that the backup lacks, said where it ends.
+fn report_left_out(manifest: &Manifest) {
+    if !manifest.left_out.is_empty() {
+        tracing::warn!(
+            "{} link(s) of the data directory are not in the backup, which is marked; see info --set={}\n\
+             HINT: --backup-source=local, on the host of the server and with its mounts, follows links; a link that \
+             the server does not need can be removed",
+            manifest.left_out.len(),
             manifest.label
         );
     }

@@ -162,7 +162,8 @@ fn recovery(facts: &Facts, manifest: &Manifest) -> Option<RecoveryInfo> {
 fn describe(repo_key: u16, manifest: &Manifest, remarks: &Remarks, detail: Detail) -> BackupInfo {
     let set = detail == Detail::Set;
     let totals = &manifest.totals;
-    let errors: Vec<_> = manifest.page_errors.iter().map(|errors| errors.path.clone()).collect();
+    let damaged = manifest.page_errors.iter().map(|errors| errors.path.clone());
+    let errors: Vec<_> = damaged.chain(manifest.left_out.iter().cloned()).collect();
     BackupInfo {
         annotation: remarks.annotations.clone(),
         archive: Span { start: manifest.wal_start(), stop: manifest.wal_stop() },
@@ -204,7 +205,11 @@ fn notes(manifest: &Manifest) -> Vec<String> {
             }
             (ChangesBy::Blocks, None) => None,
         });
-    full.chain(changes).collect()
+    let left_out = match manifest.left_out.len() {
+        0 => None,
+        count => Some(format!("{count} link(s) of the data directory are not in the backup")),
+    };
+    full.chain(changes).chain(left_out).collect()
 }
 
 fn span(time: crate::repo::manifest::Span<i64>) -> Span<i64> {

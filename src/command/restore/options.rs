@@ -91,6 +91,7 @@ pub(super) fn placement(config: &Config) -> PlacementOptions {
         tablespace_map_all: asked.tablespace_map_all.clone(),
         link_map: asked.link_map.clone(),
         link_all: asked.link_all,
+        ..PlacementOptions::default()
     }
 }
 

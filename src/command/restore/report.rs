@@ -71,6 +71,9 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
     for link in &plan.layout.links {
         lines.push(format!("    link: {} -> {}", link.path, one_line(&link.target)));
     }
+    for (path, target) in &plan.layout.inner {
+        lines.push(format!("    link: {path} -> {}", one_line(target)));
+    }
     for place in plan.layout.outside() {
         let by = if place.recorded { "the backup" } else { "an option" };
         let path = one_line(place.path);
@@ -107,10 +110,11 @@ fn existing(existing: Existing) -> &'static str {
 
 fn to_json(repo: u16, plan: &RestorePlan, options: &Options) -> Value {
     let manifest = &plan.manifest;
-    let links = plan.layout.links.iter();
+    let links = plan.layout.links.iter().map(|link| (&link.path, &link.target));
     let links: Vec<Value> = links
-        .map(|link| {
-            json!({ "path": link.path.to_string(), "target": link.target.display().to_string() })
+        .chain(&plan.layout.inner)
+        .map(|(path, target)| {
+            json!({ "path": path.to_string(), "target": target.display().to_string() })
         })
         .collect();
     let settings = options.recovery.settings().into_iter();
@@ -182,6 +186,7 @@ mod tests {
             mtime: 0,
             uid: 0,
             gid: 0,
+            link: None,
         };
         let files = vec![file("backup_label"), file("base/5/1"), file("global/pg_control")];
         let placement = PlacementOptions {

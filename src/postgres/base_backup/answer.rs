@@ -93,6 +93,9 @@ impl BaseBackup {
             info!("the server says: {}", said.message);
             return;
         }
+        if self.keep_left_out(&said) {
+            return;
+        }
         warn!("the server warns: {}", said.message);
         if self.warnings.len() < COMPLAINTS_MAX {
             self.warnings.push(said);

@@ -17,6 +17,9 @@ pub struct BackupOptions {
     pub verify_checksums: bool,
     /// PostgreSQL's manifest of the prior backup: then only what changed since is asked for (17 on).
     pub prior_manifest: Option<Bytes>,
+    /// Whether tablespaces come as links and directories of the data directory, in place of a `tablespace_map`. Up to
+    /// 15 it is the only way to have those that were made in place.
+    pub tablespaces_inside: bool,
 }
 
 impl BackupOptions {
@@ -38,7 +41,9 @@ impl BackupOptions {
         if let Some(rate) = self.max_rate_kb {
             command.push_str(&format!(" MAX_RATE {rate}"));
         }
-        command.push_str(" TABLESPACE_MAP");
+        if !self.tablespaces_inside {
+            command.push_str(" TABLESPACE_MAP");
+        }
         if !self.verify_checksums {
             command.push_str(" NOVERIFY_CHECKSUMS");
         }
@@ -57,10 +62,12 @@ impl BackupOptions {
         if self.prior_manifest.is_some() {
             command.push_str(", INCREMENTAL");
         }
+        if !self.tablespaces_inside {
+            command.push_str(", TABLESPACE_MAP");
+        }
         let verify = self.verify_checksums;
         command.push_str(&format!(
-            ", TABLESPACE_MAP, VERIFY_CHECKSUMS {verify}, \
-             MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')"
+            ", VERIFY_CHECKSUMS {verify}, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')"
         ));
         command
     }
@@ -104,5 +111,9 @@ mod tests {
             BackupOptions { prior_manifest: Some(Bytes::new()), ..Default::default() };
         assert!(incremental.command(PgVersion::NEWEST).contains(", INCREMENTAL, "));
         assert!(!plain.command(PgVersion::NEWEST).contains("INCREMENTAL"));
+        let inside = BackupOptions { tablespaces_inside: true, ..Default::default() };
+        for version in [PgVersion::OLDEST, PgVersion::NEWEST] {
+            assert!(!inside.command(version).contains("TABLESPACE_MAP"), "{version}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod answer;
 mod command;
 mod copy;
+mod left_out;
 mod upload;
 
 use std::collections::VecDeque;
@@ -14,6 +15,7 @@ use super::{ReplicationClient, Result, ServerError};
 use crate::types::{Lsn, Oid, PgVersion, TimeLine};
 
 pub use command::BackupOptions;
+pub use left_out::LeftOut;
 
 /// Warnings kept for the end; a damaged disk can give thousands.
 const COMPLAINTS_MAX: usize = 1000;
@@ -70,6 +72,8 @@ pub struct BaseBackup {
     /// Archives whose COPY is still to come (up to 14).
     archives: VecDeque<Option<Oid>>,
     warnings: Vec<ServerError>,
+    /// What the server said that it leaves out, and nobody has asked for yet.
+    left_out: Vec<LeftOut>,
     /// Whether an incremental backup was asked for and the server still prepares it.
     preparing_incremental: bool,
 }
@@ -112,6 +116,7 @@ impl BaseBackup {
             },
             archives: VecDeque::new(),
             warnings: Vec::new(),
+            left_out: Vec::new(),
             preparing_incremental: options.prior_manifest.is_some(),
         };
         backup.read_start().await?;

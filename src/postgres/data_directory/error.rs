@@ -4,6 +4,10 @@ use std::{io, path::PathBuf};
 
 use crate::types::{ErrorCode, Failure};
 
+const LINK_BROKEN: &str = "mount what the link leads to where this process runs, or remove the link if the \
+                           server does not need it";
+const LINK_LOOP: &str = "remove the link: the server needs no such link";
+
 /// A failure to read a data directory. Every path is that on this host.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirectoryError {
@@ -59,6 +63,20 @@ pub enum DataDirectoryError {
         /// The entry.
         path: PathBuf,
     },
+    /// A link leads to nothing, as far as this process can see.
+    #[error("link '{}' leads to '{target}', which this process cannot see", path.display())]
+    LinkBroken {
+        /// The link.
+        path: PathBuf,
+        /// Where it points, escaped.
+        target: String,
+    },
+    /// A link leads to a directory that holds the link.
+    #[error("link '{}' leads to a directory that it is itself in", path.display())]
+    LinkLoop {
+        /// The link.
+        path: PathBuf,
+    },
     /// A file that every data directory has is not there.
     #[error("'{}' is not there: this is no data directory", path.display())]
     Missing {
@@ -78,6 +96,11 @@ pub enum DataDirectoryError {
 }
 
 impl DataDirectoryError {
+    /// Whether a link is the cause: then the server does not send what is behind it either.
+    pub fn is_of_link(&self) -> bool {
+        matches!(self, Self::LinkBroken { .. } | Self::LinkLoop { .. })
+    }
+
     fn io(&self) -> Option<&io::Error> {
         match self {
             Self::Directory { source, .. }
@@ -94,7 +117,8 @@ impl Failure for DataDirectoryError {
         match self {
             Self::Directory { .. } => ErrorCode::PathOpen,
             Self::Examine { .. } => ErrorCode::FileInfo,
-            Self::Open { .. } => ErrorCode::FileOpen,
+            Self::Open { .. } | Self::LinkBroken { .. } => ErrorCode::FileOpen,
+            Self::LinkLoop { .. } => ErrorCode::LinkDestination,
             Self::Read { .. } => ErrorCode::FileRead,
             Self::NotRegular { .. } | Self::TooDeep { .. } | Self::TooLong { .. } => {
                 ErrorCode::FileInvalid
@@ -105,6 +129,11 @@ impl Failure for DataDirectoryError {
     }
 
     fn hint(&self) -> Option<String> {
+        match self {
+            Self::LinkBroken { .. } => return Some(LINK_BROKEN.to_owned()),
+            Self::LinkLoop { .. } => return Some(LINK_LOOP.to_owned()),
+            _ => {}
+        }
         match self.io()?.kind() {
             io::ErrorKind::PermissionDenied => {
                 Some("run as the user that owns the data directory.".to_owned())

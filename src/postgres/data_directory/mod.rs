@@ -2,6 +2,7 @@
 //! while the server runs. Everything here blocks.
 
 mod error;
+mod links;
 mod rules;
 mod scan;
 #[cfg(test)]
@@ -50,8 +51,10 @@ pub struct DataDirectory {
 pub struct Scan {
     /// Directories before what is in them, else in the order of the names' bytes.
     pub entries: Vec<ScannedEntry>,
-    /// What cannot be kept and is worth a warning: the entry, and what it is ("a symbolic link").
+    /// What cannot be kept and is worth a warning: the entry, and what it is ("a socket").
     pub skipped: Vec<(DataPath, &'static str)>,
+    /// Links that lead to what this process cannot see.
+    pub left_out: Vec<DataPath>,
 }
 
 /// An entry of the data directory, as it was when it was examined.
@@ -69,6 +72,8 @@ pub struct ScannedEntry {
     pub uid: u32,
     /// Numeric group.
     pub gid: u32,
+    /// Of a file or directory that is a symbolic link: where it points. All else is of what it leads to.
+    pub link: Option<Vec<u8>>,
 }
 
 /// What kind of thing an entry is.
@@ -81,7 +86,7 @@ pub enum ScannedKind {
     },
     /// A directory.
     Directory,
-    /// The link of a tablespace.
+    /// The link of a tablespace, or one that leads to another entry of the data directory.
     Link {
         /// Where it points.
         target: Vec<u8>,
@@ -114,16 +119,15 @@ impl DataDirectory {
         scan::scan(self.root.as_fd(), &self.path, self.mode, version, catalog_version)
     }
 
-    /// Opens a regular file to read; `None` where it is gone. The path may lead through the link of a
-    /// tablespace, but the file itself may not be a link.
+    /// Opens a regular file to read; `None` where it is gone. As the server does, it follows links.
     pub fn open_file(&self, path: &DataPath) -> Result<Option<File>> {
         let shown = || path.under(&self.path);
         // NONBLOCK, since opening a named pipe would wait for a writer.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match openat(&self.root, path.as_bytes(), flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
-            // What open says of a link, and of a socket or a device without a driver.
+            // What open says of a link to itself, and of a socket or a device without a driver.
             Err(Errno::LOOP | Errno::NXIO) => {
                 return Err(DataDirectoryError::NotRegular { path: shown() });
             }
@@ -186,9 +190,9 @@ impl DataDirectory {
         Ok((stat.st_uid, stat.st_gid))
     }
 
-    /// A file or directory as it is now; `None` where it is gone.
+    /// A file or directory as it is now, also behind a link; `None` where it is gone.
     pub fn stat(&self, path: &DataPath) -> Result<Option<ScannedEntry>> {
-        let stat = match statat(&self.root, path.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match statat(&self.root, path.as_bytes(), AtFlags::empty()) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat},
+    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat},
     io::Errno,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 
 /// PostgreSQL nests three directories; a user may have some below it. Each open level is a descriptor.
 const DEPTH_MAX: usize = 64;
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const TABLESPACES: &[u8] = b"pg_tblspc";
 
 /// What the server would send, from the open directory `root`, which is at `at` on this host.
@@ -43,36 +43,41 @@ pub(super) fn scan(
         version,
         version_directory: version_directory(version, catalog_version),
         tablespaces: Vec::new(),
+        followed: Vec::new(),
         scan: Scan::default(),
     };
+    let root_stat = fstat(root).map_err(|errno| scanner.unexaminable(b"", errno))?;
+    scanner.followed.push(identity(&root_stat));
     scanner.find_tablespaces(root)?;
     scanner.directory(root, b"", 0)?;
     Ok(scanner.scan)
 }
 
-struct Scanner<'a> {
-    at: &'a Path,
+pub(super) struct Scanner<'a> {
+    pub(super) at: &'a Path,
     root_mode: u32,
     version: PgVersion,
     version_directory: String,
     /// Device and inode of each tablespace's location: one that is inside the data directory is scanned
     /// through its link alone.
-    tablespaces: Vec<(u64, u64)>,
-    scan: Scan,
+    pub(super) tablespaces: Vec<(u64, u64)>,
+    /// Device and inode of the directories behind links that the scan is in, and of the data directory.
+    pub(super) followed: Vec<(u64, u64)>,
+    pub(super) scan: Scan,
 }
 
 /// An entry of a directory that is being scanned.
-struct Found<'a> {
-    directory: BorrowedFd<'a>,
-    name: &'a CStr,
+pub(super) struct Found<'a> {
+    pub(super) directory: BorrowedFd<'a>,
+    pub(super) name: &'a CStr,
     /// The path from the data directory.
-    path: Vec<u8>,
-    stat: Stat,
-    depth: usize,
+    pub(super) path: Vec<u8>,
+    pub(super) stat: Stat,
+    pub(super) depth: usize,
 }
 
 impl Found<'_> {
-    fn kind(&self) -> FileType {
+    pub(super) fn kind(&self) -> FileType {
         FileType::from_raw_mode(self.stat.st_mode)
     }
 }
@@ -92,7 +97,12 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    fn directory(&mut self, directory: BorrowedFd<'_>, path: &[u8], depth: usize) -> Result<()> {
+    pub(super) fn directory(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        path: &[u8],
+        depth: usize,
+    ) -> Result<()> {
         if depth > DEPTH_MAX {
             return Err(DataDirectoryError::TooDeep { path: self.shown(path), limit: DEPTH_MAX });
         }
@@ -124,7 +134,7 @@ impl Scanner<'_> {
         }
         // Of a file with such a name the server sends a header alone, which breaks its archive.
         if is_emptied(found.name.to_bytes()) && is_directory_or_link {
-            return self.emptied(&found, &found.path);
+            return self.emptied(&found);
         }
         match kind {
             FileType::RegularFile => {
@@ -133,7 +143,10 @@ impl Scanner<'_> {
             }
             FileType::Directory => self.subdirectory(&found),
             FileType::Symlink if is_tablespace(&found.path) => self.tablespace(&found),
-            FileType::Symlink => self.skip(&found, "a symbolic link"),
+            FileType::Symlink if is_within_tablespaces(&found.path) => {
+                self.skip(&found, "a symbolic link")
+            }
+            FileType::Symlink => self.link(&found),
             FileType::Fifo => self.skip(&found, "a named pipe"),
             FileType::Socket => self.skip(&found, "a socket"),
             _ => self.skip(&found, "a special file"),
@@ -141,6 +154,7 @@ impl Scanner<'_> {
     }
 
     fn subdirectory(&mut self, found: &Found<'_>) -> Result<()> {
+        self.check_not_within_itself(&found.path, &found.stat)?;
         let Some(directory) = self.open(found.directory, found.name, &found.path)? else {
             return Ok(());
         };
@@ -153,11 +167,7 @@ impl Scanner<'_> {
 
     /// The link of a tablespace, and then what this server has at its location.
     fn tablespace(&mut self, found: &Found<'_>) -> Result<()> {
-        let target = match readlinkat(found.directory, found.name, Vec::new()) {
-            Ok(target) => target.into_bytes(),
-            Err(Errno::NOENT) => return Ok(()),
-            Err(errno) => return Err(self.unexaminable(&found.path, errno)),
-        };
+        let Some(target) = self.target(found)? else { return Ok(()) };
         self.push(&found.path, &found.stat, ScannedKind::Link { target })?;
         let mut below = found.name.to_bytes().to_vec();
         below.extend_from_slice(b"/");
@@ -172,19 +182,30 @@ impl Scanner<'_> {
         self.entry(Found { directory: found.directory, name: &name, path, stat, depth })
     }
 
-    /// A directory that is kept without what is in it. Where it is a link, it becomes a directory.
-    fn emptied(&mut self, found: &Found<'_>, path: &[u8]) -> Result<()> {
-        let mut stat = found.stat;
-        if found.kind() == FileType::Symlink {
-            stat.st_mode = FileType::Directory.as_raw_mode() | self.directory_mode();
+    /// A directory that is kept without what is in it.
+    fn emptied(&mut self, found: &Found<'_>) -> Result<()> {
+        let stat = self.as_directory(found);
+        match self.target_of_emptied(found)? {
+            Some(target) => self.push_linked(&found.path, &stat, ScannedKind::Directory, target),
+            None => self.push(&found.path, &stat, ScannedKind::Directory),
         }
-        self.push(path, &stat, ScannedKind::Directory)
     }
 
     /// WAL comes from the archive; the server gives pg_wal's own mode to the directories in it.
     fn wal(&mut self, found: &Found<'_>) -> Result<()> {
-        self.emptied(found, &found.path)?;
-        wal_directories(self.version).iter().try_for_each(|path| self.emptied(found, path))
+        self.emptied(found)?;
+        let stat = self.as_directory(found);
+        let mut directories = wal_directories(self.version).iter();
+        directories.try_for_each(|path| self.push(path, &stat, ScannedKind::Directory))
+    }
+
+    /// What the server says of a directory that is kept empty: of a link, what a directory would be.
+    fn as_directory(&self, found: &Found<'_>) -> Stat {
+        let mut stat = found.stat;
+        if found.kind() == FileType::Symlink {
+            stat.st_mode = FileType::Directory.as_raw_mode() | self.directory_mode();
+        }
+        stat
     }
 
     /// The mode that the server makes directories with (`src/common/file_perm.c`).
@@ -192,19 +213,33 @@ impl Scanner<'_> {
         if self.root_mode & 0o750 == 0o750 { 0o750 } else { 0o700 }
     }
 
-    fn skip(&mut self, found: &Found<'_>, what: &'static str) -> Result<()> {
+    pub(super) fn skip(&mut self, found: &Found<'_>, what: &'static str) -> Result<()> {
         let path = self.checked(&found.path)?;
         self.scan.skipped.push((path, what));
         Ok(())
     }
 
-    fn push(&mut self, path: &[u8], stat: &Stat, kind: ScannedKind) -> Result<()> {
+    pub(super) fn push(&mut self, path: &[u8], stat: &Stat, kind: ScannedKind) -> Result<()> {
         let path = self.checked(path)?;
         self.scan.entries.push(with_kind(path, stat, kind));
         Ok(())
     }
 
-    fn checked(&self, path: &[u8]) -> Result<DataPath> {
+    /// An entry that is a link to `target`; `stat` is of what it leads to.
+    pub(super) fn push_linked(
+        &mut self,
+        path: &[u8],
+        stat: &Stat,
+        kind: ScannedKind,
+        target: Vec<u8>,
+    ) -> Result<()> {
+        let path = self.checked(path)?;
+        let entry = ScannedEntry { link: Some(target), ..with_kind(path, stat, kind) };
+        self.scan.entries.push(entry);
+        Ok(())
+    }
+
+    pub(super) fn checked(&self, path: &[u8]) -> Result<DataPath> {
         DataPath::new(path).map_err(|_| DataDirectoryError::TooLong { path: self.shown(path) })
     }
 
@@ -218,7 +253,7 @@ impl Scanner<'_> {
     }
 
     /// What an entry is; `None` where it is gone.
-    fn examine(
+    pub(super) fn examine(
         &self,
         at: BorrowedFd<'_>,
         name: &CStr,
@@ -252,15 +287,15 @@ impl Scanner<'_> {
         Ok(names)
     }
 
-    fn unlistable(&self, path: &[u8], errno: Errno) -> DataDirectoryError {
+    pub(super) fn unlistable(&self, path: &[u8], errno: Errno) -> DataDirectoryError {
         DataDirectoryError::Directory { path: self.shown(path), source: errno.into() }
     }
 
-    fn unexaminable(&self, path: &[u8], errno: Errno) -> DataDirectoryError {
+    pub(super) fn unexaminable(&self, path: &[u8], errno: Errno) -> DataDirectoryError {
         DataDirectoryError::Examine { path: self.shown(path), source: errno.into() }
     }
 
-    fn shown(&self, path: &[u8]) -> PathBuf {
+    pub(super) fn shown(&self, path: &[u8]) -> PathBuf {
         self.at.join(OsStr::from_bytes(path))
     }
 }
@@ -285,6 +320,7 @@ fn with_kind(path: DataPath, stat: &Stat, kind: ScannedKind) -> ScannedEntry {
         modified: stat.st_mtime,
         uid: stat.st_uid,
         gid: stat.st_gid,
+        link: None,
     }
 }
 
@@ -296,6 +332,12 @@ fn is_tablespace(path: &[u8]) -> bool {
     oid.is_some_and(|oid| oid.parse::<u32>().is_ok_and(|n| n > 0 && n.to_string() == oid))
 }
 
+/// Whether the path is that of an entry of pg_tblspc.
+fn is_within_tablespaces(path: &[u8]) -> bool {
+    let name = path.strip_prefix(TABLESPACES).and_then(|rest| rest.strip_prefix(b"/"));
+    name.is_some_and(|name| !name.contains(&b'/'))
+}
+
 fn join(directory: &[u8], name: &CStr) -> Vec<u8> {
     match directory {
         b"" => name.to_bytes().to_vec(),
@@ -303,6 +345,6 @@ fn join(directory: &[u8], name: &CStr) -> Vec<u8> {
     }
 }
 
-fn identity(stat: &Stat) -> (u64, u64) {
+pub(super) fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
 }

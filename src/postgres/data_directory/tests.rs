@@ -109,23 +109,118 @@ fn wal_is_left_out_and_its_directories_kept() {
     assert_eq!(tree.scanned(17), ["pg_wal", "pg_wal/archive_status", "pg_wal/summaries"]);
 }
 
+fn target_of(scan: &Scan, at: &str) -> Option<String> {
+    let entry = scan.entries.iter().find(|entry| entry.path == path(at));
+    let link = entry.unwrap_or_else(|| panic!("no {at}")).link.clone();
+    link.map(|target| String::from_utf8(target).unwrap())
+}
+
 #[test]
-fn links_become_directories_where_the_server_makes_them_so() {
+fn links_to_directories_that_are_kept_empty_are_not_followed() {
     let (tree, elsewhere) = (Tree::new(), TempDir::new().unwrap());
-    tree.link("pg_wal", elsewhere.path()).link("pg_stat_tmp", elsewhere.path());
-    tree.link("log", elsewhere.path()).link("base/5/x", elsewhere.path());
+    let gone = elsewhere.path().join("not mounted here");
+    tree.link("pg_wal", &gone).link("pg_stat_tmp", elsewhere.path());
+    tree.directory("mine").link("pg_serial", &tree.path().join("mine"));
     fs::write(elsewhere.path().join("file"), "").unwrap();
     for (mode, expected) in [(0o700, 0o700), (0o750, 0o750), (0o770, 0o750)] {
         fs::set_permissions(tree.path(), fs::Permissions::from_mode(mode)).unwrap();
         let scan = tree.scan(15);
-        for at in ["pg_wal", "pg_wal/archive_status", "pg_stat_tmp"] {
+        for at in ["pg_wal", "pg_wal/archive_status", "pg_stat_tmp", "pg_serial"] {
             assert_eq!(kind_of(&scan, at), ScannedKind::Directory, "{at}");
             let entry = scan.entries.iter().find(|entry| entry.path == path(at)).unwrap();
             assert_eq!(entry.mode, expected, "{at}");
         }
-        let link = "a symbolic link";
-        assert_eq!(scan.skipped, [(path("base/5/x"), link), (path("log"), link)]);
+        assert_eq!(target_of(&scan, "pg_wal").as_deref(), gone.to_str());
+        assert_eq!(target_of(&scan, "pg_stat_tmp").as_deref(), elsewhere.path().to_str());
+        assert_eq!(target_of(&scan, "pg_wal/archive_status"), None);
+        assert_eq!(target_of(&scan, "pg_serial"), None, "it leads into the data directory");
+        assert!(!scan.entries.iter().any(|entry| entry.path == path("pg_stat_tmp/file")));
     }
+}
+
+#[test]
+fn what_is_behind_a_link_is_not_left_out() {
+    let (tree, elsewhere) = (Tree::new(), TempDir::new().unwrap());
+    let away = elsewhere.path();
+    fs::create_dir_all(away.join("16384/sub")).unwrap();
+    for file in ["16384/7", "16384/8", "16384/8_init", "16384/t3_9", "pg.conf", "rel"] {
+        fs::write(away.join(file), "12345").unwrap();
+    }
+    std::os::unix::fs::symlink("../pg.conf", away.join("16384/nested")).unwrap();
+    tree.link("base/16384", &away.join("16384")).link("postgresql.conf", &away.join("pg.conf"));
+    tree.link("base/5/7", &away.join("rel"));
+    let expected = [
+        "base/16384",
+        "base/16384/7",
+        "base/16384/8_init",
+        "base/16384/nested",
+        "base/16384/sub",
+        "base/5/7",
+        "postgresql.conf",
+    ];
+    assert_eq!(tree.scanned(15), expected, "the rules for relations hold behind links too");
+    let scan = tree.scan(15);
+    assert!(scan.skipped.is_empty());
+    assert_eq!(kind_of(&scan, "base/5/7"), ScannedKind::File { size: 5 });
+    assert_eq!(kind_of(&scan, "base/16384"), ScannedKind::Directory);
+    assert_eq!(target_of(&scan, "base/16384").as_deref(), away.join("16384").to_str());
+    let nested = target_of(&scan, "base/16384/nested");
+    let real = fs::canonicalize(away.join("pg.conf")).unwrap();
+    assert_eq!(nested.as_deref(), real.to_str(), "it does not count from the data directory");
+    assert_eq!(target_of(&scan, "base/16384/7"), None);
+    assert!(tree.opened().open_file(&path("base/5/7")).unwrap().is_some());
+    let stat = tree.opened().stat(&path("base/5/7")).unwrap().unwrap();
+    assert_eq!(stat.kind, ScannedKind::File { size: 5 });
+}
+
+#[test]
+fn a_link_to_another_entry_stays_a_link() {
+    let (tree, above) = (Tree::new(), TempDir::new().unwrap());
+    tree.file("log/today").link("log/now", Path::new("today")).link("now", Path::new("log/now"));
+    tree.link("log/conf", &tree.path().join("PG_VERSION")).file("PG_VERSION");
+    tree.link("self", Path::new("."));
+    let through = above.path().join("data");
+    std::os::unix::fs::symlink(tree.path(), &through).unwrap();
+    let scan = DataDirectory::open(&through).unwrap().scan(PgVersion::OLDEST, CATALOG).unwrap();
+    let target = |target: &str| ScannedKind::Link { target: target.into() };
+    assert_eq!(kind_of(&scan, "log/now"), target("../log/today"));
+    assert_eq!(kind_of(&scan, "now"), target("log/now"), "one that is a link itself");
+    assert_eq!(kind_of(&scan, "log/conf"), target("../PG_VERSION"));
+    assert_eq!(kind_of(&scan, "self"), target("."));
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_an_error_and_not_an_absence() {
+    let tree = Tree::new();
+    tree.link("postgresql.conf", Path::new("/no such place"));
+    assert_eq!(tree.scan(15).left_out, [path("postgresql.conf")]);
+    for at in ["base/16384", "base/5/7"] {
+        let tree = Tree::new();
+        tree.link(at, Path::new("/no such place"));
+        let error = tree.opened().scan(PgVersion::OLDEST, CATALOG).unwrap_err();
+        assert!(
+            error.to_string().contains("'/no such place', which this process cannot"),
+            "{error}"
+        );
+        assert_eq!(crate::types::Failure::code(&error), crate::types::ErrorCode::FileOpen);
+    }
+}
+
+#[test]
+fn a_link_that_holds_itself_is_not_followed_for_ever() {
+    let (tree, elsewhere) = (Tree::new(), TempDir::new().unwrap());
+    let loops = |tree: &Tree| {
+        let error = tree.opened().scan(PgVersion::OLDEST, CATALOG).unwrap_err();
+        assert!(matches!(error, DataDirectoryError::LinkLoop { .. }), "{error}");
+    };
+    tree.link("out", elsewhere.path());
+    std::os::unix::fs::symlink(elsewhere.path(), elsewhere.path().join("again")).unwrap();
+    loops(&tree);
+    let tree = Tree::new();
+    tree.directory("data/global").link("data/above", tree.path());
+    let data = DataDirectory::open(&tree.path().join("data")).unwrap();
+    let error = data.scan(PgVersion::OLDEST, CATALOG).unwrap_err();
+    assert!(matches!(error, DataDirectoryError::LinkLoop { .. }), "{error}");
 }
 
 #[test]
@@ -189,9 +284,13 @@ fn special_files_are_named_and_refused() {
     )
     .unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(tree.path().join("socket")).unwrap();
-    tree.file("file").link("link", &tree.path().join("file"));
+    tree.file("file").link("link", &tree.path().join("pipe"));
+    let (away, to_socket) = (TempDir::new().unwrap(), "to socket");
+    let _other = std::os::unix::net::UnixListener::bind(away.path().join("s")).unwrap();
+    tree.link(to_socket, &away.path().join("s"));
     let scan = tree.scan(15);
-    let skipped = [("link", "a symbolic link"), ("pipe", "a named pipe"), ("socket", "a socket")];
+    let special = "a symbolic link to a socket, pipe or device";
+    let skipped = [("pipe", "a named pipe"), ("socket", "a socket"), (to_socket, special)];
     assert_eq!(scan.skipped, skipped.map(|(at, what)| (path(at), what)));
     for at in ["pipe", "socket", "link", "base"] {
         let error = tree.opened().open_file(&path(at)).unwrap_err();

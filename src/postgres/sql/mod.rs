@@ -292,6 +292,7 @@ fn server_error(error: &tokio_postgres::Error) -> Option<Box<ServerError>> {
         message: said.message().to_owned(),
         detail: said.detail().map(str::to_owned),
         hint: said.hint().map(str::to_owned),
+        routine: said.routine().map(str::to_owned),
     }))
 }
 

@@ -9,13 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{cancel::Cancelled, durable::sync, mend, target::Existing};
+use super::{cancel::Cancelled, durable::sync, linked_files, mend, target::Existing};
 use crate::{
     restore::{
         Error,
-        plan::{CONTROL_FILE, MARKER, RestorePlan, Root},
+        plan::{CONTROL_FILE, Layout, MARKER, PlannedLink, RestorePlan, Root},
     },
-    types::ErrorCode,
+    types::{DataPath, ErrorCode},
 };
 
 /// What the plan has under a name.
@@ -23,7 +23,8 @@ use crate::{
 enum Planned<'a> {
     File,
     Directory,
-    Link(&'a Path),
+    Link(&'a PlannedLink),
+    InnerLink(&'a Path),
 }
 
 /// What may not stay in the roots of the plan.
@@ -43,10 +44,19 @@ pub(super) fn find(
     existing: Existing,
     cancelled: &Cancelled,
 ) -> Result<Removals, Error> {
-    let mut finder =
-        Finder { planned: planned(plan), existing, cancelled, found: Removals::default() };
+    let mut finder = Finder {
+        layout: &plan.layout,
+        planned: planned(plan),
+        existing,
+        cancelled,
+        is_exact: true,
+        found: Removals::default(),
+    };
     for root in &plan.layout.roots {
         finder.root(root)?;
+    }
+    for link in plan.layout.links.iter().filter(|link| !link.is_directory) {
+        finder.linked_file(link)?;
     }
     Ok(finder.found)
 }
@@ -87,15 +97,20 @@ fn planned(plan: &RestorePlan) -> HashMap<&[u8], Planned<'_>> {
     let directories =
         plan.entries.directories.iter().map(|dir| (dir.path.as_bytes(), Planned::Directory));
     let links = &plan.layout.links;
-    let links = links.iter().map(|link| (link.path.as_bytes(), Planned::Link(&link.target)));
+    let links = links.iter().map(|link| (link.path.as_bytes(), Planned::Link(link)));
+    let inner = plan.layout.inner.iter();
+    let inner = inner.map(|(path, target)| (path.as_bytes(), Planned::InnerLink(target)));
     // A link's path may be listed as a directory or file too: what is at that place is the link.
-    files.chain(directories).chain(links).collect()
+    files.chain(directories).chain(links).chain(inner).collect()
 }
 
 struct Finder<'a> {
+    layout: &'a Layout,
     planned: HashMap<&'a [u8], Planned<'a>>,
     existing: Existing,
     cancelled: &'a Cancelled,
+    /// Whether what the backup does not have is removed from the root that is being looked at.
+    is_exact: bool,
     found: Removals,
 }
 
@@ -105,7 +120,11 @@ impl Finder<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             _ => {
                 let metadata = look_at(&root.directory)?;
-                mend::directory(&root.directory, &metadata)?;
+                self.is_exact = root.is_exact;
+                // A directory that others use too keeps its mode and its owner.
+                if root.is_exact {
+                    mend::directory(&root.directory, &metadata)?;
+                }
                 let prefix = root.prefix.as_ref().map_or(&b""[..], |prefix| prefix.as_bytes());
                 self.directory(&root.directory, prefix)
             }
@@ -138,11 +157,15 @@ impl Finder<'_> {
             mend::directory(&place, &metadata)?;
         }
         let stays = match self.planned.get(path) {
-            None => path == MARKER.as_bytes(),
+            None => self.stays_without_backup(path, &metadata),
             Some(Planned::Directory) if kind.is_dir() => return self.directory(&place, path),
             Some(Planned::Directory) => false,
-            Some(Planned::Link(target)) => {
-                kind.is_symlink() && fs::read_link(&place).is_ok_and(|found| found == *target)
+            Some(Planned::Link(link)) => {
+                let leads_to = |found: PathBuf| self.layout.leads_to(link, &found);
+                kind.is_symlink() && fs::read_link(&place).is_ok_and(leads_to)
+            }
+            Some(Planned::InnerLink(target)) => {
+                kind.is_symlink() && fs::read_link(&place).is_ok_and(|found| found == **target)
             }
             Some(Planned::File) => self.existing.reuses() && is_usable(&metadata),
         };
@@ -152,6 +175,24 @@ impl Finder<'_> {
             mend::file(&place, &metadata)?;
         }
         Ok(())
+    }
+
+    /// Whether what the backup does not have may stay.
+    fn stays_without_backup(&self, path: &[u8], metadata: &Metadata) -> bool {
+        let is_staying_link = || {
+            let path = DataPath::new(path);
+            metadata.is_symlink() && path.is_ok_and(|path| self.layout.staying.contains(&path))
+        };
+        path == MARKER.as_bytes() || !self.is_exact || is_staying_link()
+    }
+
+    /// The file behind a link: it is completed where it is, or made anew.
+    fn linked_file(&mut self, link: &PlannedLink) -> Result<(), Error> {
+        let Some(metadata) = linked_files::look_at(link)? else { return Ok(()) };
+        match self.existing.reuses() && is_usable(&metadata) {
+            true => mend::file(&link.target, &metadata),
+            false => self.remove(link.target.clone(), false),
+        }
     }
 
     fn remove(&mut self, path: PathBuf, is_directory: bool) -> Result<(), Error> {

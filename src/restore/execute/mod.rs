@@ -10,6 +10,7 @@ mod emptied;
 mod file_job;
 mod finish;
 mod frame_cache;
+mod linked_files;
 mod mend;
 mod owner;
 mod pool;

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::linked_files;
 use crate::{
     restore::{
         Error,
@@ -39,7 +40,7 @@ impl Existing {
 pub fn check(layout: &Layout, existing: Existing) -> Result<bool, Error> {
     check_data_directory(&layout.data)?;
     check_not_running(&layout.data)?;
-    layout.links.iter().try_for_each(|link| check_link_target(layout, link))?;
+    layout.links.iter().try_for_each(check_link_target)?;
     check_apart(layout)?;
     let mut occupied = false;
     for root in &layout.roots {
@@ -48,6 +49,9 @@ pub fn check(layout: &Layout, existing: Existing) -> Result<bool, Error> {
         }
         occupied = true;
         check_may_change(layout, root, existing)?;
+    }
+    for link in layout.links.iter().filter(|link| !link.is_directory) {
+        occupied |= linked_files::check(layout, link, existing)?;
     }
     Ok(occupied)
 }
@@ -110,26 +114,27 @@ fn check_not_running(data: &Path) -> Result<(), Error> {
 /// Two names may lead to one directory through links of the file system.
 fn check_apart(layout: &Layout) -> Result<(), Error> {
     let data = real(&layout.data)?;
-    let mut seen: Vec<(PathBuf, &Root)> = Vec::new();
-    for root in &layout.roots[1..] {
-        let place = real(&root.directory)?;
-        let overlaps = |other: &Path| place.starts_with(other) || other.starts_with(&place);
-        let clash = match overlaps(&data) {
-            true => Some(&layout.roots[0]),
-            false => seen.iter().find(|(other, _)| overlaps(other)).map(|(_, root)| *root),
-        };
-        if let Some(other) = clash {
-            let (a, b) = (root.directory.display(), other.directory.display());
-            let what = format!("'{a}' and '{b}' are not two separate directories");
-            return Err(Error::refused(
-                ErrorCode::LinkDestination,
-                what,
-                "map one of them elsewhere",
-            ));
+    let directories = layout.roots[1..].iter().map(|root| &root.directory);
+    let files = layout.links.iter().filter(|link| !link.is_directory).map(|link| &link.target);
+    let mut places: Vec<(PathBuf, &Path)> = Vec::new();
+    for path in directories.chain(files) {
+        let place = real(path)?;
+        if place.starts_with(&data) || data.starts_with(&place) {
+            return Err(not_apart(path, &layout.data));
         }
-        seen.push((place, root));
+        places.push((place, path));
     }
-    Ok(())
+    // Sorted by their components, a directory comes right before what is in it.
+    places.sort();
+    match places.windows(2).find(|pair| pair[1].0.starts_with(&pair[0].0)) {
+        None => Ok(()),
+        Some(pair) => Err(not_apart(pair[1].1, pair[0].1)),
+    }
+}
+
+fn not_apart(a: &Path, b: &Path) -> Error {
+    let what = format!("'{}' and '{}' are not two separate places", a.display(), b.display());
+    Error::refused(ErrorCode::LinkDestination, what, "map one of them elsewhere")
 }
 
 /// The path without links, as far as it exists.
@@ -155,9 +160,8 @@ fn real(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Refuses a target that is of another kind than what is restored there, and a file that only the backup names
-/// and that the data directory does not lead to: it belongs to somebody else.
-fn check_link_target(layout: &Layout, link: &PlannedLink) -> Result<(), Error> {
+/// Refuses a target that is of another kind than what is restored there.
+fn check_link_target(link: &PlannedLink) -> Result<(), Error> {
     let target = link.target.display();
     let is_directory = match fs::metadata(&link.target) {
         Ok(metadata) => metadata.is_dir(),
@@ -171,11 +175,6 @@ fn check_link_target(layout: &Layout, link: &PlannedLink) -> Result<(), Error> {
         let is = if is_directory { "a directory" } else { "not a directory" };
         let what = format!("'{}' cannot lead to '{target}', which is {is}", link.path);
         return refuse(what, "map the tablespace or link elsewhere");
-    }
-    let known = || fs::read_link(link.path.under(&layout.data)).ok().as_ref() == Some(&link.target);
-    if !is_directory && link.recorded && !known() {
-        let what = format!("the backup has a link '{}' to '{target}', which exists", link.path);
-        return refuse(what, "name the place with --link-map, or remove the file that is there");
     }
     Ok(())
 }
@@ -198,9 +197,10 @@ fn check_may_change(layout: &Layout, root: &Root, existing: Existing) -> Result<
     }
     let ours = match &root.prefix {
         None => is_data_directory(&layout.data),
-        Some(_) => layout.links.iter().filter(|link| root.directory.starts_with(&link.target)).any(
-            |link| fs::read_link(link.path.under(&layout.data)).ok().as_ref() == Some(&link.target),
-        ),
+        Some(_) => {
+            let mut links = layout.links.iter();
+            links.any(|link| root.directory.starts_with(&link.target) && layout.is_in_place(link))
+        }
     };
     match ours {
         true => Ok(()),

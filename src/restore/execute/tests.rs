@@ -25,6 +25,7 @@ use crate::{
 mod chain;
 mod golden;
 mod hostile;
+mod links;
 mod partly;
 
 /// A repository in memory and an empty directory to restore into.
@@ -470,6 +471,7 @@ fn the_raw_size_of_units_is_bounded_and_frames_are_not_torn() {
             mtime: 0,
             uid: 0,
             gid: 0,
+            link: None,
         };
         FileJob::new(entry, name.into(), false)
     };

@@ -1,6 +1,7 @@
 //! Makes the directories and links of the target, before any file.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder, Permissions},
     os::unix::fs::{DirBuilderExt, PermissionsExt, symlink},
     path::Path,
@@ -8,9 +9,10 @@ use std::{
 
 use super::{durable::sync, owner::Owner, small_file};
 use crate::{
+    postgres::is_of_postgres,
     restore::{
         Error,
-        plan::{Layout, MARKER, PlannedDirectory, PlannedLink, RestorePlan},
+        plan::{Layout, MARKER, PlannedLink, RestorePlan},
     },
     types::{DataPath, ErrorCode},
 };
@@ -34,29 +36,39 @@ pub(super) fn begin(plan: &RestorePlan, owner: Owner) -> Result<(), Error> {
     sync(data)
 }
 
-/// Makes everything that is not a file: first what is in the data directory, then the links that lead
-/// out of it, then what is behind them.
+/// Makes everything that is not a file, parents before children: a link may be in a directory that is itself behind a
+/// link.
 pub(super) fn make(plan: &RestorePlan, owner: Owner) -> Result<(), Error> {
-    let (outside, inside): (Vec<_>, Vec<_>) =
-        plan.entries.directories.iter().partition(|dir| is_outside(&plan.layout, dir));
-    for planned in inside {
-        directory(&planned.path.under(&plan.layout.data), planned.mode, owner)?;
+    let Layout { data, links, inner, .. } = &plan.layout;
+    let mut places: BTreeMap<&DataPath, (Option<&PlannedLink>, Option<u32>)> = BTreeMap::new();
+    for directory in &plan.entries.directories {
+        places.entry(&directory.path).or_default().1 = Some(directory.mode);
     }
-    for planned in &plan.layout.links {
-        link(&plan.layout, planned, owner)?;
-        if planned.is_directory {
-            link_target(&plan.layout, planned, plan.entries.data_mode, owner)?;
+    for planned in links {
+        places.entry(&planned.path).or_default().0 = Some(planned);
+    }
+    for (path, (planned, mode)) in places {
+        match (planned, mode) {
+            (Some(planned), mode) => link(plan, planned, mode, owner)?,
+            (None, Some(mode)) => directory(&plan.layout.resolve(path), mode, owner)?,
+            (None, None) => {}
         }
     }
-    let is_link = |path: &DataPath| plan.layout.links.iter().any(|link| link.path == *path);
-    for planned in outside.into_iter().filter(|planned| !is_link(&planned.path)) {
-        directory(&plan.layout.resolve(&planned.path), planned.mode, owner)?;
-    }
-    Ok(())
+    inner.iter().try_for_each(|(path, target)| make_link(target, &path.under(data), owner))
 }
 
-fn is_outside(layout: &Layout, directory: &PlannedDirectory) -> bool {
-    layout.resolve(&directory.path) != directory.path.under(&layout.data)
+/// Makes a link and, for a directory, what it leads to.
+fn link(
+    plan: &RestorePlan,
+    planned: &PlannedLink,
+    mode: Option<u32>,
+    owner: Owner,
+) -> Result<(), Error> {
+    make_link(&planned.target, &planned.path.under(&plan.layout.data), owner)?;
+    match planned.is_directory {
+        true => link_target(&plan.layout, planned, mode.unwrap_or(plan.entries.data_mode), owner),
+        false => parents(&planned.target, owner),
+    }
 }
 
 fn directory(path: &Path, mode: u32, owner: Owner) -> Result<(), Error> {
@@ -75,8 +87,8 @@ fn directory(path: &Path, mode: u32, owner: Owner) -> Result<(), Error> {
     owner.give_path(path)
 }
 
-/// Makes the directory that a link leads to. One that is there gets mode and owner only where it holds nothing
-/// else: it may be a directory of the system, which the backup names.
+/// Makes the directory that a link leads to. One that is there gets mode and owner only where it is in the place of
+/// one of PostgreSQL's own and holds nothing else: it may be a directory of the system, which the backup names.
 fn link_target(
     layout: &Layout,
     planned: &PlannedLink,
@@ -92,6 +104,9 @@ fn link_target(
         }
         other => other.map_err(failed())?,
     };
+    if !is_of_postgres(&planned.path) {
+        return Ok(());
+    }
     for entry in entries {
         let path = entry.map_err(failed())?.path();
         let ours = path.file_name() == Some("lost+found".as_ref())
@@ -115,12 +130,11 @@ fn parents(path: &Path, owner: Owner) -> Result<(), Error> {
     directory(parent, MODE_MIN, owner)
 }
 
-fn link(layout: &Layout, planned: &PlannedLink, owner: Owner) -> Result<(), Error> {
-    let path = planned.path.under(&layout.data);
-    match symlink(&planned.target, &path) {
-        Ok(()) => owner.give_path(&path),
+fn make_link(target: &Path, path: &Path, owner: Owner) -> Result<(), Error> {
+    match symlink(target, path) {
+        Ok(()) => owner.give_path(path),
         // What was there and is not this link was removed before.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Error::target("create link", &path, ErrorCode::PathCreate)(error)),
+        Err(error) => Err(Error::target("create link", path, ErrorCode::PathCreate)(error)),
     }
 }

@@ -138,6 +138,7 @@ mod tests {
             mtime: 0,
             uid: 0,
             gid: 0,
+            link: None,
         };
         [
             "PG_VERSION",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{databases::is_emptied, layout::Layout, outside::TABLESPACE_MODE_MASK};
 use crate::{
+    postgres::is_of_postgres,
     repo::file_list::{EntryKind, FileEntry},
     restore::{Error, RecoveryTarget},
     types::{DataPath, ErrorCode, Oid},
@@ -65,7 +66,7 @@ impl Entries {
         let mut files = Vec::with_capacity(list.len());
         let mut control = None;
         for mut entry in list {
-            entry.mode &= mode_mask(&entry.path);
+            entry.mode &= mode_mask(&entry.path, layout);
             match entry.kind {
                 EntryKind::Dir => drop(directories.insert(entry.path, entry.mode)),
                 EntryKind::Link { .. } => link(entry.path, layout, data_mode, &mut directories),
@@ -111,16 +112,18 @@ impl Entries {
 }
 
 /// Outside of the data directory, whose own mode keeps others out, the modes of the backup are not trusted.
-fn mode_mask(path: &DataPath) -> u32 {
-    match path.is_within("pg_tblspc") {
+fn mode_mask(path: &DataPath, layout: &Layout) -> u32 {
+    let is_linked = is_of_postgres(path) && layout.is_outside(path);
+    match path.is_within("pg_tblspc") || is_linked {
         true => MODE_MASK & TABLESPACE_MODE_MASK,
         false => MODE_MASK,
     }
 }
 
-/// A link that is not made again becomes a directory; so does what is behind one that is.
+/// A link that is not made again becomes a directory; so does what is behind one that is. One to another entry of the
+/// data directory is made in any case.
 fn link(path: DataPath, layout: &Layout, mode: u32, directories: &mut BTreeMap<DataPath, u32>) {
-    if !layout.links.iter().any(|link| link.path == path) {
+    if !layout.has_link(&path) {
         tracing::warn!("link '{path}' will be restored as a directory at the same location");
         directories.entry(path).or_insert(mode);
     }

@@ -8,8 +8,9 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::outside;
+use super::{outside, targets::path_from_text};
 use crate::{
+    postgres::is_of_postgres,
     repo::{
         file_list::{EntryKind, FileEntry},
         manifest::Manifest,
@@ -27,8 +28,10 @@ pub struct PlacementOptions {
     pub tablespace_map_all: Option<PathBuf>,
     /// A path in the data directory, and where it shall lead.
     pub link_map: BTreeMap<String, PathBuf>,
-    /// Whether the links of the backup are made again; else they become directories.
+    /// Whether the links of the backup are made again; else they become files and directories.
     pub link_all: bool,
+    /// Links of the data directory that the backup does not have, and that stay.
+    pub staying: BTreeSet<DataPath>,
 }
 
 /// A path of the data directory that is a symbolic link, and what is behind it.
@@ -51,6 +54,9 @@ pub struct Root {
     pub prefix: Option<DataPath>,
     /// The directory.
     pub directory: PathBuf,
+    /// Whether what the backup does not have is removed. Behind a link to a directory that is not PostgreSQL's own,
+    /// such as one of logs, other files may be of others.
+    pub is_exact: bool,
 }
 
 /// Where everything goes.
@@ -62,9 +68,16 @@ pub struct Layout {
     pub links: Vec<PlannedLink>,
     /// The directories whose content belongs to the restore, the data directory first.
     pub roots: Vec<Root>,
+    /// The links from one entry of the data directory to another, and their targets, which count from the directory
+    /// that holds the link.
+    pub inner: BTreeMap<DataPath, PathBuf>,
+    /// Links of the data directory that the backup does not have, and that stay.
+    pub staying: BTreeSet<DataPath>,
+    /// The places of `links` in it, by path.
+    by_path: BTreeMap<Vec<u8>, usize>,
 }
 
-const TABLESPACES: &str = "pg_tblspc";
+pub(super) const TABLESPACES: &str = "pg_tblspc";
 
 impl Layout {
     /// Works out where the entries of a backup go.
@@ -77,27 +90,52 @@ impl Layout {
         let mut layout = Self {
             data: data.to_owned(),
             links: Vec::new(),
-            roots: vec![Root { prefix: None, directory: data.to_owned() }],
+            roots: vec![Root { prefix: None, directory: data.to_owned(), is_exact: true }],
+            inner: BTreeMap::new(),
+            staying: options.staying.clone(),
+            by_path: BTreeMap::new(),
         };
         layout.add_tablespaces(manifest, entries, options)?;
         layout.add_links(entries, options)?;
         outside::check_names(&layout.links)?;
         layout.check_targets()?;
         outside::check_tablespaces(manifest.cluster.version, &layout.links, entries)?;
+        let links = layout.links.iter().enumerate();
+        layout.by_path = links.map(|(at, link)| (link.path.as_bytes().to_vec(), at)).collect();
         layout.add_roots(entries);
         Ok(layout)
     }
 
-    /// Where an entry goes.
+    /// Whether the path is a link of the restored data directory.
+    pub fn has_link(&self, path: &DataPath) -> bool {
+        self.by_path.contains_key(path.as_bytes()) || self.inner.contains_key(path)
+    }
+
+    /// Where an entry goes: behind the nearest link above it.
     pub fn resolve(&self, path: &DataPath) -> PathBuf {
-        for link in &self.links {
-            match below(path, &link.path) {
-                None => {}
-                Some([]) => return link.target.clone(),
-                Some(rest) => return link.target.join(OsStr::from_bytes(rest)),
-            }
+        match self.behind(path) {
+            None => path.under(&self.data),
+            Some((link, b"")) => link.target.clone(),
+            Some((link, rest)) => link.target.join(OsStr::from_bytes(rest)),
         }
-        path.under(&self.data)
+    }
+
+    /// Whether an entry goes behind a link.
+    pub fn is_outside(&self, path: &DataPath) -> bool {
+        self.behind(path).is_some()
+    }
+
+    /// The nearest link that a path is, or is below, and what follows it.
+    fn behind<'a>(&self, path: &'a DataPath) -> Option<(&PlannedLink, &'a [u8])> {
+        let mut end = if self.links.is_empty() { 0 } else { path.as_bytes().len() };
+        while end > 0 {
+            let (prefix, rest) = path.as_bytes().split_at(end);
+            if let Some(&at) = self.by_path.get(prefix) {
+                return Some((&self.links[at], rest.strip_prefix(b"/").unwrap_or(rest)));
+            }
+            end = prefix.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        }
+        None
     }
 
     fn add_tablespaces(
@@ -140,77 +178,43 @@ impl Layout {
         }
     }
 
-    fn add_links(
-        &mut self,
-        entries: &[FileEntry],
-        options: &PlacementOptions,
-    ) -> Result<(), Error> {
-        let mut mapped: BTreeMap<DataPath, &PathBuf> = BTreeMap::new();
-        for (name, target) in &options.link_map {
-            let path = DataPath::new(name.as_bytes())?;
-            if path.is_within(TABLESPACES) {
-                return Err(link_map(name, "tablespaces are moved with tablespace-map"));
-            }
-            let entry = entries.iter().find(|entry| entry.path == path);
-            let entry = entry.ok_or_else(|| {
-                link_map(name, "the name must be that of a link, directory or file of the backup")
-            })?;
-            let is_directory = !matches!(entry.kind, EntryKind::File { .. });
-            self.links.push(PlannedLink {
-                target: absolute_link(&self.data, &path, target)?,
-                path: path.clone(),
-                is_directory,
-                recorded: false,
-            });
-            mapped.insert(path, target);
-        }
-        for entry in entries {
-            let EntryKind::Link { target } = &entry.kind else { continue };
-            if options.link_all
-                && !mapped.contains_key(&entry.path)
-                && !entry.path.is_within(TABLESPACES)
-            {
-                let recorded = path_from_text(target)?;
-                let target = absolute_link(&self.data, &entry.path, &recorded)?;
-                let path = entry.path.clone();
-                let is_directory = entries
-                    .iter()
-                    .any(|entry| below(&entry.path, &path).is_some_and(|rest| !rest.is_empty()));
-                self.links.push(PlannedLink { path, target, is_directory, recorded: true });
-            }
-        }
-        Ok(())
-    }
-
     /// No target may be relative, climb, lie in the data directory or hold it, or be there twice.
     fn check_targets(&self) -> Result<(), Error> {
-        for (index, link) in self.links.iter().enumerate() {
-            let tablespace = link.path.is_within(TABLESPACES);
-            let refuse = |code, what: String| {
-                let path = &link.path;
-                let target = link.target.display();
-                Err(Error::refused(code, format!("'{path}' cannot lead to '{target}': {what}"), ""))
-            };
+        for link in &self.links {
             if !is_plain(&link.target) {
-                let code = if tablespace { ErrorCode::TablespaceMap } else { ErrorCode::LinkMap };
-                return refuse(code, "the path is not absolute, or holds '.' or '..'".to_owned());
+                let code =
+                    if is_tablespace(link) { ErrorCode::TablespaceMap } else { ErrorCode::LinkMap };
+                let what = "the path is not absolute, or holds '.' or '..'";
+                return Err(refuse(link, code, what.to_owned()));
             }
             if overlap(&link.target, &self.data) {
                 let data = self.data.display();
-                return refuse(
-                    ErrorCode::LinkDestination,
-                    format!("it must neither be in the data directory '{data}' nor hold it"),
-                );
+                let what = format!("it must neither be in the data directory '{data}' nor hold it");
+                return Err(refuse(link, ErrorCode::LinkDestination, what));
             }
-            let clash = self.links[..index].iter().find(|other| match tablespace {
-                true => other.target == link.target,
-                false => overlap(&other.target, &link.target),
-            });
-            if let Some(other) = clash {
-                let code =
-                    if tablespace { ErrorCode::TablespaceMap } else { ErrorCode::LinkDestination };
-                return refuse(code, format!("'{}' leads there too", other.path));
+        }
+        self.check_targets_apart()
+    }
+
+    /// Sorted by their components, targets come right after those that hold them.
+    fn check_targets_apart(&self) -> Result<(), Error> {
+        let mut sorted: Vec<&PlannedLink> = self.links.iter().collect();
+        sorted.sort_by(|a, b| a.target.cmp(&b.target));
+        let mut above: Vec<&PlannedLink> = Vec::new();
+        for link in sorted {
+            while above.last().is_some_and(|last| !link.target.starts_with(&last.target)) {
+                above.pop();
             }
+            // PostgreSQL gives each tablespace a directory of its own in its location.
+            let clashes = |other: &&&PlannedLink| {
+                other.target == link.target || !(is_tablespace(link) && is_tablespace(other))
+            };
+            if let Some(other) = above.iter().rev().find(clashes) {
+                let both = is_tablespace(link) && is_tablespace(other);
+                let code = if both { ErrorCode::TablespaceMap } else { ErrorCode::LinkDestination };
+                return Err(refuse(link, code, format!("'{}' leads there too", other.path)));
+            }
+            above.push(link);
         }
         Ok(())
     }
@@ -227,15 +231,17 @@ impl Layout {
             }
         }
         for link in self.links.iter().filter(|link| link.is_directory) {
-            if !link.path.is_within(TABLESPACES) {
+            if !is_tablespace(link) {
                 let (prefix, directory) = (Some(link.path.clone()), link.target.clone());
-                self.roots.push(Root { prefix, directory });
+                let is_exact = is_of_postgres(&link.path);
+                self.roots.push(Root { prefix, directory, is_exact });
                 continue;
             }
             for version in &versions {
                 if let Some(rest) = below(version, &link.path) {
                     let directory = link.target.join(OsStr::from_bytes(rest));
-                    self.roots.push(Root { prefix: Some(version.clone()), directory });
+                    let prefix = Some(version.clone());
+                    self.roots.push(Root { prefix, directory, is_exact: true });
                 }
             }
         }
@@ -293,36 +299,14 @@ fn one_mapping(
     }
 }
 
-fn link_map(name: &str, hint: &str) -> Error {
-    Error::refused(ErrorCode::LinkMap, format!("unable to map link '{name}'"), hint)
+/// Whether the link is that of a tablespace.
+fn is_tablespace(link: &PlannedLink) -> bool {
+    link.path.parent().is_some_and(|parent| parent.as_bytes() == TABLESPACES.as_bytes())
 }
 
-/// The path whose text form is `text`: an optional `/`, then a path whose odd bytes are `%XX`.
-fn path_from_text(text: &str) -> Result<PathBuf, Error> {
-    match text.strip_prefix('/') {
-        Some(rest) => Ok(rest.parse::<DataPath>()?.under(Path::new("/"))),
-        // Climbing is what a relative link does; it is judged once it is absolute.
-        None => Ok(PathBuf::from(text)),
-    }
-}
-
-/// Makes a link's target absolute: it counts from the directory that holds the link.
-fn absolute_link(data: &Path, link: &DataPath, target: &Path) -> Result<PathBuf, Error> {
-    let start = match link.parent() {
-        Some(parent) => parent.under(data),
-        None => data.to_owned(),
-    };
-    let mut absolute = PathBuf::new();
-    for component in start.join(target).components() {
-        match component {
-            Component::ParentDir if !absolute.pop() => {
-                return Err(link_map(&link.to_string(), "its target climbs above the root"));
-            }
-            Component::ParentDir | Component::CurDir => {}
-            other => absolute.push(other),
-        }
-    }
-    Ok(absolute)
+fn refuse(link: &PlannedLink, code: ErrorCode, what: String) -> Error {
+    let (path, target) = (&link.path, link.target.display());
+    Error::refused(code, format!("'{path}' cannot lead to '{target}': {what}"), "")
 }
 
 fn is_plain(path: &Path) -> bool {
@@ -346,7 +330,11 @@ mod tests {
 
     fn entry(path: &str, kind: EntryKind) -> FileEntry {
         let path = path.parse().unwrap();
-        FileEntry { path, kind, mode: 0o600, mtime: 0, uid: 0, gid: 0 }
+        FileEntry { path, kind, mode: 0o600, mtime: 0, uid: 0, gid: 0, link: None }
+    }
+
+    fn linked(path: &str, kind: EntryKind, target: &str) -> FileEntry {
+        FileEntry { link: Some(target.to_owned()), ..entry(path, kind) }
     }
 
     fn entries() -> Vec<FileEntry> {
@@ -371,6 +359,12 @@ mod tests {
         manifest.tablespaces =
             vec![tablespace(10, "one", "/ts/1"), tablespace(11, "two/../x", "/ts/2")];
         Layout::new(Path::new("/pg/data"), &manifest, &entries(), options)
+    }
+
+    fn layout_of(entries: &[FileEntry], options: &PlacementOptions) -> Result<Layout, Error> {
+        let manifest =
+            manifest("20261121-092452F", TimeLine(1), Lsn(0x200_0028), Lsn(0x200_0100), 0);
+        Layout::new(Path::new("/pg/data"), &manifest, entries, options)
     }
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, PathBuf> {
@@ -457,6 +451,67 @@ mod tests {
         assert_eq!(shown(&mapped)[2..], ["pg_wal -> /wal", "postgresql.conf -> /etc/pg.conf"]);
         let conf: DataPath = "postgresql.conf".parse().unwrap();
         assert_eq!(mapped.resolve(&conf), Path::new("/etc/pg.conf"));
+    }
+
+    #[test]
+    fn content_behind_links_goes_into_the_data_directory_or_behind_the_links() {
+        let file = || EntryKind::File { size: 0, map: None, base: None };
+        let entries = [
+            linked("log", EntryKind::Dir, "/var/log/pg/"),
+            linked("log/old", EntryKind::Dir, "/pg/old%20logs"),
+            entry("log/old/x", file()),
+            linked("postgresql.conf", file(), "/etc/%25/pg.conf"),
+        ];
+        let plain = layout_of(&entries, &PlacementOptions::default()).unwrap();
+        assert!(plain.links.is_empty());
+        assert_eq!(plain.resolve(&entries[2].path), Path::new("/pg/data/log/old/x"));
+        let notes = plain.links_not_made(&entries);
+        assert_eq!(notes.len(), 3);
+        assert!(
+            notes[2]
+                .starts_with("link 'postgresql.conf' to '/etc/%25/pg.conf' is restored as a file")
+        );
+        let all = PlacementOptions { link_all: true, ..PlacementOptions::default() };
+        let all = layout_of(&entries, &all).unwrap();
+        let expected =
+            ["log -> /var/log/pg", "log/old -> /pg/old logs", "postgresql.conf -> /etc/%/pg.conf"];
+        assert_eq!(shown(&all), expected);
+        assert_eq!(all.resolve(&entries[2].path), Path::new("/pg/old logs/x"));
+        assert_eq!(all.roots.len(), 3);
+        assert!(all.links_not_made(&entries).is_empty());
+        assert!(!all.roots[1].is_exact, "others may keep logs there");
+    }
+
+    #[test]
+    fn links_to_one_place_are_refused() {
+        let all = PlacementOptions { link_all: true, ..PlacementOptions::default() };
+        let dir = |path, target| linked(path, EntryKind::Dir, target);
+        for (a, b) in
+            [("/x", "/x/y"), ("/x/y", "/x"), ("/x", "/x"), ("/a", "/pg"), ("/a", "/pg/data/b")]
+        {
+            let refused = layout_of(&[dir("a", a), dir("b", b), dir("c", "/xx")], &all);
+            assert_eq!(code(refused), ErrorCode::LinkDestination, "{a} {b}");
+        }
+        assert!(layout_of(&[dir("a", "/x/y"), dir("b", "/x/z"), dir("c", "/x y")], &all).is_ok());
+    }
+
+    #[test]
+    fn links_within_the_data_directory_are_made_and_lead_nowhere_else() {
+        let file = || EntryKind::File { size: 0, map: None, base: None };
+        let link = |path, target: &str| entry(path, EntryKind::Link { target: target.to_owned() });
+        let inner = layout_of(
+            &[link("log/now", "../logs/1"), link("up", "../../etc"), link("out", "/pg/data/x")],
+            &PlacementOptions::default(),
+        )
+        .unwrap();
+        let expected = [("log/now".parse().unwrap(), PathBuf::from("../logs/1"))];
+        assert_eq!(inner.inner, expected.into());
+        assert!(inner.links.is_empty());
+        for hidden in ["log/now", "log/now/x", "log/now/x/y"] {
+            let entries = [link("log/now", "../logs/1"), entry(hidden, file())];
+            let refused = layout_of(&entries, &PlacementOptions::default());
+            assert_eq!(code(refused), ErrorCode::Format, "{hidden}");
+        }
     }
 
     proptest! {

@@ -3,8 +3,11 @@
 
 mod databases;
 mod entries;
+mod kept_links;
 mod layout;
+mod links;
 mod outside;
+mod targets;
 mod time;
 mod timeline;
 pub mod wal;

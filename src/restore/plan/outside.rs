@@ -30,7 +30,9 @@ impl Layout {
             let before = places.len();
             let recorded = link.recorded;
             for root in &self.roots {
-                if root.prefix.as_ref().is_some_and(|path| below(path, &link.path).is_some()) {
+                let is_behind = |path| below(path, &link.path).is_some();
+                let is_listed = |place: &Outside<'_>| place.path == root.directory;
+                if root.prefix.as_ref().is_some_and(is_behind) && !places.iter().any(is_listed) {
                     places.push(Outside { path: &root.directory, recorded });
                 }
             }
@@ -84,21 +86,14 @@ fn is_of_version(inside: &[u8], kind: &EntryKind, version: PgVersion) -> bool {
     named && (*kind == EntryKind::Dir || parts.next().is_some())
 }
 
-/// Refuses links that would lead each other astray: two of one name, or one that lies behind another.
+/// Refuses two links of one name. One may lie behind another: then it is made in the place that the other leads to.
 pub(super) fn check_names(links: &[PlannedLink]) -> Result<(), Error> {
-    for (index, link) in links.iter().enumerate() {
-        for other in &links[..index] {
-            let (a, b) = (&other.path, &link.path);
-            if below(a, b).is_some() || below(b, a).is_some() {
-                let what = format!("'{a}' and '{b}' cannot both be links");
-                return Err(match link.recorded || other.recorded {
-                    true => tampered(what),
-                    false => Error::refused(ErrorCode::LinkMap, what, "map one of the two"),
-                });
-            }
-        }
+    let mut sorted: Vec<&PlannedLink> = links.iter().collect();
+    sorted.sort_by(|a, b| a.path.cmp(&b.path));
+    match sorted.windows(2).find(|pair| pair[0].path == pair[1].path) {
+        None => Ok(()),
+        Some(pair) => Err(tampered(format!("'{}' is a link to two places", pair[0].path))),
     }
-    Ok(())
 }
 
 fn tampered(what: String) -> Error {
@@ -124,7 +119,8 @@ mod tests {
     };
 
     fn entry(path: &str, kind: EntryKind) -> FileEntry {
-        FileEntry { path: path.parse().unwrap(), kind, mode: 0o600, mtime: 0, uid: 0, gid: 0 }
+        let path = path.parse().unwrap();
+        FileEntry { path, kind, mode: 0o600, mtime: 0, uid: 0, gid: 0, link: None }
     }
 
     fn file(path: &str) -> FileEntry {
@@ -198,7 +194,9 @@ mod tests {
     #[test]
     fn links_that_lead_each_other_astray_are_refused() {
         let nested = [link("base", "/a"), link("base/5", "/b"), file("base/5/1")];
-        assert!(refused(&nested));
+        let all = PlacementOptions { link_all: true, ..PlacementOptions::default() };
+        let place = layout(&nested, &all).unwrap().resolve(&nested[2].path);
+        assert_eq!(place, Path::new("/b/1"), "the nearest link decides");
         assert!(refused(&[link("log", "/a"), link("log", "/b")]));
         assert!(!refused(&[link("log", "/a"), link("logs", "/b")]));
     }

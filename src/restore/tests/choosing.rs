@@ -107,6 +107,7 @@ impl Archive {
             Request { set: Some(set.parse().unwrap()), ..request(RecoveryTarget::Latest) };
         let manifest = request.choose(&self.storage).await?.unwrap();
         let options = PlanOptions {
+            keep_links: false,
             databases: crate::restore::plan::DatabaseChoice::default(),
             data: PathBuf::from("/nowhere/data"),
             target,
@@ -320,6 +321,7 @@ async fn a_lost_parent_is_found_before_anything_is_touched() {
     let mut manifest = request(target.clone()).choose(&archive.storage).await.unwrap().unwrap();
     manifest.references = vec!["20200101-000000F".parse().unwrap()];
     let options = PlanOptions {
+        keep_links: false,
         databases: crate::restore::plan::DatabaseChoice::default(),
         data: PathBuf::from("/nowhere/data"),
         target,

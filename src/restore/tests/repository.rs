@@ -41,6 +41,14 @@ pub(crate) struct Item {
     pub(crate) data: Bytes,
     pub(crate) mode: u32,
     pub(crate) mtime: i64,
+    pub(crate) link: Option<Vec<u8>>,
+}
+
+impl Item {
+    /// The same, behind a symbolic link.
+    pub(crate) fn linked_to(self, target: &str) -> Self {
+        Self { link: Some(target.as_bytes().to_vec()), ..self }
+    }
 }
 
 pub(crate) fn path(bytes: impl AsRef<[u8]>) -> DataPath {
@@ -50,12 +58,19 @@ pub(crate) fn path(bytes: impl AsRef<[u8]>) -> DataPath {
 pub(crate) fn file(name: impl AsRef<[u8]>, data: impl Into<Bytes>) -> Item {
     let data = data.into();
     let kind = FileKind::File { size: data.len() as u64, unchanged: 0 };
-    Item { path: path(name), kind, data, mode: 0o600, mtime: 1_700_000_000 }
+    Item { path: path(name), kind, data, mode: 0o600, mtime: 1_700_000_000, link: None }
 }
 
 pub(crate) fn directory(name: impl AsRef<[u8]>) -> Item {
     let kind = FileKind::Directory;
-    Item { path: path(name), kind, data: Bytes::new(), mode: 0o700, mtime: 1_700_000_000 }
+    Item {
+        path: path(name),
+        kind,
+        data: Bytes::new(),
+        mode: 0o700,
+        mtime: 1_700_000_000,
+        link: None,
+    }
 }
 
 pub(crate) fn link(name: impl AsRef<[u8]>, target: &str) -> Item {
@@ -136,6 +151,7 @@ impl ItemSource {
                 modified: item.mtime,
                 uid: rustix::process::geteuid().as_raw(),
                 gid: rustix::process::getegid().as_raw(),
+                link: item.link.clone(),
             }));
             events.extend(bytes);
             events.push_back(SourceEvent::End);
@@ -262,6 +278,7 @@ pub(crate) async fn store_on(
         timeline: making.stop_timeline.unwrap_or(making.timeline),
         backup_manifest: Some(backup_manifest.clone()),
         checksum_complaints: Vec::new(),
+        left_out: Vec::new(),
     };
     let start = BackupStart {
         lsn: making.start,
@@ -349,6 +366,7 @@ pub(crate) fn manifest(
         databases: Vec::new(),
         totals: Totals::default(),
         page_errors: Vec::new(),
+        left_out: Vec::new(),
         annotations: BTreeMap::new(),
         archive_checked: true,
         file_list: nothing,

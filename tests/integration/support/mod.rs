@@ -82,6 +82,7 @@ pub(crate) mod exit {
     pub(crate) const DB_QUERY: i32 = 57;
     pub(crate) const STOP: i32 = 62;
     pub(crate) const TERM: i32 = 63;
+    pub(crate) const LINK_DESTINATION: i32 = 70;
     pub(crate) const BACKUP_SET_INVALID: i32 = 75;
     pub(crate) const TABLESPACE_MAP: i32 = 76;
     pub(crate) const LINK_MAP: i32 = 78;

@@ -14,7 +14,7 @@ mod tests;
 use std::{collections::VecDeque, fs::File, io, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use self::{
     file::{LocalFile, fill},
@@ -31,13 +31,15 @@ use crate::{
         self, BackupLabelFile, BackupSession, ConnectOptions, ControlFile, DataDirectory, Scan,
         ScannedEntry, ScannedKind, SqlBackupStart, SqlBackupStop,
     },
-    types::{DataPath, Lsn, Oid, TimeLine},
+    types::{DataPath, Lsn, Oid, TimeLine, escape_path},
 };
 
 pub use belongs::Unfit;
 
 /// So many bytes are read, or left to be read, at a time.
 const CHUNK: u64 = 1 << 20;
+/// So many links are named in the log.
+const LINKS_NAMED_MAX: usize = 20;
 
 /// A backup that reads the files of a data directory.
 pub struct LocalSource {
@@ -49,6 +51,8 @@ pub struct LocalSource {
     /// Events that are ready.
     ready: VecDeque<SourceEvent>,
     pace: Option<Pace>,
+    /// Links that could not be followed.
+    left_out: Vec<DataPath>,
 }
 
 enum Phase {
@@ -115,6 +119,7 @@ impl LocalSource {
             phase: Phase::Idle,
             ready: VecDeque::new(),
             pace: None,
+            left_out: Vec::new(),
         }))
     }
 
@@ -351,6 +356,7 @@ impl LocalSource {
             timeline: started.timeline,
             backup_manifest: None,
             checksum_complaints: Vec::new(),
+            left_out: std::mem::take(&mut self.left_out),
         }));
         Ok(())
     }
@@ -365,6 +371,7 @@ impl LocalSource {
             modified: jiff::Timestamp::now().as_second(),
             uid: owner.0,
             gid: owner.1,
+            link: None,
         };
         self.send(header, vec![SourceEvent::Bytes(bytes.into())]);
         Ok(())
@@ -393,9 +400,8 @@ impl BackupSource for LocalSource {
         let started = self.session.start(version, &options.label, options.start_fast).await?;
         let copy_start_us = jiff::Timestamp::now().as_microsecond();
         let (scan, control_written) = self.scan(started.lsn).await?;
-        for (path, reason) in &scan.skipped {
-            warn!("'{path}' is left out: {reason}");
-        }
+        report(&scan);
+        self.left_out.clone_from(&scan.left_out);
         let planner = self.planner(&started, &scan, options.prior.as_ref()).await?;
         let start = BackupStart {
             lsn: started.lsn,
@@ -449,14 +455,36 @@ fn size(entry: &ScannedEntry) -> u64 {
 }
 
 fn header(entry: &ScannedEntry, kind: FileKind) -> FileHeader {
-    let ScannedEntry { path, mode, modified, uid, gid, .. } = entry.clone();
-    FileHeader { path, kind, mode, modified, uid, gid }
+    let ScannedEntry { path, mode, modified, uid, gid, link, .. } = entry.clone();
+    FileHeader { path, kind, mode, modified, uid, gid, link }
+}
+
+/// Names what is left out, and what is behind links.
+fn report(scan: &Scan) {
+    for (path, reason) in &scan.skipped {
+        warn!("'{path}' is left out: {reason}");
+    }
+    for path in &scan.left_out {
+        warn!(
+            "link '{path}' leads to what this process cannot see, so the backup lacks what is behind it"
+        );
+    }
+    let links = || scan.entries.iter().filter_map(|entry| Some((entry, entry.link.as_deref()?)));
+    for (entry, target) in links().take(LINKS_NAMED_MAX) {
+        info!("link '{}' is followed to '{}'", entry.path, escape_path(target));
+    }
+    let more = links().count().saturating_sub(LINKS_NAMED_MAX);
+    if more > 0 {
+        info!("{more} more links are followed");
+    }
 }
 
 /// The links in `pg_tblspc`.
 fn tablespaces(entries: &[ScannedEntry]) -> Result<Vec<Tablespace>, Error> {
     let links = entries.iter().filter_map(|entry| match &entry.kind {
-        ScannedKind::Link { target } => Some((entry.path.file_name(), target.clone())),
+        ScannedKind::Link { target } if entry.path.is_within("pg_tblspc") => {
+            Some((entry.path.file_name(), target.clone()))
+        }
         _ => None,
     });
     let tablespace = |(name, location): (&[u8], Vec<u8>)| {

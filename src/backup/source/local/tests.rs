@@ -41,7 +41,7 @@ fn prior(files: &[(&str, u64, i64)]) -> PriorFacts {
 
 fn found(name: &str, size: u64, modified: i64) -> ScannedEntry {
     let kind = ScannedKind::File { size };
-    ScannedEntry { path: path(name), kind, mode: 0o600, modified, uid: 1, gid: 1 }
+    ScannedEntry { path: path(name), kind, mode: 0o600, modified, uid: 1, gid: 1, link: None }
 }
 
 fn judge(entries: &[ScannedEntry], prior: &PriorFacts, now: i64) -> Result<i64, String> {

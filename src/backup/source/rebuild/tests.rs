@@ -22,7 +22,7 @@ fn path() -> DataPath {
 
 fn header(size: u64) -> FileHeader {
     let kind = FileKind::File { size, unchanged: 0 };
-    FileHeader { path: path(), kind, mode: 0o600, modified: 1, uid: 2, gid: 3 }
+    FileHeader { path: path(), kind, mode: 0o600, modified: 1, uid: 2, gid: 3, link: None }
 }
 
 /// An incremental file with pages that are full of their own number.

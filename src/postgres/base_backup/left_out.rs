@@ -1,0 +1,117 @@
+//! What the server leaves out of a backup because it is neither a file nor a directory: symbolic links, sockets and
+//! pipes. It says so in a WARNING (`sendDir` in `src/backend/backup/basebackup.c`), whose words may be translated.
+
+use super::BaseBackup;
+use crate::postgres::ServerError;
+
+/// So many are kept apart; with more of them something is wrong with the cluster.
+const LEFT_OUT_MAX: usize = 10_000;
+/// The function of the server that leaves an entry out. It gives no other WARNING.
+const ROUTINE: &str = "sendDir";
+/// The signs that enclose a path in the languages of the server.
+const QUOTES: [(char, char); 8] = [
+    ('"', '"'),
+    ('»', '«'),
+    ('«', '»'),
+    ('“', '”'),
+    ('„', '“'),
+    ('\'', '\''),
+    ('「', '」'),
+    ('`', '\''),
+];
+
+/// An entry that the server left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// A path in the data directory.
+    Inside(String),
+    /// A path in a tablespace, as the server has it.
+    InTablespace(String),
+    /// The server's words hold no path that could be told.
+    Unknown(String),
+}
+
+impl BaseBackup {
+    /// What the server has said that it leaves out, since this was asked for the last time.
+    pub fn take_left_out(&mut self) -> Vec<LeftOut> {
+        std::mem::take(&mut self.left_out)
+    }
+
+    /// Whether the warning says that something is left out; it is kept then.
+    pub(super) fn keep_left_out(&mut self, said: &ServerError) -> bool {
+        let is_left_out = said.routine.as_deref() == Some(ROUTINE);
+        if is_left_out && self.left_out.len() < LEFT_OUT_MAX {
+            self.left_out.push(parse(&said.message));
+        } else if is_left_out && self.left_out.len() == LEFT_OUT_MAX {
+            self.left_out.push(LeftOut::Unknown(format!("more than {LEFT_OUT_MAX} entries")));
+        }
+        is_left_out
+    }
+}
+
+/// The path that is quoted in the message.
+fn parse(message: &str) -> LeftOut {
+    let Some(path) = quoted(message) else { return LeftOut::Unknown(message.to_owned()) };
+    match path.strip_prefix("./") {
+        Some(inside) => LeftOut::Inside(inside.to_owned()),
+        None => LeftOut::InTablespace(path.to_owned()),
+    }
+}
+
+fn quoted(message: &str) -> Option<&str> {
+    let is_path =
+        |text: &str| ["./", "/", "pg_tblspc/"].iter().any(|start| text.starts_with(start));
+    for (at, sign) in message.char_indices() {
+        let inside = &message[at + sign.len_utf8()..];
+        let close = QUOTES.iter().find(|(open, _)| *open == sign).map(|(_, close)| *close);
+        let (Some(close), true) = (close, is_path(inside.trim_start())) else { continue };
+        // French puts spaces between the signs and the path.
+        let is_spaced = inside.trim_start().len() < inside.len();
+        let path = inside.rfind(close).map(|end| &inside[..end])?;
+        return Some(if is_spaced { path.trim() } else { path });
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_path_is_found_in_every_language() {
+        for message in [
+            "skipping special file \"./log\"",
+            "überspringe besondere Datei »./log«",
+            "ignore le fichier spécial « ./log »",
+            "ignore le fichier spécial «\u{a0}./log\u{a0}»",
+            "スペシャルファイル\"./log\"をスキップしています",
+            "специальный файл \"./log\" пропускается",
+            "omitiendo el archivo especial «./log»",
+        ] {
+            assert_eq!(parse(message), LeftOut::Inside("log".to_owned()), "{message}");
+        }
+        let odd = parse("skipping special file \"./a \"b\" c \"");
+        assert_eq!(odd, LeftOut::Inside("a \"b\" c ".to_owned()));
+        let space = "/srv/ts/PG_15_202209061/5/7";
+        let message = format!("skipping special file \"{space}\"");
+        assert_eq!(parse(&message), LeftOut::InTablespace(space.to_owned()));
+        let in_place = parse("skipping special file \"pg_tblspc/5/PG_17_1/5/7\"");
+        assert!(matches!(in_place, LeftOut::InTablespace(_)));
+        assert!(matches!(parse("something \"else\""), LeftOut::Unknown(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_told(path in "\\PC{1,20}") {
+            let message = format!("skipping special file \"./{path}\"");
+            prop_assert_eq!(parse(&message), LeftOut::Inside(path));
+        }
+
+        #[test]
+        fn never_panics(message in "\\PC{0,60}") {
+            parse(&message);
+        }
+    }
+}
