@@ -8,6 +8,7 @@ pub mod cli;
 pub mod codec;
 pub mod command;
 pub mod config;
+pub mod host;
 pub mod postgres;
 pub mod repo;
 pub mod restore;

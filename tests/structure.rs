@@ -13,24 +13,25 @@ use pgstrata::types::ErrorCode;
 use regex::Regex;
 
 /// What each module of the library may name.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("types", &[]),
-    ("storage", &["types"]),
+    ("host", &["types"]),
+    ("storage", &["host", "types"]),
     ("codec", &["storage", "types"]),
     ("postgres", &["types"]),
-    ("repo", &["codec", "storage", "types"]),
+    ("repo", &["codec", "host", "storage", "types"]),
     ("backup", &["codec", "postgres", "repo", "storage", "types"]),
     ("restore", &["codec", "postgres", "repo", "storage", "types"]),
     ("wal", &["codec", "postgres", "repo", "storage", "types"]),
     ("verify", &["codec", "postgres", "repo", "restore", "storage", "types", "wal"]),
     ("sync", &["codec", "repo", "storage", "types", "wal"]),
     ("config", &["types"]),
-    ("ui", &["config", "types"]),
+    ("ui", &["config", "host", "types"]),
     (
         "command",
         &[
-            "backup", "codec", "config", "postgres", "repo", "restore", "storage", "sync", "types",
-            "ui", "verify", "wal",
+            "backup", "codec", "config", "host", "postgres", "repo", "restore", "storage", "sync",
+            "types", "ui", "verify", "wal",
         ],
     ),
     ("cli", &["command", "config", "types", "ui"]),

@@ -12,7 +12,7 @@ use clap::{
 };
 
 use crate::config::{
-    Action, Commands, Error, Flavor, Given, Kind, OptionRef,
+    Action, Commands, Error, Flavor, Given, Kind, OptionRef, is_option_variable,
     table::{find, nearest},
 };
 
@@ -192,6 +192,10 @@ pub(super) fn environment(
     };
     let text = |(name, value): (String, OsString)| match value.into_string() {
         Ok(value) => Ok((name, value)),
+        // Nobody asks what a variable says that is not an option.
+        Err(value) if !is_option_variable(&name, flavor) => {
+            Ok((name, value.to_string_lossy().into_owned()))
+        }
         Err(_) => Err(Error::NotUnicode { what: format!("environment variable {name}") }),
     };
     variables.into_iter().filter_map(ours).map(text).collect()

@@ -20,7 +20,7 @@ use crate::{
 /// Annotates the backup in every repository that has it.
 pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
-    lock::check_not_stopped(&config.lock_path, stanza)?;
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let required =
         |option: &str| Error::OptionRequired { command: "annotate", option: option.to_owned() };
     let label = config.set.as_ref().ok_or_else(|| required("set"))?;

@@ -37,7 +37,7 @@ pub(super) async fn run(config: &Config, exit: &mut Exit) -> Result<u8> {
         exit.stop_standby_too()?;
     }
     let stanza = context::stanza(config)?;
-    lock::check_not_stopped(&config.lock_path, stanza)?;
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let file: ArchiveFile = context::argument(config, 0, "the name of a WAL file")?.parse()?;
     let destination = destination(config)?;
     let caller = Caller::of(&destination);

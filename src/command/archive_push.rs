@@ -33,7 +33,7 @@ const STALL_WHEN_STOPPING: Duration = Duration::from_secs(2);
 /// Stores the file that the command line names in every repository.
 pub(super) async fn run(config: &Config) -> Result<u8> {
     let stanza = context::stanza(config)?;
-    lock::check_not_stopped(&config.lock_path, stanza)?;
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let (path, file) = file_to_push(config)?;
     let caller = Caller::of(&path);
     let repos = context::repos_at_once(&context::giving_up_early(config, stall(config, &caller)))?;

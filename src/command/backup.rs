@@ -37,11 +37,11 @@ use crate::{
 /// Takes a backup and publishes it.
 pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     let stanza = context::stanza(config)?;
-    lock::check_not_stopped(&config.lock_path, stanza)?;
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let (repo, _) = context::repo(config)?;
     let mut signals = Signals::listen()?;
     let kind = LockKind::Backup { repo: repo.key };
-    let lock = Lock::acquire(&config.lock_path, stanza, kind, "backup")?;
+    let lock = Lock::acquire(&context::lock_path(config), stanza, kind, "backup")?;
     let progress = LockProgress::new(lock, ui.progress("backup"));
     let first = attempt(config, None, &mut signals, &progress).await;
     let label = match first.as_ref().err().and_then(blocks_instead) {

@@ -6,6 +6,7 @@ use super::{Error, Result, store};
 use crate::{
     codec::encrypt::{DataKeyId, Kdf},
     config::{Config, PgConfig, RepoConfig},
+    host::{LockPath, User},
     postgres::{ConnectOptions, ConnectSettings, Password},
     repo::{self, encrypted::EncryptedStorage, layout, metadata, recipient, stanza::ClusterId},
     storage::{PosixStorage, Storage},
@@ -58,6 +59,26 @@ impl Repo {
             Some(encrypted) => Ok(Some(encrypted.lock().data_key().await?.id())),
             None => self.unlock().await.map(|()| None),
         }
+    }
+}
+
+/// Refuses root where the configuration does.
+pub(super) fn refuse_root(config: &Config) -> Result<()> {
+    match config.allow_root || !User::current().is_root() {
+        true => Ok(()),
+        false => Err(Error::Check {
+            what: "the command was run as root, which allow-root=n refuses".to_owned(),
+            code: ErrorCode::OptionInvalid,
+            hint: "run it as the user that the repository belongs to".to_owned(),
+        }),
+    }
+}
+
+/// Where the locks and stop files are.
+pub(super) fn lock_path(config: &Config) -> LockPath {
+    match &config.lock_path {
+        Some(path) => LockPath::at(path),
+        None => LockPath::of_host(Path::new(config.program.flavor.former_lock_path())),
     }
 }
 

@@ -42,14 +42,14 @@ struct Task<'a> {
 /// others from being expired.
 pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
-    lock::check_not_stopped(&config.lock_path, stanza)?;
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let mut signals = Signals::listen()?;
     let repos = context::repos(config)?;
     let mut failed = Vec::new();
     for repo in &repos {
         let work = async {
             let kind = LockKind::Backup { repo: repo.key };
-            let _lock = Lock::acquire(&config.lock_path, stanza, kind, "expire")?;
+            let _lock = Lock::acquire(&context::lock_path(config), stanza, kind, "expire")?;
             let settings = settings(config, repo);
             let task = Task { repo, stanza, settings, scope: scope(config) };
             match config.dry_run {

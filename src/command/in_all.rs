@@ -3,8 +3,8 @@
 
 use super::{Error, Result, context::Repo};
 use crate::{
-    repo::{self, layout::BackupPaths, manifest::Manifest},
-    types::{BackupLabel, ErrorCode, StanzaName},
+    repo::{self, foreign, layout::BackupPaths, manifest::Manifest},
+    types::{BackupLabel, ErrorCode, Failure, StanzaName},
 };
 
 /// Applies `change` in every repository that has the backup; `command` is the word for it.
@@ -25,7 +25,12 @@ where
     for repo in repos {
         let changed = async {
             match Manifest::read(&*repo.storage, stanza, label).await {
-                Err(repo::Error::BackupMissing { .. }) => return Ok(false),
+                Err(repo::Error::BackupMissing { .. }) => {
+                    return match foreign::of_stanza(&*repo.storage, stanza).await? {
+                        Some(error) => Err(error),
+                        None => Ok(false),
+                    };
+                }
                 manifest => manifest?,
             };
             change(repo.clone(), BackupPaths::new(stanza, label)?).await.map(|()| true)
@@ -33,8 +38,13 @@ where
         match changed.await {
             Ok(true) => found += 1,
             Ok(false) => {}
+            Err(error @ repo::Error::Foreign { .. }) if repos.len() == 1 => {
+                return Err(error.into());
+            }
             Err(error) => {
-                tracing::error!("repo{}: {error}", repo.key);
+                let hint = error.hint().unwrap_or_default();
+                let code = u64::from(error.code().exit_code());
+                tracing::error!(code, hint, "repo{}: {error}", repo.key);
                 failed += 1;
             }
         }

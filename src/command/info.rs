@@ -4,7 +4,7 @@
 mod assemble;
 mod gather;
 
-use std::{collections::BTreeMap, io::Write, path::PathBuf};
+use std::{collections::BTreeMap, io::Write};
 
 use futures_util::future::join_all;
 use jiff::tz::TimeZone;
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     config::{Config, OutputFormat},
+    host::LockPath,
     repo,
     types::{BackupLabel, BackupType, ErrorCode, Failure, StanzaName},
     ui::info::{Detail, StanzaInfo, to_json, to_text},
@@ -28,7 +29,7 @@ struct Query {
     /// Only this stanza.
     stanza: Option<StanzaName>,
     /// Where the locks are that tell what runs.
-    lock_path: PathBuf,
+    lock_path: LockPath,
     detail: Detail,
     /// Only this backup.
     set: Option<BackupLabel>,
@@ -87,7 +88,7 @@ fn query(config: &Config) -> Result<Query> {
     };
     Ok(Query {
         stanza: config.stanza.clone(),
-        lock_path: config.lock_path.clone(),
+        lock_path: context::lock_path(config),
         detail,
         set,
         kind: config.info.kind,

@@ -23,7 +23,7 @@ use crate::{
 /// Marks the backup in every repository that has it.
 pub(super) async fn run(config: &Config) -> Result<u8> {
     let stanza = context::stanza(config)?;
-    lock::check_not_stopped(&config.lock_path, stanza)?;
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let required = || Error::OptionRequired { command: "keep", option: "set".to_owned() };
     let label = config.set.as_ref().ok_or_else(required)?;
     let mark = mark(&config.keep, Timestamp::now(), &TimeZone::system())?;

@@ -52,6 +52,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// which is 0 for all commands but archive-get and repo-get of a file that is not there. `exit` decides on that of a
 /// failure.
 pub async fn run(config: &Config, ui: &Ui, exit: &mut Exit, out: &mut dyn Write) -> Result<u8> {
+    context::refuse_root(config)?;
     // What runs for every file of WAL must not fill the server's log.
     if !config.command.spec().set.meets(Commands::ARCHIVE) {
         store::cipher::tell_what_is_used(config);

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     config::{Config, OutputFormat, RepoAccessConfig, SortOrder},
+    repo::foreign,
     storage::{Entry, EntryKind, ObjectPath},
     types::ErrorCode,
 };
@@ -41,6 +42,9 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     context::no_more_arguments(config, 1)?;
     let (repo, _) = context::repo(config)?;
     repo.unlock().await?;
+    if let Some(error) = foreign::of_root(&*repo.storage).await? {
+        tracing::warn!("{error}");
+    }
     let path = repo_path::parse(&repo, config.arguments.first().map_or("", String::as_str))?;
     let filter = filter(&config.repo_access)?;
     let printer = Printer { out, format: config.output, filter, any: false };

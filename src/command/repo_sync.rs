@@ -112,10 +112,10 @@ async fn sync_one(
     to: &Repo,
     shield: &Shield,
 ) -> Result<Synced> {
-    lock::check_not_stopped(&config.lock_path, stanza)?;
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let lock = |repo: &Repo| {
         let kind = LockKind::Backup { repo: repo.key };
-        Lock::acquire(&config.lock_path, stanza, kind, "repo-sync")
+        Lock::acquire(&context::lock_path(config), stanza, kind, "repo-sync")
     };
     let _locks = (lock(from)?, lock(to)?);
     from.unlock().await?;

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     config::Config,
     repo::{
+        self,
         lock::{self, Lock, LockKind},
         manifest::Manifest,
         stanza::StanzaHistory,
@@ -33,9 +34,9 @@ use crate::{
 pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
     let data = options::data_directory(config)?;
-    lock::check_not_stopped(&config.lock_path, stanza)?;
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let mut signals = Signals::listen()?;
-    let _lock = Lock::acquire(&config.lock_path, stanza, LockKind::Restore, "restore")?;
+    let _lock = Lock::acquire(&context::lock_path(config), stanza, LockKind::Restore, "restore")?;
     let zone = TimeZone::system();
     let request = options::request(config, stanza, &zone)?;
     signals.guard(restore(config, ui, out, request, data, &zone)).await?;
@@ -89,7 +90,13 @@ async fn choose(config: &Config, request: &Request) -> Result<(Repo, Manifest)> 
                     failed.get_or_insert((repo.key, error.into()));
                 }
             }
-            Ok(None) => {}
+            Ok(None) => {
+                if let Err(error @ repo::Error::Foreign { .. }) =
+                    StanzaHistory::read(&*repo.storage, &request.stanza).await
+                {
+                    failed.get_or_insert((repo.key, error.into()));
+                }
+            }
             Err(error) => {
                 tracing::warn!("repo{}: {error}", repo.key);
                 failed.get_or_insert((repo.key, error));

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::Config,
     repo::{
-        layout,
+        foreign, layout,
         lock::{self, Lock, LockKind},
         stanza::{self, ClusterId, Created, StanzaHistory},
     },
@@ -20,7 +20,10 @@ use crate::{
 /// Makes the stanza; where it exists already for this cluster, that is fine.
 pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
-    lock::check_not_stopped(&config.lock_path, stanza)?;
+    if config.force {
+        tracing::warn!("option --force has no effect here: nothing that exists is overwritten");
+    }
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let cluster = cluster::connect(config).await?;
     let control_version = Some(cluster.facts.control_version);
     let repos = context::repos(config)?;
@@ -29,7 +32,7 @@ pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
         tracing::info!("stanza-create for stanza '{stanza}' on repo{}", repo.key);
         let created = async {
             let kind = LockKind::Backup { repo: repo.key };
-            let _lock = Lock::acquire(&config.lock_path, stanza, kind, "stanza-create")?;
+            let _lock = Lock::acquire(&context::lock_path(config), stanza, kind, "stanza-create")?;
             create(repo, stanza, cluster.id(), control_version).await
         };
         failures.take(repo, created.await)?;
@@ -44,6 +47,10 @@ async fn create(
     cluster: ClusterId,
     control_version: Option<u32>,
 ) -> Result<()> {
+    if !stanza::exists(&*repo.storage, stanza).await? {
+        // Before anything is written, the key object too.
+        foreign::refuse(&*repo.storage, stanza).await?;
+    }
     repo.make_key("made by stanza-create").await?;
     refuse_leftovers(repo, stanza).await?;
     match stanza::create(&*repo.storage, stanza, cluster, control_version).await? {

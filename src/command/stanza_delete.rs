@@ -1,8 +1,8 @@
 //! `stanza-delete`: removes all backups and WAL of a stanza from one repository. The manifests go
 //! first and the data last, so what an interruption leaves is never taken for a backup, and the
-//! command can be run again.
+//! command can be run again. Only objects of ours are removed; whatever else is there stays, also with --force.
 
-use std::{collections::HashSet, io::Write, path::Path};
+use std::{collections::HashSet, io::Write, sync::Arc};
 
 use super::{
     Error, Result,
@@ -10,10 +10,12 @@ use super::{
 };
 use crate::{
     config::Config,
+    host::LockPath,
     repo::{
-        backup_list,
+        backup_list, foreign,
         layout::{self, BackupPaths},
         lock::{self, Lock, LockKind},
+        ownership::{self, Sorted},
     },
     storage::{EntryKind, ObjectPath, Storage},
     types::{ErrorCode, StanzaName},
@@ -33,6 +35,8 @@ struct DeletePlan {
     history: Vec<ObjectPath>,
     /// All the rest.
     data: Vec<ObjectPath>,
+    /// What is there and is not ours: it stays.
+    others: Vec<ObjectPath>,
 }
 
 /// Deletes the stanza, or shows what that would delete.
@@ -42,23 +46,59 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     refuse_ambiguous(config)?;
     repo.unlock().await?;
     let kind = LockKind::Backup { repo: repo.key };
-    let _lock = Lock::acquire(&config.lock_path, stanza, kind, "stanza-delete")?;
-    let plan = DeletePlan::make(&*repo.storage, stanza).await?;
-    if plan == DeletePlan::default() {
+    let _lock = Lock::acquire(&context::lock_path(config), stanza, kind, "stanza-delete")?;
+    let plan = DeletePlan::make(&repo.storage, stanza).await?;
+    if plan.count() == 0 {
+        refuse_others(&repo, stanza, &plan.others).await?;
         tracing::info!("stanza '{stanza}' does not exist on repo{}", repo.key);
         return Ok(0);
     }
     if config.dry_run {
+        warn_others(&repo, &plan.others);
         plan.parts().into_iter().flatten().try_for_each(|path| writeln!(out, "{path}"))?;
         return Ok(0);
     }
-    require_stopped(&config.lock_path, stanza)?;
+    require_stopped(&context::lock_path(config), stanza)?;
     refuse_running(config, &repo, stanza)?;
     plan.execute(&*repo.storage).await?;
-    let count: usize = plan.parts().iter().map(|part| part.len()).sum();
-    tracing::info!("stanza '{stanza}' deleted from repo{}: {count} objects", repo.key);
-    lock::start(&config.lock_path, Some(stanza))?;
+    tracing::info!("stanza '{stanza}' deleted from repo{}: {} objects", repo.key, plan.count());
+    warn_others(&repo, &plan.others);
+    lock::start(&context::lock_path(config), Some(stanza))?;
     Ok(0)
+}
+
+/// Where nothing is ours, what is there may be all that somebody has: it is named, and the stanza does not count as
+/// deleted.
+async fn refuse_others(repo: &Repo, stanza: &StanzaName, others: &[ObjectPath]) -> Result<()> {
+    foreign::refuse(&*repo.storage, stanza).await?;
+    match others.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::Check {
+            what: format!(
+                "the directories of stanza '{stanza}' on repo{} hold {} files that are not of this \
+                 program, such as '{}/{first}'",
+                repo.key,
+                others.len(),
+                repo.storage.location()
+            ),
+            code: ErrorCode::PathNotEmpty,
+            hint:
+                "nothing was removed, with --force neither: is the repository path the right one? \
+                   files that nobody needs must be removed by hand"
+                    .to_owned(),
+        }),
+    }
+}
+
+fn warn_others(repo: &Repo, others: &[ObjectPath]) {
+    if let Some(first) = others.first() {
+        tracing::warn!(
+            "repo{}: {} files are not of this program and stay, such as '{}/{first}'",
+            repo.key,
+            others.len(),
+            repo.storage.location()
+        );
+    }
 }
 
 /// With several repositories, the one to delete from must be named.
@@ -70,8 +110,8 @@ fn refuse_ambiguous(config: &Config) -> Result<()> {
 }
 
 /// The stanza itself must have been stopped; that all were is not enough to delete one of them.
-fn require_stopped(lock_path: &Path, stanza: &StanzaName) -> Result<()> {
-    match lock::is_stopped(lock_path, Some(stanza)) {
+fn require_stopped(lock_path: &LockPath, stanza: &StanzaName) -> Result<()> {
+    match lock::is_stopped(lock_path, Some(stanza))? {
         true => Ok(()),
         false => Err(Error::Check {
             what: format!("stop file does not exist for stanza '{stanza}'"),
@@ -98,25 +138,37 @@ fn refuse_running(config: &Config, repo: &Repo, stanza: &StanzaName) -> Result<(
 }
 
 impl DeletePlan {
-    async fn make(storage: &dyn Storage, stanza: &StanzaName) -> Result<Self> {
-        let mut plan = Self::default();
-        for label in backup_list::directories(storage, stanza).await?.iter().rev() {
-            plan.manifests.push(BackupPaths::new(stanza, label)?.manifest()?);
+    async fn make(storage: &Arc<dyn Storage>, stanza: &StanzaName) -> Result<Self> {
+        if let Some(error) = foreign::of_stanza(&**storage, stanza).await? {
+            return Err(error.into());
         }
-        plan.history = objects(storage, &layout::stanza_directory(stanza)?).await?;
-        for directory in [layout::backup_directory(stanza)?, layout::archive_directory(stanza)?] {
-            plan.data.extend(objects(storage, &directory).await?);
+        let history = layout::stanza_directory(stanza)?;
+        let mut found = Vec::new();
+        for directory in
+            [&history, &layout::backup_directory(stanza)?, &layout::archive_directory(stanza)?]
+        {
+            found.extend(objects(&**storage, directory).await?);
         }
-        // A directory without manifest is an interrupted backup: there is none to delete.
-        let mut rest: HashSet<ObjectPath> = plan.data.drain(..).collect();
-        plan.manifests.retain(|path| rest.remove(path));
-        plan.data = rest.into_iter().collect();
+        let Sorted { ours, others } = ownership::sort(storage, stanza, found).await?;
+        let mut rest: HashSet<ObjectPath> = ours.into_iter().collect();
+        let mut plan = Self { others, ..Self::default() };
+        for label in backup_list::directories(&**storage, stanza).await?.iter().rev() {
+            // A directory without manifest is an interrupted backup: there is none to delete.
+            plan.manifests.extend(rest.take(&BackupPaths::new(stanza, label)?.manifest()?));
+        }
+        (plan.history, plan.data) = rest.into_iter().partition(|path| path.parent() == history);
+        plan.history.sort();
         plan.data.sort();
         Ok(plan)
     }
 
     fn parts(&self) -> [&[ObjectPath]; 3] {
         [&self.manifests, &self.history, &self.data]
+    }
+
+    /// How many objects go.
+    fn count(&self) -> usize {
+        self.parts().iter().map(|part| part.len()).sum()
     }
 
     async fn execute(&self, storage: &dyn Storage) -> Result<()> {

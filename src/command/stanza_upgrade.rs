@@ -15,7 +15,7 @@ use crate::{
 /// Adds the cluster to the history of the stanza in every repository.
 pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
-    lock::check_not_stopped(&config.lock_path, stanza)?;
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let cluster = cluster::connect(config).await?;
     let control_version = Some(cluster.facts.control_version);
     let repos = context::repos(config)?;
@@ -24,7 +24,7 @@ pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
         tracing::info!("stanza-upgrade for stanza '{stanza}' on repo{}", repo.key);
         let upgraded = async {
             let kind = LockKind::Backup { repo: repo.key };
-            let _lock = Lock::acquire(&config.lock_path, stanza, kind, "stanza-upgrade")?;
+            let _lock = Lock::acquire(&context::lock_path(config), stanza, kind, "stanza-upgrade")?;
             let id = cluster.id();
             Ok(stanza::upgrade(&*repo.storage, stanza, id, control_version).await?)
         };

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Result;
+use super::{Result, context};
 use crate::{
     config::Config,
     repo::lock::{self, LockState},
@@ -13,12 +13,12 @@ use crate::{
 /// Creates the stop file, and asks running commands to end where `--force` is given.
 pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
     let stanza = config.stanza.as_ref();
-    if !lock::stop(&config.lock_path, stanza)? {
+    if !lock::stop(&context::lock_path(config), stanza)? {
         let whom = stanza.map_or("all stanzas".to_owned(), |stanza| format!("stanza {stanza}"));
         tracing::warn!("stop file already exists for {whom}");
     }
     if config.force {
-        let mut holders = lock::holders(&config.lock_path, stanza)?;
+        let mut holders = lock::holders(&context::lock_path(config), stanza)?;
         holders.sort_by_key(|holder| holder.pid);
         holders.dedup_by_key(|holder| holder.pid);
         holders.iter().for_each(terminate);

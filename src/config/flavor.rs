@@ -50,6 +50,14 @@ impl Flavor {
         }
     }
 
+    /// The directory that locks and stop files were in by default in former times, where everybody may make it.
+    pub const fn former_lock_path(self) -> &'static str {
+        match self {
+            Self::Pgstrata => "/tmp/pgstrata",
+            Self::Pgbackrest => "/tmp/pgbackrest",
+        }
+    }
+
     /// A place where the configuration file was in former times, looked at last.
     pub const fn former_config_file(self) -> Option<&'static str> {
         match self {

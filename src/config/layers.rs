@@ -13,6 +13,10 @@ use super::{
     table,
 };
 
+/// What is asked of the program instead of a command's work. It is read on the command line only: container images set
+/// variables such as `PGBACKREST_VERSION` to say what is in them.
+const SWITCHES: [&str; 2] = ["help", "version"];
+
 /// What the command line says about one option.
 pub struct Given {
     /// The option.
@@ -113,7 +117,7 @@ impl Layers {
         }
     }
 
-    /// The environment; what is not known is a warning.
+    /// The environment; what is not known is a warning. Switches of the command line are none of its options.
     pub(super) fn add_environment(&mut self, variables: &[(String, String)], flavor: Flavor) {
         let mut found: Vec<_> = variables
             .iter()
@@ -124,6 +128,9 @@ impl Layers {
         found.sort();
         for (tail, variable, value) in found {
             let name = tail.to_lowercase().replace('_', "-");
+            if SWITCHES.contains(&name.as_str()) {
+                continue;
+            }
             let Some(option) = table::find(&name) else {
                 self.warn_unknown("environment contains", &name, "");
                 continue;
@@ -251,6 +258,14 @@ impl Layers {
             ));
         }
     }
+}
+
+/// Whether the value of an environment variable counts, so that it must be readable.
+pub fn is_option_variable(variable: &str, flavor: Flavor) -> bool {
+    variable.strip_prefix(flavor.environment_prefix()).is_some_and(|tail| {
+        let name = tail.to_lowercase().replace('_', "-");
+        !SWITCHES.contains(&name.as_str()) && table::find(&name).is_some()
+    })
 }
 
 /// The name of an option's environment variable.

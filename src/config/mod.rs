@@ -21,7 +21,7 @@ pub use commands::{COMMANDS, CommandSpec, Commands, StanzaUse};
 pub use error::Error;
 pub use files::{ConfigFiles, SystemFiles};
 pub use flavor::{Flavor, Program};
-pub use layers::{Action, Given};
+pub use layers::{Action, Given, is_option_variable};
 pub use load::{Request, load};
 pub use spec::{DefaultValue, Group, Kind, OptionRef, OptionSpec, Section, Support, numbered};
 pub use store::*;

@@ -105,7 +105,7 @@ fn the_name_pgbackrest_brings_its_own_places() {
     let argv0 = "/usr/bin/pgbackrest";
     let config = Run { argv0, environment: &environment, files, ..Run::default() }.config();
     assert_eq!(config.process_max, 4);
-    assert_eq!(config.lock_path.to_str(), Some("/tmp/pgbackrest"));
+    assert_eq!(config.lock_path, None);
     assert_eq!(config.log.path.to_str(), Some("/var/log/pgbackrest"));
     assert_eq!(config.program.flavor, Flavor::Pgbackrest);
     assert_eq!(config.program.invoked, argv0);
@@ -223,6 +223,17 @@ fn odd_lines_are_warnings() {
         config.warnings,
         ["environment contains invalid option 'stanz'; did you mean 'stanza'?"]
     );
+}
+
+#[test]
+fn switches_in_the_environment_stop_no_command() {
+    let environment =
+        [("PGBACKREST_VERSION", "2.55.1"), ("PGBACKREST_HELP", "x"), ("PGBACKREST_STANZA", "main")];
+    let options = &["no-config", "pg1-path=/a"];
+    let run = Run { environment: &environment, argv0: "pgbackrest", options, ..Run::default() };
+    let config = run.config();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.stanza.map(|stanza| stanza.to_string()).as_deref(), Some("main"));
 }
 
 #[test]

@@ -57,8 +57,10 @@ pub struct Config {
     pub pgs: BTreeMap<u16, PgConfig>,
     /// How many worker threads to use.
     pub process_max: usize,
-    /// Where lock and stop files are.
-    pub lock_path: PathBuf,
+    /// Whether root may run the command.
+    pub allow_root: bool,
+    /// Where lock and stop files are, if the configuration says.
+    pub lock_path: Option<PathBuf>,
     /// Where the asynchronous archive commands keep their queue.
     pub spool_path: PathBuf,
     /// How long to wait for a server's answer.

@@ -1,7 +1,7 @@
 //! What can be wrong with a repository.
 
 use crate::{
-    storage,
+    host, storage,
     types::{ErrorCode, Failure, Invalid},
 };
 
@@ -67,6 +67,14 @@ pub enum Error {
     /// A thread that worked on a file stopped by a panic, which was reported.
     #[error("a thread that worked on a WAL file stopped")]
     WorkerStopped,
+    /// The files of another program are where a repository should be.
+    #[error("'{object}' is a file of {tree}, which is not ours: nothing there is read or changed")]
+    Foreign {
+        /// A file that shows it.
+        object: String,
+        /// What it is, such as "a pgBackRest repository".
+        tree: &'static str,
+    },
     /// The stanza has no history in this repository.
     #[error("stanza '{stanza}' does not exist in repository '{location}'")]
     StanzaMissing {
@@ -114,15 +122,8 @@ pub enum Error {
         source: storage::Error,
     },
     /// A file of this host that a lock needs could not be used.
-    #[error("unable to {operation} '{path}': {source}")]
-    LockFile {
-        /// What was tried.
-        operation: &'static str,
-        /// The file.
-        path: String,
-        /// The cause.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Host(#[from] host::Error),
     /// Another process holds the lock.
     #[error("unable to acquire lock on file '{path}': another process holds it{holder}")]
     Locked {
@@ -132,10 +133,12 @@ pub enum Error {
         holder: String,
     },
     /// The stanza was stopped.
-    #[error("stop file exists for {whom}")]
+    #[error("stop file exists for {whom}: '{path}'")]
     Stopped {
         /// "all stanzas" or the stanza.
         whom: String,
+        /// The file.
+        path: String,
     },
     /// Work on another thread was given up, or ended by a panic.
     #[error("a task ended before its work was done: {0}")]
@@ -190,7 +193,7 @@ impl Failure for Error {
             Self::Invalid(error) => error.code(),
             Self::Format { .. } => ErrorCode::Format,
             Self::Encrypted { .. } => ErrorCode::Crypto,
-            Self::Version { .. } => ErrorCode::RepoInvalid,
+            Self::Version { .. } | Self::Foreign { .. } => ErrorCode::RepoInvalid,
             Self::Damaged { .. } => ErrorCode::Checksum,
             Self::StanzaMissing { .. } => ErrorCode::FileMissing,
             Self::StanzaMismatch { code, .. } | Self::Wal { code, .. } => *code,
@@ -199,7 +202,8 @@ impl Failure for Error {
             Self::WorkerStopped => ErrorCode::Assert,
             Self::Incomplete { .. } => ErrorCode::FileMissing,
             Self::Unpublished { source, .. } => source.code(),
-            Self::LockFile { .. } | Self::Locked { .. } => ErrorCode::LockAcquire,
+            Self::Host(error) => error.code(),
+            Self::Locked { .. } => ErrorCode::LockAcquire,
             Self::Stopped { .. } => ErrorCode::Stop,
             Self::Duplicate { .. } => ErrorCode::ArchiveDuplicate,
             Self::Task(_) => ErrorCode::Assert,
@@ -209,6 +213,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Storage(error) => return error.hint(),
+            Self::Host(error) => return error.hint(),
             Self::Invalid(_) | Self::Task(_) => return None,
             Self::Format { .. } | Self::Damaged { .. } => {
                 "the object was changed after it was written; use another backup or repository"
@@ -220,6 +225,11 @@ impl Failure for Error {
             }
             Self::Encrypted { .. } => {
                 "set repoN-cipher-type=aes-256-gcm and repoN-cipher-pass for this repository"
+            }
+            Self::Foreign { .. } => {
+                "set repoN-path to a path of its own, such as /var/lib/pgstrata, and run \
+                 stanza-create; keep the old backups there until they are no longer needed, its own \
+                 program restores them"
             }
             Self::Version { .. } => "use the version of the program that wrote it, or a newer one",
             Self::StanzaMissing { .. } => {
@@ -238,7 +248,6 @@ impl Failure for Error {
                 "nothing of the backup was removed: once the repository answers, run info to see \
                  whether the backup is there; if it is not, take another one"
             }
-            Self::LockFile { .. } => "check the owner and mode of lock-path",
             Self::Locked { .. } => {
                 "another backup, restore or expire of this stanza is running on this host"
             }

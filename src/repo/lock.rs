@@ -2,17 +2,20 @@
 //! frees it; the file's text says who holds it and how far a backup is, for `info` to show.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io::{Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    os::unix::fs::MetadataExt,
+    path::Path,
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::types::StanzaName;
+use crate::{
+    host::{self, HostDirectory, LockPath, User},
+    types::StanzaName,
+};
 
 /// `info` looks at a lock by taking it for a moment; so a lock that is taken is tried again briefly.
 const TRIES: u32 = 10;
@@ -51,33 +54,27 @@ pub struct LockState {
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    path: PathBuf,
+    path: String,
     state: LockState,
 }
 
 impl Lock {
     /// Takes the lock, or says who has it.
     pub fn acquire(
-        lock_path: &Path,
+        lock_path: &LockPath,
         stanza: &StanzaName,
         kind: LockKind,
         command: &str,
     ) -> Result<Self, Error> {
-        let path = file_of(lock_path, stanza, kind);
-        make_directory(lock_path)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o640)
-            .open(&path)
-            .map_err(|source| lock_file("open", &path, source))?;
+        let directory = lock_path.ensure()?;
+        let name = file_of(stanza, kind);
+        let path = directory.path_of(&name).display().to_string();
+        let file = directory.open_or_create(&name)?;
         if !try_lock(&file, &path)? {
             let holder = read_state(&file).map_or(String::new(), |state| {
                 format!(" (process {}, command {})", state.pid, state.command)
             });
-            return Err(Error::Locked { path: path.display().to_string(), holder });
+            return Err(Error::Locked { path, holder });
         }
         let state = LockState {
             pid: std::process::id(),
@@ -107,37 +104,69 @@ impl Lock {
 
 /// Looks at a lock: `None` when nobody holds it.
 pub fn peek(
-    lock_path: &Path,
+    lock_path: &LockPath,
     stanza: &StanzaName,
     kind: LockKind,
 ) -> Result<Option<LockState>, Error> {
-    peek_file(&file_of(lock_path, stanza, kind))
+    let name = file_of(stanza, kind);
+    for path in lock_path.all() {
+        let Some(directory) = to_look_into(lock_path, path)? else { continue };
+        match peek_file(&directory, &name) {
+            Ok(None) => {}
+            // Another user's, whose locks are not for everybody to see.
+            Err(_) if path != lock_path.own() => {}
+            seen => return seen,
+        }
+    }
+    Ok(None)
 }
 
-fn peek_file(path: &Path) -> Result<Option<LockState>, Error> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(lock_file("open", path, source)),
-    };
+/// A directory whose locks mean something: those of the own one must be seen, others may be out of sight.
+fn to_look_into(lock_path: &LockPath, path: &Path) -> Result<Option<HostDirectory>, Error> {
+    let opened =
+        HostDirectory::open(path).and_then(|found| found.map(HostDirectory::trusted).transpose());
+    match opened {
+        Err(_) if path != lock_path.own() => Ok(None),
+        opened => Ok(opened?),
+    }
+}
+
+fn peek_file(directory: &HostDirectory, name: &str) -> Result<Option<LockState>, Error> {
+    let Some(file) = directory.open_to_read(name)? else { return Ok(None) };
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Ok(Some(read_state(&file).unwrap_or_default())),
-        Err(TryLockError::Error(source)) => Err(lock_file("look at", path, source)),
+        Err(TryLockError::Error(source)) => {
+            Err(lock_file("look at", &directory.path_of(name).display().to_string(), source))
+        }
     }
 }
 
 /// Who holds locks of a stanza, or of all. A process counts only if it has the lock file open: the
 /// number in the file may be that of a process in another container that shares the directory.
-pub fn holders(lock_path: &Path, stanza: Option<&StanzaName>) -> Result<Vec<LockState>, Error> {
-    let failed = |source| lock_file("list", lock_path, source);
+pub fn holders(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<Vec<LockState>, Error> {
     let mut holders = Vec::new();
-    for entry in lock_path.read_dir().map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(stanza_of);
-        let wanted = name.is_some_and(|name| stanza.is_none_or(|stanza| stanza.as_str() == name));
-        if wanted && let Some(state) = peek_file(&path)? {
-            match has_open(state.pid, &path) {
+    for path in lock_path.all() {
+        let Some(directory) = to_look_into(lock_path, path)? else { continue };
+        match holders_in(&directory, stanza) {
+            Err(_) if path != lock_path.own() => {}
+            found => holders.extend(found?),
+        }
+    }
+    Ok(holders)
+}
+
+fn holders_in(
+    directory: &HostDirectory,
+    stanza: Option<&StanzaName>,
+) -> Result<Vec<LockState>, Error> {
+    let mut holders = Vec::new();
+    for name in directory.names()? {
+        let found = stanza_of(&name);
+        let wanted = found.is_some_and(|name| stanza.is_none_or(|stanza| stanza.as_str() == name));
+        if wanted && let Some(state) = peek_file(directory, &name)? {
+            let path = directory.path_of(&name);
+            match has_open(state.pid, &path, directory.owner()) {
                 true => holders.push(state),
                 false => tracing::warn!("the holder of lock '{}' is not seen", path.display()),
             }
@@ -155,15 +184,21 @@ fn stanza_of(file_name: &str) -> Option<&str> {
     })
 }
 
-/// Whether process `pid` of this host has `file` open, as far as this user may see it.
-fn has_open(pid: u32, file: &Path) -> bool {
+/// Whether process `pid` of this host has `file` open, as far as this user may see it. In the directory of a user only
+/// that user's processes and root's count: the file's text could name any other.
+fn has_open(pid: u32, file: &Path, owner: User) -> bool {
     let identity = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let Ok(process) = std::fs::metadata(format!("/proc/{pid}")) else { return false };
+    let user = User::new(process.uid());
+    if !(owner.is_root() || user.is_root() || user == owner) {
+        return false;
+    }
     let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     let wanted = identity(file);
     wanted.is_some() && descriptors.flatten().any(|entry| identity(&entry.path()) == wanted)
 }
 
-fn try_lock(file: &File, path: &Path) -> Result<bool, Error> {
+fn try_lock(file: &File, path: &str) -> Result<bool, Error> {
     for attempt in 0..TRIES {
         match file.try_lock() {
             Ok(()) => return Ok(true),
@@ -183,65 +218,110 @@ fn read_state(file: &File) -> Option<LockState> {
     serde_json::from_str(text.trim_end()).ok()
 }
 
-fn file_of(lock_path: &Path, stanza: &StanzaName, kind: LockKind) -> PathBuf {
-    lock_path.join(match kind {
+fn file_of(stanza: &StanzaName, kind: LockKind) -> String {
+    match kind {
         LockKind::Backup { repo } => format!("{stanza}-backup-{repo}.lock"),
         LockKind::Restore => format!("{stanza}-restore.lock"),
-    })
+    }
 }
 
-fn make_directory(path: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o770)
-        .create(path)
-        .map_err(|source| lock_file("create", path, source))
+fn lock_file(operation: &'static str, path: &str, source: std::io::Error) -> Error {
+    host::Error::Io { operation, path: path.to_owned(), owner: None, source }.into()
 }
 
-fn lock_file(operation: &'static str, path: &Path, source: std::io::Error) -> Error {
-    Error::LockFile { operation, path: path.display().to_string(), source }
-}
-
-fn stop_file(lock_path: &Path, stanza: Option<&StanzaName>) -> PathBuf {
-    lock_path.join(stanza.map_or("all.stop".to_owned(), |stanza| format!("{stanza}.stop")))
+fn stop_file(stanza: Option<&StanzaName>) -> String {
+    stanza.map_or("all.stop".to_owned(), |stanza| format!("{stanza}.stop"))
 }
 
 /// Forbids commands on a stanza, or on all; `false` where they were forbidden already.
-pub fn stop(lock_path: &Path, stanza: Option<&StanzaName>) -> Result<bool, Error> {
-    make_directory(lock_path)?;
-    let path = stop_file(lock_path, stanza);
-    match OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
-        Err(source) => Err(lock_file("create", &path, source)),
-    }
+pub fn stop(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<bool, Error> {
+    let was_stopped = is_stopped(lock_path, stanza)?;
+    let made = lock_path.ensure()?.create_new(&stop_file(stanza))?;
+    Ok(made && !was_stopped)
 }
 
-/// Allows commands again; `false` where they were not forbidden.
-pub fn start(lock_path: &Path, stanza: Option<&StanzaName>) -> Result<bool, Error> {
-    let path = stop_file(lock_path, stanza);
-    match std::fs::remove_file(&path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(lock_file("remove", &path, source)),
+/// Allows commands again, wherever they were forbidden; `false` where they were not.
+pub fn start(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<bool, Error> {
+    let (name, mut removed) = (stop_file(stanza), false);
+    for path in lock_path.all() {
+        let Some(directory) = HostDirectory::open(path)? else { continue };
+        if obeyed(&directory, &name)?.is_some() {
+            removed |= directory.remove(&name)?;
+        }
     }
+    Ok(removed)
 }
 
-/// Whether the stop file of the stanza, or the one for all, is there.
-pub fn is_stopped(lock_path: &Path, stanza: Option<&StanzaName>) -> bool {
-    stop_file(lock_path, stanza).exists()
+/// Whether the stop file of the stanza, or the one for all, is there and counts.
+pub fn is_stopped(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<bool, Error> {
+    Ok(stopped_by(lock_path, &[stanza])?.is_some())
 }
 
 /// An error while a stop file forbids the stanza.
-pub fn check_not_stopped(lock_path: &Path, stanza: &StanzaName) -> Result<(), Error> {
-    for (whom, name) in
-        [(None, "all stanzas".to_owned()), (Some(stanza), format!("stanza {stanza}"))]
-    {
-        if is_stopped(lock_path, whom) {
-            return Err(Error::Stopped { whom: name });
+pub fn check_not_stopped(lock_path: &LockPath, stanza: &StanzaName) -> Result<(), Error> {
+    match stopped_by(lock_path, &[None, Some(stanza)])? {
+        None => Ok(()),
+        Some((None, path)) => Err(Error::Stopped { whom: "all stanzas".to_owned(), path }),
+        Some((Some(stanza), path)) => {
+            Err(Error::Stopped { whom: format!("stanza {stanza}"), path })
         }
     }
-    Ok(())
+}
+
+/// Whom a stop file is for, and its path.
+type Stop<'a> = (Option<&'a StanzaName>, String);
+
+/// The first stop file that counts.
+fn stopped_by<'a>(
+    lock_path: &LockPath,
+    stanzas: &[Option<&'a StanzaName>],
+) -> Result<Option<Stop<'a>>, Error> {
+    for path in lock_path.all() {
+        match stopped_in(path, stanzas) {
+            Ok(None) => {}
+            Ok(stop) => return Ok(stop),
+            // Neither a link nor a directory of somebody else may keep WAL from being archived.
+            Err(error) if error.is_of_stranger() || path != lock_path.own() => {
+                tracing::warn!("{error}: no stop file is looked for in '{}'", path.display());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
+fn stopped_in<'a>(
+    path: &Path,
+    stanzas: &[Option<&'a StanzaName>],
+) -> Result<Option<Stop<'a>>, host::Error> {
+    let Some(directory) = HostDirectory::open(path)? else { return Ok(None) };
+    for stanza in stanzas {
+        if let Some(found) = obeyed(&directory, &stop_file(*stanza))? {
+            return Ok(Some((*stanza, found)));
+        }
+    }
+    Ok(None)
+}
+
+/// The stop file, if it is there and was made by who may stop the commands of this user: the user, root, or whose the
+/// directory is where it can be trusted.
+fn obeyed(directory: &HostDirectory, name: &str) -> Result<Option<String>, host::Error> {
+    let path = || directory.path_of(name).display().to_string();
+    let owner = match directory.owner_of(name) {
+        // The directory is closed to this user, by somebody who is not its user.
+        Err(error) if error.is_denied() && !directory.is_trusted() => {
+            return Err(directory.of_stranger());
+        }
+        owner => owner?,
+    };
+    let Some(owner) = owner else { return Ok(None) };
+    let counts = owner.is_root()
+        || owner == User::current()
+        || (directory.is_trusted() && owner == directory.owner());
+    if !counts {
+        tracing::warn!("stop file '{}' was made by user {owner} and does not count", path());
+    }
+    Ok(counts.then(path))
 }
 
 #[cfg(test)]
@@ -251,29 +331,31 @@ mod tests {
     #[test]
     fn a_lock_excludes_and_is_freed() {
         let dir = tempfile::tempdir().unwrap();
+        let lock_path = &LockPath::at(dir.path());
         let stanza: StanzaName = "demo".parse().unwrap();
         let kind = LockKind::Backup { repo: 1 };
-        let mut lock = Lock::acquire(dir.path(), &stanza, kind, "backup").unwrap();
+        let mut lock = Lock::acquire(lock_path, &stanza, kind, "backup").unwrap();
         lock.progress(Some(100), 7).unwrap();
-        let seen = peek(dir.path(), &stanza, kind).unwrap().unwrap();
+        let seen = peek(lock_path, &stanza, kind).unwrap().unwrap();
         assert_eq!((seen.size, seen.size_cplt), (Some(100), Some(7)));
-        let refused = Lock::acquire(dir.path(), &stanza, kind, "backup").unwrap_err().to_string();
+        let refused = Lock::acquire(lock_path, &stanza, kind, "backup").unwrap_err().to_string();
         assert!(refused.contains("command backup"), "{refused}");
-        Lock::acquire(dir.path(), &stanza, LockKind::Backup { repo: 2 }, "backup").unwrap();
+        Lock::acquire(lock_path, &stanza, LockKind::Backup { repo: 2 }, "backup").unwrap();
         drop(lock);
-        assert_eq!(peek(dir.path(), &stanza, kind).unwrap(), None);
-        Lock::acquire(dir.path(), &stanza, kind, "expire").unwrap();
+        assert_eq!(peek(lock_path, &stanza, kind).unwrap(), None);
+        Lock::acquire(lock_path, &stanza, kind, "expire").unwrap();
     }
 
     #[test]
     fn holders_are_found_by_stanza() {
         let dir = tempfile::tempdir().unwrap();
+        let lock_path = &LockPath::at(dir.path());
         let [a, b]: [StanzaName; 2] = ["db", "db-backup"].map(|name| name.parse().unwrap());
-        let _first = Lock::acquire(dir.path(), &a, LockKind::Backup { repo: 1 }, "backup").unwrap();
-        let _other = Lock::acquire(dir.path(), &b, LockKind::Restore, "restore").unwrap();
-        drop(Lock::acquire(dir.path(), &a, LockKind::Restore, "restore").unwrap());
+        let _first = Lock::acquire(lock_path, &a, LockKind::Backup { repo: 1 }, "backup").unwrap();
+        let _other = Lock::acquire(lock_path, &b, LockKind::Restore, "restore").unwrap();
+        drop(Lock::acquire(lock_path, &a, LockKind::Restore, "restore").unwrap());
         std::fs::write(dir.path().join("unrelated.lock"), "{}").unwrap();
-        let seen = |stanza| holders(dir.path(), stanza).unwrap();
+        let seen = |stanza| holders(lock_path, stanza).unwrap();
         assert_eq!(seen(Some(&a)).len(), 1);
         assert_eq!(seen(Some(&a))[0].pid, std::process::id());
         assert_eq!(seen(Some(&b))[0].command, "restore");
@@ -283,27 +365,29 @@ mod tests {
     #[test]
     fn a_process_without_the_file_is_no_holder() {
         let dir = tempfile::tempdir().unwrap();
+        let lock_path = &LockPath::at(dir.path());
         let stanza: StanzaName = "demo".parse().unwrap();
-        let mut lock = Lock::acquire(dir.path(), &stanza, LockKind::Restore, "restore").unwrap();
+        let mut lock = Lock::acquire(lock_path, &stanza, LockKind::Restore, "restore").unwrap();
         lock.state.pid = 1;
         lock.write_state().unwrap();
-        assert_eq!(holders(dir.path(), Some(&stanza)).unwrap(), []);
+        assert_eq!(holders(lock_path, Some(&stanza)).unwrap(), []);
     }
 
     #[test]
     fn stop_files_forbid_one_stanza_or_all() {
         let dir = tempfile::tempdir().unwrap();
+        let lock_path = &LockPath::at(dir.path());
         let stanza: StanzaName = "demo".parse().unwrap();
         let other: StanzaName = "other".parse().unwrap();
-        check_not_stopped(dir.path(), &stanza).unwrap();
-        assert!(stop(dir.path(), Some(&stanza)).unwrap());
-        assert!(!stop(dir.path(), Some(&stanza)).unwrap());
-        assert!(check_not_stopped(dir.path(), &stanza).is_err());
-        check_not_stopped(dir.path(), &other).unwrap();
-        assert!(stop(dir.path(), None).unwrap());
-        assert!(check_not_stopped(dir.path(), &other).is_err());
-        assert!(start(dir.path(), None).unwrap());
-        assert!(start(dir.path(), Some(&stanza)).unwrap());
-        check_not_stopped(dir.path(), &stanza).unwrap();
+        check_not_stopped(lock_path, &stanza).unwrap();
+        assert!(stop(lock_path, Some(&stanza)).unwrap());
+        assert!(!stop(lock_path, Some(&stanza)).unwrap());
+        assert!(check_not_stopped(lock_path, &stanza).is_err());
+        check_not_stopped(lock_path, &other).unwrap();
+        assert!(stop(lock_path, None).unwrap());
+        assert!(check_not_stopped(lock_path, &other).is_err());
+        assert!(start(lock_path, None).unwrap());
+        assert!(start(lock_path, Some(&stanza)).unwrap());
+        check_not_stopped(lock_path, &stanza).unwrap();
     }
 }

@@ -8,7 +8,8 @@ use crate::{codec::encrypt::CIPHER_MAGIC, types::CompressType};
 
 /// The length of the header in bytes.
 pub const HEADER_LEN: usize = 16;
-const MAGIC: &[u8; 8] = b"pgstrata";
+/// What every object that is not encrypted opens with.
+pub const MAGIC: &[u8; 8] = b"pgstrata";
 /// The format version that is written.
 pub const FORMAT_VERSION: u16 = 1;
 

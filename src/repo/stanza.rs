@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Error,
+    Error, foreign,
     layout::{self, number_of},
     metadata,
     object_header::ObjectKind,
@@ -67,12 +67,12 @@ pub struct StanzaHistory {
 }
 
 impl StanzaHistory {
-    /// Reads the history; `StanzaMissing` where there is none.
+    /// Reads the history; `StanzaMissing` where there is none, `Foreign` where another program's files are instead.
     pub async fn read(storage: &dyn Storage, stanza: &StanzaName) -> Result<Self, Error> {
-        Self::read_opt(storage, stanza).await?.ok_or_else(|| Error::StanzaMissing {
-            stanza: stanza.to_string(),
-            location: storage.location(),
-        })
+        match Self::read_opt(storage, stanza).await? {
+            Some(history) => Ok(history),
+            None => Err(missing(storage, stanza).await),
+        }
     }
 
     /// Reads the history, `None` where there is none.
@@ -128,6 +128,20 @@ impl StanzaHistory {
             found: found.to_string(),
             code,
         }
+    }
+}
+
+/// Whether the stanza has a history, by its listing.
+pub async fn exists(storage: &dyn Storage, stanza: &StanzaName) -> Result<bool, Error> {
+    let listing = storage.list(&layout::stanza_directory(stanza)?, false).await?;
+    Ok(listing.iter().any(|entry| number_of(entry.path.file_name()).is_some()))
+}
+
+/// Why there is no history. The stanza is missing whatever the look for another program's files comes to.
+pub async fn missing(storage: &dyn Storage, stanza: &StanzaName) -> Error {
+    match foreign::refuse(storage, stanza).await {
+        Err(error @ Error::Foreign { .. }) => error,
+        _ => Error::StanzaMissing { stanza: stanza.to_string(), location: storage.location() },
     }
 }
 

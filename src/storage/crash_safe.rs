@@ -17,8 +17,20 @@ use rustix::{
     io::Errno,
 };
 
+use crate::host::give_to_owner_of;
+
 /// What every temporary name starts with; listings hide them.
 pub const TEMPORARY_PREFIX: &str = ".tmp-";
+
+/// Digits of the random number in a temporary name.
+const TEMPORARY_DIGITS: usize = 16;
+
+/// Whether [`PendingFile`] may have made the name. Somebody else's file may begin with the same letters.
+pub fn is_temporary_name(name: &str) -> bool {
+    name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|digits| {
+        digits.len() == TEMPORARY_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
 
 /// Mode of the directories that are made.
 const DIRECTORY_MODE: u32 = 0o750;
@@ -67,6 +79,12 @@ impl PendingFile {
         };
         fs::fchmod(&pending.file, mode)?;
         Ok(pending)
+    }
+
+    /// Made by root, the file belongs to the owner of its directory: else root would lock the usual user out.
+    pub fn owned_as_its_directory(self) -> io::Result<Self> {
+        give_to_owner_of(&self.directory, &self.file)?;
+        Ok(self)
     }
 
     /// Leaves the time of writing back to the kernel: for files that nobody syncs.
@@ -269,7 +287,11 @@ pub fn ensure_child(parent: &OwnedFd, name: &str) -> io::Result<OwnedFd> {
 fn make_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     let mode = Mode::from_raw_mode(DIRECTORY_MODE);
     match fs::mkdirat(parent, name, mode) {
-        Ok(()) => fs::chmodat(parent, name, mode, AtFlags::empty())?,
+        Ok(()) => {
+            fs::chmodat(parent, name, mode, AtFlags::empty())?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            give_to_owner_of(parent, fs::openat(parent, name, flags, Mode::empty())?)?;
+        }
         Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno.into()),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{BackupCopy, Error, Facts, HistoryMap, Known, Route, changes};
 use crate::{
     repo::{
-        self, archive, backup_list, concurrent,
+        self, archive, backup_list, concurrent, foreign,
         keep::{self, KeepMark},
         layout::BackupPaths,
         manifest::Manifest,
@@ -23,6 +23,7 @@ pub(super) async fn gather(route: &Route) -> Result<Facts, Error> {
     let target_archives = archive::archive_ids(&**to, stanza).await.map_err(Error::Target)?;
     let known = target.as_ref().map(StanzaHistory::entries).unwrap_or_default();
     if known.is_empty() {
+        foreign::refuse(&**to, stanza).await.map_err(Error::Target)?;
         let backups = backup_list::directories(&**to, stanza).await.map_err(Error::Target)?;
         if !backups.is_empty() || !target_archives.is_empty() {
             let location = to.location();

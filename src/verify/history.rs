@@ -3,7 +3,6 @@
 use super::{Error, FaultKind, report::Findings};
 use crate::{
     repo::{
-        self,
         layout::{self, number_of},
         stanza::{self, StanzaEntry},
     },
@@ -42,11 +41,7 @@ pub(super) async fn check(
         }
     }
     match seen {
-        0 => Err(repo::Error::StanzaMissing {
-            stanza: stanza.to_string(),
-            location: storage.location(),
-        }
-        .into()),
+        0 => Err(stanza::missing(storage, stanza).await.into()),
         _ => Ok(entries),
     }
 }

@@ -28,6 +28,7 @@ mod info;
 mod interruption;
 mod layout;
 mod links;
+mod ownership;
 mod page_checksum;
 mod recovery;
 mod refusal;

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     command::{Error, Result, context::Repo},
     repo::{
-        self, archive, backup_list, concurrent,
+        self, archive, backup_list, concurrent, foreign,
         keep::{self, KeepMark},
         layout::{self, BackupPaths, FILE_LIST, LOST, MANIFEST},
         manifest::Manifest,
@@ -19,7 +19,7 @@ use crate::{
         started::Started,
     },
     storage::{Entry, EntryKind, Storage},
-    types::{BackupLabel, Failure, StanzaName},
+    types::{BackupLabel, ErrorCode, Failure, StanzaName},
 };
 
 /// Reads it all; `None` where a backup was published meanwhile, so that it must be read again. Nothing is expired while a
@@ -31,6 +31,10 @@ pub(super) async fn gather(
 ) -> Result<Option<Inventory>> {
     let storage = &*repo.storage;
     let current = StanzaHistory::read(storage, stanza).await?.current().archive_id();
+    // The directories of pgBackRest's backups have labels as ours have, and no manifest of ours.
+    if let Some(error) = foreign::of_stanza(storage, stanza).await? {
+        return Err(error.into());
+    }
     let directories = directories(storage, stanza).await?;
     let mut manifests = Vec::with_capacity(directories.len());
     for (label, manifest) in backup_list::list(&repo.storage, stanza).await? {
@@ -94,6 +98,8 @@ fn unreadable(label: &BackupLabel, error: repo::Error) -> Error {
             "its writer may have been interrupted while it published it; bring the objects back from \
              a copy, or remove the backup with expire --set={label}"
         ),
+        // A file that this user may not read is neither lost nor damaged.
+        _ if error.code() == ErrorCode::Access => error.hint().unwrap_or_default(),
         _ => "other backups may build on it; bring its manifest back from a copy, or, if it is \
               lost, remove its directory"
             .to_owned(),

@@ -8,10 +8,11 @@ use crate::{
         archive::{StoredWal, WalArchive},
         concurrent,
         layout::{BackupPaths, MANIFEST, STARTED},
+        ownership::{self, Sorted},
         retention::{ExpirePlan, Inventory, wal::ArchiveRule},
     },
     storage::{EntryKind, ObjectPath, Storage},
-    types::{ArchiveId, BackupLabel, Invalid, StanzaName, WalSegmentSize},
+    types::{ArchiveId, BackupLabel, StanzaName, WalSegmentSize},
 };
 
 /// What goes, in the order in which it does.
@@ -63,9 +64,8 @@ impl Removal {
         inventory: &Inventory,
         plan: &ExpirePlan,
     ) -> Result<Self> {
-        let list = |label: &BackupLabel| {
-            backup(repo.storage.clone(), BackupPaths::new(stanza, label), label.clone())
-        };
+        let list =
+            |label: &BackupLabel| backup(repo.storage.clone(), stanza.clone(), label.clone());
         let mut removal = Self {
             backups: concurrent::map(&plan.backups, list).await?,
             left_overs: concurrent::map(&plan.left_overs, list).await?,
@@ -84,18 +84,27 @@ impl Removal {
 
 async fn backup(
     storage: Arc<dyn Storage>,
-    paths: std::result::Result<BackupPaths, Invalid>,
+    stanza: StanzaName,
     label: BackupLabel,
 ) -> Result<BackupRemoval> {
-    let paths = paths?;
-    let (mut head, mut data, mut total) = (Vec::new(), Vec::new(), 0);
+    let paths = BackupPaths::new(&stanza, &label)?;
+    let (mut found, mut total) = (Vec::new(), 0);
     for entry in storage.list(paths.directory(), true).await? {
         let EntryKind::Object { size } = entry.kind else { continue };
         total += size;
-        let is_head = entry.path.parent() == *paths.directory()
-            && matches!(entry.path.file_name(), MANIFEST | STARTED);
-        if is_head { head.push(entry.path) } else { data.push(entry.path) }
+        found.push(entry.path);
     }
+    let Sorted { ours, others } = ownership::sort(&storage, &stanza, found).await?;
+    if let Some(first) = others.first() {
+        let (count, location) = (others.len(), storage.location());
+        tracing::warn!(
+            "{count} files are not of this program and stay, such as '{location}/{first}'"
+        );
+    }
+    let is_head = |path: &ObjectPath| {
+        path.parent() == *paths.directory() && matches!(path.file_name(), MANIFEST | STARTED)
+    };
+    let (head, data) = ours.into_iter().partition(is_head);
     Ok(BackupRemoval { label, head, data, size: total })
 }
 

@@ -28,7 +28,7 @@ fn settings(full: u32) -> Settings {
 
 async fn put(repo: &Repo, path: &str) {
     let path = ObjectPath::new(path.to_owned()).unwrap();
-    repo.storage.put(&path, "x".into()).await.unwrap();
+    repo.storage.put(&path, "pgstrata".into()).await.unwrap();
 }
 
 /// Publishes a backup that starts at the segment of that number, with some data.
@@ -442,4 +442,28 @@ fn several_repositories_end_in_one_error() {
     assert_eq!(code(both, 2, Some(&set)), Err(ErrorCode::BackupSetInvalid));
     assert_eq!(code(vec![(1, other())], 2, None), Err(ErrorCode::Assert));
     assert_eq!(code(vec![(1, other()), (2, other())], 2, None), Err(ErrorCode::Command));
+}
+
+#[tokio::test]
+async fn nothing_is_expired_beside_the_files_of_pgbackrest() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    put(&repo, "backup/demo/backup.info").await;
+    put(&repo, "backup/demo/20250101-000000F/backup.manifest").await;
+    let before = names(&repo, "").await;
+    let refused = run_expire(&repo, settings(1), Scope::Retention).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::RepoInvalid);
+    assert_eq!(names(&repo, "").await, before);
+}
+
+#[tokio::test]
+async fn files_of_others_below_an_expired_backup_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let other = format!("backup/demo/{}/notes", OLD[0]);
+    let path = ObjectPath::new(other.as_str()).unwrap();
+    repo.storage.put(&path, "somebody's".into()).await.unwrap();
+    run_expire(&repo, settings(1), Scope::Retention).await.unwrap();
+    assert_eq!(names(&repo, &format!("backup/demo/{}", OLD[0])).await, [other]);
+    assert_eq!(labels(&repo).await, [NEW]);
 }

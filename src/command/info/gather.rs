@@ -1,9 +1,6 @@
 //! Reads what `info` shows. An error stays with the repository, or the backup, that it came from.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
@@ -11,12 +8,13 @@ use tokio::task::JoinSet;
 use super::Query;
 use crate::{
     command::context::Repo,
+    host::LockPath,
     repo::{
         Error, annotation,
         archive::WalArchive,
         backup_list,
         concurrent::AT_ONCE_MAX,
-        contents,
+        contents, foreign,
         keep::{self, KeepMark},
         layout::{BACKUP_ROOT, BackupPaths, STANZA_ROOT},
         lock::{self, LockKind, LockState},
@@ -25,7 +23,7 @@ use crate::{
     },
     restore::ArchiveWal,
     storage::{EntryKind, ObjectPath, Storage},
-    types::{ArchiveId, Failure, StanzaName, WalSegment},
+    types::{ArchiveId, ErrorCode, Failure, StanzaName, WalSegment},
     ui::info::Detail,
 };
 
@@ -165,7 +163,7 @@ async fn gather_stanza(
 }
 
 /// A lock that cannot be looked at, such as that of another user, is shown as free.
-fn look_at_lock(lock_path: &Path, stanza: &StanzaName, kind: LockKind) -> Option<LockState> {
+fn look_at_lock(lock_path: &LockPath, stanza: &StanzaName, kind: LockKind) -> Option<LockState> {
     lock::peek(lock_path, stanza, kind).unwrap_or_else(|error| {
         tracing::warn!("{error}");
         None
@@ -214,6 +212,7 @@ async fn names_in(storage: &dyn Storage) -> Result<BTreeSet<StanzaName>, Error> 
 
 async fn content(repo: &Repo, stanza: &StanzaName, query: &Query) -> Result<Content, Error> {
     let Some(history) = StanzaHistory::read_opt(&*repo.storage, stanza).await? else {
+        foreign::refuse(&*repo.storage, stanza).await?;
         let backups = backup_list::directories(&*repo.storage, stanza).await?;
         return Ok(if backups.is_empty() { Content::Missing } else { Content::NoHistory });
     };
@@ -300,9 +299,14 @@ async fn with_remarks(
     backups
 }
 
-/// An error as monitoring sees it: its kind in brackets, then its text.
+/// An error as monitoring sees it: its kind in brackets, then its text. What a repository really is comes with the
+/// way out.
 pub(super) fn describe(error: &(impl Failure + ?Sized)) -> String {
-    format!("[{:?}Error] {error}", error.code())
+    let text = format!("[{:?}Error] {error}", error.code());
+    match error.hint() {
+        Some(hint) if error.code() == ErrorCode::RepoInvalid => format!("{text}\nHINT: {hint}"),
+        _ => text,
+    }
 }
 
 #[cfg(test)]

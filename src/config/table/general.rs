@@ -41,7 +41,11 @@ const OUTPUTS: Commands = Commands::BACKUP
 pub(super) static ROWS: &[OptionSpec] = &[
     row("allow-root", Global, Boolean, Commands::WORK, "Run as the user root")
         .default("y")
-        .accepted("commands may always be run as root"),
+        .detail(
+            "What root makes in a repository, and among locks and logs, belongs to the owner of the directory \
+             it is made in, so that the usual user can go on. n refuses to run as root.",
+        )
+        .example("n"),
     row(
         "buffer-size",
         Global,
@@ -120,6 +124,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         Commands::BACKUP
             .or(Commands::REPO_KEY)
             .or(Commands::RESTORE)
+            .or(Commands::STANZA_CREATE)
             .or(Commands::STANZA_DELETE)
             .or(Commands::STOP),
         "Go on where the command would stop to be safe",
@@ -130,7 +135,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
                  whether a file is as it must be, and compare only those that were written to since \
                  the second in which the backup began. stanza-delete: do not check \
                  that the cluster is down. stop: also end what is running. repo-key: remove the \
-                 recipient whose pass phrase is in use.",
+                 recipient whose pass phrase is in use. stanza-create: no effect, and a warning that says so.",
     ),
     row("help", CommandLine, Boolean, Commands::ALL, "Show help on the command").default("n"),
     row(
@@ -147,8 +152,15 @@ pub(super) static ROWS: &[OptionSpec] = &[
     )
     .example("30s"),
     row("lock-path", Global, Path, LOCKS, "Directory of the lock and stop files")
-        .default_path("/tmp/pgstrata", "/tmp/pgbackrest")
-        .detail("All commands of a stanza on this host must use the same directory."),
+        .detail(
+            "All commands of a stanza on this host must use the same directory. It must belong to the user \
+             that runs them, or to root, and not every user may write to it. Without this option it is \
+             /run/pgstrata where that is there and can be written to, else /tmp/pgstrata-<user id>, which \
+             only its user can use. A stop file in /run/pgstrata counts for every user, so that root \
+             can stop the commands of all. The same holds under the name pgbackrest: then a stop file \
+             in /tmp/pgbackrest counts too.",
+        )
+        .example("/run/pgstrata"),
     row("neutral-umask", Global, Boolean, Commands::WORK, "Use a umask of 0000")
         .default("y")
         .accepted("files are created with mode 0640 and directories with 0750"),

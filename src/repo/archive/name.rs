@@ -33,7 +33,7 @@ impl StoredWal {
     }
 
     /// Reads an object's name; `None` where it is not one that [`Self::file_name`] makes.
-    pub(super) fn parse(path: &ObjectPath, size: u64) -> Option<Self> {
+    pub(in crate::repo) fn parse(path: &ObjectPath, size: u64) -> Option<Self> {
         let (file, rest) = path.file_name().split_once('-')?;
         let digest = rest.get(..DIGEST_LEN)?.parse().ok()?;
         let compress = match &rest[DIGEST_LEN..] {

@@ -2,7 +2,7 @@
 
 use super::{Error, StoredWal, WalArchive, layout};
 use crate::{
-    storage::{EntryKind, ObjectPath, Storage},
+    storage::{Entry, EntryKind, ObjectPath, Storage},
     types::{ArchiveId, StanzaName},
 };
 
@@ -35,10 +35,12 @@ impl WalArchive {
         Ok(stored.collect())
     }
 
-    /// Every object of the archive, whatever its name.
+    /// Every object of the archive. Other files in its directories are left out.
     pub async fn all_objects(&self) -> Result<Vec<ObjectPath>, Error> {
         let entries = self.storage.list(&self.directory, true).await?;
-        let objects = entries.into_iter().filter(|e| matches!(e.kind, EntryKind::Object { .. }));
-        Ok(objects.map(|entry| entry.path).collect())
+        let is_ours = |entry: &Entry| {
+            entry.kind != EntryKind::Directory && StoredWal::parse(&entry.path, 0).is_some()
+        };
+        Ok(entries.into_iter().filter(is_ours).map(|entry| entry.path).collect())
     }
 }

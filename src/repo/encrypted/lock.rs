@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use crate::{
     codec::encrypt::{CIPHER_MAGIC, DataKey, Kdf},
     repo::{
-        self,
+        self, foreign,
         layout::{ARCHIVE_ROOT, BACKUP_ROOT, STANZA_ROOT},
         metadata::object_name,
         recipient::{self, PassPhrase, Recipient, RecipientId},
@@ -212,7 +212,13 @@ impl KeyLock {
         let failed = |error| {
             Unknown::Failed(match error {
                 repo::Error::Storage(error) => error,
-                error => self.error("open").with_code(error.code()).caused_by(error),
+                error => {
+                    let failed = self.error("open").with_code(error.code());
+                    match error.hint() {
+                        Some(hint) => failed.with_hint(hint).caused_by(error),
+                        None => failed.caused_by(error),
+                    }
+                }
             })
         };
         let Some(pass) = &self.pass else { return Err(Unknown::Empty) };
@@ -256,6 +262,9 @@ impl KeyLock {
 
 /// What a repository without key objects is.
 async fn without_key(storage: &dyn Storage) -> Result<Refusal, repo::Error> {
+    if let Some(error) = foreign::of_root(storage).await? {
+        return Err(error);
+    }
     for root in [STANZA_ROOT, BACKUP_ROOT, ARCHIVE_ROOT] {
         if !storage.list(&ObjectPath::new(root)?, false).await?.is_empty() {
             return Ok(match is_encrypted(storage).await? {

@@ -1,10 +1,11 @@
 //! What the operating system's errors mean.
 
-use std::io;
+use std::{io, os::unix::fs::MetadataExt, path::Path};
 
 use rustix::io::Errno;
 
 use crate::{
+    host::User,
     storage::{Error, ErrorKind, crash_safe::SymbolicLink},
     types::ErrorCode,
 };
@@ -17,10 +18,16 @@ const LINK_HINT: &str =
 pub(super) fn failure(operation: &'static str, object: String, error: io::Error) -> Error {
     let kind = kind_of(&error);
     let is_link = error.get_ref().is_some_and(|inner| inner.is::<SymbolicLink>());
+    let hint = match kind {
+        ErrorKind::Denied if is_link => Some(LINK_HINT.to_owned()),
+        ErrorKind::Denied => hint_of(&error, Path::new(&object)),
+        _ => None,
+    };
     let failed = Error::new(kind, operation, object).caused_by(error);
-    if is_link {
-        return failed.with_hint(LINK_HINT);
-    }
+    let failed = match hint {
+        Some(hint) => failed.with_hint(hint),
+        None => failed,
+    };
     match kind {
         ErrorKind::Other | ErrorKind::Transient => failed.with_code(code_of(operation)),
         _ => failed,
@@ -42,6 +49,29 @@ fn kind_of(error: &io::Error) -> ErrorKind {
             _ => ErrorKind::Other,
         },
     }
+}
+
+/// Says whose the file is, or the nearest directory above it that can be seen, and who was refused.
+fn hint_of(error: &io::Error, object: &Path) -> Option<String> {
+    match Errno::from_io_error(error) {
+        Some(Errno::ROFS) => {
+            return Some(
+                "the file system is mounted read-only: mount it to be written to".to_owned(),
+            );
+        }
+        Some(Errno::ACCESS | Errno::PERM) => {}
+        // A link, which the message names.
+        _ => return None,
+    }
+    let seen = |path: &Path| Some((path.to_owned(), std::fs::symlink_metadata(path).ok()?));
+    let (path, found) = object.ancestors().find_map(seen)?;
+    let (path, mode) = (path.display(), found.mode() & 0o7777);
+    let (owner, user) = (User::new(found.uid()), User::current());
+    let about = format!("'{path}' belongs to user {owner} (mode {mode:04o}), this is user {user}");
+    Some(match owner.is_root() {
+        true => format!("{about}; if a command as root made it: chown {user} '{path}'"),
+        false => format!("{about}: run the command as {owner}, or correct owner and mode"),
+    })
 }
 
 fn code_of(operation: &str) -> ErrorCode {

@@ -72,7 +72,8 @@ impl Tree {
         loop {
             let made = self
                 .ensure(&path.parent())
-                .and_then(|directory| PendingFile::create(directory, FILE_MODE));
+                .and_then(|directory| PendingFile::create(directory, FILE_MODE))
+                .and_then(PendingFile::owned_as_its_directory);
             tries += 1;
             match made {
                 Err(e) if e.kind() == io::ErrorKind::NotFound && tries < DIRECTORY_TRIES => {}
@@ -271,7 +272,7 @@ impl Tree {
         let (mut removed, mut below) = (0, Vec::new());
         self.each_name(path, |directory, name, file_type| {
             if name.starts_with(TEMPORARY_PREFIX) {
-                if is_stale(directory, name, limit) {
+                if crash_safe::is_temporary_name(name) && is_stale(directory, name, limit) {
                     fs::unlinkat(directory, name, AtFlags::empty())?;
                     removed += 1;
                 }

@@ -10,7 +10,10 @@ use super::{
     tree::Tree,
     upload::temporary_in,
 };
-use crate::storage::{ObjectPath, Result, crash_safe::TEMPORARY_PREFIX};
+use crate::storage::{
+    ObjectPath, Result,
+    crash_safe::{TEMPORARY_PREFIX, is_temporary_name},
+};
 
 /// Removes stale temporary files below `directory`, and stale directories that hold nothing.
 pub(super) async fn remove(
@@ -54,7 +57,11 @@ fn sorted(items: Items) -> (Items, Items) {
         items.into_iter().partition(|(name, _)| name.starts_with(TEMPORARY_PREFIX));
     let of = |kind: Kind| move |(_, look): &(String, Look)| look.kind == kind;
     (
-        temporary.into_iter().filter(of(Kind::File)).collect(),
+        temporary
+            .into_iter()
+            .filter(of(Kind::File))
+            .filter(|(n, _)| is_temporary_name(n))
+            .collect(),
         others.into_iter().filter(of(Kind::Directory)).collect(),
     )
 }

@@ -1,17 +1,21 @@
 //! Where log lines go: standard output, standard error, the log file.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::PathBuf,
+    error::Error,
+    ffi::OsStr,
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{config::LogLevel, ui::terminal::Terminal};
+use crate::{config::LogLevel, host::HostDirectory, ui::terminal::Terminal};
 
 /// What stands at the beginning of each run in a log file.
 const SEPARATOR: &str = "-------------------PROCESS START-------------------\n";
+
+/// Mode of the directory, where it is made.
+const DIRECTORY_MODE: u32 = 0o750;
 
 /// One place for lines up to a level.
 pub(super) struct Sink {
@@ -101,21 +105,20 @@ impl LogFile {
         }
     }
 
-    fn try_write(&mut self, line: &str) -> io::Result<()> {
+    fn try_write(&mut self, line: &str) -> Result<(), Box<dyn Error>> {
         if matches!(self.state, State::Unopened) {
             self.state = State::Open(self.open()?);
         }
         match &mut self.state {
-            State::Open(file) => file.write_all(line.as_bytes()),
+            State::Open(file) => Ok(file.write_all(line.as_bytes())?),
             _ => Ok(()),
         }
     }
 
-    fn open(&self) -> io::Result<File> {
-        if let Some(directory) = self.path.parent() {
-            DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
-        }
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o640).open(&self.path)?;
+    fn open(&self) -> Result<File, Box<dyn Error>> {
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
+        let name = self.path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let mut file = HostDirectory::ensure(directory, DIRECTORY_MODE)?.trusted()?.append(name)?;
         let blank = if file.metadata()?.len() > 0 { "\n" } else { "" };
         file.write_all(format!("{blank}{SEPARATOR}").as_bytes())?;
         Ok(file)

@@ -17,7 +17,7 @@ const FULL: &str = "20261121-092452F";
 const DIFF: &str = "20261121-092452F_20261121-092455D";
 
 fn query(lock_path: &Path) -> Query {
-    let (stanza, lock_path) = (Some(stanza_name()), lock_path.to_owned());
+    let (stanza, lock_path) = (Some(stanza_name()), LockPath::at(lock_path));
     Query { stanza, lock_path, detail: Detail::Full, set: None, kind: None }
 }
 

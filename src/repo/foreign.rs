@@ -1,0 +1,204 @@
+//! Trees of other programs at the place of a repository. They are recognised and named, so that nobody creates a
+//! stanza in them or deletes them as if they were the rest of one.
+//!
+//! pgBackRest keeps `backup/<stanza>/backup.info` and `archive/<stanza>/archive.info`, each with a copy. Its directories
+//! of backups and WAL have the same names as ours, so these files are what tells the two apart.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Error,
+    layout::{self, ARCHIVE_ROOT, BACKUP_ROOT, STANZA_ROOT},
+    metadata::object_name,
+};
+use crate::{
+    storage::{self, EntryKind, ObjectPath, Storage},
+    types::StanzaName,
+};
+
+const BACKUP_INFO: [&str; 2] = ["backup.info", "backup.info.copy"];
+const ARCHIVE_INFO: [&str; 2] = ["archive.info", "archive.info.copy"];
+/// How a file begins that pgBackRest encrypted, as everything that `openssl enc` writes.
+const SALTED: &[u8] = b"Salted__";
+
+/// The file that only a data directory has.
+const PG_CONTROL: &str = "global/pg_control";
+/// WAL-G: base backups and WAL.
+const WAL_G: [&str; 2] = ["basebackups_005", "wal_005"];
+/// Barman: base backups and WAL of one server.
+const BARMAN: [&str; 2] = ["base", "wals"];
+
+/// How many directories are looked into for the files of a stanza of pgBackRest.
+const STANZAS_MAX: usize = 64;
+
+/// Refuses what is not ours: the files of another program for the stanza, or a tree that as a whole is another's.
+pub async fn refuse(storage: &dyn Storage, stanza: &StanzaName) -> Result<(), Error> {
+    if let Some(error) = of_stanza(storage, stanza).await? {
+        return Err(error);
+    }
+    match of_root(storage).await? {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// The error that names pgBackRest's files for the stanza; `None` where there are none.
+pub async fn of_stanza(storage: &dyn Storage, stanza: &StanzaName) -> Result<Option<Error>, Error> {
+    let backup = layout::backup_directory(stanza)?;
+    if let Some(error) = info_file(storage, &backup, BACKUP_INFO).await? {
+        return Ok(Some(error));
+    }
+    info_file(storage, &layout::archive_directory(stanza)?, ARCHIVE_INFO).await
+}
+
+/// The error that names the tree at the root, where it is a known one of another program.
+pub async fn of_root(storage: &dyn Storage) -> Result<Option<Error>, Error> {
+    let named =
+        |path: &ObjectPath, tree| Error::Foreign { object: object_name(storage, path), tree };
+    let control = ObjectPath::new(PG_CONTROL)?;
+    match storage.stat(&control).await {
+        Ok(_) => return Ok(Some(named(&control, "a PostgreSQL data directory"))),
+        Err(error) if error.is_not_found() => {}
+        Err(error) => return Err(error.into()),
+    }
+    if let Some(error) = pgbackrest(storage).await? {
+        return Ok(Some(error));
+    }
+    for ([first, second], tree) in [(WAL_G, "a WAL-G storage"), (BARMAN, "a Barman server")] {
+        let (first, second) = (ObjectPath::new(first)?, ObjectPath::new(second)?);
+        if holds_any(storage, &first).await? && holds_any(storage, &second).await? {
+            return Ok(Some(named(&first, tree)));
+        }
+    }
+    Ok(None)
+}
+
+async fn holds_any(storage: &dyn Storage, directory: &ObjectPath) -> Result<bool, Error> {
+    Ok(!storage.list(directory, false).await?.is_empty())
+}
+
+/// A stanza of pgBackRest, whatever its name. Stanzas that have a history of ours are left out.
+async fn pgbackrest(storage: &dyn Storage) -> Result<Option<Error>, Error> {
+    let ours = directories(storage, STANZA_ROOT).await?;
+    for (root, names) in [(BACKUP_ROOT, BACKUP_INFO), (ARCHIVE_ROOT, ARCHIVE_INFO)] {
+        let found = directories(storage, root).await?;
+        for name in found.difference(&ours).take(STANZAS_MAX) {
+            let directory = ObjectPath::new(root)?.join(name)?;
+            if let Some(error) = info_file(storage, &directory, names).await? {
+                return Ok(Some(error));
+            }
+        }
+    }
+    Ok(None)
+}
+
+async fn directories(storage: &dyn Storage, root: &str) -> Result<BTreeSet<String>, Error> {
+    let entries = storage.list(&ObjectPath::new(root)?, false).await?;
+    let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
+    Ok(directories.map(|entry| entry.path.file_name().to_owned()).collect())
+}
+
+async fn info_file(
+    storage: &dyn Storage,
+    directory: &ObjectPath,
+    names: [&str; 2],
+) -> Result<Option<Error>, Error> {
+    let entries = storage.list_prefix(directory, names[0]).await?;
+    let Some(entry) = entries.iter().find(|entry| names.contains(&entry.path.file_name())) else {
+        return Ok(None);
+    };
+    let object = object_name(storage, &entry.path);
+    let tree = match is_salted(storage, &entry.path).await {
+        true => "an encrypted pgBackRest repository",
+        false => "a pgBackRest repository",
+    };
+    Ok(Some(Error::Foreign { object, tree }))
+}
+
+/// Only chooses the words: the name alone says that the file is not ours, so a look that fails decides nothing.
+async fn is_salted(storage: &dyn Storage, path: &ObjectPath) -> bool {
+    let start: storage::Result<_> = storage.get_range(path, 0..SALTED.len() as u64).await;
+    start.is_ok_and(|start| start == SALTED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        repo::{
+            encrypted::EncryptedStorage,
+            recipient::PassPhrase,
+            stanza::{self, ClusterId, StanzaHistory},
+        },
+        storage::PosixStorage,
+        types::{ErrorCode, Failure, SystemId},
+    };
+
+    async fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, PosixStorage) {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = PosixStorage::new(dir.path());
+        for (path, content) in files {
+            storage
+                .put(&ObjectPath::new(*path).unwrap(), content.to_string().into())
+                .await
+                .unwrap();
+        }
+        (dir, storage)
+    }
+
+    fn demo() -> StanzaName {
+        "demo".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_existing_repository_of_pgbackrest_is_named_for_what_it_is() {
+        for (path, content, words) in [
+            ("backup/demo/backup.info", "[backrest]\n", "a pgBackRest repository"),
+            ("backup/demo/backup.info.copy", "Salted__xyz", "an encrypted pgBackRest repository"),
+            ("archive/demo/archive.info", "[backrest]\n", "a pgBackRest repository"),
+            ("archive/demo/archive.info.copy", "", "a pgBackRest repository"),
+            ("archive/other/archive.info", "[backrest]\n", "a pgBackRest repository"),
+        ] {
+            let (_dir, storage) = tree(&[(path, content)]).await;
+            let error = StanzaHistory::read(&storage, &demo()).await.unwrap_err();
+            assert_eq!(error.code(), ErrorCode::RepoInvalid);
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.to_string().contains(path), "{error}");
+            assert!(error.hint().unwrap().contains("repoN-path"), "{error:?}");
+            assert!(!error.hint().unwrap().contains("stanza-delete"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn with_a_pass_phrase_it_is_not_taken_for_an_unencrypted_repository_of_ours() {
+        let (_dir, storage) = tree(&[("backup/demo/backup.info", "Salted__xyz")]).await;
+        let encrypted =
+            EncryptedStorage::new(std::sync::Arc::new(storage), PassPhrase::new("pass"));
+        let error = encrypted.lock().unlock().await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::RepoInvalid);
+        assert!(error.to_string().contains("encrypted pgBackRest"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn trees_of_other_programs_are_named() {
+        for (files, words) in [
+            (vec![("global/pg_control", "x"), ("PG_VERSION", "15")], "data directory"),
+            (vec![("basebackups_005/a", "x"), ("wal_005/b", "x")], "WAL-G"),
+            (vec![("base/2/data.tar", "x"), ("wals/b", "x")], "Barman"),
+        ] {
+            let (_dir, storage) = tree(&files).await;
+            let error = refuse(&storage, &demo()).await.unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        let (_dir, storage) = tree(&[("notes/readme", "x"), ("base/x", "y")]).await;
+        refuse(&storage, &demo()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stanza_of_ours_beside_it_goes_on() {
+        let (_dir, storage) = tree(&[("backup/old/backup.info", "[backrest]\n")]).await;
+        let cluster = ClusterId { system_id: SystemId(7), version: "15".parse().unwrap() };
+        stanza::create(&storage, &demo(), cluster, None).await.unwrap();
+        StanzaHistory::read(&storage, &demo()).await.unwrap();
+    }
+}
