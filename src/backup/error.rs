@@ -4,10 +4,14 @@ use std::{io, path::PathBuf};
 
 use crate::{
     codec,
-    postgres::{self, DataDirectoryError},
+    postgres::{self, DataDirectoryError, Unseen},
     repo,
     types::{DataPath, ErrorCode, Failure, Invalid, Lsn},
 };
+
+/// What helps where the server has files that this process cannot see.
+pub(crate) const UNSEEN_HINT: &str = "mount every tablespace here where the server has it, at the same path; \
+    backup-source=stream needs none of it";
 
 /// A failed backup.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +63,14 @@ pub enum Error {
         /// The file.
         path: DataPath,
     },
+    /// The server has files that this process cannot see.
+    #[error("the server has what cannot be seen in '{}': {}", path.display(), Unseen::list(unseen))]
+    Unseen {
+        /// The data directory.
+        path: PathBuf,
+        /// What cannot be seen, and why.
+        unseen: Vec<Unseen>,
+    },
     /// A worker thread could not be started.
     #[error("unable to start a worker thread: {0}")]
     Thread(io::Error),
@@ -92,6 +104,7 @@ impl Failure for Error {
             Self::TooLarge { .. } => ErrorCode::FileInvalid,
             Self::DataDirectory(error) => error.code(),
             Self::OtherDirectory { .. } => ErrorCode::DbMismatch,
+            Self::Unseen { .. } => ErrorCode::FileOpen,
             Self::Thread(_) => ErrorCode::Kernel,
             Self::WorkerLost => ErrorCode::Assert,
         }
@@ -123,6 +136,7 @@ impl Failure for Error {
             Self::TooLarge { .. } => Some(
                 "no file of PostgreSQL is that large: move it out of the data directory".to_owned(),
             ),
+            Self::Unseen { .. } => Some(UNSEEN_HINT.to_owned()),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ mod crc;
 mod error;
 pub mod frame;
 mod gather;
+mod landmarks;
 mod packer;
 mod pending;
 mod pipeline;
@@ -26,5 +27,7 @@ mod workers;
 mod writer;
 
 pub use error::Error;
+pub(crate) use error::UNSEEN_HINT;
 pub use frame::BLOCK_SIZE;
+pub use landmarks::Landmarks;
 pub use pipeline::{Options, Taken, Target, take};

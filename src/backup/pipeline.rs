@@ -8,6 +8,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::{
     Error,
     frame::{Batch, Piece, WorkedFrame},
+    landmarks::Landmarks,
     packer::Packer,
     prior::Prior,
     source::{BackupSource, BackupStart, BackupStop, Deferred, SourceEvent, SourceKind},
@@ -57,6 +58,8 @@ pub struct Taken {
     pub backup_manifest: Bytes,
     /// What was written.
     pub written: Written,
+    /// What shows that it is the whole cluster.
+    pub landmarks: Landmarks,
 }
 
 type Frame = Promised<WorkedFrame>;
@@ -102,12 +105,14 @@ pub async fn take(
     let mut writing = JoinSet::new();
     writing.spawn(write_all(writer, waiting));
     progress.start(start.size_estimate);
-    let stop = Producer { workers: &workers, queue, packer, prior, progress }.run(source).await;
+    let landmarks = Landmarks::default();
+    let producer = Producer { workers: &workers, queue, packer, prior, progress, landmarks };
+    let produced = producer.run(source).await;
     let stopped_us = jiff::Timestamp::now().as_microsecond();
     // The writer's error is the cause when both stages failed.
     let written = writing.join_next().await.ok_or(Error::WorkerLost)?;
     let written = written.map_err(|_| Error::WorkerLost)?;
-    let (written, stop) = (written?, stop?);
+    let (written, (stop, landmarks)) = (written?, produced?);
     progress.finish();
     let (written, made) = written.finish().await?;
     let backup_manifest = match (&stop.backup_manifest, made) {
@@ -115,7 +120,7 @@ pub async fn take(
         (None, Some(made)) => made.finish(stop.timeline, start.lsn, stop.lsn).into(),
         (None, None) => return Err(Error::Source("it has no backup_manifest".to_owned())),
     };
-    Ok(Taken { stop, stopped_us, backup_manifest, written })
+    Ok(Taken { stop, stopped_us, backup_manifest, written, landmarks })
 }
 
 async fn write_all(
@@ -139,13 +144,18 @@ struct Producer<'a> {
     packer: Packer,
     prior: Option<Prior>,
     progress: &'a dyn ProgressSink,
+    landmarks: Landmarks,
 }
 
 impl Producer<'_> {
-    async fn run(mut self, source: &mut dyn BackupSource) -> Result<BackupStop, Error> {
+    async fn run(
+        mut self,
+        source: &mut dyn BackupSource,
+    ) -> Result<(BackupStop, Landmarks), Error> {
         loop {
             match source.next().await? {
                 SourceEvent::Begin(header) => {
+                    self.landmarks.note(&header.path, &header.kind);
                     let known = match &mut self.prior {
                         Some(prior) => prior.known(&header).await?,
                         None => None,
@@ -172,7 +182,7 @@ impl Producer<'_> {
                     if self.packer.between()? {
                         self.hand_on().await?;
                     }
-                    return Ok(stop);
+                    return Ok((stop, self.landmarks));
                 }
             }
         }

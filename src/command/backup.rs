@@ -2,6 +2,7 @@
 //! only what has changed since the backup that it builds on.
 
 mod archive_wait;
+mod catalogs;
 mod cluster;
 mod job;
 mod label;
@@ -133,6 +134,7 @@ async fn take(
     let settings = &job.config.backup;
     let mut prior = prior(job)?;
     let told = told::facts(job, cluster.source.kind(), prior.as_mut()).await?;
+    let placement = cluster.sql.placement().await?;
     let start = cluster
         .start(&SourceOptions {
             label: server_label(&job.label.to_string()),
@@ -146,6 +148,7 @@ async fn take(
     let source = &mut *cluster.source;
     let mut taken = backup::take(source, &start, prior, target, options, progress).await?;
     cluster.report_stop(&taken.stop);
+    catalogs::check(cluster, &placement, &taken.landmarks).await?;
     cluster.end_last_segment(&taken.stop).await;
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
     recheck::report(&taken.written.page_errors);

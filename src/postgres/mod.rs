@@ -8,6 +8,7 @@ mod data_directory;
 mod error;
 mod format;
 mod own_paths;
+mod placement;
 mod protocol;
 mod settings;
 mod sql;
@@ -20,7 +21,9 @@ pub use changed_blocks::{ChangedBlocks, FileChanges};
 pub use connect::{
     ChannelBindingMode, ConnectOptions, ConnectSettings, Endpoint, Password, SslMode, SslOptions,
 };
-pub use data_directory::{DataDirectory, DataDirectoryError, Scan, ScannedEntry, ScannedKind};
+pub use data_directory::{
+    DataDirectory, DataDirectoryError, Scan, ScannedEntry, ScannedKind, Unseen,
+};
 pub use error::{Error, Result, ServerError};
 pub use format::{
     backup_end::{BACKUP_END_LENGTH, backup_end, wal_records},
@@ -40,10 +43,11 @@ pub use format::{
     wal_header::WalHeader,
 };
 pub use own_paths::is_of_postgres;
+pub use placement::{PlacedDatabase, Placement, Required, RequiredKind, version_directory};
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
 pub use settings::unknown_setting;
 pub use sql::{
-    ArchiverFacts, BackupSession, ControlCheckpoint, Database, ServerFacts, SqlBackupStart,
-    SqlBackupStop, SqlCancelToken, SqlClient, SummaryFacts, TablespaceInfo,
+    ArchiverFacts, BackupSession, ControlCheckpoint, Database, Grantee, ServerFacts,
+    SqlBackupStart, SqlBackupStop, SqlCancelToken, SqlClient, SummaryFacts, TablespaceInfo,
 };
 pub use tar::{TarEntry, TarEntryKind, TarEvent, TarReader};

@@ -77,10 +77,10 @@ for_each_version! {
         site.run(&["stanza-create"]).ok();
         rows(&site);
         let (said, source) = take(&site, "full", &[]);
-        assert!(said.contains(STREAM) && said.contains("the role may not run"), "{said}");
+        assert!(said.contains(STREAM) && said.contains("may not run pg_"), "{said}");
         assert_eq!(source, "stream");
         let refused = site.run(&["--type=full", "--backup-source=local", "backup"]);
-        refused.code(exit::FILE_OPEN).says("the role may not run").says("HINT");
+        refused.code(exit::DB_QUERY).says("may not run pg_").says("HINT: as a superuser, in database");
 
         site.primary.sql(&format!("grant execute on function {} to keeper", backup_functions(version)));
         site.primary.sql("alter role keeper noreplication");

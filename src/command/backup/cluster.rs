@@ -11,7 +11,9 @@ use crate::{
         context,
     },
     config::{BackupStandby, Config},
-    postgres::{self, ConnectOptions, DataDirectory, Database, SqlClient, TablespaceInfo},
+    postgres::{
+        self, ConnectOptions, DataDirectory, Database, SqlClient, TablespaceInfo, version_directory,
+    },
     repo::stanza::{ClusterId, StanzaEntry, StanzaHistory},
     types::{ErrorCode, Oid, WalSegment, WalSegmentSize},
 };
@@ -28,6 +30,8 @@ pub(super) struct Cluster {
     pub databases: Vec<Database>,
     /// The tablespaces outside the data directory.
     pub tablespaces: Vec<TablespaceInfo>,
+    /// The directory in a tablespace's location that belongs to the server.
+    pub version_directory: String,
     /// Whether backups of this cluster may come from one server now and from another then.
     pub several_sources: bool,
     /// Where the source is a standby: its primary, where that can be reached.
@@ -49,8 +53,18 @@ impl Cluster {
         let primary = servers.primary.filter(|_| facts.in_recovery);
         let databases = sql.databases().await?;
         let tablespaces = sql.tablespaces().await?;
+        let version_directory = version_directory(facts.version, facts.catalog_version);
         let several_sources = facts.in_recovery || config.backup.standby != BackupStandby::No;
-        Ok(Self { source, directory, sql, databases, tablespaces, several_sources, primary })
+        Ok(Self {
+            source,
+            directory,
+            sql,
+            databases,
+            tablespaces,
+            version_directory,
+            several_sources,
+            primary,
+        })
     }
 
     /// Checks that the cluster is the stanza's and that it archives its WAL; returns the stanza's entry.

@@ -4,7 +4,10 @@
 use std::{path::Path, sync::Arc};
 
 use crate::{
-    backup::source::{BackupSource, LocalSource, StreamSource},
+    backup::{
+        UNSEEN_HINT,
+        source::{BackupSource, LocalSource, StreamSource, Unfit},
+    },
     command::{Error, Result},
     config::{Config, SourceChoice},
     postgres::{ConnectOptions, DataDirectory},
@@ -22,7 +25,7 @@ pub(super) async fn open(config: &Config, key: u16, options: &ConnectOptions) ->
     let path = config.pgs.get(&key).and_then(|pg| pg.path.as_deref());
     let unfit = match (config.backup.source, path) {
         (SourceChoice::Stream, _) => None,
-        (_, None) => Some(format!("pg{key}-path is not set")),
+        (_, None) => Some(Unfit::Directory(format!("pg{key}-path is not set"))),
         (_, Some(path)) => match local(options, path).await? {
             Ok(opened) => return Ok(opened),
             Err(unfit) => Some(unfit),
@@ -40,25 +43,36 @@ pub(super) async fn open(config: &Config, key: u16, options: &ConnectOptions) ->
 async fn local(
     options: &ConnectOptions,
     path: &Path,
-) -> Result<std::result::Result<Opened, String>> {
+) -> Result<std::result::Result<Opened, Unfit>> {
     Ok(match LocalSource::open(options, path).await? {
         Ok(source) => {
             tracing::info!("files are read in '{}'", path.display());
             let directory = Some(source.directory());
             Ok(Opened { source: Box::new(source), directory })
         }
-        Err(unfit) => Err(unfit.to_string()),
+        Err(unfit) => Err(unfit),
     })
 }
 
-fn no_local(key: u16, unfit: &str) -> Error {
-    Error::Check {
-        what: format!("the data directory of pg{key} cannot be read: {unfit}"),
-        code: ErrorCode::FileOpen,
-        hint:
+fn no_local(key: u16, unfit: &Unfit) -> Error {
+    let (what, code, hint) = match unfit {
+        Unfit::Rights { grant, .. } => (
+            format!("pg{key}: the backup cannot be taken with backup-source=local: {unfit}"),
+            ErrorCode::DbQuery,
+            grant.clone(),
+        ),
+        Unfit::Unseen(_) => (
+            format!("the data directory of pg{key} cannot be read whole: {unfit}"),
+            ErrorCode::FileOpen,
+            UNSEEN_HINT.to_owned(),
+        ),
+        Unfit::Directory(_) => (
+            format!("the data directory of pg{key} cannot be read: {unfit}"),
+            ErrorCode::FileOpen,
             "backup-source=local needs pgN-path to be the data directory of the connected server, \
-               readable for this user, and a role that may run pg_backup_start and pg_backup_stop \
-               (up to 14: pg_start_backup and pg_stop_backup); backup-source=stream does without"
+             readable for this user; backup-source=stream does without"
                 .to_owned(),
-    }
+        ),
+    };
+    Error::Check { what, code, hint }
 }

@@ -3,6 +3,7 @@
 
 mod error;
 mod links;
+mod presence;
 mod rules;
 mod scan;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub use error::DataDirectoryError;
+pub use presence::Unseen;
 
 /// The result of an operation on a data directory.
 type Result<T> = std::result::Result<T, DataDirectoryError>;

@@ -61,12 +61,6 @@ pub(super) fn wal_directories(version: PgVersion) -> &'static [&'static [u8]] {
     }
 }
 
-/// Of a tablespace's location, the directory that belongs to this server
-/// (`TABLESPACE_VERSION_DIRECTORY`).
-pub(super) fn version_directory(version: PgVersion, catalog_version: u32) -> String {
-    format!("PG_{version}_{catalog_version}")
-}
-
 /// Which relation files of one directory are left out: temporary ones, and those of unlogged relations
 /// but for the init fork, from which the server makes them anew.
 pub(super) struct RelationRules<'a> {

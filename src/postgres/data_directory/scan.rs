@@ -17,10 +17,10 @@ use rustix::{
 
 use super::{
     DataDirectoryError, Result, Scan, ScannedEntry, ScannedKind,
-    rules::{RelationRules, is_emptied, is_excluded, version_directory, wal_directories},
+    rules::{RelationRules, is_emptied, is_excluded, wal_directories},
 };
 use crate::{
-    postgres::ControlFile,
+    postgres::{ControlFile, version_directory},
     types::{DataPath, PgVersion},
 };
 

@@ -27,7 +27,6 @@ pub struct BackupSession {
     cancel: SqlCancelToken,
     /// Limit for the server's checkpoint.
     start_timeout: Duration,
-    user: String,
 }
 
 /// Where a backup began.
@@ -91,8 +90,7 @@ impl BackupSession {
             encryption,
             token: sql.client.cancel_token(),
         };
-        let (start_timeout, user) = (options.idle_timeout, options.user.clone());
-        Ok(Self { sql, cancel, start_timeout, user })
+        Ok(Self { sql, cancel, start_timeout: options.idle_timeout })
     }
 
     /// The session itself, for questions while the backup runs.
@@ -188,7 +186,8 @@ impl BackupSession {
         };
         match server_error(&error) {
             Some(mut source) if source.code == ServerError::INSUFFICIENT_PRIVILEGE => {
-                source.hint.get_or_insert_with(|| grant_hint(version, &self.user));
+                let functions = SqlClient::backup_functions(version);
+                source.hint = Some(self.sql.grantee.grant_execute(&functions));
                 Error::PermissionDenied { doing: doing.to_owned(), source }
             }
             Some(said) => said.while_backup(doing),
@@ -215,11 +214,21 @@ impl SqlClient {
         self.value::<i64>(sql, &[]).await.map(drop)
     }
 
+    /// The functions that start and stop a backup, with their arguments.
+    pub fn backup_functions(version: PgVersion) -> [&'static str; 2] {
+        match version.major() {
+            ..=14 => {
+                ["pg_start_backup(text, boolean, boolean)", "pg_stop_backup(boolean, boolean)"]
+            }
+            _ => ["pg_backup_start(text, boolean)", "pg_backup_stop(boolean)"],
+        }
+    }
+
     /// Whether the role may start and stop a backup.
     pub async fn may_back_up(&self, version: PgVersion) -> Result<bool> {
         let sql = "select pg_catalog.bool_and(pg_catalog.has_function_privilege( \
             'pg_catalog.' || name, 'execute')) from pg_catalog.unnest($1::text[]) name";
-        self.value(sql, &[&functions(version).as_slice()]).await
+        self.value(sql, &[&Self::backup_functions(version).as_slice()]).await
     }
 
     /// The last checkpoint; on a standby the last restartpoint.
@@ -244,38 +253,4 @@ impl SqlClient {
 
 fn lsn(row: &Row, at: usize) -> Result<Lsn> {
     Ok(column::<String>(row, at)?.parse()?)
-}
-
-/// The functions that start and stop a backup.
-fn functions(version: PgVersion) -> [&'static str; 2] {
-    match version.major() {
-        ..=14 => ["pg_start_backup(text, boolean, boolean)", "pg_stop_backup(boolean, boolean)"],
-        _ => ["pg_backup_start(text, boolean)", "pg_backup_stop(boolean)"],
-    }
-}
-
-fn grant_hint(version: PgVersion, user: &str) -> String {
-    let [start, stop] = functions(version);
-    let role = user.replace('"', "\"\"");
-    format!(
-        "as a superuser, in the database that is connected to: GRANT EXECUTE ON FUNCTION \
-         pg_catalog.{start}, pg_catalog.{stop} TO \"{role}\";"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hint_can_be_run() {
-        let hint = |major| grant_hint(PgVersion::new(major).unwrap(), "ke\"eper");
-        assert_eq!(
-            hint(14),
-            "as a superuser, in the database that is connected to: GRANT EXECUTE ON FUNCTION \
-             pg_catalog.pg_start_backup(text, boolean, boolean), \
-             pg_catalog.pg_stop_backup(boolean, boolean) TO \"ke\"\"eper\";"
-        );
-        assert!(hint(15).contains("pg_backup_start(text, boolean), pg_catalog.pg_backup_stop(boo"));
-    }
 }

@@ -14,7 +14,7 @@ use tokio_postgres::{
 };
 use tracing::debug;
 
-use super::{SqlClient, column, query_error};
+use super::{SqlClient, column};
 use crate::{
     postgres::{
         Error, Result,
@@ -149,7 +149,7 @@ impl SqlClient {
     ) -> Result<T> {
         let seconds = self.query_timeout.as_secs();
         match timeout(self.query_timeout, work).await {
-            Ok(result) => result.map_err(|error| query_error(CONTENTS, &error)),
+            Ok(result) => result.map_err(|error| self.query_error(CONTENTS, &error)),
             Err(_) => Err(Error::Timeout { doing: "reading WAL summaries", seconds }),
         }
     }

@@ -3,6 +3,8 @@
 
 mod backup_session;
 mod changed_blocks;
+mod placement;
+mod rights;
 mod session;
 mod summaries;
 
@@ -21,6 +23,7 @@ use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId, WalSegmentSize};
 pub use backup_session::{
     BackupSession, ControlCheckpoint, SqlBackupStart, SqlBackupStop, SqlCancelToken,
 };
+pub use rights::Grantee;
 pub use summaries::SummaryFacts;
 
 /// A session for SQL.
@@ -28,6 +31,7 @@ pub struct SqlClient {
     client: Client,
     driver: JoinHandle<()>,
     query_timeout: Duration,
+    grantee: Grantee,
 }
 
 /// What a server says of itself.
@@ -102,7 +106,9 @@ impl SqlClient {
             match session::open_session(options, encryption).await {
                 Ok((client, driver)) => {
                     let query_timeout = options.query_timeout;
-                    return Ok((Self { client, driver, query_timeout }, encryption));
+                    let grantee =
+                        Grantee { role: options.user.clone(), database: options.database.clone() };
+                    return Ok((Self { client, driver, query_timeout, grantee }, encryption));
                 }
                 Err(error) => attempts.failed(error)?,
             }
@@ -121,12 +127,38 @@ impl SqlClient {
     /// Runs a query; its rows.
     async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         match timeout(self.query_timeout, self.client.query(sql, parameters)).await {
-            Ok(result) => result.map_err(|error| query_error(sql, &error)),
+            Ok(result) => result.map_err(|error| self.query_error(sql, &error)),
             Err(_) => {
                 let seconds = self.query_timeout.as_secs();
                 Err(Error::Timeout { doing: "waiting for a query", seconds })
             }
         }
+    }
+
+    /// The role and the database of the session.
+    pub fn grantee(&self) -> &Grantee {
+        &self.grantee
+    }
+
+    fn query_error(&self, sql: &str, error: &tokio_postgres::Error) -> Error {
+        let doing = format!("unable to run '{sql}'");
+        match server_error(error) {
+            Some(source) if source.code == ServerError::INSUFFICIENT_PRIVILEGE => {
+                self.denied(doing, sql, source)
+            }
+            Some(source) => Error::Server { doing, source },
+            None => {
+                let source = io::Error::other(chain(error));
+                Error::Broken { doing: "running a query", source }
+            }
+        }
+    }
+
+    fn denied(&self, doing: String, sql: &str, mut source: Box<ServerError>) -> Error {
+        if let Some(grant) = self.grantee.grant_for(sql) {
+            source.hint = Some(grant);
+        }
+        Error::PermissionDenied { doing, source }
     }
 
     async fn row(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
@@ -301,16 +333,5 @@ fn chain(error: &tokio_postgres::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
-    }
-}
-
-fn query_error(sql: &str, error: &tokio_postgres::Error) -> Error {
-    let doing = format!("unable to run '{sql}'");
-    match server_error(error) {
-        Some(source) if source.code == ServerError::INSUFFICIENT_PRIVILEGE => {
-            Error::PermissionDenied { doing, source }
-        }
-        Some(source) => Error::Server { doing, source },
-        None => Error::Broken { doing: "running a query", source: io::Error::other(chain(error)) },
     }
 }

@@ -112,6 +112,11 @@ impl Site {
         Background::new(start(&mut self.command(arguments)))
     }
 
+    /// Starts the program in a directory.
+    pub(crate) fn spawn_in(&self, directory: &Path, arguments: &[&str]) -> Background {
+        Background::new(start(self.command(arguments).current_dir(directory)))
+    }
+
     /// Starts a backup slow enough for other things to happen beside it, and waits until it copies files.
     #[track_caller]
     pub(crate) fn slow_backup(&self, options: &[&str]) -> Background {

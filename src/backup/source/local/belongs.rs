@@ -1,10 +1,15 @@
 //! Whether a directory on this host is the data directory that the connected server runs from.
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, sync::Arc};
 
+use super::catalogs;
 use crate::{
     backup::Error,
-    postgres::{BackupSession, ControlFile, DataDirectory, PostmasterPid},
+    postgres::{
+        BackupSession, ControlFile, DataDirectory, PostmasterPid, SqlClient, Unseen,
+        version_directory,
+    },
+    types::PgVersion,
 };
 
 /// How often server and directory are compared: a checkpoint can complete in between.
@@ -17,16 +22,33 @@ const ROUNDING_S: i64 = 2;
 
 /// Why a directory cannot be read in place of a stream of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unfit(pub String);
+pub enum Unfit {
+    /// It is not the server's data directory, or cannot be read.
+    Directory(String),
+    /// The server has files that this process cannot see.
+    Unseen(Vec<Unseen>),
+    /// The role may not start and stop a backup.
+    Rights {
+        /// The functions that it may not run, and where.
+        reason: String,
+        /// What a superuser can do about it.
+        grant: String,
+    },
+}
 
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Directory(reason) | Self::Rights { reason, .. } => f.write_str(reason),
+            Self::Unseen(unseen) => {
+                write!(f, "the server has what cannot be seen here: {}", Unseen::list(unseen))
+            }
+        }
     }
 }
 
 /// What was found at a path.
-pub(super) type Found = Result<(DataDirectory, ControlFile), Unfit>;
+pub(super) type Found = Result<(Arc<DataDirectory>, ControlFile), Unfit>;
 
 /// Opens the directory at `path`, if it is the server's and the role may run a backup.
 pub(super) async fn examine(session: &BackupSession, path: &Path) -> Result<Found, Error> {
@@ -35,28 +57,44 @@ pub(super) async fn examine(session: &BackupSession, path: &Path) -> Result<Foun
     let server = sql.server_facts().await?;
     let (directory, pid) = match open(path) {
         Ok(opened) => opened,
-        Err(reason) => return Ok(Err(Unfit(reason))),
+        Err(reason) => return Ok(Err(Unfit::Directory(reason))),
     };
     let control = match read_control(&directory) {
         Ok(control) => control,
-        Err(reason) => return Ok(Err(Unfit(reason))),
+        Err(reason) => return Ok(Err(Unfit::Directory(reason))),
     };
     if control.system_id != server.system_id {
-        return Ok(Err(Unfit(format!("'{shown}' is of cluster {}", control.system_id))));
+        return Ok(Err(Unfit::Directory(format!("'{shown}' is of cluster {}", control.system_id))));
     }
     let started = sql.postmaster_start_us().await?.div_euclid(1_000_000);
     let after = started - pid.started;
     if !(-ROUNDING_S..=STARTING_S_MAX).contains(&after) {
-        return Ok(Err(Unfit(format!("another server was started in '{shown}'"))));
+        return Ok(Err(Unfit::Directory(format!("another server was started in '{shown}'"))));
     }
     if !same_checkpoint(session, &directory).await? {
-        return Ok(Err(Unfit(format!("the checkpoint in '{shown}' is not the server's"))));
+        return Ok(Err(Unfit::Directory(format!(
+            "the checkpoint in '{shown}' is not the server's"
+        ))));
     }
     if !sql.may_back_up(server.version).await? {
-        let reason = "the role may not run pg_backup_start and pg_backup_stop";
-        return Ok(Err(Unfit(reason.to_owned())));
+        return Ok(Err(rights(session, server.version)));
     }
-    Ok(Ok((directory, control)))
+    let directory = Arc::new(directory);
+    let name = version_directory(control.version, control.catalog_version);
+    let unseen = catalogs::unseen(session, &directory, &name).await?;
+    match unseen.is_empty() {
+        true => Ok(Ok((directory, control))),
+        false => Ok(Err(Unfit::Unseen(unseen))),
+    }
+}
+
+fn rights(session: &BackupSession, version: PgVersion) -> Unfit {
+    let [start, stop] = SqlClient::backup_functions(version);
+    let grantee = session.sql().grantee();
+    Unfit::Rights {
+        reason: format!("{grantee} may not run {start} and {stop}"),
+        grant: grantee.grant_execute(&[start, stop]),
+    }
 }
 
 /// What stands in the way is a reason, whatever it is: the server can send the files.

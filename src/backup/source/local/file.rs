@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use super::catalogs::Vanished;
 use crate::{
     backup::{Error, source::FileBytes},
     postgres::DataDirectory,
@@ -22,16 +23,26 @@ pub(super) struct LocalFile {
     /// Kept open between the pieces of a file that has several, so that all are of one file; `None` where
     /// the file was gone.
     opened: OnceLock<Option<File>>,
+    vanished: Arc<Vanished>,
 }
 
 impl LocalFile {
     /// The file at `path`, `size` bytes long.
-    pub(super) fn new(directory: Arc<DataDirectory>, path: DataPath, size: u64) -> Self {
-        Self { directory, path, size, opened: OnceLock::new() }
+    pub(super) fn new(
+        directory: Arc<DataDirectory>,
+        path: DataPath,
+        size: u64,
+        vanished: Arc<Vanished>,
+    ) -> Self {
+        Self { directory, path, size, opened: OnceLock::new(), vanished }
     }
 
     fn open(&self) -> Result<Option<File>, Error> {
-        Ok(self.directory.open_file(&self.path)?)
+        let opened = self.directory.open_file(&self.path)?;
+        if opened.is_none() {
+            self.vanished.note(&self.path);
+        }
+        Ok(opened)
     }
 }
 

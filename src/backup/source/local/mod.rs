@@ -5,6 +5,7 @@
 //! ([`file`]), all others are read here when they begin, as the server does.
 
 mod belongs;
+mod catalogs;
 mod file;
 mod pace;
 mod plan;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use tracing::{debug, info, warn};
 
 use self::{
+    catalogs::Catalogs,
     file::{LocalFile, fill},
     pace::Pace,
     plan::{Planner, Reading, Stretch, Told, times_before},
@@ -29,7 +31,7 @@ use crate::{
     backup::Error,
     postgres::{
         self, BackupLabelFile, BackupSession, ConnectOptions, ControlFile, DataDirectory, Scan,
-        ScannedEntry, ScannedKind, SqlBackupStart, SqlBackupStop,
+        ScannedEntry, ScannedKind, SqlBackupStart, SqlBackupStop, version_directory,
     },
     types::{DataPath, Lsn, Oid, TimeLine, escape_path},
 };
@@ -47,6 +49,8 @@ pub struct LocalSource {
     session: BackupSession,
     facts: ClusterFacts,
     timeline: TimeLine,
+    /// The directory in a tablespace's location that belongs to this server.
+    version_directory: String,
     phase: Phase,
     /// Events that are ready.
     ready: VecDeque<SourceEvent>,
@@ -65,7 +69,7 @@ enum Phase {
         open: OpenFile,
     },
     /// All files are read; the control file comes last.
-    Control(SqlBackupStart),
+    Control(SqlBackupStart, Catalogs),
     /// The server is to end the backup.
     Stop(SqlBackupStart),
     Done,
@@ -73,6 +77,7 @@ enum Phase {
 
 struct Files {
     started: SqlBackupStart,
+    catalogs: Catalogs,
     entries: std::vec::IntoIter<ScannedEntry>,
     planner: Planner,
 }
@@ -112,8 +117,9 @@ impl LocalSource {
             in_recovery: server.in_recovery,
         };
         Ok(Ok(Self {
-            directory: Arc::new(directory),
+            directory,
             session,
+            version_directory: version_directory(control.version, control.catalog_version),
             facts,
             timeline: control.timeline,
             phase: Phase::Idle,
@@ -197,6 +203,12 @@ impl LocalSource {
         .await
     }
 
+    /// What the server's catalogs say now, when the backup has begun and the scan has not.
+    async fn catalogs(&self) -> Result<Catalogs, Error> {
+        let version_directory = self.version_directory.clone();
+        Catalogs::read(&self.session, &self.directory, version_directory).await
+    }
+
     async fn advance(&mut self) -> Result<(), Error> {
         self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Idle | Phase::Done => {
@@ -204,7 +216,8 @@ impl LocalSource {
             }
             Phase::Files(files) => self.next_entry(files).await?,
             Phase::Within { files, open } => self.read_on(files, open).await?,
-            Phase::Control(started) => {
+            Phase::Control(started, catalogs) => {
+                catalogs.check_end(&self.session, &self.directory).await?;
                 self.control_file().await?;
                 Phase::Stop(started)
             }
@@ -225,7 +238,7 @@ impl LocalSource {
         }
         let Some(entry) = files.entries.next() else {
             self.ready.push_back(SourceEvent::Settle);
-            return Ok(Phase::Control(files.started));
+            return Ok(Phase::Control(files.started, files.catalogs));
         };
         let size = match &entry.kind {
             ScannedKind::File { size } => *size,
@@ -244,10 +257,13 @@ impl LocalSource {
             let kind = FileKind::File { size, unchanged: size };
             self.send(header(&entry, kind), vec![SourceEvent::Unchanged(size)]);
         } else if plan::is_deferrable(&entry.path) {
-            self.send_relation(&entry, reading)?;
+            self.send_relation(&files.catalogs, &entry, reading)?;
         } else if let Some((header, open)) = self.open_file(&entry).await? {
             self.ready.push_back(SourceEvent::Begin(header));
             return Ok(Phase::Within { files, open });
+        } else {
+            files.catalogs.vanished().note(&entry.path);
+            debug!("'{}' is gone", entry.path);
         }
         Ok(Phase::Files(files))
     }
@@ -260,11 +276,20 @@ impl LocalSource {
 
     /// Leaves a relation to be read. It can have grown since the scan, and WAL has what it grew by. One
     /// that is gone does not come.
-    fn send_relation(&mut self, entry: &ScannedEntry, reading: Reading) -> Result<(), Error> {
-        let Some(now) = self.directory.stat(&entry.path)? else { return Ok(()) };
+    fn send_relation(
+        &mut self,
+        catalogs: &Catalogs,
+        entry: &ScannedEntry,
+        reading: Reading,
+    ) -> Result<(), Error> {
+        let vanished = catalogs.vanished();
+        let Some(now) = self.directory.stat(&entry.path)? else {
+            vanished.note(&entry.path);
+            return Ok(());
+        };
         let entry = ScannedEntry { modified: now.modified, ..entry.clone() };
         let ScannedKind::File { size } = entry.kind else { return Ok(()) };
-        let file = LocalFile::new(Arc::clone(&self.directory), entry.path.clone(), size);
+        let file = LocalFile::new(Arc::clone(&self.directory), entry.path.clone(), size, vanished);
         let file: Arc<dyn FileBytes> = Arc::new(file);
         let stretches = reading.stretches(size, self.facts.page_size);
         let (mut events, mut unchanged) = (Vec::new(), 0);
@@ -399,7 +424,9 @@ impl BackupSource for LocalSource {
         let version = self.facts.version;
         let started = self.session.start(version, &options.label, options.start_fast).await?;
         let copy_start_us = jiff::Timestamp::now().as_microsecond();
+        let catalogs = self.catalogs().await?;
         let (scan, control_written) = self.scan(started.lsn).await?;
+        catalogs.check_scan(&self.session, &scan).await?;
         report(&scan);
         self.left_out.clone_from(&scan.left_out);
         let planner = self.planner(&started, &scan, options.prior.as_ref()).await?;
@@ -412,7 +439,7 @@ impl BackupSource for LocalSource {
         };
         self.pace = options.max_rate_kb.map(Pace::new);
         let entries = scan.entries.into_iter();
-        self.phase = Phase::Files(Box::new(Files { started, entries, planner }));
+        self.phase = Phase::Files(Box::new(Files { started, catalogs, entries, planner }));
         Ok(start)
     }
 
