@@ -175,7 +175,9 @@ def parents(path):
         yield path
 
 
-LEFT_OUT = {b"recovery.signal", b"standby.signal", b"postmaster.pid", b"postmaster.opts", b"backup_manifest"}
+# pg_verifybackup would miss the first two, so they are taken out of PostgreSQL's manifest too.
+MISSED = (b"tablespace_map", b"recovery.conf")
+LEFT_OUT = {b"recovery.signal", b"standby.signal", b"postmaster.pid", b"postmaster.opts", b"backup_manifest", *MISSED}
 CONTROL, PENDING, MARKER = b"global/pg_control", b"global/pg_control.pgstrata", b"pgstrata.restoring"
 TABLESPACES, OID = b"pg_tblspc", re.compile(rb"[1-9][0-9]{0,9}")
 
@@ -189,7 +191,8 @@ class Target:
         self.group = mode & 0o040 != 0
         self.mode = 0o750 if self.group else 0o700
         self.file_mode = 0o640 if self.group else 0o600
-        self.links, self.moved = self.tablespaces(tablespace_map)
+        self.links = self.tablespaces(tablespace_map)
+        self.inner = self.inner_links()
         self.synced = []
         for name in (CONTROL, b"backup_label"):
             need(name in backup.entries, f"the backup holds no {name.decode()}")
@@ -197,13 +200,13 @@ class Target:
             need(name not in backup.entries, f"the backup holds a file {name.decode()}")
 
     def tablespaces(self, tablespace_map):
-        """The link of each tablespace outside the data directory, and whether any goes to another place than it had."""
+        """The link of each tablespace outside the data directory, and where it leads."""
         recorded = {str(t["oid"]): t["location"] for t in self.backup.manifest.get("tablespaces", [])}
         for path, entry in self.backup.entries.items():
             parent, _, name = path.rpartition(b"/")
             if entry["kind"] == "link" and parent == TABLESPACES and OID.fullmatch(name):
                 recorded.setdefault(name.decode(), entry["target"])
-        links, moved = {}, False
+        links = {}
         for oid, text in recorded.items():
             need(OID.fullmatch(oid.encode()), f"pg_tblspc/{oid}: a tablespace has a number")
             if not text.startswith("/"):
@@ -212,11 +215,23 @@ class Target:
             place = os.fsencode(tablespace_map.pop(oid, os.fsdecode(location)))
             outside = place.startswith(b"/") and not overlap(place, self.data)
             need(outside and place not in links.values(), f"tablespace {oid} cannot go to {place}")
-            moved |= place != location
             links[TABLESPACES + b"/" + oid.encode()] = place
         need(not tablespace_map, f"no such tablespace: {', '.join(tablespace_map)}")
         self.check_behind(links)
-        return links, moved
+        return links
+
+    def inner_links(self):
+        """Links to other entries of the data directory: they are made as they are."""
+        found = {}
+        for path, entry in self.backup.entries.items():
+            if entry["kind"] == "link" and path.rpartition(b"/")[0] != TABLESPACES:
+                target = unescape(entry["target"])
+                place = os.path.normpath(os.path.join(os.path.dirname(path), target))
+                if not target.startswith(b"/") and place.split(b"/")[0] not in (b"..", b"."):
+                    found[path] = target
+        for path in self.backup.entries:
+            need(not found.keys() & set(parents(path)), f"{path}: below a link within the data directory")
+        return found
 
     def check_behind(self, links):
         major = self.backup.manifest["cluster"]["version"]
@@ -243,7 +258,7 @@ class Target:
         self.small(MARKER, b"")
         self.directories()
         for path, entry in self.backup.entries.items():
-            if entry["kind"] == "file" and path not in LEFT_OUT and not (path == b"tablespace_map" and self.moved):
+            if entry["kind"] == "file" and path not in LEFT_OUT:
                 self.file(PENDING if path == CONTROL else path, entry)
         if settings:
             place = os.path.join(self.data, b"postgresql.auto.conf")
@@ -255,10 +270,10 @@ class Target:
         self.publish()
 
     def directories(self):
-        """Parents first, then links, then what is behind them. A link elsewhere comes back as a directory."""
+        """Parents first, then links, then what is behind them. Any other link comes back as a directory."""
         modes = {}
         for path, entry in self.backup.entries.items():
-            if entry["kind"] != "file" and path not in self.links:
+            if entry["kind"] != "file" and path not in self.links and path not in self.inner:
                 modes[path] = self.mode_of(path, entry["mode"]) if entry["kind"] == "dir" else self.mode
             for parent in parents(path):
                 if self.backup.entries.get(parent, {}).get("kind") != "dir" and parent not in self.links:
@@ -271,6 +286,8 @@ class Target:
             os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
             need(not os.path.lexists(target) or not os.listdir(target), f"{target}: not empty")
             self.directory(target, self.mode)
+            os.symlink(target, os.path.join(self.data, link))
+        for link, target in self.inner.items():
             os.symlink(target, os.path.join(self.data, link))
         for path in behind:
             self.directory(self.place(path), modes[path])
@@ -314,9 +331,8 @@ class Target:
         """PostgreSQL's manifest as that of what was restored."""
         lines = self.backup.backup_manifest.splitlines(keepends=True)
         changed = whole_files(lines, self.backup.entries)
-        left_out = [n for n, line in enumerate(lines) if line.startswith(b'{ "Path": "tablespace_map",')]
-        if self.moved and left_out:
-            at = left_out[0]
+        missed = tuple(b'{ "Path": "%s",' % name for name in MISSED)
+        for at in reversed([n for n, line in enumerate(lines) if line.startswith(missed)]):
             if lines[at + 1].startswith(b"]"):
                 lines[at - 1] = lines[at - 1].rstrip(b",\n") + b"\n"
             del lines[at]

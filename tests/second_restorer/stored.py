@@ -222,15 +222,15 @@ class Reader:
                 need(value < 1 << 64, "a number in a block map is too large")
                 return value
 
-    def count(self, bytes_each):
+    def count(self, bytes_each, blocks):
         count = self.varint()
-        need(count <= (len(self.data) - self.at) // bytes_each, "a count in a block map is too large")
+        need(count <= min(blocks, (len(self.data) - self.at) // bytes_each), "a count in a block map is too large")
         return count
 
-    def frames(self, own, references):
+    def frames(self, own, references, blocks):
         """The frames, with the reader's numbers for their backups: `own` for the holder of the map."""
         frames = []
-        for _ in range(self.count(5)):
+        for _ in range(self.count(5, blocks)):
             reference, bundle, offset, stored, raw = (self.varint() for _ in range(5))
             need(reference <= references and stored <= 2 * MIB and raw <= MIB, "a frame in a block map is out of bounds")
             frames.append((reference or own, bundle, offset, stored, raw))
@@ -249,13 +249,13 @@ def pick(frames, number):
 
 def decode_map(data, size, block, own, references):
     """For each block of the file: its frame, the raw offset in it, its digest."""
-    reader = Reader(data)
-    frames = reader.frames(own, references)
+    reader, count = Reader(data), -(-size // block)
+    frames = reader.frames(own, references, count)
     places = []
-    for _ in range(reader.count(3)):
-        frame, raw_offset, count = pick(frames, reader.varint()), reader.varint(), reader.varint()
-        places += run_places(frame, raw_offset, count, size, block, len(places))
-    need(len(places) == -(-size // block), "the runs of a block map do not cover the file")
+    for _ in range(reader.count(3, count)):
+        frame, raw_offset, run = pick(frames, reader.varint()), reader.varint(), reader.varint()
+        places += run_places(frame, raw_offset, run, size, block, len(places))
+    need(len(places) == count, "the runs of a block map do not cover the file")
     return [place + (digest,) for place, digest in zip(places, reader.digests(len(places)))]
 
 
@@ -268,7 +268,7 @@ def run_places(frame, raw_offset, count, size, block, first):
 
 def apply_patch(data, base, base_size, size, block, own, references):
     reader = Reader(data)
-    frames = reader.frames(own, references)
+    frames = reader.frames(own, references, -(-size // block))
     # A short last block of the base is used only where both files have the same size.
     usable = base if base_size == size else base[: base_size // block]
     blocks, own_blocks = [], []
@@ -277,7 +277,7 @@ def apply_patch(data, base, base_size, size, block, own, references):
         need(count == 0 or len(blocks) + count <= len(usable), "a patch asks its base for blocks that it does not have")
         blocks.extend(usable[len(blocks) : len(blocks) + count])
 
-    for _ in range(reader.count(4)):
+    for _ in range(reader.count(4, -(-size // block))):
         of_base(reader.varint())
         frame, raw_offset, count = pick(frames, reader.varint()), reader.varint(), reader.varint()
         places = run_places(frame, raw_offset, count, size, block, len(blocks))
