@@ -87,7 +87,7 @@ on_one_version! {
         let backup = site.run(&["--type=full", "backup"]).ok();
         assert!(backup.has(named) && backup.has("--archive-mode=off"), "{backup}");
         site.run(&["info"]).ok().says("wal archive branch: timeline 1 goes on to");
-        assert_eq!(site.info()[0]["archive"][0]["branch"][0]["timeline"], 1);
+        assert_eq!(site.info()["archive"][0]["branch"][0]["timeline"], 1);
         site.run(&["--output=text", "verify"]).ok().says("branch: timeline 1 goes on to");
         let set = format!("--set={}", fork.first);
         let warned = "leave behind what only timeline 1 has";
