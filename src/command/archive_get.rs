@@ -49,7 +49,7 @@ pub(super) async fn run(config: &Config, exit: &mut Exit) -> Result<u8> {
         }
         false => context::repos_at_once(config)?,
     };
-    match wanted.from_any(&repos).await? {
+    match wanted.deliver_from_any(&repos).await? {
         true => Ok(0),
         false => {
             tracing::info!("unable to find {file} in the archive");
@@ -86,7 +86,7 @@ struct Found {
 impl Wanted<'_> {
     /// Delivers the file from the first repository that can; `false` where it is in none of them, which each has to
     /// say. They are asked in their order, the next one as soon as one failed, has no file, or does not answer.
-    async fn from_any(&self, repos: &[context::Repo]) -> Result<bool> {
+    async fn deliver_from_any(&self, repos: &[context::Repo]) -> Result<bool> {
         let mut next = repos.iter();
         let mut lookups = FuturesUnordered::new();
         let mut failed = None;
@@ -108,7 +108,7 @@ impl Wanted<'_> {
                 },
             };
             let Some((repo, found)) = answer else { continue };
-            match self.from_found(repo, found).await {
+            match self.deliver_from(repo, found).await {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(error) => {
@@ -173,7 +173,11 @@ impl Wanted<'_> {
     }
 
     /// Delivers what was found; `false` where it is not in the archive.
-    async fn from_found(&self, repo: &context::Repo, found: Result<Option<Found>>) -> Result<bool> {
+    async fn deliver_from(
+        &self,
+        repo: &context::Repo,
+        found: Result<Option<Found>>,
+    ) -> Result<bool> {
         let Some(found) = found? else { return Ok(false) };
         match found.deliver(self).await {
             Err(error) if found.early && !is_transient(&error) => {

@@ -48,7 +48,7 @@ impl RawSink for Tail {
             None => {
                 let header = WalHeader::check(raw);
                 let header = header.map_err(|e| repo::Error::wal(&self.object, e.to_string()))?;
-                let size = u64::from(header.segment_size.bytes());
+                let size = header.segment_size.bytes();
                 let to = (self.end.0.wrapping_sub(1) % size) + 1;
                 *self.window.insert((to.saturating_sub(self.length), to))
             }

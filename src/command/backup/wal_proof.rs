@@ -195,7 +195,7 @@ impl<'a> Proof<'a> {
     async fn digests(&self) -> Result<BTreeMap<WalSegment, Sha256>> {
         let mut digests = BTreeMap::new();
         let SegmentRange { first, last, size } = self.range;
-        let per_directory = (1_u64 << 32) / u64::from(size.bytes());
+        let per_directory = (1_u64 << 32) / size.bytes();
         let directory_of = |segment: WalSegment| segment.number(size) / per_directory;
         for number in directory_of(first)..=directory_of(last) {
             let segment = WalSegment::from_number(number * per_directory, first.timeline, size);
@@ -287,7 +287,7 @@ fn local_digest(
     }
     // A segment that is recycled gets the name of a later one before it is written to.
     let still_there = directory.stat(&path).ok()?.is_some();
-    (still_there && read == u64::from(size.bytes())).then(|| hasher.finish())
+    (still_there && read == size.bytes()).then(|| hasher.finish())
 }
 
 #[cfg(test)]
