@@ -98,10 +98,10 @@ fn pairs(s: &Settings) -> Result<Vec<(String, String)>, Error> {
     for (key, value) in s.hash(OPTION)? {
         let name = key.replace('-', "_").to_ascii_lowercase();
         if !name.chars().all(plain) || value.contains('\n') {
-            return Err(invalid(
-                s,
-                &format!("'{}' is not a setting of PostgreSQL.", key.escape_debug()),
-            ));
+            return Err(invalid(&format!(
+                "'{}' is not a setting of PostgreSQL.",
+                key.escape_debug()
+            )));
         }
         match pairs.iter().find(|(known, _)| *known == name) {
             Some((_, other)) if *other != value => {
