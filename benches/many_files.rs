@@ -160,6 +160,7 @@ fn manifest(label: &str, file_list: ObjectRecord, totals: Totals) -> Result<Mani
         databases: Vec::new(),
         totals,
         page_errors: Vec::new(),
+        misaligned_files: Vec::new(),
         left_out: Vec::new(),
         annotations: Default::default(),
         archive_checked: false,

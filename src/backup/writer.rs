@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     codec::BlockHasher,
-    postgres::ManifestBuilder,
+    postgres::{self, ManifestBuilder},
     repo::{
         block_map::FrameRef,
         bundle::{BundleWriter, Placed},
@@ -22,7 +22,7 @@ use crate::{
         },
         layout::BackupPaths,
         limits::MAP_LEN_MAX,
-        manifest::{ObjectRecord, PageErrors, Totals},
+        manifest::{MisalignedFile, ObjectRecord, PageErrors, Totals},
     },
     storage::Storage,
     types::{BlockDigest, CompressType, DataPath, escape_path},
@@ -59,6 +59,8 @@ pub struct Written {
     pub totals: Totals,
     /// Damaged pages by file; page numbers count from the start of the file.
     pub page_errors: Vec<PageErrors>,
+    /// Relation files that end inside a page.
+    pub misaligned_files: Vec<MisalignedFile>,
 }
 
 /// The writing end of the pipeline.
@@ -76,6 +78,8 @@ pub(super) struct Writer {
     filling: usize,
     totals: Totals,
     page_errors: Vec<PageErrors>,
+    page_size: u32,
+    misaligned_files: Vec<MisalignedFile>,
 }
 
 /// Where new blocks of a frame go, piece by piece.
@@ -117,6 +121,8 @@ impl Writer {
             filling: 0,
             totals: Totals::default(),
             page_errors: Vec::new(),
+            page_size,
+            misaligned_files: Vec::new(),
         })
     }
 
@@ -273,6 +279,12 @@ impl Writer {
         if !pages.is_empty() {
             self.page_errors.push(PageErrors { path: path.clone(), pages });
         }
+        if let EntryKind::File { size, .. } = &kind
+            && size % u64::from(self.page_size) != 0
+            && postgres::is_checked_file(&path).is_some()
+        {
+            self.misaligned_files.push(MisalignedFile { path: path.clone(), size: *size });
+        }
         let entry = FileEntry { path, kind, mode, mtime: modified, uid, gid, link };
         Ok(self.list.file(&entry).await?)
     }
@@ -328,7 +340,12 @@ impl Writer {
         let file_list = self.list.finish().await?;
         self.totals.repo_size_delta = sum(&data) + sum(&maps) + file_list.size;
         self.totals.repo_size = self.totals.repo_size_delta;
-        let written = Written { file_list, totals: self.totals, page_errors: self.page_errors };
+        let written = Written {
+            file_list,
+            totals: self.totals,
+            page_errors: self.page_errors,
+            misaligned_files: self.misaligned_files,
+        };
         Ok((written, self.manifest))
     }
 }

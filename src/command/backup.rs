@@ -10,7 +10,6 @@ mod lock_progress;
 mod prior;
 mod publish;
 mod recheck;
-mod source;
 mod summaries;
 mod told;
 mod wal_proof;
@@ -148,10 +147,12 @@ async fn take(
     let source = &mut *cluster.source;
     let mut taken = backup::take(source, &start, prior, target, options, progress).await?;
     cluster.report_stop(&taken.stop);
+    cluster.renew_sessions().await?;
     catalogs::check(cluster, &placement, &taken.landmarks).await?;
     cluster.end_last_segment(&taken.stop).await;
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
-    recheck::report(&taken.written.page_errors);
+    recheck::drop_grown_files(cluster, &mut taken.written.misaligned_files).await?;
+    recheck::report(&taken.written.page_errors, &taken.written.misaligned_files);
     archive_wait::wait(job, cluster, &start, &taken.stop).await?;
     warn_of_branches(job, cluster, &taken.stop).await;
     publish::prepare(job, cluster, options, &start, taken).await

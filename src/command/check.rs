@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use super::{
     Error, Result, branches,
-    cluster::{self, Connected},
+    cluster::{self, Connected, Servers},
     context::{self, Repo},
     failures::Failures,
-    wal_tail,
+    source, tablespaces, wal_tail,
 };
 use crate::{
     config::{BackupStandby, Config, OutputFormat},
@@ -88,6 +88,7 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
 
 async fn check(config: &Config, stanza: &StanzaName, report: &mut Report) -> Result<()> {
     let servers = cluster::servers(config).await?;
+    check_source(config, &servers).await?;
     let all = context::repos(config)?;
     let mut failures = Failures::new("check", all.len());
     report.standby = servers.primary.is_none();
@@ -116,6 +117,17 @@ async fn check(config: &Config, stanza: &StanzaName, report: &mut Report) -> Res
         of_primary.finish()?;
     }
     failures.finish()
+}
+
+/// Opens what a backup would read the files from, as a backup does: the role must be able to make one. Where
+/// `backup-standby` leaves no server to take a backup from, another host's configuration does so.
+async fn check_source(config: &Config, servers: &Servers) -> Result<()> {
+    let Some(server) = servers.source(config.backup.standby) else { return Ok(()) };
+    let opened = source::open(config, server.key, &server.options).await?;
+    drop(opened);
+    let all = server.sql.tablespaces().await?;
+    tablespaces::warn_inside(server.facts.data_directory.as_deref(), &all);
+    Ok(())
 }
 
 fn without_wal(repos: &[Checked]) -> Vec<RepoReport> {
@@ -213,18 +225,17 @@ async fn segment_to_find(sql: &SqlClient) -> Result<Wanted> {
 }
 
 async fn last_archived(sql: &SqlClient) -> Result<Wanted> {
-    const GRANT: &str = "grant the role EXECUTE on pg_catalog.pg_create_restore_point(text) and \
-                         pg_catalog.pg_switch_wal()";
+    let grant = sql.grantee().grant_execute(&["pg_create_restore_point(text)", "pg_switch_wal()"]);
     tracing::warn!(
         "the role may not switch WAL: only the segment that the server archived last is looked for\n\
-         HINT: {GRANT}"
+         HINT: {grant}"
     );
     let last = sql.archiver().await?.last_archived_wal;
     let segment = last.as_deref().and_then(|name| name.parse::<ArchiveFile>().ok());
     let segment = segment.and_then(ArchiveFile::segment).ok_or_else(|| Error::Check {
         what: "the role may not switch WAL, and the server has archived no segment yet".to_owned(),
         code: ErrorCode::DbQuery,
-        hint: GRANT.to_owned(),
+        hint: grant.clone(),
     })?;
     Ok(Wanted { segment, point: None })
 }

@@ -1,15 +1,12 @@
 //! Which cluster the configuration means, and which of its servers is what: the connections say, and
 //! the data directories, where this host can read them, must agree.
 
-use std::{
-    io::{ErrorKind, Read},
-    path::Path,
-};
+mod directory;
 
 use super::{Error, Result, context};
 use crate::{
     config::{BackupStandby, Config, PgConfig},
-    postgres::{ConnectOptions, ControlFile, ServerFacts, SqlClient},
+    postgres::{ConnectOptions, ServerFacts, SqlClient},
     repo::stanza::ClusterId,
     types::{ErrorCode, Failure},
 };
@@ -64,6 +61,15 @@ impl Servers {
 }
 
 impl<S> Servers<S> {
+    /// The server that a backup's files would come from, where one could be taken.
+    pub(super) fn source(&self, wanted: BackupStandby) -> Option<&S> {
+        match wanted {
+            BackupStandby::No => self.primary.as_ref(),
+            BackupStandby::Yes => self.standby.as_ref(),
+            BackupStandby::Prefer => self.standby.as_ref().or(self.primary.as_ref()),
+        }
+    }
+
     /// Takes the server that a backup's files come from, as `backup-standby` says; the primary is left
     /// where that is a standby.
     pub(super) fn take_source(&mut self, wanted: BackupStandby) -> Result<S> {
@@ -132,7 +138,7 @@ async fn connect_to(config: &Config, pg: &PgConfig) -> Result<Connected> {
     let sql = SqlClient::connect(&options).await?;
     let facts = sql.server_facts().await?;
     let connected = Connected { key: pg.key, options, sql, facts };
-    check_directory(pg, connected.id())?;
+    directory::check(pg, &connected).await?;
     Ok(connected)
 }
 
@@ -149,48 +155,6 @@ fn different_clusters(first: &Connected, second: &Connected) -> Error {
         what: format!("pg{} is {}, but pg{} is {}", first.key, first.id(), second.key, second.id()),
         code: ErrorCode::DbMismatch,
         hint: "the pgN options of a stanza name servers of one cluster".to_owned(),
-    }
-}
-
-/// Refuses where the data directory is that of another cluster. One that cannot be read is not ours
-/// to judge: a backup needs nothing but the connection.
-fn check_directory(pg: &PgConfig, server: ClusterId) -> Result<()> {
-    let Some(path) = &pg.path else { return Ok(()) };
-    let file = path.join(ControlFile::PATH);
-    let Some(bytes) = read_start(&file)? else { return Ok(()) };
-    let control = ControlFile::parse(&bytes)?;
-    let found = ClusterId { system_id: control.system_id, version: control.version };
-    match found == server {
-        true => Ok(()),
-        false => Err(Error::Check {
-            what: format!("the server is {server}, but '{}' is that of {found}", file.display()),
-            code: ErrorCode::DbMismatch,
-            hint: format!(
-                "pg{0}-path and pg{0}-host, pg{0}-port or pg{0}-socket-path likely name different \
-                 clusters",
-                pg.key
-            ),
-        }),
-    }
-}
-
-fn read_start(file: &Path) -> Result<Option<Vec<u8>>> {
-    let opened = match std::fs::File::open(file) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-            tracing::debug!("'{}' is not looked at: {error}", file.display());
-            return Ok(None);
-        }
-        opened => opened,
-    };
-    let mut bytes = Vec::with_capacity(ControlFile::READ_BYTES);
-    let read = opened.and_then(|f| f.take(ControlFile::READ_BYTES as u64).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Ok(Some(bytes)),
-        Err(error) => Err(Error::Check {
-            what: format!("unable to read '{}': {error}", file.display()),
-            code: ErrorCode::FileRead,
-            hint: "check the owner and mode of the data directory".to_owned(),
-        }),
     }
 }
 
@@ -227,15 +191,5 @@ mod tests {
                 (found, _) => panic!("{wanted:?}: {found:?}"),
             }
         }
-    }
-
-    #[test]
-    fn a_directory_that_is_not_there_is_not_judged() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(read_start(&dir.path().join("none")).unwrap().is_none());
-        let file = dir.path().join("pg_control");
-        std::fs::write(&file, vec![1; 8192]).unwrap();
-        assert_eq!(read_start(&file).unwrap().map(|b| b.len()), Some(ControlFile::READ_BYTES));
-        assert!(read_start(dir.path()).is_err(), "a directory is no control file");
     }
 }

@@ -172,9 +172,9 @@ pub(super) fn connect_options(config: &Config, pg: &PgConfig) -> Result<ConnectO
     let settings = ConnectSettings {
         host: pg.host.clone(),
         socket_directory: pg.socket_path.clone(),
-        port: Some(pg.port),
+        port: pg.port,
         user: pg.user.clone(),
-        database: Some(pg.database.clone()),
+        database: pg.database.clone(),
         password: pg.password.as_ref().map(|secret| Password::new(secret.reveal().as_bytes())),
         pass_file: pg.pass_file.clone(),
         ssl_mode: pg.ssl_mode.clone(),

@@ -24,12 +24,14 @@ mod repo_path;
 mod repo_sync;
 mod restore;
 mod signal;
+mod source;
 mod stanza_create;
 mod stanza_delete;
 mod stanza_upgrade;
 mod start;
 mod stop;
 mod store;
+mod tablespaces;
 #[cfg(test)]
 mod testing;
 mod verify;

@@ -91,7 +91,7 @@ fn defaults() {
     assert_eq!(config.backup.checksum_page, None);
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
     assert_eq!(config.process_max, processors.min(4));
-    assert_eq!(config.pgs[&1].port, 5432);
+    assert_eq!(config.pgs[&1].port, None);
     assert_eq!(config.log.console, LogLevel::Warn);
     assert_eq!(config.log.stderr, LogLevel::Off);
     assert!(config.archive.check && config.log.timestamp && !config.dry_run);
@@ -594,7 +594,7 @@ pg1-port=5433
 ";
     let files = MemoryFiles::default().with("/etc/pgbackrest/pgbackrest.conf", text);
     let config = Run { argv0: "pgbackrest", files, ..Run::default() }.config();
-    assert_eq!(config.pgs[&1].port, 5433);
+    assert_eq!(config.pgs[&1].port, Some(5433));
     assert!(config.backup.start_fast && config.delta);
     assert_eq!(config.repos[&1].retention.full, Some(2));
     assert_eq!(config.warnings.len(), 2, "{:#?}", config.warnings);

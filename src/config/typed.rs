@@ -186,14 +186,14 @@ pub struct PgConfig {
     pub path: Option<PathBuf>,
     /// Host name or address; `None` for the unix socket.
     pub host: Option<String>,
-    /// TCP port, or the number in the socket's name.
-    pub port: u16,
+    /// TCP port, or the number in the socket's name; `None` for PGPORT or 5432.
+    pub port: Option<u16>,
     /// Directory of the unix socket.
     pub socket_path: Option<PathBuf>,
     /// The role; `None` for the name of the operating system's user.
     pub user: Option<String>,
-    /// The database of the SQL side channel.
-    pub database: String,
+    /// The database of the SQL side channel; `None` for PGDATABASE or `postgres`.
+    pub database: Option<String>,
     /// A secret: never shown.
     pub password: Option<Secret>,
     /// The pass file; `None` for libpq's default.

@@ -45,6 +45,19 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A connection pooler stands where the server was expected.
+    #[error(
+        "{endpoint} is a connection pooler and not the server: it says that the session is process \
+         {announced}, the server says {server_process}"
+    )]
+    Pooler {
+        /// Socket, or host and port.
+        endpoint: String,
+        /// The process that the session was said to have.
+        announced: i32,
+        /// The process that it has.
+        server_process: i32,
+    },
     /// The server answered with an error before the session began.
     #[error("unable to open a session at {endpoint}: {source}")]
     Refused {
@@ -183,6 +196,7 @@ impl Failure for Error {
             Self::Connect { .. }
             | Self::Tls { .. }
             | Self::Authentication { .. }
+            | Self::Pooler { .. }
             | Self::Refused { .. }
             | Self::Broken { .. } => ErrorCode::DbConnect,
             Self::Server { .. }
@@ -203,10 +217,15 @@ impl Failure for Error {
             Self::Connect { .. } => Some(
                 "is the server running, and are host, port and socket directory right?".to_owned(),
             ),
-            Self::Refused { source, .. } => source.hint.clone().or_else(|| source.refusal_hint()),
-            Self::Server { source, .. }
+            Self::Refused { source, .. }
+            | Self::Server { source, .. }
             | Self::PermissionDenied { source, .. }
             | Self::NotIncremental { source } => source.hint.clone(),
+            Self::Pooler { .. } => Some(
+                "connect to the server itself: pgN-port and pgN-host, or pgN-socket-path. Poolers such as \
+                 PgBouncer may give every statement another session, and a backup needs one of its own."
+                    .to_owned(),
+            ),
             Self::Promoted { .. } => {
                 Some("nothing of this backup is kept: take another one.".to_owned())
             }
@@ -290,19 +309,6 @@ impl ServerError {
             }
         }
         Ok(error)
-    }
-
-    fn refusal_hint(&self) -> Option<String> {
-        match self.code.as_str() {
-            Self::INVALID_AUTHORIZATION => Some(
-                "pg_hba.conf needs an entry for this role, and one for the database 'replication'."
-                    .to_owned(),
-            ),
-            Self::INSUFFICIENT_PRIVILEGE => {
-                Some("give the role the REPLICATION attribute.".to_owned())
-            }
-            _ => None,
-        }
     }
 }
 

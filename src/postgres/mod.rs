@@ -10,6 +10,7 @@ mod format;
 mod own_paths;
 mod placement;
 mod protocol;
+mod refusal;
 mod settings;
 mod sql;
 mod tar;

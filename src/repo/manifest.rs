@@ -1,7 +1,7 @@
 //! The manifest of a backup: small, read by `info` for every backup, and the last object written. It
 //! carries the SHA-256 of the file list, which carries that of every other object of the backup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,9 @@ pub struct Manifest {
     /// Entries of the data directory that the source could not give: symbolic links, and what is behind them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<DataPath>,
+    /// Relation files whose length was no multiple of the page size.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub misaligned_files: Vec<MisalignedFile>,
     /// Annotations given with the backup; later changes are objects of their own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
@@ -204,6 +207,15 @@ pub struct PageErrors {
     pub pages: Vec<u32>,
 }
 
+/// A relation file that ends inside a page: a write was cut short, or something else wrote to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MisalignedFile {
+    /// The file.
+    pub path: DataPath,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 /// An object and what its bytes must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRecord {
@@ -220,6 +232,12 @@ impl Manifest {
     /// The type of the backup.
     pub fn kind(&self) -> BackupType {
         self.label.kind()
+    }
+
+    /// The files in which the backup found damage.
+    pub fn damaged_files(&self) -> BTreeSet<&DataPath> {
+        let pages = self.page_errors.iter().map(|file| &file.path);
+        pages.chain(self.misaligned_files.iter().map(|file| &file.path)).collect()
     }
 
     /// Start and stop of the backup, seconds since 1970.

@@ -65,15 +65,20 @@ pub async fn plan(
         archive::check_needed(&archive, &manifest).await?;
     }
     warnings.extend(archive::check_onward(&archive, &manifest, target, &timeline, &view).await?);
-    let damaged = manifest.page_errors.len();
+    let (damaged, label) = (manifest.page_errors.len(), &manifest.label);
     if damaged > 0 {
-        let label = &manifest.label;
         warnings.push(format!("backup set {label} has page checksum errors in {damaged} file(s)"));
     }
     let left_out = manifest.left_out.iter().take(LEFT_OUT_NAMED_MAX);
     warnings.extend(left_out.map(|path| {
         format!("'{path}' is not in the backup: it was a symbolic link that could not be followed")
     }));
+    let misaligned = manifest.misaligned_files.len();
+    if misaligned > 0 {
+        warnings.push(format!(
+            "backup set {label} has {misaligned} relation file(s) that end inside a page"
+        ));
+    }
     let list = FileList::read(&**storage, &manifest).await?;
     let sorting = {
         let (manifest, options) = (manifest.clone(), options.clone());

@@ -34,4 +34,24 @@ on_one_version! {
         site.run(&["stanza-create"]).ok();
         site.run(&["check"]).code(exit::ARCHIVE_DISABLED).says("archive_mode");
     }
+
+    /// Regression: a data directory that the server had been moved away from went unnoticed, and archive-get
+    /// wrote into it.
+    fn path_that_is_not_the_servers_data_directory_is_refused(version) {
+        let site = Site::new(version);
+        let copy = site.dir.path().join("copy");
+        let copied = std::process::Command::new("cp").arg("-a").arg(&site.primary.data_dir).arg(&copy).status();
+        assert!(copied.expect("cp runs").success());
+        let gone = site.dir.path().join("gone");
+        for path in [&copy, &gone] {
+            let option = format!("--pg1-path={}", path.display());
+            for command in ["check", "backup", "stanza-create"] {
+                let refused = site.run(&[&option, command]).code(exit::DB_MISMATCH);
+                refused.says("the server runs from").says(&site.primary.data_dir.display().to_string());
+            }
+        }
+        let link = site.dir.path().join("link");
+        std::os::unix::fs::symlink(&site.primary.data_dir, &link).expect("a new link");
+        site.run(&[&format!("--pg1-path={}", link.display()), "check"]).ok();
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, os::unix::fs::FileExt};
 
-use crate::support::{Site, for_each_version_and_source};
+use crate::support::{Site, exit, for_each_source, for_each_version_and_source};
 
 const PAGE: u64 = 8192;
 
@@ -68,5 +68,50 @@ for_each_version_and_source! {
         site.primary.sql("create table t as select g from generate_series(1, 100000) g");
         site.full_backup(&[]);
         assert_eq!(site.info()["backup"][0]["error"], false);
+    }
+}
+
+for_each_source! {
+    fn relation_that_ends_inside_a_page_is_flagged(version) {
+        let site = Site::new(version);
+        let relation = damage_pages(&site, &[]);
+        site.primary.stop();
+        let file = OpenOptions::new().write(true).open(site.primary.data_dir.join(&relation)).expect("there");
+        let size = file.metadata().expect("there").len() + 100;
+        file.set_len(size).expect("writable");
+        site.primary.start();
+        let said = format!("{relation} has {size} bytes");
+        site.run(&["--type=full", "backup"]).ok().says(&said);
+        assert_eq!(site.info()["backup"][0]["error"], true);
+        site.run(&[&format!("--set={}", site.last_label()), "info"]).ok().says(&said);
+        let _ = site.restore("r", &[]).verified();
+    }
+
+    fn checksums_that_the_cluster_does_not_have_are_not_promised(version) {
+        let site = Site::builder(version).checksums(false).build();
+        let options = ["--type=full", "--checksum-page", "backup"];
+        site.run(&options).ok().says("checksum-page is on, but the cluster has no data checksums");
+    }
+
+    fn tablespace_inside_the_data_directory_is_warned_of(version) {
+        let site = Site::new(version);
+        let location = site.primary.data_dir.join("inside");
+        std::fs::create_dir(&location).expect("own directory");
+        crate::support::give_to_server_user(&location);
+        site.primary.sql(&format!("create tablespace inner_space location '{}'", location.display()));
+        site.primary.sql("create table t tablespace inner_space as select g from generate_series(1, 1000) g");
+        let warning = "tablespace 'inner_space' is inside the data directory";
+        site.run(&["check"]).ok().says(warning);
+        site.run(&["--type=full", "backup"]).ok().says(warning);
+        site.primary.archive_wal();
+        let oid = site.primary.value("select oid from pg_tablespace where spcname = 'inner_space'");
+        let expected = site.primary.fingerprint();
+        site.primary.stop();
+        let refused = site.run(&["restore", "--force"]);
+        let map = format!("--tablespace-map={oid}=");
+        refused.code(exit::LINK_DESTINATION).says(&map);
+        let map = format!("{map}{}", site.dir.make("outside").display());
+        let restored = site.restore("r", &[&map]).verified().start_primary();
+        assert_eq!(restored.fingerprint(), expected);
     }
 }

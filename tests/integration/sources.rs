@@ -43,6 +43,15 @@ fn rows(site: &Site) {
     site.primary.sql("checkpoint");
 }
 
+/// A site whose role does not see which data directory the server names.
+fn site_without_settings(version: Version) -> Site {
+    let site = Site::builder(version).option("pg1-user", "keeper").build_without_stanza();
+    site.primary.sql("create role keeper login replication");
+    site.primary.sql(&format!("grant execute on function {} to keeper", backup_functions(version)));
+    site.run(&["stanza-create"]).ok();
+    site
+}
+
 fn change(site: &Site, round: u32) {
     site.primary.sql(&format!("update kept set body = body || '{round}' where id % 50 = {round}"));
     site.primary.sql(&format!("create table more{round} as select * from kept where id < 5000"));
@@ -216,7 +225,7 @@ on_one_version! {
     }
 
     fn a_directory_that_is_not_the_servers_is_not_read(version) {
-        let site = Site::new(version);
+        let site = site_without_settings(version);
         rows(&site);
         let copy = site.dir.path().join("copy");
         let copied = std::process::Command::new("cp").arg("-a").arg(&site.primary.data_dir).arg(&copy).status();
@@ -235,7 +244,7 @@ on_one_version! {
     /// Regression: a copy that is made just before the backup has the server's last checkpoint too; the
     /// checkpoint of the backup's start tells them apart.
     fn a_fresh_copy_is_found_out_when_the_backup_has_begun(version) {
-        let site = Site::new(version);
+        let site = site_without_settings(version);
         rows(&site);
         let copy = site.dir.path().join("copy");
         let copied = std::process::Command::new("cp").arg("-a").arg(&site.primary.data_dir).arg(&copy).status();

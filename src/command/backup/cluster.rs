@@ -2,20 +2,21 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::source::{self, Opened};
 use crate::{
     backup::source::{BackupSource, BackupStart, BackupStop, SourceOptions},
     command::{
         Error, Result,
         cluster::{self, Connected},
         context,
+        source::{self, Opened},
+        tablespaces,
     },
     config::{BackupStandby, Config},
     postgres::{
         self, ConnectOptions, DataDirectory, Database, SqlClient, TablespaceInfo, version_directory,
     },
     repo::stanza::{ClusterId, StanzaEntry, StanzaHistory},
-    types::{ErrorCode, Oid, WalSegment, WalSegmentSize},
+    types::{ErrorCode, Failure, Oid, WalSegment, WalSegmentSize},
 };
 
 /// The connections to the cluster, and what SQL told of it.
@@ -34,6 +35,8 @@ pub(super) struct Cluster {
     pub version_directory: String,
     /// Whether backups of this cluster may come from one server now and from another then.
     pub several_sources: bool,
+    /// How the session for SQL was connected.
+    options: ConnectOptions,
     /// Where the source is a standby: its primary, where that can be reached.
     primary: Option<Connected>,
 }
@@ -53,6 +56,7 @@ impl Cluster {
         let primary = servers.primary.filter(|_| facts.in_recovery);
         let databases = sql.databases().await?;
         let tablespaces = sql.tablespaces().await?;
+        tablespaces::warn_inside(facts.data_directory.as_deref(), &tablespaces);
         let version_directory = version_directory(facts.version, facts.catalog_version);
         let several_sources = facts.in_recovery || config.backup.standby != BackupStandby::No;
         Ok(Self {
@@ -63,6 +67,7 @@ impl Cluster {
             tablespaces,
             version_directory,
             several_sources,
+            options,
             primary,
         })
     }
@@ -191,12 +196,29 @@ impl Cluster {
             Ok(()) => {}
             Err(error @ postgres::Error::PermissionDenied { .. }) => tracing::warn!(
                 "the primary cannot be asked to end segment {last}: {error}\n\
-                 HINT: grant the role EXECUTE on pg_catalog.pg_switch_wal()"
+                 HINT: {}",
+                error.hint().unwrap_or_default()
             ),
             Err(error) => {
                 tracing::warn!("the primary cannot be asked to end segment {last}: {error}");
             }
         }
+    }
+
+    /// Connects the sessions anew that ended while files were copied: nobody needed them in those hours, and
+    /// what was copied is not worth less for it.
+    pub(super) async fn renew_sessions(&mut self) -> Result<()> {
+        if self.sql.is_closed() {
+            tracing::info!("the session for SQL ended in the meantime, and is opened again");
+            self.sql = SqlClient::connect(&self.options).await?;
+        }
+        if let Some(primary) = self.primary.as_mut().filter(|primary| primary.sql.is_closed()) {
+            match SqlClient::connect(&primary.options).await {
+                Ok(sql) => primary.sql = sql,
+                Err(error) => tracing::warn!("the session with the primary is gone: {error}"),
+            }
+        }
+        Ok(())
     }
 
     /// Ends the server's side of a backup that is given up.

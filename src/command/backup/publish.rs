@@ -59,6 +59,7 @@ pub(super) async fn prepare(
         totals,
         page_errors: taken.written.page_errors,
         left_out: taken.stop.left_out,
+        misaligned_files: taken.written.misaligned_files,
         annotations: job.config.annotations.iter().cloned().collect(),
         archive_checked: job.config.archive.check,
         file_list: taken.written.file_list,
@@ -153,10 +154,10 @@ fn report(manifest: &Manifest) {
         totals.files,
         ui::size(totals.repo_size_delta)
     );
-    if !manifest.page_errors.is_empty() {
+    let damaged = manifest.damaged_files().len();
+    if damaged > 0 {
         tracing::warn!(
-            "damaged pages in {} file(s): the backup is kept and marked; see info --set={}",
-            manifest.page_errors.len(),
+            "damaged pages in {damaged} file(s): the backup is kept and marked; see info --set={}",
             manifest.label
         );
     }

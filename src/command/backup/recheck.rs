@@ -6,7 +6,8 @@ use crate::{
     backup::{self, source::BackupStart},
     command::{Error, Result},
     postgres::{self, RELATION_SEGMENT_BYTES, check_pages, is_checked_file},
-    repo::manifest::PageErrors,
+    repo::manifest::{MisalignedFile, PageErrors},
+    types::{DataPath, Failure},
 };
 
 /// So many pages are looked at again; where more are damaged, the second look would change nothing.
@@ -15,7 +16,12 @@ const PAGES_MAX: usize = 10_000;
 const RANGES_MAX: usize = 200;
 
 /// Names the damaged pages in the log.
-pub(super) fn report(errors: &[PageErrors]) {
+pub(super) fn report(errors: &[PageErrors], misaligned: &[MisalignedFile]) {
+    for MisalignedFile { path, size } in misaligned {
+        tracing::warn!(
+            "{path} has {size} bytes, which is no multiple of the page size: its last page is cut off"
+        );
+    }
     for file in errors {
         let pages = ranges(&file.pages);
         tracing::warn!("invalid page checksums found in file {} at page(s) {pages}", file.path);
@@ -51,10 +57,10 @@ pub(super) async fn drop_mended_pages(
                 Ok(false) => {
                     tracing::info!("page {page} of {} was read while it was written", file.path);
                 }
-                Err(Error::Postgres(postgres::Error::PermissionDenied { .. })) => {
+                Err(Error::Postgres(error @ postgres::Error::PermissionDenied { .. })) => {
                     tracing::warn!(
-                        "the role may not read files, so damaged pages are not looked at again: \
-                         grant it pg_read_server_files, or EXECUTE on pg_read_binary_file"
+                        "the role may not read files, so damaged pages are not looked at again\nHINT: {}",
+                        error.hint().unwrap_or_default()
                     );
                     return Ok(());
                 }
@@ -67,6 +73,48 @@ pub(super) async fn drop_mended_pages(
     Ok(())
 }
 
+/// Takes the files off the list that end with a whole page, or are gone, at a second look: a file is
+/// longer for a moment before a whole page is added to it.
+pub(super) async fn drop_grown_files(
+    cluster: &Cluster,
+    files: &mut Vec<MisalignedFile>,
+) -> Result<()> {
+    let page = cluster.source.facts().page_size;
+    let mut cut = Vec::new();
+    for file in files.iter().take(PAGES_MAX) {
+        let at = file.size - file.size % u64::from(page);
+        match read_again(cluster, &file.path, at, page).await {
+            Ok(Some(bytes)) if bytes.len() < page as usize && !bytes.is_empty() => {
+                cut.push(file.clone());
+            }
+            Ok(_) => {}
+            // That it is cut is then said of what was read.
+            Err(Error::Postgres(postgres::Error::PermissionDenied { .. })) => {
+                cut.push(file.clone())
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    cut.extend(files.iter().skip(PAGES_MAX).cloned());
+    *files = cut;
+    Ok(())
+}
+
+/// Part of a file as it is now; `None` where it is gone.
+async fn read_again(
+    cluster: &Cluster,
+    path: &DataPath,
+    offset: u64,
+    length: u32,
+) -> Result<Option<Vec<u8>>> {
+    match &cluster.directory {
+        Some(directory) => {
+            Ok(directory.read_page(path, offset, length).map_err(backup::Error::from)?)
+        }
+        None => Ok(cluster.sql.reread_page(path, offset, length).await?),
+    }
+}
+
 async fn is_damaged(
     cluster: &Cluster,
     start: &BackupStart,
@@ -75,13 +123,9 @@ async fn is_damaged(
 ) -> Result<bool> {
     let size = cluster.source.facts().page_size;
     let offset = u64::from(page) * u64::from(size);
-    let bytes = match &cluster.directory {
-        Some(directory) => {
-            directory.read_page(&file.path, offset, size).map_err(backup::Error::from)?
-        }
-        None => cluster.sql.reread_page(&file.path, offset, size).await?,
+    let Some(bytes) = read_again(cluster, &file.path, offset, size).await? else {
+        return Ok(false);
     };
-    let Some(bytes) = bytes else { return Ok(false) };
     let segment = is_checked_file(&file.path).unwrap_or_default();
     let number = segment * (RELATION_SEGMENT_BYTES / size) + page;
     Ok(!check_pages(&bytes, size, number, start.lsn).is_empty())

@@ -2,8 +2,8 @@
 
 use crate::{
     command::{Error, Result},
-    postgres::SqlClient,
-    types::ErrorCode,
+    postgres::{self, SqlClient},
+    types::{ErrorCode, Failure},
 };
 
 /// The names that archive_command may call this program by.
@@ -15,9 +15,23 @@ pub(super) async fn check_settings(sql: &SqlClient, check_mode: bool) -> Result<
     if check_mode {
         judge_mode(mode.as_deref())?;
     }
-    let library = sql.setting_if_visible("archive_library").await?;
-    judge_library(library.as_deref())?;
-    judge_command(sql.setting_if_visible("archive_command").await?.as_deref())
+    match sql.setting("archive_library").await {
+        Err(error @ postgres::Error::PermissionDenied { .. }) => return not_visible(&error),
+        library => judge_library(library?.as_deref())?,
+    }
+    match sql.setting("archive_command").await {
+        Err(error @ postgres::Error::PermissionDenied { .. }) => not_visible(&error),
+        command => judge_command(command?.as_deref()),
+    }
+}
+
+/// Only the WAL that arrives tells then.
+fn not_visible(error: &postgres::Error) -> Result<()> {
+    tracing::warn!(
+        "the role may not see archive_command, which is not checked\nHINT: {}",
+        error.hint().unwrap_or_default()
+    );
+    Ok(())
 }
 
 fn judge_mode(mode: Option<&str>) -> Result<()> {
@@ -96,7 +110,6 @@ pub(super) async fn explain(sql: &SqlClient) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Failure;
 
     fn code(result: Result<()>) -> Option<ErrorCode> {
         result.err().map(|error| error.code())

@@ -162,8 +162,8 @@ fn recovery(facts: &Facts, manifest: &Manifest) -> Option<RecoveryInfo> {
 fn describe(repo_key: u16, manifest: &Manifest, remarks: &Remarks, detail: Detail) -> BackupInfo {
     let set = detail == Detail::Set;
     let totals = &manifest.totals;
-    let damaged = manifest.page_errors.iter().map(|errors| errors.path.clone());
-    let errors: Vec<_> = damaged.chain(manifest.left_out.iter().cloned()).collect();
+    let damaged = manifest.damaged_files().into_iter();
+    let errors: Vec<_> = damaged.chain(&manifest.left_out).cloned().collect();
     BackupInfo {
         annotation: remarks.annotations.clone(),
         archive: Span { start: manifest.wal_start(), stop: manifest.wal_stop() },
@@ -193,6 +193,10 @@ fn describe(repo_key: u16, manifest: &Manifest, remarks: &Remarks, detail: Detai
 }
 
 fn notes(manifest: &Manifest) -> Vec<String> {
+    let misaligned = manifest.misaligned_files.iter().map(|file| {
+        let page = manifest.cluster.page_size;
+        format!("{} has {} bytes, no multiple of the page size {page}", file.path, file.size)
+    });
     let full =
         manifest.full_reason.iter().map(|reason| format!("a full was made because {reason}"));
     let changes =
@@ -209,7 +213,7 @@ fn notes(manifest: &Manifest) -> Vec<String> {
         0 => None,
         count => Some(format!("{count} link(s) of the data directory are not in the backup")),
     };
-    full.chain(changes).chain(left_out).collect()
+    full.chain(changes).chain(left_out).chain(misaligned).collect()
 }
 
 fn span(time: crate::repo::manifest::Span<i64>) -> Span<i64> {

@@ -25,7 +25,7 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "backup-source",
         Global,
         Word(&["auto", "local", "stream"]),
-        Commands::BACKUP,
+        Commands::BACKUP.or(Commands::CHECK),
         "Where the files of a backup are read",
     )
     .default("auto")

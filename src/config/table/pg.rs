@@ -10,7 +10,9 @@ const CONNECT: Commands = Commands::CONNECT;
 const NO_AGENT: &str = "pgN-host is reached with PostgreSQL's own protocol, no program runs on it";
 
 pub(super) static ROWS: &[OptionSpec] = &[
-    row("pgN-database", Stanza, String, CONNECT, "The database to connect to").default("postgres"),
+    row("pgN-database", Stanza, String, CONNECT, "The database to connect to")
+        .detail("Where it is not set, PGDATABASE counts before the default.")
+        .default("postgres"),
     row("pgN-host", Stanza, String, PG, "Host name or address of the server")
         .detail(
             "The server is reached over TCP at pgN-port; nothing has to be installed on that \
@@ -46,7 +48,9 @@ pub(super) static ROWS: &[OptionSpec] = &[
                  them a relative path. A backup needs it only to find the cluster on this host.",
         )
         .example("/var/lib/postgresql/15/main"),
-    row("pgN-port", Stanza, Integer(0, 65535), CONNECT, "Port of the server").default("5432"),
+    row("pgN-port", Stanza, Integer(0, 65535), CONNECT, "Port of the server")
+        .detail("Where it is not set, PGPORT counts before the default.")
+        .default("5432"),
     row("pgN-socket-path", Stanza, String, CONNECT, "Directory of the unix socket")
         .example("/var/run/postgresql"),
     row("pgN-sslcert", Stanza, Path, CONNECT, "Client certificate")
@@ -65,14 +69,19 @@ pub(super) static ROWS: &[OptionSpec] = &[
     row(
         "pgN-sslrootcert",
         Stanza,
-        Path,
+        String,
         CONNECT,
         "Certificates that the server's is verified with",
+    )
+    .detail(
+        "A file in PEM, or 'system' for the CA certificates of the operating system, which goes with \
+         pgN-sslmode=verify-full. Default: PGSSLROOTCERT, or ~/.postgresql/root.crt.",
     )
     .example("/etc/pgstrata/root.crt"),
     row("pgN-user", Stanza, String, CONNECT, "The role to connect as")
         .detail(
-            "It needs the attribute REPLICATION and membership in pg_monitor. Default: the \
+            "It needs the attribute REPLICATION, or EXECUTE on the functions that start and stop a \
+                 backup, and should be a member of pg_read_all_settings. Default: PGUSER, or the \
                  name of the operating system's user.",
         )
         .example("backup"),

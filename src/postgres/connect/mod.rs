@@ -1,6 +1,7 @@
 //! How to reach a server: the options with libpq's meaning and defaults, the pass file, and the
 //! encrypted or plain stream that both the replication client and the SQL side channel run over.
 
+mod environment;
 mod host_name;
 mod options;
 mod pass_file;

@@ -209,4 +209,6 @@ pub struct ConnectOptions {
     pub idle_timeout: Duration,
     /// Shown in `pg_stat_activity`.
     pub application_name: String,
+    /// What PGOPTIONS gives to the server's process, such as `-c search_path=app`.
+    pub server_options: Option<String>,
 }

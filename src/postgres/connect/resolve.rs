@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    ChannelBindingMode, ConnectOptions, Endpoint, Password, SslMode, SslOptions, pass_file,
+    ChannelBindingMode, ConnectOptions, Endpoint, Password, SslMode, SslOptions,
+    environment::Environment, pass_file,
 };
 use crate::postgres::{Error, Result};
 
@@ -61,6 +62,7 @@ impl ConnectOptions {
         env: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self> {
         let environment = Environment { lookup: env };
+        environment.refuse_others()?;
         let endpoint = endpoint(settings, &environment)?;
         let user = user(settings, &environment)?;
         let database = settings
@@ -85,7 +87,9 @@ impl ConnectOptions {
             application_name: settings
                 .application_name
                 .clone()
+                .or_else(|| environment.text("PGAPPNAME"))
                 .unwrap_or_else(|| "pgstrata".to_owned()),
+            server_options: environment.text("PGOPTIONS"),
         };
         options.find_passwords(settings, &environment);
         Ok(options)
@@ -130,38 +134,13 @@ impl ConnectOptions {
     }
 }
 
-/// An environment behind a closure, so that tests bring their own.
-struct Environment<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<OsString>,
-}
-
-impl Environment<'_> {
-    fn raw(&self, name: &str) -> Option<OsString> {
-        (self.lookup)(name).filter(|value| !value.is_empty())
-    }
-
-    fn text(&self, name: &str) -> Option<String> {
-        self.raw(name).map(|value| value.to_string_lossy().into_owned())
-    }
-
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        self.raw(name).map(PathBuf::from)
-    }
-
-    fn home(&self, file: &str) -> Option<PathBuf> {
-        self.path("HOME").map(|home| home.join(file))
-    }
-
-    fn existing_home(&self, file: &str) -> Option<PathBuf> {
-        self.home(file).filter(|path| path.exists())
-    }
-}
-
 fn endpoint(settings: &ConnectSettings, environment: &Environment<'_>) -> Result<Endpoint> {
     let port = match (settings.port, environment.text("PGPORT")) {
         (Some(port), _) => port,
         (None, Some(text)) => {
-            text.parse().map_err(|_| Error::Options(format!("PGPORT '{}'", text.escape_debug())))?
+            one("PGPORT", &text)?;
+            let invalid = || format!("PGPORT '{}' is not a port", text.escape_debug());
+            text.parse().map_err(|_| Error::Options(invalid()))?
         }
         (None, None) => 5432,
     };
@@ -169,6 +148,9 @@ fn endpoint(settings: &ConnectSettings, environment: &Environment<'_>) -> Result
         return Ok(Endpoint::Socket { directory: Some(directory.clone()), port });
     }
     let host = settings.host.clone().or_else(|| environment.text("PGHOST"));
+    if let Some(host) = &host {
+        one("the host", host)?;
+    }
     Ok(match host {
         Some(host) if host.starts_with('/') => {
             Endpoint::Socket { directory: Some(PathBuf::from(host)), port }
@@ -176,6 +158,17 @@ fn endpoint(settings: &ConnectSettings, environment: &Environment<'_>) -> Result
         Some(host) => Endpoint::Tcp { host, port },
         None => Endpoint::Socket { directory: None, port },
     })
+}
+
+/// libpq takes lists of hosts; a backup must know which server it is of.
+fn one(what: &str, text: &str) -> Result<()> {
+    match text.contains(',') {
+        false => Ok(()),
+        true => Err(Error::Options(format!(
+            "{what} '{}' names several servers: give each of them pgN options of its own",
+            text.escape_debug()
+        ))),
+    }
 }
 
 fn user(settings: &ConnectSettings, environment: &Environment<'_>) -> Result<String> {
@@ -217,6 +210,10 @@ fn ssl(settings: &ConnectSettings, environment: &Environment<'_>) -> Result<SslO
     let mode = settings.ssl_mode.clone().or_else(|| environment.text("PGSSLMODE"));
     let mode = match mode {
         Some(text) => text.parse()?,
+        // The older name of PGSSLMODE=require.
+        None if environment.text("PGREQUIRESSL").is_some_and(|text| text.starts_with('1')) => {
+            SslMode::Require
+        }
         None if system_roots => SslMode::VerifyFull,
         None => SslMode::default(),
     };
@@ -291,6 +288,22 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_is_read_whole() {
+        let env = [
+            ("PGDATABASE", "app"),
+            ("PGPORT", "6000"),
+            ("PGAPPNAME", "nightly"),
+            ("PGOPTIONS", "-c work_mem=8MB"),
+            ("PGREQUIRESSL", "1"),
+        ];
+        let options = resolve(&settings(), &env).unwrap();
+        assert_eq!((&*options.database, options.endpoint.port()), ("app", 6000));
+        assert_eq!(options.application_name, "nightly");
+        assert_eq!(options.server_options.as_deref(), Some("-c work_mem=8MB"));
+        assert_eq!(options.ssl.mode, SslMode::Require);
+    }
+
+    #[test]
     fn a_host_that_is_a_path_is_a_socket_directory() {
         let options = resolve(&settings(), &[("PGHOST", "/run/pg")]).unwrap();
         assert_eq!(options.endpoint.socket_path().unwrap(), Path::new("/run/pg/.s.PGSQL.5432"));
@@ -307,6 +320,10 @@ mod tests {
         assert!(resolve(&settings(), &[("PGSSLMODE", "on")]).is_err());
         assert!(resolve(&settings(), &[("PGCHANNELBINDING", "on")]).is_err());
         assert!(resolve(&settings(), &[("PGPORT", "x")]).is_err());
+        let several = resolve(&settings(), &[("PGHOST", "a,b")]).unwrap_err().to_string();
+        assert!(several.contains("'a,b' names several servers"), "{several}");
+        assert!(resolve(&settings(), &[("PGPORT", "5432,5433")]).is_err());
+        assert!(resolve(&settings(), &[("PGSERVICE", "mine")]).is_err());
         assert!(
             resolve(&settings(), &[("PGSSLROOTCERT", "system"), ("PGSSLMODE", "require")]).is_err()
         );

@@ -7,6 +7,9 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, str::FromStr};
 use crate::postgres::{Error, Result};
 
 const FILE: &str = "postmaster.pid";
+const STARTING_S_MAX: i64 = 600;
+/// Both times are of one clock, one in whole seconds.
+const ROUNDING_S: i64 = 2;
 
 /// The content of postmaster.pid. The file can be left over from a server that is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,14 @@ pub enum PostmasterStatus {
 impl PostmasterPid {
     /// The file's name in a data directory.
     pub const PATH: &'static str = "postmaster.pid";
+
+    /// Whether it is of the server that says, by its clock, that it started at this second. A postmaster writes
+    /// the time it began; it says that it started when it is ready to, which takes the time of getting its
+    /// memory.
+    pub fn started_with(&self, server_started: i64) -> bool {
+        let after = server_started.saturating_sub(self.started);
+        (-ROUNDING_S..=STARTING_S_MAX).contains(&after)
+    }
 
     /// Parses the whole file.
     pub fn parse(bytes: &[u8]) -> Result<Self> {

@@ -16,7 +16,10 @@ use postgres_protocol::{
 };
 
 use super::{Received, wire::Wire};
-use crate::postgres::{ChannelBindingMode, ConnectOptions, Error, Password, Result, ServerError};
+use crate::postgres::{
+    ChannelBindingMode, ConnectOptions, Error, Password, Result, ServerError,
+    refusal::{self, Session},
+};
 
 const DOING: &str = "opening a session";
 
@@ -32,6 +35,7 @@ pub(super) struct SessionStart {
 pub(super) async fn start_session(
     wire: &mut Wire,
     options: &ConnectOptions,
+    settings: &[(&'static str, &'static str)],
 ) -> Result<SessionStart> {
     // Read-only by default would look like a standby (see `ReplicationClient::in_recovery`).
     let parameters = [
@@ -40,7 +44,14 @@ pub(super) async fn start_session(
         ("application_name", options.application_name.as_str()),
         ("client_encoding", "UTF8"),
         ("default_transaction_read_only", "off"),
+        // A walsender runs no SQL that could change them later.
+        ("statement_timeout", "0"),
+        ("lock_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "0"),
+        ("tcp_user_timeout", "0"),
     ];
+    let words = options.server_options.as_deref().map(|words| ("options", words));
+    let parameters = parameters.into_iter().chain(settings.iter().copied()).chain(words);
     let mut packet = BytesMut::new();
     frontend::startup_message(parameters, &mut packet).map_err(encode)?;
     wire.send(&packet, DOING).await?;
@@ -55,10 +66,12 @@ fn encode(error: std::io::Error) -> Error {
 /// Receives a message; an ErrorResponse at this stage is a refusal.
 async fn receive(wire: &mut Wire, options: &ConnectOptions) -> Result<Message> {
     match wire.receive(DOING).await? {
-        Received::Message(Message::ErrorResponse(body)) => Err(Error::Refused {
-            endpoint: options.endpoint.to_string(),
-            source: Box::new(ServerError::read(&mut body.fields())?),
-        }),
+        Received::Message(Message::ErrorResponse(body)) => {
+            let mut said = ServerError::read(&mut body.fields())?;
+            refusal::explain(&mut said, &options.user, &Session::Replication);
+            let endpoint = options.endpoint.to_string();
+            Err(Error::Refused { endpoint, source: Box::new(said) })
+        }
         Received::Message(message) => Ok(message),
         Received::CopyBoth => Err(unexpected()),
     }

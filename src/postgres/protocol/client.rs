@@ -46,22 +46,54 @@ pub struct ReplicationClient {
 }
 
 impl ReplicationClient {
-    /// Connects, encrypts and authenticates as the options say.
+    /// Connects, encrypts and authenticates as the options say. No limit that the server has for idle or long
+    /// sessions counts for this one.
     pub async fn connect(options: &ConnectOptions) -> Result<Self> {
         let options = Arc::new(options.clone());
-        let mut attempts = Attempts::new(&options);
+        let mut client = Self::open(&options, &[]).await?;
+        // Only a server that knows these lets them be set, and it has to be asked first.
+        let limits = client.limits_of_later_versions().await?;
+        if limits.is_empty() {
+            return Ok(client);
+        }
+        client.close().await;
+        Self::open(&options, &limits).await
+    }
+
+    async fn open(
+        options: &Arc<ConnectOptions>,
+        settings: &[(&'static str, &'static str)],
+    ) -> Result<Self> {
+        let mut attempts = Attempts::new(options);
         loop {
-            match Self::attempt(&options, attempts.current()).await {
+            match Self::attempt(options, attempts.current(), settings).await {
                 Ok(client) => return Ok(client),
                 Err(error) => attempts.failed(error)?,
             }
         }
     }
 
-    async fn attempt(options: &Arc<ConnectOptions>, encryption: Encryption) -> Result<Self> {
+    /// The limits that are set on the server, of those that version 13 does not know, and what lifts them.
+    async fn limits_of_later_versions(&mut self) -> Result<Vec<(&'static str, &'static str)>> {
+        let version_num = self.version_num().await?;
+        let mut limits = Vec::new();
+        for (since, name) in [(140_000, "idle_session_timeout"), (170_000, "transaction_timeout")] {
+            if version_num >= since && self.show(name).await? != "0" {
+                limits.push((name, "0"));
+            }
+        }
+        Ok(limits)
+    }
+
+    async fn attempt(
+        options: &Arc<ConnectOptions>,
+        encryption: Encryption,
+        settings: &[(&'static str, &'static str)],
+    ) -> Result<Self> {
         let mut wire = Wire::new(open(options, encryption).await?, options.idle_timeout);
         let limit = options.connect_timeout;
-        let started = timeout(limit, authentication::start_session(&mut wire, options)).await;
+        let session = authentication::start_session(&mut wire, options, settings);
+        let started = timeout(limit, session).await;
         let start = started.unwrap_or(Err(Error::Timeout {
             doing: "opening a session",
             seconds: limit.as_secs(),

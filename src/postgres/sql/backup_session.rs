@@ -80,11 +80,9 @@ impl SqlCancelToken {
 }
 
 impl BackupSession {
-    /// Connects to the database of the options. No limit that the server has for idle or long sessions
-    /// counts for this one.
+    /// Connects to the database of the options.
     pub async fn connect(options: &ConnectOptions) -> Result<Self> {
         let (sql, encryption) = SqlClient::open(options).await?;
-        sql.lift_limits().await?;
         let cancel = SqlCancelToken {
             options: Arc::new(options.clone()),
             encryption,
@@ -100,7 +98,7 @@ impl BackupSession {
 
     /// Whether the connection is there as far as is known: one that broke is noticed when it tells so.
     pub fn is_connected(&self) -> bool {
-        !self.sql.client.is_closed()
+        !self.sql.is_closed()
     }
 
     /// What interrupts this session from outside, also while it waits for the server's checkpoint: a
@@ -206,14 +204,6 @@ enum Failure {
 }
 
 impl SqlClient {
-    /// Lifts every limit of the server that could end a session that is idle, or waits, for long.
-    async fn lift_limits(&self) -> Result<()> {
-        let sql = "select pg_catalog.count(pg_catalog.set_config(name, '0', false)) \
-            from pg_catalog.pg_settings where name in ('statement_timeout', 'lock_timeout', \
-            'idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')";
-        self.value::<i64>(sql, &[]).await.map(drop)
-    }
-
     /// The functions that start and stop a backup, with their arguments.
     pub fn backup_functions(version: PgVersion) -> [&'static str; 2] {
         match version.major() {

@@ -1,6 +1,7 @@
 //! The SQL side channel: what the replication protocol cannot answer. Runs over the same transport,
 //! with the same options, as the replication client.
 
+mod backend_key;
 mod backup_session;
 mod changed_blocks;
 mod placement;
@@ -12,7 +13,7 @@ use std::{io, time::Duration};
 
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{
-    Client, Row,
+    Client, Row, SimpleQueryMessage,
     types::{FromSql, ToSql},
 };
 use tracing::debug;
@@ -24,9 +25,15 @@ pub use backup_session::{
     BackupSession, ControlCheckpoint, SqlBackupStart, SqlBackupStop, SqlCancelToken,
 };
 pub use rights::Grantee;
+pub(super) use rights::quoted;
 pub use summaries::SummaryFacts;
 
-/// A session for SQL.
+/// What ends a session that is idle, waits or copies for long; those that the version does not have are not in
+/// its pg_settings.
+const LIMITS: &str = "'statement_timeout', 'lock_timeout', 'idle_session_timeout', \
+    'idle_in_transaction_session_timeout', 'transaction_timeout', 'tcp_user_timeout'";
+
+/// A session for SQL. No limit that the server has for idle or long sessions counts for it.
 pub struct SqlClient {
     client: Client,
     driver: JoinHandle<()>,
@@ -101,18 +108,54 @@ impl SqlClient {
     /// Connects; also how, for whoever has to connect a second time for the same session.
     async fn open(options: &ConnectOptions) -> Result<(Self, Encryption)> {
         let mut attempts = Attempts::new(options);
-        loop {
+        let (opened, encryption) = loop {
             let encryption = attempts.current();
             match session::open_session(options, encryption).await {
-                Ok((client, driver)) => {
-                    let query_timeout = options.query_timeout;
-                    let grantee =
-                        Grantee { role: options.user.clone(), database: options.database.clone() };
-                    return Ok((Self { client, driver, query_timeout, grantee }, encryption));
-                }
+                Ok(opened) => break (opened, encryption),
                 Err(error) => attempts.failed(error)?,
             }
+        };
+        let (client, driver, announced) = opened;
+        let grantee = Grantee { role: options.user.clone(), database: options.database.clone() };
+        let sql = Self { client, driver, query_timeout: options.query_timeout, grantee };
+        let server_process = sql.lift_limits(announced.get().copied()).await?;
+        match announced.get() {
+            Some(&announced) if announced != server_process => {
+                let endpoint = options.endpoint.to_string();
+                Err(Error::Pooler { endpoint, announced, server_process })
+            }
+            _ => Ok((sql, encryption)),
         }
+    }
+
+    /// Lifts every limit of the server that could end a session that is idle, or waits, for long; the
+    /// session's process. In the session of another process than was announced nothing is changed: it is a
+    /// pooler's, and others use it afterwards.
+    async fn lift_limits(&self, announced: Option<i32>) -> Result<i32> {
+        let own = match announced {
+            Some(process) => format!("pg_catalog.pg_backend_pid() = {process}"),
+            None => "true".to_owned(),
+        };
+        // In the simple protocol, since poolers lose prepared statements.
+        let sql = format!(
+            "select pg_catalog.pg_backend_pid(), case when {own} then (select \
+             pg_catalog.count(pg_catalog.set_config(name, '0', false)) \
+             from pg_catalog.pg_settings where name in ({LIMITS})) end"
+        );
+        let seconds = self.query_timeout.as_secs();
+        let too_late = Error::Timeout { doing: "lifting the session's limits", seconds };
+        let answer = timeout(self.query_timeout, self.client.simple_query(&sql)).await;
+        let messages = answer.map_err(|_| too_late)?.map_err(|e| self.query_error(&sql, &e))?;
+        let row = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+            _ => None,
+        });
+        row.ok_or_else(|| Error::protocol("the server does not say which process a session has"))
+    }
+
+    /// Whether the connection is known to have ended.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
     }
 
     /// Ends the session in order.

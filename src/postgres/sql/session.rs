@@ -19,18 +19,23 @@ use tokio_postgres::{
 };
 use tracing::debug;
 
-use super::{chain, server_error};
+use super::{
+    backend_key::{Announced, BackendKeyReader},
+    chain, server_error,
+};
 use crate::postgres::{
     ChannelBindingMode, ConnectOptions, Error, Result,
     connect::{Encryption, Transport, open},
+    refusal::{self, Session},
 };
 
 /// Connects and authenticates; the task drives the connection until the client is dropped.
 pub(super) async fn open_session(
     options: &ConnectOptions,
     encryption: Encryption,
-) -> Result<(Client, JoinHandle<()>)> {
-    let stream = Encrypted(open(options, encryption).await?);
+) -> Result<(Client, JoinHandle<()>, Announced)> {
+    let stream = Encrypted::new(open(options, encryption).await?);
+    let announced = stream.key.announced();
     let limit = options.connect_timeout;
     let config = config(options);
     let connected = timeout(limit, config.connect_raw(stream, Passed)).await;
@@ -42,7 +47,7 @@ pub(super) async fn open_session(
             debug!("the SQL connection ended: {error}");
         }
     });
-    Ok((client, driver))
+    Ok((client, driver, announced))
 }
 
 /// Asks the server to interrupt what the session of `token` does, over a connection of its own.
@@ -51,7 +56,7 @@ pub(super) async fn cancel(
     encryption: Encryption,
     token: &CancelToken,
 ) -> Result<()> {
-    let stream = Encrypted(open(options, encryption).await?);
+    let stream = Encrypted::new(open(options, encryption).await?);
     token.cancel_query_raw(stream, Passed).await.map_err(|error| Error::Broken {
         doing: "cancelling",
         source: io::Error::other(chain(&error)),
@@ -61,7 +66,11 @@ pub(super) async fn cancel(
 fn session_error(options: &ConnectOptions, error: &tokio_postgres::Error) -> Error {
     let endpoint = options.endpoint.to_string();
     match server_error(error) {
-        Some(source) => Error::Refused { endpoint, source },
+        Some(mut source) => {
+            let session = Session::Sql { database: &options.database };
+            refusal::explain(&mut source, &options.user, &session);
+            Error::Refused { endpoint, source }
+        }
         None => {
             Error::Authentication { endpoint, user: options.user.clone(), reason: chain(error) }
         }
@@ -83,6 +92,9 @@ fn config(options: &ConnectOptions) -> Config {
             ChannelBindingMode::Prefer => BindingMode::Prefer,
             ChannelBindingMode::Require => BindingMode::Require,
         });
+    if let Some(words) = &options.server_options {
+        config.options(words);
+    }
     if let Some(password) = &options.password {
         config.password(password.reveal());
     }
@@ -103,11 +115,20 @@ impl TlsConnect<Encrypted> for Passed {
 }
 
 /// A transport as tokio-postgres wants to see one.
-struct Encrypted(Transport);
+struct Encrypted {
+    transport: Transport,
+    key: BackendKeyReader,
+}
+
+impl Encrypted {
+    fn new(transport: Transport) -> Self {
+        Self { transport, key: BackendKeyReader::default() }
+    }
+}
 
 impl TlsStream for Encrypted {
     fn channel_binding(&self) -> ChannelBinding {
-        match self.0.channel_binding() {
+        match self.transport.channel_binding() {
             Some(data) => ChannelBinding::tls_server_end_point(data),
             None => ChannelBinding::none(),
         }
@@ -120,7 +141,10 @@ impl AsyncRead for Encrypted {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.transport).poll_read(cx, buf);
+        self.key.read(&buf.filled()[before..]);
+        polled
     }
 }
 
@@ -130,14 +154,14 @@ impl AsyncWrite for Encrypted {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.transport).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }

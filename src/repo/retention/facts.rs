@@ -50,7 +50,7 @@ impl BackupFacts {
             wal_start: manifest.wal_start(),
             wal_stop: manifest.wal_stop(),
             stopped: manifest.timestamp().stop,
-            has_page_errors: !manifest.page_errors.is_empty(),
+            has_page_errors: !manifest.damaged_files().is_empty(),
             mark,
         }
     }

@@ -306,7 +306,14 @@ fn is_tablespace(link: &PlannedLink) -> bool {
 
 fn refuse(link: &PlannedLink, code: ErrorCode, what: String) -> Error {
     let (path, target) = (&link.path, link.target.display());
-    Error::refused(code, format!("'{path}' cannot lead to '{target}': {what}"), "")
+    let hint = match is_tablespace(link) {
+        true => format!(
+            "--tablespace-map={}=<directory> puts the tablespace into another directory",
+            String::from_utf8_lossy(path.file_name())
+        ),
+        false => String::new(),
+    };
+    Error::refused(code, format!("'{path}' cannot lead to '{target}': {what}"), hint)
 }
 
 fn is_plain(path: &Path) -> bool {

@@ -367,6 +367,7 @@ pub(crate) fn manifest(
         totals: Totals::default(),
         page_errors: Vec::new(),
         left_out: Vec::new(),
+        misaligned_files: Vec::new(),
         annotations: BTreeMap::new(),
         archive_checked: true,
         file_list: nothing,

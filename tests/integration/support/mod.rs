@@ -80,6 +80,7 @@ pub(crate) mod exit {
     pub(crate) const FILE_MISSING: i32 = 55;
     pub(crate) const DB_CONNECT: i32 = 56;
     pub(crate) const DB_QUERY: i32 = 57;
+    pub(crate) const DB_MISMATCH: i32 = 58;
     pub(crate) const STOP: i32 = 62;
     pub(crate) const TERM: i32 = 63;
     pub(crate) const LINK_DESTINATION: i32 = 70;

@@ -14,11 +14,6 @@ use crate::{
 
 /// How often server and directory are compared: a checkpoint can complete in between.
 const TRIES_MAX: usize = 3;
-/// A postmaster writes the time it began; it says that it started when it is ready to, which takes the
-/// time of getting its memory.
-const STARTING_S_MAX: i64 = 600;
-/// Both times are the server's clock, one in whole seconds.
-const ROUNDING_S: i64 = 2;
 
 /// Why a directory cannot be read in place of a stream of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +62,7 @@ pub(super) async fn examine(session: &BackupSession, path: &Path) -> Result<Foun
         return Ok(Err(Unfit::Directory(format!("'{shown}' is of cluster {}", control.system_id))));
     }
     let started = sql.postmaster_start_us().await?.div_euclid(1_000_000);
-    let after = started - pid.started;
-    if !(-ROUNDING_S..=STARTING_S_MAX).contains(&after) {
+    if !pid.started_with(started) {
         return Ok(Err(Unfit::Directory(format!("another server was started in '{shown}'"))));
     }
     if !same_checkpoint(session, &directory).await? {

@@ -3,12 +3,12 @@
 
 use std::{path::Path, sync::Arc};
 
+use super::{Error, Result};
 use crate::{
     backup::{
         UNSEEN_HINT,
         source::{BackupSource, LocalSource, StreamSource, Unfit},
     },
-    command::{Error, Result},
     config::{Config, SourceChoice},
     postgres::{ConnectOptions, DataDirectory},
     types::ErrorCode,
