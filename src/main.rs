@@ -16,6 +16,7 @@ use pgstrata::{
     types::ErrorCode,
     ui::{self, Ui},
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
 /// How long work that was given up may still hold the program, such as a write to a slow disk.
@@ -25,6 +26,7 @@ const PANICKED: u8 = ErrorCode::Assert.exit_code();
 
 fn main() -> ExitCode {
     ui::report_panics();
+    forbid_core_dumps();
     let mut args = env::args_os();
     let argv0 = args.next().unwrap_or_else(|| OsString::from("pgstrata"));
     let args: Vec<OsString> = args.collect();
@@ -49,8 +51,9 @@ fn run(config: &Config, exit: &mut command::Exit) -> Result<u8, u8> {
     let ui = Ui::start(config);
     let result = match runtime() {
         Ok(runtime) => {
-            let result =
-                caught(|| Ok(runtime.block_on(command::run(config, &ui, exit, &mut io::stdout()))));
+            let result = caught(|| {
+                Ok(runtime.block_on(command::run(config, &ui, exit, &mut *ui::output(config))))
+            });
             // A runtime that is dropped waits for its threads without a bound.
             runtime.shutdown_timeout(SHUTDOWN_MAX);
             result?
@@ -69,6 +72,15 @@ fn run(config: &Config, exit: &mut command::Exit) -> Result<u8, u8> {
 /// Runs `work`; a panic is a failure like any other.
 fn caught<T>(work: impl FnOnce() -> Result<T, u8>) -> Result<T, u8> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(PANICKED))
+}
+
+/// Keeps keys and passwords in the memory of this process off the disks. The limit is 1 byte and not 0, because a core
+/// dump that is piped to a program is made in spite of 0 (core(5)).
+fn forbid_core_dumps() {
+    let maximum = getrlimit(Resource::Core).maximum;
+    let limit = Some(maximum.map_or(1, |maximum| maximum.min(1)));
+    // A process may always lower its limits.
+    let _ = setrlimit(Resource::Core, Rlimit { current: limit, maximum: limit });
 }
 
 /// One thread for all that waits: a second one would only be woken for each read of the server's

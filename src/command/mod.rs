@@ -2,6 +2,7 @@
 //! alone read the [`Config`]; what they call takes small option structs.
 
 mod annotate;
+mod archive_command;
 mod archive_get;
 mod archive_push;
 mod backup;

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use zeroize::Zeroizing;
+
 use super::{
     flavor::Program,
     store::{CipherConfig, RemoteConfig, RepoKind},
@@ -209,13 +211,14 @@ pub struct PgConfig {
 }
 
 /// A value that is never printed: `Debug` shows `***`.
+/// Its memory is wiped when it goes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Wraps a value.
     pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
+        Self(Zeroizing::new(value.into()))
     }
 
     /// The value, to hand to whoever needs it.

@@ -1,5 +1,6 @@
 //! The terminal: log lines, progress, tables, sizes. The only code besides `main` that prints.
 
+mod escape;
 mod format;
 pub mod info;
 mod log;
@@ -14,6 +15,7 @@ use std::{
     time::Instant,
 };
 
+pub use escape::{Escaped, name};
 pub use format::{duration, size};
 pub use log::DETAIL;
 pub use report::{report, report_panics};
@@ -22,7 +24,7 @@ use terminal::Terminal;
 use tracing::{debug, info, warn};
 
 use crate::{
-    config::{Config, LogFormat, LogLevel},
+    config::{CommandName, Config, LogFormat, LogLevel},
     types::{Failure, ProgressSink},
 };
 
@@ -82,6 +84,16 @@ impl Ui {
 
     fn announce(&self, text: &str) {
         if self.announced { info!("{text}") } else { debug!("{text}") }
+    }
+}
+
+/// Where a command writes its result: standard output, without control characters of others but for the content of
+/// an object, which goes to a file or another program as it is.
+pub fn output(config: &Config) -> Box<dyn Write> {
+    let out = io::stdout();
+    match config.command == CommandName::RepoGet && !out.is_terminal() {
+        true => Box::new(out),
+        false => Box::new(Escaped::new(out)),
     }
 }
 

@@ -16,7 +16,7 @@ pub fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
     for row in rows {
         let cells = row.iter().zip(&right).map(|(text, right)| {
             let side = if *right { CellAlignment::Right } else { CellAlignment::Left };
-            Cell::new(text).set_alignment(side)
+            Cell::new(super::name(text)).set_alignment(side)
         });
         table.add_row(cells);
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     backup::source::{BackupStart, BackupStop},
-    command::{Error, Result},
+    command::{Error, Result, archive_command::shown},
     postgres::SqlClient,
     repo::archive::WalArchive,
     types::ErrorCode,
@@ -61,7 +61,8 @@ async fn not_archived(lacking: &Lacking, timeout: Duration, cluster: &Cluster) -
 /// What the server that archives knows of it.
 async fn why(server: &SqlClient, lacking: &Lacking) -> String {
     let command = server.setting_if_visible("archive_command").await.ok().flatten();
-    let command = command.map_or(String::new(), |c| format!("archive_command is '{c}'; "));
+    let command =
+        command.map_or(String::new(), |c| format!("archive_command is '{}'; ", shown(&c)));
     let failure = match server.archiver().await {
         Ok(facts) if facts.failing => format!(
             "it last failed for {} at {}, see the server's log",

@@ -1,7 +1,7 @@
 //! Whether the server archives its WAL through this program, and why not.
 
 use crate::{
-    command::{Error, Result},
+    command::{Error, Result, archive_command::shown},
     postgres::{self, SqlClient},
     types::{ErrorCode, Failure},
 };
@@ -62,11 +62,11 @@ fn judge_command(command: Option<&str>) -> Result<()> {
         return Err(invalid("archive_command is empty".to_owned()));
     }
     if !PROGRAMS.iter().any(|program| command.contains(program)) {
-        return Err(invalid(format!("archive_command '{command}' must contain pgstrata")));
+        return Err(invalid(format!("archive_command '{}' must contain pgstrata", shown(command))));
     }
     match command.contains("%p") {
         true => Ok(()),
-        false => Err(invalid(format!("archive_command '{command}' must contain %p"))),
+        false => Err(invalid(format!("archive_command '{}' must contain %p", shown(command)))),
     }
 }
 
@@ -84,7 +84,7 @@ fn invalid(what: String) -> Error {
 pub(super) async fn explain(sql: &SqlClient) -> String {
     let mut lines = Vec::new();
     if let Ok(Some(command)) = sql.setting_if_visible("archive_command").await {
-        lines.push(format!("archive_command is '{command}'"));
+        lines.push(format!("archive_command is '{}'", shown(&command)));
     }
     if let Ok(facts) = sql.archiver().await {
         let name = |wal: Option<String>| wal.unwrap_or_else(|| "nothing".to_owned());

@@ -7,16 +7,18 @@ use std::{
     time::Duration,
 };
 
+use zeroize::Zeroizing;
+
 use crate::postgres::{Error, Result};
 
-/// A password, as bytes: PostgreSQL does not ask for UTF-8. Never shown.
+/// A password, as bytes: PostgreSQL does not ask for UTF-8. Never shown; its memory is wiped when it goes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Password(Box<[u8]>);
+pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {
     /// Wraps a password.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into().into_boxed_slice())
+        Self(Zeroizing::new(bytes.into()))
     }
 
     /// The password itself, for the authentication exchange.

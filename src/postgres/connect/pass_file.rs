@@ -1,11 +1,14 @@
 //! The pass file (`~/.pgpass`), with libpq's rules: one `host:port:database:user:password` a line,
 //! `*` matches anything, `\` escapes, and a file that others can read is not used.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
 
 use tracing::warn;
 
 use super::Password;
+
+/// The most that is read of a pass file, in bytes.
+const SIZE_MAX: u64 = 16 << 20;
 
 /// What a line is matched against.
 pub(super) struct Key<'a> {
@@ -30,9 +33,10 @@ pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
         );
         return None;
     }
-    fs::read(path)
-        .inspect_err(|e| warn!("unable to read the password file {}: {e}", path.display()))
-        .ok()
+    let mut content = Vec::new();
+    let read = fs::File::open(path)
+        .and_then(|file| file.take(SIZE_MAX).read_to_end(&mut content).map(|_| content));
+    read.inspect_err(|e| warn!("unable to read the password file {}: {e}", path.display())).ok()
 }
 
 /// The password of the first line that matches.

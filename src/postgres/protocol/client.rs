@@ -21,7 +21,9 @@ use crate::{
 };
 
 /// Answers to commands are a handful of rows; more is a server that is not what it claims.
-const ROWS_MAX: usize = 100_000;
+const ROWS_MAX: usize = 10_000;
+/// The largest row that is taken, in bytes. With [`ROWS_MAX`] it bounds an answer.
+const ROW_BYTES_MAX: usize = 64 << 10;
 
 /// One row, its values in text form; `None` is NULL.
 pub(crate) type Row = Vec<Option<Bytes>>;
@@ -256,6 +258,9 @@ pub(crate) fn push_row(rows: &mut Vec<Row>, body: &DataRowBody) -> Result<()> {
     }
     let malformed = |_| Error::protocol("a row is malformed");
     let buffer = body.buffer_bytes();
+    if buffer.len() > ROW_BYTES_MAX {
+        return Err(Error::protocol("a row is too long"));
+    }
     let mut row = Vec::new();
     let mut ranges = body.ranges();
     while let Some(range) = ranges.next().map_err(malformed)? {

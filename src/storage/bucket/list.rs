@@ -8,6 +8,11 @@ use super::{
     storage::Inner,
 };
 
+/// The most pages and keys of one listing, and empty pages one after the other: a store may go on for ever.
+const PAGES_MAX: usize = 200_000;
+const KEYS_MAX: usize = 20_000_000;
+const EMPTY_PAGES_MAX: usize = 1000;
+
 /// The prefix of the keys below a directory.
 pub(super) fn directory_key(inner: &Inner, directory: &ObjectPath) -> String {
     match inner.key(directory) {
@@ -62,7 +67,8 @@ async fn pages(
 ) -> Result<()> {
     let name = inner.name(prefix);
     let mut next = None;
-    loop {
+    let (mut keys, mut empty) = (0, 0);
+    for _ in 0..PAGES_MAX {
         let list = || inner.api.list(prefix, delimited, next.clone());
         let mut page = inner.requests.run("list", &name, 0, list).await?;
         let before = std::mem::replace(&mut next, page.next.take());
@@ -70,11 +76,19 @@ async fn pages(
             return Err(Error::new(ErrorKind::Other, "list", name)
                 .caused_by("the store gives the same page again and again"));
         }
+        let found = page.objects.len() + page.prefixes.len();
+        keys += found;
+        empty = if found == 0 { empty + 1 } else { 0 };
         take(page);
         if next.is_none() {
             return Ok(());
         }
+        if empty > EMPTY_PAGES_MAX || keys > KEYS_MAX {
+            break;
+        }
     }
+    Err(Error::new(ErrorKind::Other, "list", name)
+        .caused_by("the store gives more pages than such a listing can have"))
 }
 
 /// What a listing shows, each thing once.

@@ -9,7 +9,10 @@ use super::{
     StatusCode,
     format::{human_size, human_time, percent},
 };
-use crate::types::{BackupType, WalSegment};
+use crate::{
+    types::{BackupType, WalSegment},
+    ui::escape,
+};
 
 const PAD: &str = "            ";
 /// How many gaps of an archive are shown.
@@ -206,21 +209,24 @@ fn set_details(f: &mut Formatter<'_>, backup: &BackupInfo) -> Result {
     match databases.is_empty() {
         true => writeln!(f, "{PAD}database list: none")?,
         false => {
-            let names = databases.iter().map(|db| format!("{} ({})", db.name, db.oid));
+            let names =
+                databases.iter().map(|db| format!("{} ({})", escape::name(&db.name), db.oid));
             writeln!(f, "{PAD}database list: {}", joined(names))?;
         }
     }
     if let Some(Some(links)) = &backup.link {
         writeln!(f, "{PAD}symlinks:")?;
         for link in links {
-            writeln!(f, "{PAD}    {} => {}", link.name, link.destination)?;
+            let (name, to) = (escape::name(&link.name), escape::name(&link.destination));
+            writeln!(f, "{PAD}    {name} => {to}")?;
         }
     }
     if let Some(Some(tablespaces)) = &backup.tablespace {
         writeln!(f, "{PAD}tablespaces:")?;
         for ts in tablespaces {
-            let name = ts.name.as_deref().unwrap_or("[unknown]");
-            writeln!(f, "{PAD}    {name} ({}) => {}", ts.oid, ts.destination)?;
+            let name = escape::name(ts.name.as_deref().unwrap_or("[unknown]"));
+            let to = escape::name(&ts.destination);
+            writeln!(f, "{PAD}    {name} ({}) => {to}", ts.oid)?;
         }
     }
     if let Some(files) = &backup.error_list {
@@ -229,7 +235,7 @@ fn set_details(f: &mut Formatter<'_>, backup: &BackupInfo) -> Result {
     if !backup.annotation.is_empty() {
         writeln!(f, "{PAD}annotation(s)")?;
         for (key, value) in &backup.annotation {
-            writeln!(f, "{PAD}    {key}: {value}")?;
+            writeln!(f, "{PAD}    {}: {}", escape::name(key), escape::name(value))?;
         }
     }
     Ok(())

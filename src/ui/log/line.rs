@@ -1,6 +1,6 @@
 //! One log line, as text or as JSON.
 
-use crate::config::LogLevel;
+use crate::{config::LogLevel, ui::escape};
 
 /// What a line says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,9 +37,10 @@ pub(super) fn text(stamp: Option<&str>, level: LogLevel, message: &Message, colo
     let margin = " ".repeat(stamp.len() + head.len());
     let code = message.code.map(|code| format!("[{code:03}]: ")).unwrap_or_default();
     let mut line = format!("{stamp}{on}{head}{off}{code}");
-    line += &message.text.trim_end().replace('\n', &format!("\n{margin}"));
+    let message_text = escape::text(message.text.trim_end());
+    line += &message_text.replace('\n', &format!("\n{margin}"));
     for hint in message.hint.iter().flat_map(|hint| hint.lines()) {
-        line += &format!("\n{margin}HINT: {hint}");
+        line += &format!("\n{margin}HINT: {}", escape::name(hint));
     }
     line.push('\n');
     line
@@ -71,7 +72,8 @@ pub(super) fn json(time: &str, level: LogLevel, message: &Message, origin: &Orig
     put("code", message.code.map(Into::into));
     put("message", Some(message.text.trim_end().into()));
     put("hint", message.hint.clone().map(Into::into));
-    serde_json::Value::Object(object).to_string() + "\n"
+    let line = serde_json::Value::Object(object).to_string();
+    escape::text(&line).into_owned() + "\n"
 }
 
 /// What all lines of a run have in common.
@@ -124,6 +126,25 @@ mod tests {
         let colored = text(STAMP, LogLevel::Warn, &message("a\nb"), true);
         assert_eq!(colored.replace("\x1b[33m", "").replace("\x1b[0m", ""), plain);
         assert_ne!(colored, plain);
+    }
+
+    #[test]
+    fn control_characters_of_others_reach_no_line() {
+        let sent = Message {
+            text: "database 'x\x1b[2J\r\u{9b}A\u{202e}' is\n2026-11-21 P00  ERROR: forged".into(),
+            hint: Some("drop '\x1b]0;title\x07'".into()),
+            ..Message::default()
+        };
+        insta::assert_snapshot!(text(STAMP, LogLevel::Warn, &sent, false), @r"
+        2026-11-21 09:24:52.123 P00   WARN: database 'x\u001b[2J\u000d\u009bA\u202e' is
+                                            2026-11-21 P00  ERROR: forged
+                                            HINT: drop '\u001b]0;title\u0007'
+        ");
+        let origin = Origin { command: "backup", stanza: None };
+        let line = json("now", LogLevel::Warn, &sent, &origin);
+        assert!(!line.trim_end().contains(char::is_control), "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["message"], sent.text);
     }
 
     #[test]

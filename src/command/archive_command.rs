@@ -1,0 +1,50 @@
+//! The server's `archive_command` as messages show it. It may hold passwords, tokens and addresses with credentials,
+//! and a message goes to logs that more people read than the server's configuration.
+
+/// What stands for words that may hold a secret.
+const HIDDEN: &str = "…";
+
+/// The command without whatever may be a secret: its program, its stanza, `archive-push`, and where the file goes in.
+pub(super) fn shown(command: &str) -> String {
+    let mut shown: Vec<&str> = Vec::new();
+    let mut program_seen = false;
+    for word in command.split_whitespace() {
+        let plain = !word.contains(['=', ':', '@', '$', '`']);
+        let is_program = !program_seen && plain && !word.starts_with('-');
+        program_seen |= is_program;
+        let is_place = plain && (word.contains("%p") || word.contains("%f"));
+        match is_program || is_place || word == "archive-push" || word.starts_with("--stanza=") {
+            true => shown.push(word),
+            false if shown.last() == Some(&HIDDEN) => {}
+            false => shown.push(HIDDEN),
+        }
+    }
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_that_may_be_a_secret_is_shown() {
+        for (command, expected) in [
+            ("pgstrata --stanza=db archive-push %p", "pgstrata --stanza=db archive-push %p"),
+            (
+                "PGSTRATA_REPO1_CIPHER_PASS=s3cr3t pgstrata --stanza=db archive-push \"%p\"",
+                "… pgstrata --stanza=db archive-push \"%p\"",
+            ),
+            (
+                "/usr/bin/pgbackrest --repo1-s3-key=s3cr3t --pg1-path /x archive-push %p",
+                "/usr/bin/pgbackrest … archive-push %p",
+            ),
+            ("curl -u me:s3cr3t -T %p https://me:s3cr3t@host/%f", "curl … %p …"),
+            ("aws --token s3cr3t s3 cp %p s3://bucket/%f", "aws … %p …"),
+            ("env PASS=s3cr3t cp %p /archive/%f", "env … %p /archive/%f"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(command), expected);
+            assert!(!shown(command).contains("s3cr3t"));
+        }
+    }
+}
