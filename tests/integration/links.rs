@@ -59,7 +59,6 @@ fn linked(version: Version) -> Site {
             let elsewhere = dir.make("elsewhere");
             LINKED.iter().for_each(|name| move_behind_link(&cluster.data_dir, &elsewhere, name));
             link_logs(cluster, dir);
-            symlink("postgresql.conf", cluster.data_dir.join("inner")).expect("writable");
         })
         .build();
     rows(&site);
@@ -89,7 +88,6 @@ tests_with! {
             assert!(!is_link(&plain.path().join(name)), "{name}");
         }
         assert_eq!(fs::read_to_string(plain.path().join("log/today")).expect("a log"), "a line\n");
-        assert_eq!(fs::read_link(plain.path().join("inner")).expect("a link").to_str(), Some("postgresql.conf"));
         let plain = plain.start_primary();
         assert_eq!(plain.fingerprint(), expected);
         plain.stop();
