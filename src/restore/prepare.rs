@@ -104,8 +104,10 @@ fn sort_out(manifest: &Manifest, list: FileList, options: &PlanOptions) -> Resul
         false => placement,
     };
     let layout = Layout::new(&options.data, manifest, &list.files, &placement)?;
-    let mut notes = layout.links_not_made(&list.files);
-    notes.extend(no_configuration(&list));
+    let notes = layout.links_not_made(&list.files);
+    if let Some(note) = no_configuration(&list) {
+        tracing::warn!("{note}");
+    }
     let left_out = options.databases.left_out(manifest, &list.files)?;
     let mode = manifest.cluster.data_directory_mode;
     let mut entries = Entries::new(list.files, &layout, &options.target, mode)?;

@@ -144,8 +144,8 @@ tests_with! {
         symlink("/no such mount", data_dir.join("conf.d")).expect("writable");
         site.run(&["--type=full", LOCAL, "backup"]).ok().says("'conf.d' leads to what this process");
         assert_eq!(newest(&site)["error-list"], serde_json::json!(["conf.d"]));
-        symlink("/no such mount", data_dir.join("base/4711")).expect("writable");
-        site.run(&["--type=full", LOCAL, "backup"]).code(exit::FILE_OPEN).says("base/4711").says("HINT");
+        symlink("/no such mount", data_dir.join("base/mine")).expect("writable");
+        site.run(&["--type=full", LOCAL, "backup"]).code(exit::FILE_OPEN).says("base/mine").says("HINT");
         assert_eq!(site.labels().len(), 1);
     }
 
