@@ -26,6 +26,8 @@ use crate::{
 
 /// The exit code of `--ignore-missing` where there is no such object.
 const MISSING: u8 = 1;
+/// Stored bytes that are made plain in one go.
+const PART: usize = 1 << 10;
 /// Chunks of raw WAL on their way to the output.
 const QUEUE: usize = 4;
 
@@ -86,9 +88,13 @@ async fn plain(storage: &dyn Storage, path: &ObjectPath, out: &mut dyn Write) ->
     let mut download = storage.get(path).await?;
     let mut plain = Vec::new();
     while let Some(chunk) = download.next().await? {
-        reader.push(&chunk, &mut plain)?;
-        out.write_all(&plain)?;
-        plain.clear();
+        // Little stored may be much plain: each part is written before the next one is decompressed.
+        for part in chunk.chunks(PART) {
+            reader.push(part, &mut plain)?;
+            out.write_all(&plain)?;
+            plain.clear();
+            tokio::task::yield_now().await;
+        }
     }
     reader.finish()?;
     Ok(out.flush()?)

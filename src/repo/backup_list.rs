@@ -48,7 +48,7 @@ pub async fn list(storage: &Arc<dyn Storage>, stanza: &StanzaName) -> Result<Vec
             None => break,
             Some(Ok((_, Err(Error::BackupMissing { .. })))) => {}
             Some(Ok(listed)) => backups.push(listed),
-            Some(Err(error)) => return Err(Error::format("backup list", error.to_string())),
+            Some(Err(error)) => return Err(Error::Task(error)),
         }
     }
     backups.sort_by(|(a, _), (b, _)| a.cmp(b));

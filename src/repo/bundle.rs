@@ -106,10 +106,7 @@ impl BundleWriter {
 
     async fn end_finish(&mut self) -> Result<(), Error> {
         let Some((number, task)) = self.finishing.pop_front() else { return Ok(()) };
-        let record = task.await.map_err(|error| {
-            let path = self.paths.directory();
-            Error::format(path.as_str(), format!("writing bundle {number} was cut short: {error}"))
-        })??;
+        let record = task.await.map_err(Error::Task)??;
         self.records.push(BundleRecord { bundle: self.kind, number, record });
         Ok(())
     }

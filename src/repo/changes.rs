@@ -70,5 +70,5 @@ pub(super) async fn append(
             other => return other.map(|_| number),
         }
     }
-    Err(Error::format(directory.as_str(), "too many changes at once"))
+    Err(Error::Contended { object: directory.to_string() })
 }

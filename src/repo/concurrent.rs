@@ -32,7 +32,7 @@ where
         match running.join_next().await {
             None => break,
             Some(Ok(result)) => results.push(result?),
-            Some(Err(error)) => return Err(Error::format("request", error.to_string()).into()),
+            Some(Err(error)) => return Err(Error::Task(error).into()),
         }
     }
     results.sort_by_key(|(index, _)| *index);

@@ -1,7 +1,7 @@
 //! What can be wrong with a repository.
 
 use crate::{
-    host, storage,
+    codec, host, storage,
     types::{ErrorCode, Failure, Invalid},
 };
 
@@ -57,6 +57,14 @@ pub enum Error {
         what: String,
         /// The code: of bytes that do not match, or of a form that is none.
         code: ErrorCode,
+    },
+    /// An object of the WAL archive could not be decompressed.
+    #[error("'{object}' is not valid: {source}")]
+    WalCodec {
+        /// The object.
+        object: String,
+        /// What the codec says.
+        source: codec::Error,
     },
     /// The system gave no thread to work on a file.
     #[error("unable to start a thread: {source}")]
@@ -140,6 +148,32 @@ pub enum Error {
         /// The file.
         path: String,
     },
+    /// Bytes could not be compressed, decompressed or decrypted.
+    #[error("unable to process '{object}': {source}")]
+    Codec {
+        /// The object or file.
+        object: String,
+        /// What the codec says.
+        source: codec::Error,
+    },
+    /// The program found itself in a state that cannot be.
+    #[error("the program is in a state that cannot be: {what}")]
+    Bug {
+        /// The state.
+        what: &'static str,
+    },
+    /// The last key object of an encrypted repository was to be removed.
+    #[error("'{object}' is the last key object, without which nothing can be decrypted")]
+    LastKey {
+        /// The key object.
+        object: String,
+    },
+    /// Another process took every number that was tried.
+    #[error("unable to add to '{object}': others added to it each time")]
+    Contended {
+        /// The directory.
+        object: String,
+    },
     /// Work on another thread was given up, or ended by a panic.
     #[error("a task ended before its work was done: {0}")]
     Task(#[source] tokio::task::JoinError),
@@ -181,8 +215,20 @@ impl Error {
             self,
             Self::Damaged { .. } | Self::Format { .. } | Self::Incomplete { .. } | Self::Wal { .. }
         );
+        let codec = matches!(
+            self,
+            Self::WalCodec { .. }
+                | Self::Codec {
+                    source: codec::Error::Damaged { .. }
+                        | codec::Error::Length { .. }
+                        | codec::Error::Trailing { .. }
+                        | codec::Error::Checksum { .. }
+                        | codec::Error::Tampered { .. },
+                    ..
+                }
+        );
         let stored = matches!(self, Self::Storage(e) if matches!(e.kind(), Damaged | Truncated));
-        damaged || stored || self.is_not_found()
+        damaged || codec || stored || self.is_not_found()
     }
 }
 
@@ -191,7 +237,7 @@ impl Failure for Error {
         match self {
             Self::Storage(error) => error.code(),
             Self::Invalid(error) => error.code(),
-            Self::Format { .. } => ErrorCode::Format,
+            Self::Format { .. } | Self::WalCodec { .. } => ErrorCode::Format,
             Self::Encrypted { .. } => ErrorCode::Crypto,
             Self::Version { .. } | Self::Foreign { .. } => ErrorCode::RepoInvalid,
             Self::Damaged { .. } => ErrorCode::Checksum,
@@ -206,7 +252,10 @@ impl Failure for Error {
             Self::Locked { .. } => ErrorCode::LockAcquire,
             Self::Stopped { .. } => ErrorCode::Stop,
             Self::Duplicate { .. } => ErrorCode::ArchiveDuplicate,
-            Self::Task(_) => ErrorCode::Assert,
+            Self::Task(_) | Self::Bug { .. } => ErrorCode::Assert,
+            Self::Codec { source, .. } => source.code(),
+            Self::Contended { .. } => ErrorCode::LockAcquire,
+            Self::LastKey { .. } => ErrorCode::Crypto,
         }
     }
 
@@ -214,11 +263,17 @@ impl Failure for Error {
         let text = match self {
             Self::Storage(error) => return error.hint(),
             Self::Host(error) => return error.hint(),
-            Self::Invalid(_) | Self::Task(_) => return None,
-            Self::Format { .. } | Self::Damaged { .. } => {
+            Self::Invalid(_) => return None,
+            Self::Codec { source, .. } if !self.is_damage() => return source.hint(),
+            Self::Task(_) | Self::Bug { .. } => {
+                "this is a defect of the program: report it with the log"
+            }
+            Self::LastKey { .. } => "add another pass phrase with repo-key add before",
+            Self::Contended { .. } => "try again when no other process changes it",
+            Self::Codec { .. } | Self::Format { .. } | Self::Damaged { .. } => {
                 "the object was changed after it was written; use another backup or repository"
             }
-            Self::Wal { .. } => {
+            Self::Wal { .. } | Self::WalCodec { .. } => {
                 "the object was cut, emptied or changed in the repository, and no other backup helps: recovery needs \
                  this file. Where another repository has it, archive-get takes it from there. Where pg_wal of a server \
                  still has it, remove the object and run archive-push on the file"

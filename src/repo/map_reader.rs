@@ -81,28 +81,50 @@ impl MapReader {
         Ok(Self { storage, holders: holders?, hasher, block_size, windows: VecDeque::new() })
     }
 
-    /// Reads the map of a file of `size` bytes. `ahead` names the maps that will probably be asked for
-    /// next; those that lie behind this one come along in the same request.
+    /// Reads the map of a file of `size` bytes, as [`Self::read_part`] does.
     pub async fn read(
         &mut self,
         place: &MapPlace,
         size: u64,
         ahead: impl Iterator<Item = MapPlace> + Clone,
     ) -> Result<FileMap, Error> {
-        self.check_len(&place.map, size)?;
+        self.read_part(place, size, ahead).await.map_err(|(_, error)| error)
+    }
+
+    /// Reads the map of a file of `size` bytes; an error comes with the part that it is about. `ahead` names the maps that will probably be asked for
+    /// next; those that lie behind this one come along in the same request.
+    pub async fn read_part(
+        &mut self,
+        place: &MapPlace,
+        size: u64,
+        ahead: impl Iterator<Item = MapPlace> + Clone,
+    ) -> Result<FileMap, (MapRef, Error)> {
+        let of = |at: MapRef| move |error| (at, error);
         let patches = ahead.clone().map(|place| place.map);
-        let bytes = self.fetch(&place.map, patches).await?;
+        let bytes = self.fetch_of(&place.map, size, patches).await.map_err(of(place.map))?;
         let Some(base) = &place.base else {
-            let map = Arc::new(self.decode(bytes, &place.map, size).await?);
+            let map = self.decode(bytes, &place.map, size).await.map_err(of(place.map))?;
+            let map = Arc::new(map);
             return Ok(FileMap { base: Arc::clone(&map), map });
         };
-        self.check_len(&base.map, base.size)?;
         let bases = ahead.filter_map(|place| place.base).map(|base| base.map);
-        let base_bytes = self.fetch(&base.map, bases).await?;
-        let base_map = Arc::new(self.decode(base_bytes, &base.map, base.size).await?);
+        let base_bytes = self.fetch_of(&base.map, base.size, bases).await.map_err(of(base.map))?;
+        let decoded = self.decode(base_bytes, &base.map, base.size).await;
+        let base_map = Arc::new(decoded.map_err(of(base.map))?);
         let of_base = (Arc::clone(&base_map), base.size);
-        let map = self.decode_patch(bytes, &place.map, of_base, size).await?;
-        Ok(FileMap { base: base_map, map: Arc::new(map) })
+        let map = self.decode_patch(bytes, &place.map, of_base, size).await;
+        Ok(FileMap { base: base_map, map: Arc::new(map.map_err(of(place.map))?) })
+    }
+
+    /// The bytes of the map of a file of `size` bytes.
+    async fn fetch_of(
+        &mut self,
+        at: &MapRef,
+        size: u64,
+        ahead: impl Iterator<Item = MapRef>,
+    ) -> Result<Bytes, Error> {
+        self.check_len(at, size)?;
+        self.fetch(at, ahead).await
     }
 
     /// Refuses a map that is longer than that of a file of `size` bytes can be, before memory is taken for it.
@@ -170,7 +192,7 @@ impl MapReader {
             None => self.fetch_window(at, ahead).await?,
         };
         let Some(window) = self.windows.remove(index) else {
-            return Err(Error::format("block maps", "a stretch that was read is gone"));
+            return Err(Error::Bug { what: "a range of a map bundle that was read is gone" });
         };
         let from = (at.offset - window.offset) as usize;
         let bytes = window.bytes.slice(from..from + at.len as usize);

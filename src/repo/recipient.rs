@@ -131,7 +131,7 @@ pub fn encode(
     kdf: Kdf,
 ) -> Result<Bytes, Error> {
     let object = format!("{KEY_ROOT}/{id}");
-    let failed = |error: crate::codec::Error| Error::format(&object, error.to_string());
+    let failed = |source: crate::codec::Error| Error::Codec { object: object.clone(), source };
     let salt = Kdf::salt().map_err(failed)?;
     let facts = Facts {
         recipient: id.to_string(),
@@ -155,6 +155,11 @@ pub fn encode(
     body.extend_from_slice(&wrapped.nonce);
     body.extend_from_slice(&wrapped.sealed);
     Ok(metadata::frame(ObjectKind::Key, &body))
+}
+
+/// The bytes of a key object as they are stored.
+pub(super) async fn read_stored(storage: &dyn Storage, path: &ObjectPath) -> Result<Bytes, Error> {
+    metadata::read_whole(storage, path, SIZE_MAX).await
 }
 
 impl Recipient {
@@ -215,8 +220,9 @@ impl Recipient {
 
     /// Unwraps the data key; `None` where the pass phrase is not this recipient's. Costs what [`Kdf`] says.
     pub fn open(&self, pass: &PassPhrase) -> Result<Option<DataKey>, Error> {
-        let failed = |error: crate::codec::Error| {
-            Error::format(format!("{KEY_ROOT}/{}", self.id), error.to_string())
+        let failed = |source: crate::codec::Error| {
+            let object = format!("{KEY_ROOT}/{}", self.id);
+            Error::Codec { object, source }
         };
         let under = self.kdf.derive(&pass.0, &self.salt).map_err(failed)?;
         DataKey::unwrap_with(&under, self.data_key, &self.wrapped, &self.facts).map_err(failed)

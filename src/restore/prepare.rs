@@ -8,8 +8,15 @@ use super::{
     plan::{DatabaseChoice, Entries, Layout, PlacementOptions, RestorePlan},
 };
 use crate::{
-    repo::{self, archive::WalArchive, contents, file_list::FileList, manifest::Manifest},
+    repo::{
+        self,
+        archive::WalArchive,
+        contents,
+        file_list::{FileEntry, FileList},
+        manifest::Manifest,
+    },
     storage::Storage,
+    types::ErrorCode,
 };
 
 /// How a chosen backup is to be restored.
@@ -98,6 +105,7 @@ struct Sorted {
 }
 
 fn sort_out(manifest: &Manifest, list: FileList, options: &PlanOptions) -> Result<Sorted, Error> {
+    check_auto_conf(&list)?;
     let placement = options.placement.clone();
     let placement = match options.keep_links {
         true => placement.with_links_of(&options.data, &list.files)?,
@@ -113,4 +121,25 @@ fn sort_out(manifest: &Manifest, list: FileList, options: &PlanOptions) -> Resul
     let mut entries = Entries::new(list.files, &layout, &options.target, mode)?;
     entries.leave_out(&left_out);
     Ok(Sorted { layout, entries, notes })
+}
+
+/// The file to which the recovery settings are appended is read whole.
+const AUTO_CONF_BYTES_MAX: u64 = 16 << 20;
+
+fn check_auto_conf(list: &FileList) -> Result<(), Error> {
+    let is_large = |entry: &&FileEntry| {
+        entry.path.as_bytes() == b"postgresql.auto.conf" && entry.size() > AUTO_CONF_BYTES_MAX
+    };
+    match list.files.iter().find(is_large) {
+        None => Ok(()),
+        Some(entry) => Err(Error::refused(
+            ErrorCode::Format,
+            format!(
+                "'{}' has {} bytes in the backup, and is none of PostgreSQL",
+                entry.path,
+                entry.size()
+            ),
+            "restore another backup, or from another repository",
+        )),
+    }
 }

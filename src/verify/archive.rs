@@ -1,7 +1,10 @@
 //! The WAL: every object of the archive read, digested, and held against its name and its cluster. A
 //! directory is listed and verified at a time, so memory does not grow with the archive.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use tokio::task::JoinSet;
 
@@ -13,6 +16,7 @@ use super::{
 };
 use crate::{
     repo::{
+        self,
         archive::{SegmentRange, StoredWal, WalArchive},
         layout,
         stanza::StanzaEntry,
@@ -242,19 +246,22 @@ impl Proof<'_> {
         findings: &mut Findings,
     ) -> Vec<(StoredWal, FaultKind, String)> {
         let (mut waiting, mut reading) = (files.into_iter(), JoinSet::new());
-        let mut wrong = Vec::new();
+        let (mut wrong, mut under_way) = (Vec::new(), HashMap::new());
         loop {
             while reading.len() < self.threads
                 && let Some(stored) = waiting.next()
             {
                 let (archive, cluster) = (self.one.archive.clone(), self.one.cluster);
-                reading.spawn(async move {
-                    let verified = wal::verify(&archive, &stored, cluster).await;
-                    (stored, verified)
-                });
+                let of = stored.clone();
+                let task = reading.spawn(async move { wal::verify(&archive, &of, cluster).await });
+                under_way.insert(task.id(), stored);
             }
-            let Some(read) = reading.join_next().await else { return wrong };
-            let Ok((stored, verified)) = read else { continue };
+            let Some(read) = reading.join_next_with_id().await else { return wrong };
+            let (id, verified) = match read {
+                Ok((id, verified)) => (id, verified),
+                Err(error) => (error.id(), Err(repo::Error::Task(error).into())),
+            };
+            let Some(stored) = under_way.remove(&id) else { continue };
             self.progress.advance(stored.size);
             match verified {
                 Ok(raw) => findings.count(stored.size, raw),

@@ -59,7 +59,9 @@ impl Backups {
             for label in inventory.labels() {
                 match inventory.is_published(label) {
                     true => backups.add(&**storage, label, inventory, findings).await,
-                    false => backups.add_left_over(&**storage, label, inventory, findings).await?,
+                    false => {
+                        backups.add_left_over(&**storage, label, inventory, findings).await?;
+                    }
                 }
             }
             return Ok(backups);
@@ -103,7 +105,16 @@ impl Backups {
         findings: &mut Findings,
     ) -> Result<(), Error> {
         let started = match inventory.has(label, STARTED) {
-            true => Started::read(storage, &BackupPaths::new(&self.stanza, label)?).await.ok(),
+            true => match Started::read(storage, &BackupPaths::new(&self.stanza, label)?).await {
+                Ok(started) => Some(started),
+                // It was removed since it was listed.
+                Err(error) if error.is_not_found() => None,
+                Err(error) => {
+                    // Expire removes nothing as long as it cannot read it.
+                    findings.add_error(inventory.path(label, STARTED), &error);
+                    None
+                }
+            },
             false => None,
         };
         let directory = Unpublished {

@@ -25,6 +25,9 @@ use crate::{
     types::{BlockDigest, CompressType, Sha256},
 };
 
+/// What is said of an object whose proof ended by a panic.
+pub(super) const PANICKED: &str = "proving it ended by a panic, so nothing is known of it";
+
 /// A bundle to prove.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -55,6 +58,8 @@ pub(super) struct Outcome {
     pub(super) all_bad: bool,
     /// The offsets of frames that cannot be decompressed.
     pub(super) bad_frames: Vec<u64>,
+    /// The offsets of frames that could not be read, of which nothing is known.
+    pub(super) unread_frames: Vec<u64>,
     /// Blocks that do not match: offset of the frame, offset in the raw frame, digest expected.
     pub(super) bad_blocks: Vec<(u64, u32, BlockDigest)>,
     /// Stored bytes that were read.
@@ -66,6 +71,12 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// The outcome of a job whose proof ended by a panic.
+    pub(super) fn panicked(job: &Job) -> Self {
+        let wrong = vec![(FaultKind::Unproven, PANICKED.to_owned())];
+        Self { wrong, all_bad: true, ..Self::of(job) }
+    }
+
     fn of(job: &Job) -> Self {
         Self {
             path: job.path.clone(),
@@ -75,6 +86,7 @@ impl Outcome {
             other_sha256: None,
             all_bad: false,
             bad_frames: Vec::new(),
+            unread_frames: Vec::new(),
             bad_blocks: Vec::new(),
             read: 0,
             raw: 0,
@@ -97,13 +109,13 @@ impl Prover {
     }
 
     /// Proves a bundle.
-    pub(super) fn prove(&mut self, mut job: Job) -> Outcome {
+    pub(super) fn prove(&mut self, job: &mut Job) -> Outcome {
         let started = Instant::now();
         job.claims.pieces.sort_unstable();
-        let mut outcome = Outcome::of(&job);
+        let mut outcome = Outcome::of(job);
         let done = match job.whole {
-            true => self.read_whole(&job, &mut outcome),
-            false => self.read_frames(&job, &mut outcome),
+            true => self.read_whole(job, &mut outcome),
+            false => self.read_frames(job, &mut outcome),
         };
         if let Err(error) = done {
             outcome.wrong.push(describe(&error));
@@ -124,7 +136,7 @@ impl Prover {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 Err(error) => {
-                    outcome.bad_frames.extend(frames.map(|frame| frame[0].offset));
+                    outcome.unread_frames.extend(frames.map(|frame| frame[0].offset));
                     return Err(error.into());
                 }
             };
@@ -163,7 +175,13 @@ impl Prover {
                     outcome.read += stored.len() as u64;
                     self.frame(job, compress, frame, &stored, outcome);
                 }
-                Err(_) => outcome.bad_frames.push(frame[0].offset),
+                Err(error) => {
+                    outcome.unread_frames.push(frame[0].offset);
+                    let error = describe(&error.into());
+                    if !outcome.wrong.contains(&error) {
+                        outcome.wrong.push(error);
+                    }
+                }
             }
         }
         Ok(())

@@ -60,6 +60,9 @@ pub(super) async fn verify(
 /// Where no manifest of a chain tells it, no block is held against a digest either.
 const BLOCK_SIZE: u32 = 8192;
 
+/// So many files are gone through before a signal is listened for, where their maps are at hand.
+const YIELD_EVERY: usize = 256;
+
 /// How a bundle is to be read.
 struct Reading {
     record: Option<ObjectRecord>,
@@ -157,9 +160,12 @@ impl Chain<'_> {
                 continue;
             }
             let ahead = files[index + 1..].iter().filter_map(FileEntry::map_place);
-            match maps.read(&place, entry.size(), ahead).await {
+            match maps.read_part(&place, entry.size(), ahead).await {
                 Ok(map) => self.claim(manifest, entry, &place, &map, key, &holders),
-                Err(error) => self.map_fault(manifest, entry, &place, &error, findings),
+                Err((at, error)) => self.map_fault(manifest, entry, &at, &error, findings),
+            }
+            if index % YIELD_EVERY == 0 {
+                tokio::task::yield_now().await;
             }
             if self.claims.bytes() > self.options.claims_max {
                 let filling = self.filling(manifest, &holders);
@@ -198,18 +204,15 @@ impl Chain<'_> {
         &self,
         manifest: &Manifest,
         entry: &FileEntry,
-        place: &MapPlace,
+        at: &MapRef,
         error: &repo::Error,
         findings: &mut Findings,
     ) {
-        let path = |at: &MapRef| {
-            let label = manifest.holder(at.reference)?;
-            Some(self.inventory.path(label, &name_of(BundleKind::Map, at.bundle)))
+        let object = match manifest.holder(at.reference) {
+            Some(label) => self.inventory.path(label, &name_of(BundleKind::Map, at.bundle)),
+            // The list refers to a backup that the manifest does not know.
+            None => self.inventory.path(&manifest.label, "files"),
         };
-        let of_base = place.base.and_then(|base| path(&base.map));
-        let said = error.to_string();
-        let object = of_base.filter(|object| said.contains(object)).or_else(|| path(&place.map));
-        let object = object.unwrap_or_else(|| self.inventory.path(&manifest.label, "files"));
         findings.add_error(object, error).file(AffectedFile {
             backup: manifest.label.clone(),
             path: entry.path.clone(),
@@ -340,7 +343,8 @@ impl Chain<'_> {
         if outcome.all_bad {
             self.bad.bundles.insert(key);
         }
-        self.bad.frames.extend(outcome.bad_frames.into_iter().map(|offset| (key, offset)));
+        let unproven = outcome.bad_frames.into_iter().chain(outcome.unread_frames);
+        self.bad.frames.extend(unproven.map(|offset| (key, offset)));
         let blocks = outcome.bad_blocks.into_iter();
         self.bad.blocks.extend(blocks.map(|(frame, at, digest)| (key, frame, at, digest)));
         self.objects.insert(key, object);
@@ -355,7 +359,15 @@ impl Chain<'_> {
     ) -> Result<(), Error> {
         for label in labels {
             let Some(manifest) = backups.manifest(label) else { continue };
-            let Ok(list) = FileList::read(&**self.storage, manifest).await else { continue };
+            let list = match FileList::read(&**self.storage, manifest).await {
+                Ok(list) => list,
+                Err(error) => {
+                    // Noted before, unless it could be read then: nobody knows now what is affected.
+                    let object = self.inventory.path(label, "files");
+                    findings.add_error(object, &error).of(label);
+                    continue;
+                }
+            };
             let holders = self.holder_numbers(manifest);
             let bundle_of =
                 |frame: &FrameRef| Some((*holders.get(frame.reference as usize)?, frame.bundle));
@@ -363,8 +375,13 @@ impl Chain<'_> {
             for (index, entry) in list.files.iter().enumerate() {
                 let Some(place) = entry.map_place() else { continue };
                 let ahead = list.files[index + 1..].iter().filter_map(FileEntry::map_place);
-                // A map that cannot be read was noted when it was first tried.
-                let Ok(read) = maps.read(&place, entry.size(), ahead).await else { continue };
+                let read = match maps.read_part(&place, entry.size(), ahead).await {
+                    Ok(read) => read,
+                    Err((at, error)) => {
+                        self.map_fault(manifest, entry, &at, &error, findings);
+                        continue;
+                    }
+                };
                 let affected =
                     self.bad.affected(&read.map, entry.size(), manifest.block.size, bundle_of);
                 for (key, (blocks, first)) in affected {

@@ -1,9 +1,12 @@
 //! The small objects of a backup beside manifest and file list.
 
+use tokio::task::spawn_blocking;
+
 use super::{FaultKind, inventory::Inventory, report::Findings};
 use crate::{
     postgres::BackupManifest,
     repo::{
+        self,
         changes::{COPY_SUFFIX, change_of},
         keep,
         layout::{STARTED, numbered},
@@ -83,10 +86,17 @@ async fn backup_manifest(
         Err(error) => drop(findings.add_error(object, &error).of(&manifest.label)),
         Ok(raw) => {
             findings.count(manifest.backup_manifest.size, raw.len() as u64);
-            if let Err(error) = BackupManifest::parse(&raw) {
-                let what = format!("it is not what PostgreSQL wrote: {error}");
-                findings.add(object, FaultKind::Inconsistent, what).of(&manifest.label);
-            }
+            // Millions of files take seconds, in which a signal must be heard.
+            let parsed = spawn_blocking(move || BackupManifest::parse(&raw).map(drop)).await;
+            let fault = match parsed {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    let what = format!("it is not what PostgreSQL wrote: {error}");
+                    findings.add(object, FaultKind::Inconsistent, what)
+                }
+                Err(error) => findings.add_error(object, &repo::Error::Task(error)),
+            };
+            fault.of(&manifest.label);
         }
     }
 }
@@ -99,7 +109,13 @@ async fn prove(
     findings: &mut Findings,
 ) {
     let object = inventory.path(label, name);
-    let Ok(path) = ObjectPath::new(object.clone()) else { return };
+    let path = match ObjectPath::new(object.clone()) {
+        Ok(path) => path,
+        Err(error) => {
+            findings.add_error(object, &error.into()).of(label);
+            return;
+        }
+    };
     let expected = match name.split('/').next() {
         Some("annotation") => Some(ObjectKind::Annotation),
         Some("keep") => Some(ObjectKind::Keep),

@@ -1,6 +1,10 @@
 //! The worker threads that prove bundles, one bundle at a time each.
 
-use std::{sync::Arc, thread::JoinHandle};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::JoinHandle,
+};
 
 use async_channel::{Receiver, Sender};
 use tokio::runtime::Handle;
@@ -52,8 +56,11 @@ fn spawn(
 ) -> Result<JoinHandle<()>, Error> {
     let mut prover = Prover::new(storage, Handle::current());
     let work = move || {
-        while let Ok(job) = queue.recv_blocking() {
-            if report.send_blocking(prover.prove(job)).is_err() {
+        while let Ok(mut job) = queue.recv_blocking() {
+            // A panic says nothing of the other bundles; what the prover keeps is only buffers.
+            let proven = catch_unwind(AssertUnwindSafe(|| prover.prove(&mut job)));
+            let outcome = proven.unwrap_or_else(|_| Outcome::panicked(&job));
+            if report.send_blocking(outcome).is_err() {
                 // Nobody waits any more: a signal ended the verification.
                 return;
             }

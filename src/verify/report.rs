@@ -23,6 +23,8 @@ pub enum FaultKind {
     Orphan,
     /// The object could not be read, so nothing is known of it.
     Unreadable,
+    /// The proof itself failed, so nothing is known of the object.
+    Unproven,
     /// Objects that are whole by themselves contradict each other.
     Inconsistent,
     /// WAL is missing between segments that are there.
@@ -39,6 +41,7 @@ impl FaultKind {
         match self {
             Self::Orphan => "orphan",
             Self::Unreadable => "unreadable",
+            Self::Unproven => "unproven",
             Self::Inconsistent => "inconsistent",
             Self::Hole => "hole",
             Self::Missing => "missing",
@@ -51,6 +54,7 @@ impl FaultKind {
         match self {
             Self::Orphan => ErrorCode::FileInvalid,
             Self::Unreadable => ErrorCode::FileRead,
+            Self::Unproven => ErrorCode::Assert,
             Self::Inconsistent => ErrorCode::Format,
             Self::Hole | Self::Missing => ErrorCode::FileMissing,
             Self::Damaged => ErrorCode::Checksum,
@@ -61,6 +65,7 @@ impl FaultKind {
         match self {
             Self::Orphan => "nothing reads it; remove it by hand if nobody knows of it",
             Self::Unreadable => "mend what keeps it from being read and verify again",
+            Self::Unproven => "this is a defect of the program: report it with the log",
             Self::Inconsistent => {
                 "the repository was changed by something else than this program; use another \
                  backup or repository"
@@ -379,6 +384,11 @@ pub(super) fn describe(error: &repo::Error) -> (FaultKind, String) {
         // Its stanza was read, so the repository is not: the magic is damaged.
         repo::Error::Encrypted { .. } | repo::Error::Duplicate { .. } => FaultKind::Damaged,
         repo::Error::Invalid(_) => FaultKind::Inconsistent,
+        repo::Error::Task(_) | repo::Error::Bug { .. } => FaultKind::Unproven,
+        repo::Error::Codec { source, .. } => {
+            let kind = if error.is_damage() { FaultKind::Damaged } else { FaultKind::Unproven };
+            return (kind, format!("it is not valid: {source}"));
+        }
         _ if error.code() == ErrorCode::Checksum => FaultKind::Damaged,
         _ => FaultKind::Unreadable,
     };

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod forged;
+mod panics;
 
 const FULL: &str = "20261121-092452F";
 const DIFF: &str = "20261121-092452F_20261121-103000D";

@@ -11,8 +11,10 @@ use jiff::tz::TimeZone;
 use super::{FaultKind, Options, backups::Backups, report::Findings};
 use crate::{
     repo::{
+        self,
         archive::{SegmentRange, WalArchive},
-        backup_list, keep,
+        backup_list,
+        keep::{self, KeepMark},
         layout::BackupPaths,
         manifest::Manifest,
         retention::{self, BackupFacts, Inventory, Scope, wal::ArchiveRule},
@@ -43,8 +45,14 @@ pub(super) async fn check(
         let manifests: Vec<&Manifest> =
             backups.manifests().filter(|manifest| manifest.archive_id() == id).collect();
         let Some(newest) = manifests.last() else { continue };
-        let Ok(archive) = WalArchive::new(Arc::clone(storage), &backups.stanza, id) else {
-            continue;
+        let archive = match WalArchive::new(Arc::clone(storage), &backups.stanza, id) {
+            Ok(archive) => archive,
+            Err(error) => {
+                let object = format!("archive/{}/{id}", backups.stanza);
+                let fault = findings.add_error(object, &error);
+                fault.of_all(manifests.iter().map(|manifest| &manifest.label));
+                continue;
+            }
         };
         // Histories that cannot be read are read again with all other files, and noted there.
         let wal = match ArchiveWal::look(&archive, newest.cluster.wal_segment_size).await {
@@ -59,7 +67,8 @@ pub(super) async fn check(
             let window = wal.window(manifest);
             let recorded = recorded_behind(&window, &manifests);
             if (window.hole.is_some() || recorded.is_some()) && kept.is_none() {
-                kept = Some(KeptWal::by_retention(storage, &backups.stanza, options).await);
+                let stanza = &backups.stanza;
+                kept = Some(KeptWal::by_retention(storage, stanza, options, findings).await);
             }
             let missed =
                 |range: &SegmentRange| kept.as_ref().is_none_or(|kept| kept.holds(id, range.first));
@@ -75,26 +84,60 @@ pub(super) async fn check(
     windows
 }
 
+async fn mark_of(
+    storage: &Arc<dyn Storage>,
+    stanza: &StanzaName,
+    label: &BackupLabel,
+) -> Result<Option<KeepMark>, repo::Error> {
+    keep::read(&**storage, &BackupPaths::new(stanza, label)?).await
+}
+
 /// The WAL that retention keeps.
 struct KeptWal(Vec<(ArchiveId, ArchiveRule)>);
 
 impl KeptWal {
-    /// Asks retention as expire does. Where it cannot tell, all WAL counts as kept.
+    /// Asks retention as expire does. Where it cannot tell, which is a fault, all WAL counts as kept.
     async fn by_retention(
         storage: &Arc<dyn Storage>,
         stanza: &StanzaName,
         options: &Options,
+        findings: &mut Findings,
+    ) -> Self {
+        let listed = match backup_list::list(storage, stanza).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                findings.add_error(format!("backup/{stanza}"), &error);
+                return Self(Vec::new());
+            }
+        };
+        let (mut backups, mut unknown) = (Vec::new(), false);
+        for (label, manifest) in listed {
+            // One that cannot be read was noted with its backup.
+            let Ok(manifest) = manifest else {
+                unknown = true;
+                continue;
+            };
+            match mark_of(storage, stanza, &label).await {
+                Ok(mark) => backups.push(BackupFacts::new(&manifest, mark)),
+                Err(error) => {
+                    findings.add_error(format!("backup/{stanza}/{label}/keep"), &error).of(&label);
+                    unknown = true;
+                }
+            }
+        }
+        match unknown {
+            true => Self(Vec::new()),
+            false => Self::of(backups, options, stanza, findings),
+        }
+    }
+
+    fn of(
+        backups: Vec<BackupFacts>,
+        options: &Options,
+        stanza: &StanzaName,
+        findings: &mut Findings,
     ) -> Self {
         let now = jiff::Timestamp::now().as_second();
-        let mut backups = Vec::new();
-        for (label, manifest) in backup_list::list(storage, stanza).await.unwrap_or_default() {
-            let Ok(manifest) = manifest else { continue };
-            let mark = match BackupPaths::new(stanza, &label) {
-                Ok(paths) => keep::read(&**storage, &paths).await.ok().flatten(),
-                Err(_) => None,
-            };
-            backups.push(BackupFacts::new(&manifest, mark));
-        }
         let Some(current) = backups.last().map(|backup| backup.archive_id) else {
             return Self(Vec::new());
         };
@@ -102,7 +145,14 @@ impl KeptWal {
         let inventory = Inventory { backups, unpublished: Vec::new(), archives, current };
         let zone = TimeZone::system();
         let plan = retention::plan(&inventory, &options.retention, &Scope::Retention, now, &zone);
-        Self(plan.map(|plan| plan.archives).unwrap_or_default())
+        match plan {
+            Ok(plan) => Self(plan.archives),
+            Err(error) => {
+                let what = format!("what retention keeps cannot be told: {error}");
+                findings.add(format!("backup/{stanza}"), FaultKind::Inconsistent, what);
+                Self(Vec::new())
+            }
+        }
     }
 
     fn holds(&self, id: ArchiveId, segment: WalSegment) -> bool {

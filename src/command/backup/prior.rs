@@ -52,8 +52,8 @@ pub(super) async fn choose(
     if requested == BackupType::Full {
         return Ok(Choice::full(None));
     }
-    let backups = backup_list::list(&repo.storage, stanza).await?;
-    let base = match newest(&backups, requested) {
+    let mut backups = backup_list::list(&repo.storage, stanza).await?;
+    let base = match newest(&backups, requested).map(|at| backups.remove(at)) {
         None => Err("no prior backup exists".to_owned()),
         Some((label, manifest)) => match usable(manifest, entry, facts, &backups)? {
             Ok(manifest) => read(repo, manifest).await?,
@@ -77,15 +77,16 @@ pub(super) async fn choose(
 }
 
 /// A diff builds on the newest full, an incr on the newest backup.
-fn newest(backups: &[Listed], requested: BackupType) -> Option<&Listed> {
+fn newest(backups: &[Listed], requested: BackupType) -> Option<usize> {
     let fits =
         |label: &BackupLabel| requested == BackupType::Incr || label.kind() == BackupType::Full;
-    backups.iter().rev().find(|(label, _)| fits(label))
+    backups.iter().rposition(|(label, _)| fits(label))
 }
 
-/// The manifest, or why a new backup must not refer to it. Errors that may pass stay errors.
+/// The manifest, or why a new backup must not refer to it. Errors that may pass stay the errors that they are.
+/// `backups` are the others.
 fn usable(
-    manifest: &std::result::Result<Manifest, repo::Error>,
+    manifest: std::result::Result<Manifest, repo::Error>,
     entry: &StanzaEntry,
     facts: &ClusterFacts,
     backups: &[Listed],
@@ -93,10 +94,10 @@ fn usable(
     let manifest = match manifest {
         Ok(manifest) => manifest,
         Err(error) if error.is_damage() => return Ok(Err(error.to_string())),
-        Err(error) => return Err(repo::Error::format("backup list", error.to_string()).into()),
+        Err(error) => return Err(error.into()),
     };
-    let reason = mismatch(manifest, entry, facts).or_else(|| broken_chain(manifest, backups));
-    Ok(reason.map_or_else(|| Ok(manifest.clone()), Err))
+    let reason = mismatch(&manifest, entry, facts).or_else(|| broken_chain(&manifest, backups));
+    Ok(reason.map_or(Ok(manifest), Err))
 }
 
 fn mismatch(manifest: &Manifest, entry: &StanzaEntry, facts: &ClusterFacts) -> Option<String> {
@@ -147,4 +148,49 @@ pub(super) async fn check_references(
         Manifest::read(&*repo.storage, stanza, label).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        restore::tests::repository::manifest,
+        storage,
+        types::{
+            ErrorCode, Failure, HistoryId, Lsn, PgVersion, SystemId, TimeLine, WalSegmentSize,
+        },
+    };
+
+    /// What becomes of a backup on a prior one whose manifest could not be read.
+    fn after(error: repo::Error) -> Result<std::result::Result<Manifest, String>> {
+        let of = manifest("20261121-092452F", TimeLine(1), Lsn(1), Lsn(2), 0);
+        let version = PgVersion::new(15).unwrap();
+        let cluster = repo::stanza::ClusterId { system_id: SystemId(7), version };
+        let entry = StanzaEntry { id: HistoryId(1), cluster, control_version: None, created: 0 };
+        let facts = ClusterFacts {
+            system_id: of.cluster.system_id,
+            version,
+            version_num: 150_018,
+            wal_segment_size: WalSegmentSize::DEFAULT,
+            page_size: 8192,
+            page_checksums: false,
+            data_directory_mode: 0o700,
+            in_recovery: false,
+        };
+        usable(Err(error), &entry, &facts, &[])
+    }
+
+    #[test]
+    fn every_error_of_a_prior_manifest_keeps_its_kind() {
+        let denied = storage::Error::new(storage::ErrorKind::Denied, "read", "repo/manifest");
+        let error = after(denied.into()).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Access);
+        assert!(error.hint().unwrap().contains("credentials"));
+        let newer = repo::Error::Version { object: "manifest".to_owned(), found: 2, newest: 1 };
+        let error = after(newer).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::RepoInvalid);
+        assert!(error.hint().unwrap().contains("a newer one"));
+        let object = "manifest".to_owned();
+        assert!(after(repo::Error::Damaged { object, what: "SHA-256" }).unwrap().is_err());
+    }
 }

@@ -65,7 +65,7 @@ impl<S: RawSink> Line<S> {
         let (mut piece, mut decompressor) = (Piece::default(), None);
         while let Some(Job { turn, kind, raw_size }) = self.next(&mut piece)? {
             let decompressor = decompressor.get_or_insert_with(|| Decompressor::new(kind));
-            let raw = piece.decompress(decompressor).map_err(|e| damaged(&self.object, &e))?;
+            let raw = piece.decompress(decompressor).map_err(|e| damaged(&self.object, e))?;
             let digested = self.hasher.run(turn, |hasher| hasher.update(raw));
             let accept = |sink: &mut S| {
                 if turn == 0 {
@@ -91,7 +91,7 @@ impl<S: RawSink> Line<S> {
             Source::Open(reader) => reader,
             Source::Closed => return Ok(None),
         };
-        if !reader.next(piece).map_err(|e| damaged(&self.object, &e))? {
+        if !reader.next(piece).map_err(|e| damaged(&self.object, e))? {
             return Ok(None);
         }
         let job = Job { turn, kind: reader.kind(), raw_size: reader.raw_size() };

@@ -72,7 +72,7 @@ impl WalArchive {
         let worked = join(threads).await;
         fed?;
         worked?;
-        let unfinished = || Error::format(&object, "reading it was given up");
+        let unfinished = || Error::Bug { what: "a WAL file was read, and not to its end" };
         let line = Arc::into_inner(line).ok_or_else(unfinished)?;
         let (hasher, sink) = line.into_parts().ok_or_else(unfinished)?;
         let proven = hasher.expect(stored.digest);
@@ -143,11 +143,11 @@ pub(super) fn open<R: BufRead>(mut stored: R, object: &str) -> Result<PieceReade
     if raw_size > RAW_SIZE_MAX {
         return Err(Error::wal(object, format!("it says that it holds {raw_size} bytes")));
     }
-    PieceReader::new(header.compress, stored, raw_size).map_err(|e| damaged(object, &e))
+    PieceReader::new(header.compress, stored, raw_size).map_err(|e| damaged(object, e))
 }
 
-pub(super) fn damaged(object: &str, error: &codec::Error) -> Error {
-    Error::wal(object, error.to_string())
+pub(super) fn damaged(object: &str, source: codec::Error) -> Error {
+    Error::WalCodec { object: object.to_owned(), source }
 }
 
 /// The chunks of a channel as one stream of bytes.

@@ -156,7 +156,11 @@ impl<E: From<Error> + Send + 'static> Prepared<E> {
 
 /// The error of a stage whose neighbour stopped; the neighbour knows the cause.
 fn given_up() -> Error {
-    Error::format("WAL file", "storing it was given up")
+    Error::Bug { what: "storing a WAL file was given up without an error" }
+}
+
+fn not_compressed(source: codec::Error) -> Error {
+    Error::Codec { object: "WAL file".to_owned(), source }
 }
 
 fn digest_of<S: RawSource>(mut source: S) -> Result<(S, Option<Sha256>), S::Error> {
@@ -226,7 +230,7 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
         drop(self.frames);
         match self.reader.await {
             Ok(Err(error)) => error,
-            Ok(Ok(())) => Error::format("WAL file", "reading it ended early").into(),
+            Ok(Ok(())) => Error::Bug { what: "reading a WAL file ended without a digest" }.into(),
             Err(error) => error.into(),
         }
     }
@@ -237,7 +241,7 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
         upload.write(object_start(options)).await.map_err(failed)?;
         while let Some(frame) = self.frames.recv().await {
             let frame = frame.await.map_err(|_| given_up())?;
-            let frame = frame.map_err(|e| Error::format("WAL file", e.to_string()))?;
+            let frame = frame.map_err(not_compressed)?;
             upload.write(frame).await.map_err(failed)?;
         }
         match (&mut self.reader).await {
@@ -257,7 +261,7 @@ fn object_start(options: PutOptions) -> Bytes {
 }
 
 fn compressor(options: PutOptions) -> Result<Compressor, Error> {
-    Compressor::new(options.compression).map_err(|e| Error::format("WAL file", e.to_string()))
+    Compressor::new(options.compression).map_err(not_compressed)
 }
 
 /// Makes frames until there are no more pieces.

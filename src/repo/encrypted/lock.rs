@@ -121,19 +121,13 @@ impl KeyLock {
     /// Removes a recipient, unless no other would be left: then its key object is put back.
     pub async fn remove(&self, id: RecipientId) -> Result<(), repo::Error> {
         let path = id.path()?;
-        let range = match self.storage.stat(&path).await?.kind {
-            storage::EntryKind::Object { size } => 0..size,
-            storage::EntryKind::Directory => 0..0,
-        };
-        let kept = self.storage.get_range(&path, range).await?;
+        let kept = recipient::read_stored(&*self.storage, &path).await?;
         self.storage.delete(std::slice::from_ref(&path)).await?;
         // Two of these at once may each have seen the other's recipient.
         if recipient::list(&*self.storage).await?.is_empty() {
             self.storage.put(&path, kept).await?;
-            return Err(repo::Error::format(
-                repo::metadata::object_name(&*self.storage, &path),
-                "it is the last key object, without which nothing can be decrypted",
-            ));
+            let object = object_name(&*self.storage, &path);
+            return Err(repo::Error::LastKey { object });
         }
         Ok(())
     }

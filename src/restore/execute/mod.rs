@@ -137,8 +137,13 @@ pub async fn execute(
 
 /// PostgreSQL's manifest byte for byte, but with the whole files that an incremental backup lists by their
 /// changes, and without a file that is not restored, which pg_verifybackup would miss.
-async fn backup_manifest(plan: &RestorePlan, storage: &dyn Storage) -> Result<Vec<u8>, Error> {
-    let mut bytes = pg_manifest::read(storage, &plan.manifest).await?;
+async fn backup_manifest(plan: &Arc<RestorePlan>, storage: &dyn Storage) -> Result<Vec<u8>, Error> {
+    let bytes = pg_manifest::read(storage, &plan.manifest).await?;
+    let plan = Arc::clone(plan);
+    blocking(move |_| edited_manifest(&plan, bytes)).await
+}
+
+fn edited_manifest(plan: &RestorePlan, mut bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
     if plan.manifest.changes.as_ref().is_some_and(|changes| changes.by == ChangesBy::Summaries) {
         bytes = whole_files(plan, &bytes)?;
     }

@@ -97,17 +97,14 @@ impl Ahead {
         if let Fetch::OnTheWay(tasks) = &mut *fetch {
             let fetched = tasks.join_next().await;
             *fetch = Fetch::Failed;
-            let fetched = fetched.ok_or_else(|| lost("it was given up"))?;
-            *fetch = Fetch::There(fetched.map_err(|error| lost(&error.to_string()))??);
+            let lost = repo::Error::Bug { what: "reading ahead was given up and is waited for" };
+            let fetched = fetched.ok_or(lost)?;
+            *fetch = Fetch::There(fetched.map_err(repo::Error::Task)??);
         }
         let Fetch::There(bytes) = &*fetch else { return Ok(None) };
         let from = (frame.offset - self.stretch.range.start) as usize;
         Ok(Some(bytes.slice(from..from + frame.stored_len as usize)))
     }
-}
-
-fn lost(why: &str) -> repo::Error {
-    repo::Error::format("bundle", format!("reading it ahead ended: {why}"))
 }
 
 /// Units on their way to the workers, in order.

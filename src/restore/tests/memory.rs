@@ -13,6 +13,9 @@ use crate::storage::{
     Download, Entry, EntryKind, Error, ErrorKind, ObjectPath, Result, Storage, Upload,
 };
 
+/// Whoever reads an object with this content panics.
+pub(crate) const PANIC: &[u8] = b"panic";
+
 type Objects = Arc<Mutex<BTreeMap<ObjectPath, Bytes>>>;
 
 /// A store in memory.
@@ -82,6 +85,7 @@ impl Storage for MemoryStorage {
 
     async fn get(&self, path: &ObjectPath) -> Result<Box<dyn Download>> {
         let data = self.find(path)?;
+        assert!(data != PANIC, "it was asked for");
         Ok(Box::new(MemoryDownload { size: data.len() as u64, data: Some(data) }))
     }
 

@@ -52,3 +52,18 @@ async fn more_files_than_the_manifest_counts_are_found() {
     let faults = bench.faults().await;
     assert!(faults.contains("files or more, and there are"), "{faults}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keep_mark_that_cannot_be_read_is_not_taken_for_none() {
+    let bench = Bench::new().await;
+    let paths = BackupPaths::new(&stanza_name(), &FULL.parse().unwrap()).unwrap();
+    let path = paths.keep().unwrap().join("00000001").unwrap();
+    let kind = crate::repo::object_header::ObjectKind::Keep;
+    crate::repo::metadata::write(&*bench.storage, &path, kind, b"{}").await.unwrap();
+    // Only where WAL is missing does it matter what retention keeps.
+    bench.memory.remove(&bench.object("000000010000000000000008"));
+    let faults = bench.faults().await;
+    let found = "damaged backup/demo/20261121-092452F/keep: it is not valid: missing field `keep`";
+    assert!(faults.contains(found), "{faults}");
+    assert!(faults.contains("hole archive/demo/15-1/0000000100000000/000000010000000000000008"));
+}
