@@ -166,7 +166,13 @@ mod tests {
         let of = manifest("20261121-092452F", TimeLine(1), Lsn(1), Lsn(2), 0);
         let version = PgVersion::new(15).unwrap();
         let cluster = repo::stanza::ClusterId { system_id: SystemId(7), version };
-        let entry = StanzaEntry { id: HistoryId(1), cluster, control_version: None, created: 0 };
+        let entry = StanzaEntry {
+            id: HistoryId(1),
+            cluster,
+            control_version: None,
+            created: 0,
+            nonce: None,
+        };
         let facts = ClusterFacts {
             system_id: of.cluster.system_id,
             version,
