@@ -112,13 +112,14 @@ fn named(missing: &[String]) -> String {
 pub(crate) async fn put_stubs(storage: &dyn Storage, manifest: &Manifest) -> Result<(), Error> {
     let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
     for name in Contents::list(storage, &paths).await?.missing(manifest) {
-        let size = match name.as_str() {
-            "files" => manifest.file_list.size,
-            "backup_manifest" => manifest.backup_manifest.size,
-            _ => 1,
+        let content = match name.as_str() {
+            "files" => vec![b'x'; manifest.file_list.size as usize],
+            "backup_manifest" => vec![b'x'; manifest.backup_manifest.size as usize],
+            // By it the directory is known for ours.
+            _ => super::object_header::MAGIC.to_vec(),
         };
         let path = paths.directory().join(&name)?;
-        storage.put(&path, vec![b'x'; size as usize].into()).await?;
+        storage.put(&path, content.into()).await?;
     }
     Ok(())
 }

@@ -97,8 +97,11 @@ impl Stage {
     }
 }
 
+/// Options, or variables of the environment, with their values.
+type Settings = Vec<(&'static str, String)>;
+
 /// A store that takes connections and never says a word.
-fn silent_store() -> (TcpListener, Vec<(&'static str, String)>, [(&'static str, &'static str); 2]) {
+fn silent_store() -> (TcpListener, Settings, [(&'static str, &'static str); 2]) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let port = listener.local_addr().expect("bound").port();
     let options = vec![

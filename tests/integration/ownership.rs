@@ -243,4 +243,28 @@ on_one_version! {
         root(&["start"]).ok();
         usual(&["expire"]).ok();
     }
+
+    fn a_file_without_permission_is_not_taken_for_a_changed_one(version) {
+        let site = Site::new(version);
+        let label = site.full_backup(&[]);
+        let manifest = site.repository().join(format!("backup/db/{label}/manifest"));
+        let shut = |mode| {
+            fs::set_permissions(&manifest, Permissions::from_mode(mode)).expect("ours");
+        };
+        shut(0);
+        let target = site.dir.make("target");
+        let target = format!("--pg1-path={}", target.display());
+        let set = format!("--set={label}");
+        for words in [&["expire"][..], &[&target, &set, "restore"], &["keep", &set]] {
+            let refused = site.run(words).failed();
+            refused.says("belongs to user").never_says("[029]").never_says("after it was written");
+        }
+        site.run(&["info"]).ok().says("denied").never_says("after it was written");
+        shut(0o640);
+        let maps = site.repository().join(format!("backup/db/{label}/map"));
+        fs::set_permissions(&maps, Permissions::from_mode(0)).expect("ours");
+        let refused = site.run(&["--type=incr", "backup"]);
+        refused.never_says("[029]").never_says("after it was written");
+        fs::set_permissions(&maps, Permissions::from_mode(0o750)).expect("ours");
+    }
 }

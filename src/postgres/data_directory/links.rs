@@ -32,7 +32,7 @@ impl Scanner<'_> {
         if let Some(target) = self.target_inside(&found.path, &target)? {
             return self.push(&found.path, &found.stat, ScannedKind::Link { target });
         }
-        let target = self.from_data_directory(&found.path, target)?;
+        let target = self.target_to_record(&found.path, target)?;
         match FileType::from_raw_mode(behind.st_mode) {
             FileType::RegularFile => {
                 let size = u64::try_from(behind.st_size).unwrap_or_default();
@@ -53,7 +53,7 @@ impl Scanner<'_> {
     }
 
     /// Behind another link, a relative target counts from a directory that is not the one it will be restored into.
-    fn from_data_directory(&self, path: &[u8], target: Vec<u8>) -> Result<Vec<u8>> {
+    fn target_to_record(&self, path: &[u8], target: Vec<u8>) -> Result<Vec<u8>> {
         if self.followed.len() == 1 || target.starts_with(b"/") {
             return Ok(target);
         }
