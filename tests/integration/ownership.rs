@@ -251,7 +251,7 @@ on_one_version! {
         let shut = |mode| {
             fs::set_permissions(&manifest, Permissions::from_mode(mode)).expect("ours");
         };
-        shut(0);
+        shut(0o000);
         let target = site.dir.make("target");
         let target = format!("--pg1-path={}", target.display());
         let set = format!("--set={label}");
@@ -262,7 +262,7 @@ on_one_version! {
         site.run(&["info"]).ok().says("denied").never_says("after it was written");
         shut(0o640);
         let maps = site.repository().join(format!("backup/db/{label}/map"));
-        fs::set_permissions(&maps, Permissions::from_mode(0)).expect("ours");
+        fs::set_permissions(&maps, Permissions::from_mode(0o000)).expect("ours");
         let refused = site.run(&["--type=incr", "backup"]);
         refused.never_says("[029]").never_says("after it was written");
         fs::set_permissions(&maps, Permissions::from_mode(0o750)).expect("ours");
