@@ -14,6 +14,7 @@ mod lsn;
 mod nonce;
 mod pg_version;
 pub mod progress;
+mod redacted;
 mod stanza;
 mod system_id;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use lsn::Lsn;
 pub use nonce::Nonce;
 pub use pg_version::PgVersion;
 pub use progress::{NoProgress, ProgressSink};
+pub use redacted::without_passwords;
 pub use stanza::StanzaName;
 pub use system_id::{Oid, SystemId};
 pub use timeline::TimeLine;

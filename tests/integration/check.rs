@@ -16,7 +16,7 @@ for_each_version! {
         site.primary.sql("select pg_reload_conf()");
         let segment = site.primary.value("select pg_walfile_name(pg_current_wal_lsn())");
         let outcome = site.run(&["--archive-timeout=3s", "check"]).code(exit::ARCHIVE_TIMEOUT);
-        outcome.says("false # pgstrata").says(&segment);
+        outcome.says("false … %p").says(&segment);
     }
 }
 

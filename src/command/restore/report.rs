@@ -12,6 +12,7 @@ use crate::{
         execute::{Existing, Options},
         plan::RestorePlan,
     },
+    types::without_passwords,
     ui,
 };
 
@@ -80,7 +81,7 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
         lines.push(format!("    outside of the data directory: {path}, named by {by}"));
     }
     for (name, value) in options.recovery.settings() {
-        let value = if value.is_empty() { "''" } else { &value };
+        let value = without_passwords(if value.is_empty() { "''" } else { &value });
         lines.push(format!("    setting: {name} = {value}"));
     }
     if let Some(signal) = options.recovery.signal_file() {
@@ -118,8 +119,9 @@ fn to_json(repo: u16, plan: &RestorePlan, options: &Options) -> Value {
         })
         .collect();
     let settings = options.recovery.settings().into_iter();
-    let settings: Vec<Value> =
-        settings.map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let settings: Vec<Value> = settings
+        .map(|(name, value)| json!({ "name": name, "value": without_passwords(&value) }))
+        .collect();
     json!({
         "repo": repo,
         "set": manifest.label.to_string(),

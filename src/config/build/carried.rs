@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use crate::config::{
-    commands::Commands,
-    layers::Source,
-    settings::{Setting, Settings},
-    spec::Kind,
+use crate::{
+    config::{
+        commands::Commands,
+        layers::Source,
+        settings::{Setting, Settings},
+        spec::Kind,
+    },
+    types::without_passwords,
 };
 
 /// What is about one call, and not about where things are.
@@ -73,6 +76,8 @@ pub(super) fn shown(s: &Settings) -> Vec<String> {
             true => vec![format!("--{}=<redacted>", setting.option.name())],
             false => texts(setting),
         })
+        // A recovery-option may hold the password of a connection.
+        .map(|text| without_passwords(&text).into_owned())
         .collect()
 }
 
