@@ -81,7 +81,13 @@ tests_with! {
         let site = linked(version);
         let expected = site.primary.fingerprint();
         site.run(&["verify"]).ok();
-        assert_eq!(newest(&site)["error"], false);
+        let newest = newest(&site);
+        assert_eq!(newest["error"], false);
+        let links = newest["link"].as_array().expect("links");
+        assert!(links.iter().any(|link| {
+            let destination = link["destination"].as_str().expect("text");
+            link["name"] == "log" && destination.ends_with("/elsewhere/log")
+        }), "{links:?}");
 
         let plain = site.restore("plain", &[]).verified();
         for name in LINKED.iter().chain(&["log"]) {

@@ -12,11 +12,12 @@ use crate::{
         object_header::FORMAT_VERSION,
     },
     restore::{ArchiveWal, Branch},
+    types::DataPath,
     ui::info::{
         ArchiveInfo, BackupInfo, BackupLock, BranchInfo, DatabaseInfo, DatabaseRef, DbInfo, Detail,
-        GapInfo, KeepInfo, Locks, MIXED, ProgramInfo, RecoveryInfo, RepoInfo, RepoLock, RepoStatus,
-        RepositorySizes, RestoreLock, Sizes, Span, StanzaInfo, StanzaStatus, StatusCode,
-        TablespaceInfo,
+        GapInfo, KeepInfo, LinkInfo, Locks, MIXED, ProgramInfo, RecoveryInfo, RepoInfo, RepoLock,
+        RepoStatus, RepositorySizes, RestoreLock, Sizes, Span, StanzaInfo, StanzaStatus,
+        StatusCode, TablespaceInfo,
     },
 };
 
@@ -179,7 +180,7 @@ fn describe(repo_key: u16, manifest: &Manifest, remarks: &Remarks, detail: Detai
         },
         keep: remarks.mark.map(|mark| KeepInfo { until: mark.until }),
         label: manifest.label.clone(),
-        link: set.then_some(None),
+        link: set.then(|| link_list(remarks)),
         lsn: Span { start: manifest.wal.start.lsn, stop: manifest.wal.stop.lsn },
         note: notes(manifest),
         prior: manifest.prior.clone(),
@@ -190,6 +191,15 @@ fn describe(repo_key: u16, manifest: &Manifest, remarks: &Remarks, detail: Detai
         timestamp: span(manifest.timestamp()),
         kind: manifest.kind(),
     }
+}
+
+fn link_list(remarks: &Remarks) -> Option<Vec<LinkInfo>> {
+    let link = |(path, target): &(DataPath, String)| LinkInfo {
+        destination: target.clone(),
+        name: path.to_string(),
+    };
+    let links: Vec<_> = remarks.links.iter().map(link).collect();
+    (!links.is_empty()).then_some(links)
 }
 
 fn notes(manifest: &Manifest) -> Vec<String> {

@@ -14,7 +14,9 @@ use crate::{
         archive::WalArchive,
         backup_list,
         concurrent::AT_ONCE_MAX,
-        contents, foreign,
+        contents,
+        file_list::{self, FileEntry, FileList},
+        foreign,
         keep::{self, KeepMark},
         layout::{BACKUP_ROOT, BackupPaths, STANZA_ROOT},
         lock::{self, LockKind, LockState},
@@ -23,7 +25,7 @@ use crate::{
     },
     restore::ArchiveWal,
     storage::{EntryKind, ObjectPath, Storage},
-    types::{ArchiveId, ErrorCode, Failure, StanzaName, WalSegment},
+    types::{ArchiveId, DataPath, ErrorCode, Failure, StanzaName, WalSegment},
     ui::info::Detail,
 };
 
@@ -91,6 +93,9 @@ pub(super) struct Remarks {
     pub(super) annotations: BTreeMap<String, String>,
     /// The keep mark, if it holds now.
     pub(super) mark: Option<KeepMark>,
+    /// The symbolic links of the data directory, but for those of tablespaces, and where they point; read for one
+    /// backup only.
+    pub(super) links: Vec<(DataPath, String)>,
 }
 
 impl Remarks {
@@ -108,7 +113,7 @@ impl Remarks {
             true => keep::read(storage, &paths).await?.filter(|mark| mark.holds(now)),
             false => None,
         };
-        Ok(Self { annotations, mark })
+        Ok(Self { annotations, mark, links: Vec::new() })
     }
 }
 
@@ -247,7 +252,15 @@ async fn facts(
         let archive = WalArchive::new(repo.storage.clone(), stanza, entry.archive_id())?;
         archives.push(archive_facts(&archive, entry.archive_id(), &manifests, &mut damaged).await?);
     }
-    let backups = with_remarks(repo, manifests, &mut damaged).await;
+    let mut backups = with_remarks(repo, manifests, &mut damaged).await;
+    if query.detail == Detail::Set {
+        for (manifest, remarks) in &mut backups {
+            match links(&*repo.storage, manifest).await {
+                Ok(links) => remarks.links = links,
+                Err(error) => damaged.push(describe(&error)),
+            }
+        }
+    }
     Ok(Facts { history, archives, backups, damaged })
 }
 
@@ -290,13 +303,28 @@ async fn with_remarks(
             Ok((manifest, Err(error))) => {
                 damaged.push(describe(&error));
                 let annotations = manifest.annotations.clone();
-                backups.push((manifest, Remarks { annotations, mark: None }));
+                backups.push((manifest, Remarks { annotations, ..Remarks::default() }));
             }
             Err(error) => damaged.push(error.to_string()),
         }
     }
     backups.sort_by(|(a, _), (b, _)| a.label.cmp(&b.label));
     backups
+}
+
+/// The links of a backup, from its file list.
+async fn links(
+    storage: &dyn Storage,
+    manifest: &Manifest,
+) -> Result<Vec<(DataPath, String)>, Error> {
+    let link = |entry: FileEntry| match (entry.link, entry.kind) {
+        (Some(target), _) => Some((entry.path, target)),
+        (None, file_list::EntryKind::Link { target }) if !entry.path.is_within("pg_tblspc") => {
+            Some((entry.path, target))
+        }
+        _ => None,
+    };
+    Ok(FileList::read(storage, manifest).await?.files.into_iter().filter_map(link).collect())
 }
 
 /// An error as monitoring sees it: its kind in brackets, then its text. What a repository really is comes with the
