@@ -14,13 +14,14 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
+    panic::catch_unwind,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
 
 use signal_hook::{
     SigId,
-    consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM, SIGXCPU},
+    consts::{SIGABRT, SIGHUP, SIGINT, SIGTERM, SIGXCPU, SIGXFSZ},
     flag, low_level,
 };
 
@@ -57,7 +58,7 @@ enum Reader {
 #[derive(Debug)]
 pub struct Exit {
     reader: Reader,
-    /// Whether a WAL file is asked for.
+    /// Whether a WAL file is asked for, or is to be stored.
     wal_file_named: bool,
     on_abort: Option<SigId>,
 }
@@ -75,11 +76,15 @@ impl Exit {
             wal_file_named && !words.iter().any(|word| CommandSpec::find(word).is_some());
         let given = Path::new(args.last().map_or(OsStr::new(""), OsString::as_os_str));
         let reader = match has(GET) || misspelt {
-            true if Caller::of(given).is_standby() => Reader::Standby,
+            // This comes before everything that catches a panic; one here is a server in recovery.
+            true if catch_unwind(|| Caller::of(given).is_standby()).unwrap_or(false) => {
+                Reader::Standby
+            }
             true => Reader::Recovery,
             false if has(PUSH) => Reader::Archiver,
             false => Reader::Anybody,
         };
+        let wal_file_named = wal_file_named || words.iter().any(|word| is_wal_path(word));
         Self { reader, wal_file_named, on_abort: None }
     }
 
@@ -95,7 +100,7 @@ impl Exit {
             return Ok(());
         }
         if self.reader == Reader::Archiver {
-            for signal in [SIGTERM, SIGINT, SIGHUP, SIGXCPU] {
+            for signal in [SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGXFSZ] {
                 exit_on(signal, ErrorCode::Term.exit_code())?;
             }
         }
@@ -118,8 +123,7 @@ impl Exit {
 
     /// The end of a run that printed a text in place of what it was called for.
     pub fn printed(&self) -> Result<u8, u8> {
-        let file_wanted = matches!(self.reader, Reader::Recovery | Reader::Standby);
-        match file_wanted && self.wal_file_named {
+        match self.reader != Reader::Anybody && self.wal_file_named {
             true => Err(ErrorCode::ParamInvalid.exit_code()),
             false => Ok(0),
         }
@@ -133,6 +137,12 @@ impl Exit {
             (Reader::Recovery, Err(_)) => STOPS_RECOVERY,
         }
     }
+}
+
+/// Whether a word is the path of a WAL file, as archive-push gets it.
+fn is_wal_path(word: &str) -> bool {
+    let name = Path::new(word).file_name().and_then(OsStr::to_str);
+    name.is_some_and(|name| name.parse::<ArchiveFile>().is_ok())
 }
 
 /// Makes a signal end the process with an exit code, at once and wherever the process waits.
@@ -195,6 +205,9 @@ mod tests {
     #[test]
     fn help_in_place_of_a_wal_file_is_no_success() {
         assert_eq!(exit("archive-get 00000002.history x --help").printed(), Err(96));
+        // PostgreSQL would take the segment for archived and remove it.
+        let push = exit("archive-push pg_wal/000000010000000000000001 --help");
+        assert_eq!(push.printed(), Err(96));
         for line in ["archive-get --help", "help archive-push", "--version"] {
             assert_eq!(exit(line).printed(), Ok(0), "{line}");
         }

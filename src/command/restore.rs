@@ -150,9 +150,15 @@ async fn plan(
         keep_links: config.delta,
         databases: options::databases(config),
     };
-    let mut plan = restore::plan(&repo.storage, manifest, &options).await?;
+    let plan = restore::plan(&repo.storage, manifest, &options).await?;
+    let existing = options::existing(config);
+    // Of a target with millions of files that takes long, and a signal must be heard.
+    let looking = tokio::task::spawn_blocking(move || {
+        let shortages = execute::shortages(&plan, existing);
+        (plan, shortages)
+    });
+    let (mut plan, shortages) = looking.await.map_err(repo::Error::Task)?;
     plan.warnings.extend(execute::dangers(&plan));
-    let shortages = execute::shortages(&plan, options::existing(config));
     plan.warnings.extend(shortages.iter().map(short_of_room));
     for warning in &plan.warnings {
         tracing::warn!("{warning}");

@@ -244,12 +244,24 @@ pub fn stop(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<bool, E
 pub fn start(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<bool, Error> {
     let (name, mut removed) = (stop_file(stanza), false);
     for path in lock_path.all() {
-        let Some(directory) = HostDirectory::open(path)? else { continue };
-        if obeyed(&directory, &name)?.is_some() {
-            removed |= directory.remove(&name)?;
+        match start_in(path, &name) {
+            Ok(was_there) => removed |= was_there,
+            // Somebody else's directory is none of this command's.
+            Err(error) if path != lock_path.own() => {
+                tracing::warn!("{error}: no stop file is looked for in '{}'", path.display());
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(removed)
+}
+
+fn start_in(path: &Path, name: &str) -> Result<bool, host::Error> {
+    let Some(directory) = HostDirectory::open(path)? else { return Ok(false) };
+    match maker(&directory, name)? {
+        Some(owner) if counts(&directory, owner, true) => directory.remove(name),
+        _ => Ok(false),
+    }
 }
 
 /// Whether the stop file of the stanza, or the one for all, is there and counts.
@@ -277,7 +289,7 @@ fn stopped_by<'a>(
     stanzas: &[Option<&'a StanzaName>],
 ) -> Result<Option<Stop<'a>>, Error> {
     for path in lock_path.all() {
-        match stopped_in(path, stanzas) {
+        match stopped_in(path, path == lock_path.own(), stanzas) {
             Ok(None) => {}
             Ok(stop) => return Ok(stop),
             // Neither a link nor a directory of somebody else may keep WAL from being archived.
@@ -292,36 +304,39 @@ fn stopped_by<'a>(
 
 fn stopped_in<'a>(
     path: &Path,
+    is_own: bool,
     stanzas: &[Option<&'a StanzaName>],
 ) -> Result<Option<Stop<'a>>, host::Error> {
     let Some(directory) = HostDirectory::open(path)? else { return Ok(None) };
     for stanza in stanzas {
-        if let Some(found) = obeyed(&directory, &stop_file(*stanza))? {
-            return Ok(Some((*stanza, found)));
+        let name = stop_file(*stanza);
+        let Some(owner) = maker(&directory, &name)? else { continue };
+        let path = directory.path_of(&name).display().to_string();
+        if counts(&directory, owner, is_own) {
+            return Ok(Some((*stanza, path)));
         }
+        tracing::warn!("stop file '{path}' was made by user {owner} and does not count");
     }
     Ok(None)
 }
 
-/// The stop file, if it is there and was made by who may stop the commands of this user: the user, root, or whose the
-/// directory is where it can be trusted.
-fn obeyed(directory: &HostDirectory, name: &str) -> Result<Option<String>, host::Error> {
-    let path = || directory.path_of(name).display().to_string();
-    let owner = match directory.owner_of(name) {
+/// Who made a stop file, if it is there.
+fn maker(directory: &HostDirectory, name: &str) -> Result<Option<User>, host::Error> {
+    match directory.owner_of(name) {
         // The directory is closed to this user, by somebody who is not its user.
-        Err(error) if error.is_denied() && !directory.is_trusted() => {
-            return Err(directory.of_stranger());
-        }
-        owner => owner?,
-    };
-    let Some(owner) = owner else { return Ok(None) };
-    let counts = owner.is_root()
-        || owner == User::current()
-        || (directory.is_trusted() && owner == directory.owner());
-    if !counts {
-        tracing::warn!("stop file '{}' was made by user {owner} and does not count", path());
+        Err(error) if error.is_denied() && !directory.is_trusted() => Err(directory.of_stranger()),
+        owner => owner,
     }
-    Ok(counts.then(path))
+}
+
+/// Whether a stop file was made by who may stop the commands of this user: the user, root, or whose the directory is
+/// where it can be trusted. Root trusts all directories, but only its own may stop it: any user can make one of those
+/// that it looks into besides.
+fn counts(directory: &HostDirectory, owner: User, is_own: bool) -> bool {
+    let of_directory = directory.is_trusted() && owner == directory.owner();
+    owner.is_root()
+        || owner == User::current()
+        || (of_directory && (is_own || !User::current().is_root()))
 }
 
 #[cfg(test)]

@@ -84,7 +84,16 @@ pub async fn sort(
     }
     let look = |path: ObjectPath| {
         let storage = Arc::clone(storage);
-        async move { has_our_magic(&*storage, &path).await.map(|is_ours| (path, is_ours)) }
+        async move {
+            match has_our_magic(&*storage, &path).await {
+                // Whoever may not read it did not write it: objects of one repository have one owner.
+                Err(Error::Storage(error)) if error.kind() == ErrorKind::Denied => {
+                    Ok((path, false))
+                }
+                Err(error) => Err(error),
+                Ok(is_ours) => Ok((path, is_ours)),
+            }
+        }
     };
     let looked: Vec<(ObjectPath, bool)> = concurrent::map(unknown, look).await?;
     let (more, others): (Vec<_>, Vec<_>) = looked.into_iter().partition(|(_, is_ours)| *is_ours);

@@ -77,7 +77,8 @@ fn key_of_a_service_account_opens_the_bucket() {
     service(server.service_account(alone.path())).ok();
     let wrong = service(server.wrong_service_account(alone.path())).failed();
     wrong.says("401 AuthenticationRequired").never_says("PRIVATE KEY");
-    service(alone.path().join("nowhere.json")).failed().says("nowhere.json").says("HINT");
+    let missing = service(alone.path().join("nowhere.json")).failed();
+    missing.says("the file that repoN-gcs-key names").says("HINT").never_says("nowhere.json");
 }
 
 #[test]

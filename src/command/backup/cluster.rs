@@ -84,12 +84,13 @@ impl Cluster {
         Ok(entry)
     }
 
-    /// The server that archives the WAL of the backup, where there is a session with it.
+    /// The server that archives the WAL of the backup, where there is a session with it that has not ended.
     pub(super) fn archiving_server(&self) -> Option<&SqlClient> {
-        match self.source.facts().in_recovery {
+        let server = match self.source.facts().in_recovery {
             true => self.primary.as_ref().map(|primary| &primary.sql),
             false => Some(&self.sql),
-        }
+        };
+        server.filter(|server| !server.is_closed())
     }
 
     async fn check_archive_mode(&self) -> Result<()> {

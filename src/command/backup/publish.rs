@@ -10,6 +10,7 @@ use crate::{
     command::{Error, Result},
     repo::{
         self, contents,
+        layout::{FILE_LIST, STARTED},
         manifest::{
             BlockFacts, ClusterRecord, DatabaseRecord, Manifest, Span, TablespaceRecord,
             WalPosition,
@@ -194,10 +195,17 @@ async fn remove(job: &Job<'_>) -> Result<()> {
         return Err(job.removed());
     }
     let entries = storage.list(job.paths.directory(), true).await?;
-    let objects: Vec<_> = entries
+    let objects = entries
         .into_iter()
         .filter(|entry| matches!(entry.kind, EntryKind::Object { .. }))
-        .map(|entry| entry.path)
-        .collect();
-    Ok(storage.delete(&objects).await?)
+        .map(|entry| entry.path);
+    // With the file list, what is left would look like a backup of which the manifest was lost; without the notice,
+    // like nobody's.
+    let (first, rest): (Vec<_>, Vec<_>) = objects.partition(|path| path.file_name() == FILE_LIST);
+    let (last, rest): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|path| path.file_name() == STARTED);
+    for objects in [first, rest, last] {
+        storage.delete(&objects).await?;
+    }
+    Ok(())
 }

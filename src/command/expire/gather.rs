@@ -37,18 +37,29 @@ pub(super) async fn gather(
     }
     let directories = directories(storage, stanza).await?;
     let mut manifests = Vec::with_capacity(directories.len());
-    for (label, manifest) in backup_list::list(&repo.storage, stanza).await? {
+    let mut incomplete = BTreeSet::new();
+    let listed = backup_list::list(&repo.storage, stanza).await?;
+    let scope = (scope, names_incomplete(scope, &listed));
+    for (label, manifest) in listed {
         match manifest {
             Ok(manifest) => manifests.push(manifest),
-            Err(error) => match named_incomplete(storage, stanza, scope, &label, &error).await? {
-                Some(manifest) => manifests.push(manifest),
+            Err(error) => match incomplete_beside(storage, stanza, scope, &label, &error).await? {
+                Some(manifest) => {
+                    incomplete.insert(label);
+                    manifests.push(manifest);
+                }
                 None => return Err(unreadable(&label, error)),
             },
         }
     }
     let published: BTreeSet<BackupLabel> = manifests.iter().map(|m| m.label.clone()).collect();
-    let mut backups =
+    let backups =
         concurrent::map(manifests, |manifest| with_mark(repo.storage.clone(), manifest)).await?;
+    let known = |backup: BackupFacts| match incomplete.contains(&backup.label) {
+        true => backup.incomplete(),
+        false => backup,
+    };
+    let mut backups: Vec<_> = backups.into_iter().map(known).collect();
     backups.sort_by(|a, b| a.label.cmp(&b.label));
     let mut unpublished = Vec::new();
     for (label, modified) in directories {
@@ -64,11 +75,23 @@ pub(super) async fn gather(
     Ok(Some(Inventory { backups, unpublished, archives, current }))
 }
 
-/// The manifest of an incomplete backup, where `scope` names it or a backup that it builds on: then it goes.
-async fn named_incomplete(
+/// Whether the backup that `scope` names is incomplete.
+fn names_incomplete(
+    scope: &Scope,
+    listed: &[(BackupLabel, std::result::Result<Manifest, repo::Error>)],
+) -> bool {
+    listed.iter().any(|(label, found)| {
+        let is_named = matches!(scope, Scope::Set(set) if set == label);
+        is_named && matches!(found, Err(repo::Error::Incomplete { .. }))
+    })
+}
+
+/// The manifest of an incomplete backup that does not keep the one that `scope` names from going: because it goes with
+/// it, or because both are incomplete, and two of these must not keep each other.
+async fn incomplete_beside(
     storage: &dyn Storage,
     stanza: &StanzaName,
-    scope: &Scope,
+    (scope, names_incomplete): (&Scope, bool),
     label: &BackupLabel,
     error: &repo::Error,
 ) -> Result<Option<Manifest>> {
@@ -76,7 +99,7 @@ async fn named_incomplete(
         return Ok(None);
     };
     let manifest = Manifest::read(storage, stanza, label).await?;
-    Ok((label == set || manifest.references.contains(set)).then_some(manifest))
+    Ok((names_incomplete || manifest.references.contains(set)).then_some(manifest))
 }
 
 /// The directories of backups, and when they were last changed.

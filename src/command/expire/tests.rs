@@ -467,3 +467,40 @@ async fn files_of_others_below_an_expired_backup_stay() {
     assert_eq!(names(&repo, &format!("backup/demo/{}", OLD[0])).await, [other]);
     assert_eq!(labels(&repo).await, [NEW]);
 }
+
+/// Its bundles hold blocks of the backups that build on it, and its manifest may be brought back.
+#[tokio::test]
+async fn what_is_left_of_a_lost_backup_stays_while_another_needs_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    let paths = BackupPaths::new(&stanza_name(), &OLD[0].parse().unwrap()).unwrap();
+    repo.storage.delete(&[paths.manifest().unwrap()]).await.unwrap();
+    age(dir.path(), OLD[0]);
+    let before = names(&repo, &format!("backup/demo/{}", OLD[0])).await;
+    let set = Scope::Set(OLD[0].parse().unwrap());
+    let refused = run_expire(&repo, settings(9), set).await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("backup {} needs it", OLD[1])), "{refused}");
+    assert_eq!(names(&repo, &format!("backup/demo/{}", OLD[0])).await, before);
+    // Nor does it matter what else of it is gone.
+    repo.storage.delete(&[paths.file_list().unwrap()]).await.unwrap();
+    run_expire(&repo, settings(9), Scope::Retention).await.unwrap();
+    assert!(dir.path().join("backup/demo").join(OLD[0]).join("bundle/00000001").exists());
+}
+
+#[tokio::test]
+async fn two_incomplete_backups_do_not_keep_each_other_from_being_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = with_two_chains(dir.path()).await;
+    for label in [OLD[0], NEW] {
+        let paths = BackupPaths::new(&stanza_name(), &label.parse().unwrap()).unwrap();
+        repo.storage.delete(&[paths.directory().join("bundle/00000001").unwrap()]).await.unwrap();
+    }
+    assert!(run_expire(&repo, settings(9), Scope::Retention).await.is_err());
+    let archived = names(&repo, "archive").await;
+    for label in [NEW, OLD[0]] {
+        run_expire(&repo, settings(9), Scope::Set(label.parse().unwrap())).await.unwrap();
+        assert!(!dir.path().join("backup/demo").join(label).exists());
+    }
+    assert_eq!(names(&repo, "archive").await, archived, "what they need of it is not judged");
+    assert!(labels(&repo).await.is_empty());
+}

@@ -29,6 +29,14 @@ pub enum Error {
         /// The backup in progress.
         building: BackupLabel,
     },
+    /// What is left of it holds blocks of a backup that exists.
+    #[error("what is left of backup {label} cannot be removed: backup {by} needs it")]
+    Needed {
+        /// The backup whose manifest is missing.
+        label: BackupLabel,
+        /// The backup that refers to it.
+        by: BackupLabel,
+    },
     /// `--oldest` finds none.
     #[error("there is no full backup that may be expired")]
     NoFull,
@@ -45,6 +53,9 @@ impl Failure for Error {
             Self::LastFull(_) => "take a full backup first",
             Self::Marked { .. } => "keep --remove takes the mark off",
             Self::InUse { .. } => "expire it when that backup has ended",
+            Self::Needed { .. } => {
+                "bring the manifest back from a copy of the repository, or expire the backups that need it first"
+            }
             Self::NoFull => {
                 "the newest full backup is never expired, and backups that are marked to be kept are not"
             }

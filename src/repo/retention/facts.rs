@@ -34,6 +34,8 @@ pub struct BackupFacts {
     pub has_page_errors: bool,
     /// Its keep mark, also where the time of that has passed.
     pub mark: Option<KeepMark>,
+    /// Whether objects of it are missing: it cannot be restored, and what it is may still be told by its manifest.
+    pub is_incomplete: bool,
 }
 
 impl BackupFacts {
@@ -52,7 +54,13 @@ impl BackupFacts {
             stopped: manifest.timestamp().stop,
             has_page_errors: !manifest.damaged_files().is_empty(),
             mark,
+            is_incomplete: false,
         }
+    }
+
+    /// The same backup, of which objects are missing.
+    pub fn incomplete(self) -> Self {
+        Self { is_incomplete: true, ..self }
     }
 
     /// The type.

@@ -107,7 +107,7 @@ pub fn plan(
 ) -> Result<ExpirePlan, Error> {
     let mut backups = inventory.backups.clone();
     backups.sort_by(|a, b| a.label.cmp(&b.label));
-    let told = told(inventory, scope, now);
+    let told = told(inventory, scope, now)?;
     let (in_progress, left_overs) = divide(inventory, told, now);
     let held = held(&backups, now);
     let choice =
@@ -127,7 +127,8 @@ pub fn plan(
         zone,
     });
     let mut warnings = warnings(&backups, &remaining, &chosen, settings, scope);
-    warnings.extend(in_progress.iter().filter(|building| building.is_lost).map(lost_warning));
+    let lost = in_progress.iter().filter(|building| building.is_lost);
+    warnings.extend(lost.map(|lost| lost_warning(lost, inventory)));
     Ok(ExpirePlan {
         backups: expired.into_iter().rev().map(|backup| backup.label).collect(),
         left_overs: match scope {
@@ -150,12 +151,11 @@ fn divide(
 ) -> (Vec<InProgress>, Vec<BackupLabel>) {
     let (mut in_progress, mut left_overs) = (Vec::new(), Vec::new());
     for directory in inventory.unpublished.iter().filter(|found| Some(&found.label) != told) {
-        let is_needed = || inventory.backups.iter().any(|b| b.needs.contains(&directory.label));
         match directory.state(now) {
             UnpublishedState::InProgress(building) | UnpublishedState::Lost(building) => {
                 in_progress.push(building);
             }
-            UnpublishedState::LeftOver if directory.has_file_list && is_needed() => {
+            UnpublishedState::LeftOver if needed_by(inventory, &directory.label).is_some() => {
                 let (label, references) = (directory.label.clone(), None);
                 in_progress.push(InProgress { label, references, is_lost: true });
             }
@@ -165,15 +165,39 @@ fn divide(
     (in_progress, left_overs)
 }
 
-/// The directory without manifest that was asked to be removed, where nothing is in progress in it.
-fn told<'a>(inventory: &Inventory, scope: &'a Scope, now: i64) -> Option<&'a BackupLabel> {
-    let Scope::Set(label) = scope else { return None };
-    let found = inventory.unpublished.iter().find(|found| found.label == *label)?;
-    (!matches!(found.state(now), UnpublishedState::InProgress(_))).then_some(label)
+/// A backup that refers to this one. Backups are removed before those that they refer to, so what is needed is never what
+/// an expire that was cut short left.
+fn needed_by<'a>(inventory: &'a Inventory, label: &BackupLabel) -> Option<&'a BackupLabel> {
+    inventory.backups.iter().find(|backup| backup.needs.contains(label)).map(|by| &by.label)
 }
 
-fn lost_warning(lost: &InProgress) -> String {
+/// The directory without manifest that was asked to be removed, where nothing is in progress in it and nothing needs it.
+fn told<'a>(
+    inventory: &Inventory,
+    scope: &'a Scope,
+    now: i64,
+) -> Result<Option<&'a BackupLabel>, Error> {
+    let Scope::Set(label) = scope else { return Ok(None) };
+    let Some(found) = inventory.unpublished.iter().find(|found| found.label == *label) else {
+        return Ok(None);
+    };
+    if matches!(found.state(now), UnpublishedState::InProgress(_)) {
+        return Ok(None);
+    }
+    match needed_by(inventory, label) {
+        Some(by) => Err(Error::Needed { label: label.clone(), by: by.clone() }),
+        None => Ok(Some(label)),
+    }
+}
+
+fn lost_warning(lost: &InProgress, inventory: &Inventory) -> String {
     let label = &lost.label;
+    if let Some(by) = needed_by(inventory, label) {
+        return format!(
+            "backup {label} has no manifest, and backup {by} needs it: neither can be restored until the manifest is \
+             brought back from a copy of the repository; what is left of it stays"
+        );
+    }
     format!(
         "backup {label} has a file list and no manifest: that was lost, or publishing or removing the backup \
          was cut short; bring it back from a copy within {} days, or remove the rest with expire --set={label}",
@@ -211,8 +235,11 @@ fn expired_set(choice: &Choice<'_>, label: &BackupLabel) -> Result<BTreeSet<Back
             return Err(Error::InUse { label: label.clone(), building });
         }
     }
-    let mut left = choice.backups.iter().filter(fulls).filter(|backup| !in_it(backup));
-    match label.kind() == BackupType::Full && left.next().is_none() {
+    // One that cannot be restored is nothing to fall back on, and nothing is lost with it.
+    let usable = |backup: &&BackupFacts| !backup.is_incomplete;
+    let mut left = choice.backups.iter().filter(fulls).filter(usable).filter(|it| !in_it(it));
+    let is_usable = choice.backups.iter().any(|b| b.label == *label && usable(&b));
+    match label.kind() == BackupType::Full && is_usable && left.next().is_none() {
         true => Err(Error::LastFull(label.clone())),
         false => Ok(expired),
     }

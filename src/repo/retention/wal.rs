@@ -124,6 +124,10 @@ pub(super) struct WalFacts<'a> {
 
 /// The rule for each archive.
 pub(super) fn archive_rules(facts: &WalFacts<'_>) -> Vec<(ArchiveId, ArchiveRule)> {
+    // What an incomplete backup needs is known, and not what it is worth.
+    if facts.remaining.iter().any(|backup| backup.is_incomplete) {
+        return facts.inventory.archives.iter().map(|id| (*id, ArchiveRule::KeepAll)).collect();
+    }
     let forward = facts.rolled_forward();
     let rule = |id: &ArchiveId| (*id, facts.rule(*id, forward.as_deref()));
     facts.inventory.archives.iter().map(rule).collect()

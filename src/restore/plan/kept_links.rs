@@ -118,6 +118,14 @@ fn entries_of(directory: &Path) -> Result<Vec<(OsString, fs::FileType)>, Error> 
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // The restore mends the modes of its own files before it writes; what it may not mend, it refuses then.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::warn!(
+                "'{}' cannot be listed: links in it, if there are any, are replaced by what they lead to",
+                directory.display()
+            );
+            return Ok(Vec::new());
+        }
         Err(error) => return Err(failed(error)),
     };
     let named = |entry: io::Result<fs::DirEntry>| {

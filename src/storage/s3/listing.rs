@@ -24,8 +24,17 @@ pub(super) async fn page(
     delimited: bool,
     page: Option<String>,
 ) -> Result<Page> {
-    if api.learned.lists_as_of_old() {
-        return old_page(api, prefix, delimited, page).await;
+    // A listing goes on as it began: a token of one version means nothing to the other.
+    match &page {
+        Some(page) => {
+            if let Some(after) = page.strip_prefix(OLD_PAGE) {
+                return old_page(api, prefix, delimited, Some(after.to_owned())).await;
+            }
+        }
+        None if api.learned.lists_as_of_old() => {
+            return old_page(api, prefix, delimited, None).await;
+        }
+        None => {}
     }
     let call = api.call("list", prefix).await?;
     let request = call.client.list_objects_v2().bucket(&api.options.bucket).prefix(prefix);
@@ -55,6 +64,8 @@ pub(super) async fn page(
     })
 }
 
+/// Stands before a marker of the first version of the listing.
+const OLD_PAGE: char = '\u{1}';
 const NO_NEXT_PAGE: &str = "the store says that there is more, and not how to get it";
 
 /// A page of the first version of the listing: the next one begins after the last name of this one, where the store
@@ -89,6 +100,7 @@ async fn old_page(
                 Error::new(ErrorKind::Other, "list", api.name(prefix)).caused_by(NO_NEXT_PAGE)
             );
         }
+        next = next.map(|marker| format!("{OLD_PAGE}{marker}"));
     }
     Ok(Page { objects, prefixes, next })
 }

@@ -63,6 +63,7 @@ impl Series {
             stopped,
             has_page_errors: false,
             mark: None,
+            is_incomplete: false,
         });
         self.backups.len() - 1
     }
