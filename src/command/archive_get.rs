@@ -89,11 +89,14 @@ impl Wanted<'_> {
     async fn deliver_from_any(&self, repos: &[context::Repo]) -> Result<bool> {
         let mut next = repos.iter();
         let mut lookups = FuturesUnordered::new();
-        let mut failed = None;
+        let (mut failed, mut last) = (None, 0);
         loop {
             if lookups.is_empty() {
                 match next.next() {
-                    Some(repo) => lookups.push(self.look_up_in(repo)),
+                    Some(repo) => {
+                        last = repo.key;
+                        lookups.push(self.look_up_in(repo));
+                    }
                     None => break,
                 }
             }
@@ -102,7 +105,14 @@ impl Wanted<'_> {
                 _ => match timeout(PATIENCE, lookups.next()).await {
                     Ok(answer) => answer,
                     Err(_) => {
-                        lookups.extend(next.next().map(|repo| self.look_up_in(repo)));
+                        let wait = PATIENCE.as_millis();
+                        tracing::warn!(
+                            "repo{last}: no answer within {wait}ms, the next is asked too"
+                        );
+                        if let Some(repo) = next.next() {
+                            last = repo.key;
+                            lookups.push(self.look_up_in(repo));
+                        }
                         continue;
                     }
                 },

@@ -234,7 +234,7 @@ on_one_version! {
         for damage in [Damage::FlipAt(0), Damage::FlipAt(999), Damage::CutLastByte, Damage::Gone] {
             damage.during(&bundle, || {
                 let outcome = copies.sync(1, 2, &[]).failed();
-                outcome.says(&format!("{first}/bundle/00000001"));
+                outcome.says(&first).says("bundle/00000001");
             });
         }
         // An object under another's name.

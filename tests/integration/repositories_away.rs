@@ -100,9 +100,15 @@ on_one_version! {
         // On a standby, which asks again, the code is that of the error, and not 1 either.
         let standby = site.dir.make("standby");
         write_file(&standby.join("standby.signal"), "");
+        for directory in ["global", "pg_wal"] {
+            site.dir.make(&format!("standby/{directory}"));
+        }
+        let control = "global/pg_control";
+        fs::copy(site.primary.data_dir.join(control), standby.join(control)).expect("a copy");
+        crate::support::give_to_server_user(&standby.join(control));
         let [refusing, _] = Away::both();
-        let own = format!("--pg1-path={}", standby.display());
-        let arguments = ["archive-get", "0000000100000000000000F0", &path, &own];
+        let into_standby = standby.join("pg_wal/RECOVERYXLOG").display().to_string();
+        let arguments = ["archive-get", "0000000100000000000000F0", &into_standby];
         beside(&site, &refusing, 2, 1).run(&arguments).code(exit::SERVICE);
         site.run(&["archive-get", "0000000100000000000000F0", &path]).code(1);
     }
