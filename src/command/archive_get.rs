@@ -15,11 +15,11 @@ use crate::{
     repo::{
         self,
         archive::{StoredWal, WalArchive},
-        lock,
+        backup_list, lock,
         stanza::{ClusterId, StanzaEntry, StanzaHistory},
     },
     storage::ErrorKind,
-    types::{ArchiveFile, ArchiveId, HistoryId, StanzaName},
+    types::{ArchiveFile, ArchiveId, ErrorCode, HistoryId, StanzaName},
     wal::{self, GetOptions, deliver},
 };
 
@@ -155,10 +155,41 @@ impl Wanted<'_> {
             }
         }
         let entry = self.entry(repo).await?;
-        match absent_in_first && entry.id == FIRST {
-            true => Ok(None),
-            false => self.find(repo, entry.archive_id(), entry.cluster, false).await,
+        let found = match absent_in_first && entry.id == FIRST {
+            true => None,
+            false => self.find(repo, entry.archive_id(), entry.cluster, false).await?,
+        };
+        if found.is_none() {
+            self.prove_absence(repo, entry.archive_id()).await?;
         }
+        Ok(found)
+    }
+
+    /// A file that is not in the archive is absent only if the archive is there. Where a disk is not mounted, or the
+    /// directory was moved, it looks empty, while a backup in the same repository needed its WAL.
+    async fn prove_absence(&self, repo: &context::Repo, id: ArchiveId) -> Result<()> {
+        let archive = WalArchive::new(repo.storage.clone(), self.stanza, id)?;
+        let listed = archive.list("").await?;
+        if !listed.directories.is_empty() || !listed.files.is_empty() {
+            return Ok(());
+        }
+        for (_, manifest) in backup_list::list(&repo.storage, self.stanza).await? {
+            let manifest = manifest?;
+            if manifest.archive_id() == id && manifest.archive_checked {
+                return Err(Error::Check {
+                    what: format!(
+                        "the archive '{}/{}' is empty, and backup {} has WAL in it",
+                        repo.storage.location(),
+                        archive.directory(),
+                        manifest.label
+                    ),
+                    code: ErrorCode::PathMissing,
+                    hint: "is the disk of the archive mounted? until it is there, nothing is known to be absent"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The entry of the cluster in the stanza's history.

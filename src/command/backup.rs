@@ -17,7 +17,7 @@ mod wal_proof;
 use rand::RngExt;
 
 use self::{cluster::Cluster, job::Job, lock_progress::LockProgress, summaries::ChangeDetection};
-use super::{Error, Result, branches, context, expire, signal::Signals};
+use super::{Error, Result, branches, context, expire, own_place, signal::Signals};
 use crate::{
     backup::{
         self,
@@ -37,6 +37,7 @@ use crate::{
 /// Takes a backup and publishes it.
 pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     let stanza = context::stanza(config)?;
+    own_place::check(config, config.pgs.values().filter_map(|pg| pg.path.as_deref()))?;
     lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let (repo, _) = context::repo(config)?;
     let mut signals = Signals::listen()?;

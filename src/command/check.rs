@@ -16,7 +16,7 @@ use super::{
     cluster::{self, Connected, Servers},
     context::{self, Repo},
     failures::Failures,
-    source, tablespaces, wal_tail,
+    own_place, source, tablespaces, wal_tail,
 };
 use crate::{
     config::{BackupStandby, Config, OutputFormat},
@@ -87,6 +87,7 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
 }
 
 async fn check(config: &Config, stanza: &StanzaName, report: &mut Report) -> Result<()> {
+    own_place::check(config, config.pgs.values().filter_map(|pg| pg.path.as_deref()))?;
     let servers = cluster::servers(config).await?;
     check_source(config, &servers).await?;
     let all = context::repos(config)?;

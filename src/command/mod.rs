@@ -18,6 +18,7 @@ mod failures;
 mod in_all;
 mod info;
 mod keep;
+mod own_place;
 mod repo_get;
 mod repo_key;
 mod repo_ls;

@@ -11,12 +11,13 @@ use jiff::{Zoned, tz::TimeZone};
 use super::{
     Error, Result,
     context::{self, Repo},
+    own_place,
     signal::Signals,
 };
 use crate::{
     config::Config,
     repo::{
-        self,
+        self, foreign,
         lock::{self, Lock, LockKind},
         manifest::Manifest,
         stanza::StanzaHistory,
@@ -64,6 +65,7 @@ async fn restore(
         recovery,
         made_on: Zoned::now().strftime("%Y-%m-%d %H:%M:%S").to_string(),
     };
+    own_place::check(config, plan.layout.roots.iter().map(|root| root.directory.as_path()))?;
     execute::check(&plan.layout, options.existing)?;
     if config.dry_run {
         return report::write(out, config.output, &repo, &plan, &options, zone);
@@ -81,7 +83,13 @@ async fn choose(config: &Config, request: &Request) -> Result<(Repo, Manifest)> 
     let repos = context::repos(config)?;
     let several = repos.len() > 1;
     for repo in repos {
-        match request.choose(&repo.storage).await {
+        // What another program has there may not even be listed as ours is.
+        let foreign = foreign::of_stanza(&*repo.storage, &request.stanza).await;
+        let chosen = match foreign {
+            Ok(Some(error)) => Err(error.into()),
+            Ok(None) | Err(_) => request.choose(&repo.storage).await,
+        };
+        match chosen {
             Ok(Some(manifest)) => return Ok((repo, manifest)),
             Ok(None) if several => {
                 // One that is away may look like one that is empty.

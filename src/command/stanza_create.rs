@@ -6,6 +6,7 @@ use super::{
     Error, Result, cluster,
     context::{self, Repo},
     failures::Failures,
+    own_place,
 };
 use crate::{
     config::Config,
@@ -24,6 +25,7 @@ pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
         tracing::warn!("option --force has no effect here: nothing that exists is overwritten");
     }
     lock::check_not_stopped(&context::lock_path(config), stanza)?;
+    own_place::check(config, config.pgs.values().filter_map(|pg| pg.path.as_deref()))?;
     let cluster = cluster::connect(config).await?;
     let control_version = Some(cluster.facts.control_version);
     let repos = context::repos(config)?;

@@ -240,6 +240,11 @@ impl Manifest {
         pages.chain(self.misaligned_files.iter().map(|file| &file.path)).collect()
     }
 
+    /// Whether something was wrong with the cluster, or something of it is not in the backup.
+    pub fn has_errors(&self) -> bool {
+        !self.damaged_files().is_empty() || !self.left_out.is_empty()
+    }
+
     /// Start and stop of the backup, seconds since 1970.
     pub fn timestamp(&self) -> Span<i64> {
         let seconds = |us: i64| us.div_euclid(1_000_000);

@@ -12,7 +12,7 @@ use crate::{
         self,
         archive::WalArchive,
         contents,
-        file_list::{FileEntry, FileList},
+        file_list::{EntryKind, FileEntry, FileList},
         manifest::Manifest,
     },
     storage::Storage,
@@ -112,7 +112,8 @@ fn sort_out(manifest: &Manifest, list: FileList, options: &PlanOptions) -> Resul
         false => placement,
     };
     let layout = Layout::new(&options.data, manifest, &list.files, &placement)?;
-    let notes = layout.links_not_made(&list.files);
+    let mut notes = layout.links_not_made(&list.files);
+    notes.extend(tablespaces_in_place(&list));
     if let Some(note) = no_configuration(&list) {
         tracing::warn!("{note}");
     }
@@ -121,6 +122,23 @@ fn sort_out(manifest: &Manifest, list: FileList, options: &PlanOptions) -> Resul
     let mut entries = Entries::new(list.files, &layout, &options.target, mode)?;
     entries.leave_out(&left_out);
     Ok(Sorted { layout, entries, notes })
+}
+
+/// PostgreSQL ends its recovery with a PANIC where it finds such a tablespace and may not (`CheckTablespaceDirectory` in
+/// `xlogrecovery.c`).
+fn tablespaces_in_place(list: &FileList) -> Option<String> {
+    let in_place = |entry: &&FileEntry| {
+        entry.path.is_within("pg_tblspc")
+            && matches!(entry.kind, EntryKind::Dir)
+            && entry.path.to_string().matches('/').count() == 1
+    };
+    list.files.iter().find(in_place).map(|entry| {
+        format!(
+            "'{}' is a tablespace within the data directory: the server recovers only with \
+             allow_in_place_tablespaces = on",
+            entry.path
+        )
+    })
 }
 
 /// The file to which the recovery settings are appended is read whole.

@@ -367,6 +367,9 @@ pub(super) fn describe(error: &repo::Error) -> (FaultKind, String) {
         repo::Error::Format { what, .. } => {
             return (FaultKind::Damaged, format!("it is not valid: {what}"));
         }
+        repo::Error::WalCodec { source, .. } => {
+            return (FaultKind::Damaged, format!("it is no whole WAL file: {source}"));
+        }
         repo::Error::Wal { what, .. } => {
             return (FaultKind::Damaged, format!("it is no whole WAL file: {what}"));
         }

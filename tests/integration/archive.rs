@@ -157,6 +157,23 @@ on_one_version! {
         assert!(delivered.expect("delivered") == bytes);
     }
 
+    fn an_archive_that_is_not_mounted_proves_no_absence(version) {
+        let site = Site::new(version);
+        site.full_backup(&[]);
+        site.primary.stop();
+        let target = site.primary.data_dir.join("pg_wal/RECOVERYXLOG").display().to_string();
+        let absent = "0000000100000000000000F0";
+        site.run(&["archive-get", absent, &target]).code(1);
+        let (archive, away) = (site.repository().join("archive"), site.dir.path().join("away"));
+        fs::rename(&archive, &away).expect("writable");
+        let missing = site.run(&["archive-get", absent, &target]);
+        assert!(missing.code > 125, "{missing}");
+        fs::create_dir(&archive).expect("a mount point");
+        give_to_server_user(&archive);
+        let empty = site.run(&["archive-get", "00000002.history", &target]);
+        assert!(empty.code > 125 && empty.has("is the disk of the archive mounted?"), "{empty}");
+    }
+
     fn unreadable_repository_is_not_taken_for_an_empty_one(version) {
         let site = Site::new(version);
         let (name, _) = archived_segment(&site);

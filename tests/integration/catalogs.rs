@@ -5,6 +5,7 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use crate::support::{
@@ -121,6 +122,29 @@ on_one_version! {
         // Where the location is the server's, nothing is in the way.
         let arguments = ["--type=full", "--backup-source=local", "backup"];
         run_in(&site, &site.primary.data_dir, &arguments).ok();
+    }
+
+    /// In another mount namespace an old copy stands at the location, whole and with all names in it.
+    fn an_old_copy_at_the_location_is_not_taken_for_the_tablespace(version) {
+        if !rustix::process::geteuid().is_root() {
+            // Only root can mount.
+            return;
+        }
+        let site = Site::new(version);
+        fill(&site);
+        let (location, old) = (site.dir.path().join("fast"), site.dir.path().join("old"));
+        let copied = Command::new("cp").arg("-a").arg(&location).arg(&old).status().expect("cp runs");
+        assert!(copied.success());
+        site.primary.sql("insert into t select g, 'new' from generate_series(1, 5000) g");
+        site.primary.sql("checkpoint");
+        let backup = site.command(&["--type=full", "--backup-source=local", "backup"]);
+        let mut apart = Command::new("unshare");
+        let script = "mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"";
+        apart.args(["--mount", "sh", "-c", script, "sh"]).arg(&old).arg(&location);
+        apart.arg(backup.get_program()).args(backup.get_args());
+        let refused = run(&mut apart).code(exit::FILE_OPEN);
+        refused.says("the server has another directory there");
+        assert!(site.labels().is_empty());
     }
 
     fn a_database_that_cannot_be_seen_is_not_left_out(version) {

@@ -131,6 +131,22 @@ for_each_version! {
 }
 
 on_one_version! {
+    /// The restore would remove the backup that it reads, and all others.
+    fn a_repository_within_the_data_directory_is_refused_before_it_is_removed(version) {
+        let site = Site::new(version);
+        site.full_backup(&[]);
+        let before = site.repository_files("backup").len();
+        for options in [&["--force"][..], &["--delta"], &["--delta", "--dry-run"]] {
+            let refused = site.restore_into(site.dir.path(), options).code(exit::OPTION_INVALID_VALUE);
+            refused.says("lies within");
+            assert_eq!(site.repository_files("backup").len(), before);
+        }
+        let within = format!("--repo1-path={}", site.primary.data_dir.join("repo").display());
+        for command in ["stanza-create", "backup", "check"] {
+            site.run(&[&within, command]).code(exit::OPTION_INVALID_VALUE).says("lies within");
+        }
+    }
+
     fn links_in_the_target_are_not_followed_outside(version) {
         let site = Site::new(version);
         site.full_backup(&[]);

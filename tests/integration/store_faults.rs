@@ -214,7 +214,8 @@ on_one_version! {
         let segment = far.site.primary.archive_wal();
         // It would go on archiving.
         far.site.primary.stop();
-        let target = far.site.dir.path().join("fetched").display().to_string();
+        // As a server in recovery calls it: by its data directory it is known which archive is meant.
+        let target = far.site.primary.data_dir.join("pg_wal/RECOVERYXLOG").display().to_string();
         far.proxy.rules(Vec::new());
         far.site.run(&["archive-get", &segment, &target]).ok();
         let seen = far.proxy.seen();

@@ -43,7 +43,7 @@ fn last_of_each<'a>(
     let mut last: BTreeMap<i64, &BackupFacts> = BTreeMap::new();
     for full in fulls.iter().copied() {
         let number = period(full);
-        let is_better = |other: &&BackupFacts| other.has_page_errors || !full.has_page_errors;
+        let is_better = |other: &&BackupFacts| other.has_errors || !full.has_errors;
         if number >= first && last.get(&number).is_none_or(is_better) {
             last.insert(number, full);
         }

@@ -140,14 +140,14 @@ pub(super) fn with_dependents(
 /// The newest backup without page errors in it or in what it needs.
 pub(super) fn newest_clean(backups: &[BackupFacts]) -> Option<&BackupFacts> {
     let damaged: BTreeSet<&BackupLabel> =
-        backups.iter().filter(|b| b.has_page_errors).map(|b| &b.label).collect();
+        backups.iter().filter(|b| b.has_errors).map(|b| &b.label).collect();
     let is_clean = |backup: &&BackupFacts| {
-        !backup.has_page_errors && !backup.needs.iter().any(|needed| damaged.contains(needed))
+        !backup.has_errors && !backup.needs.iter().any(|needed| damaged.contains(needed))
     };
     backups.iter().rev().find(is_clean)
 }
 
 fn newest_clean_full(backups: &[BackupFacts]) -> Option<&BackupFacts> {
-    let is_full = |b: &&BackupFacts| b.kind() == BackupType::Full && !b.has_page_errors;
+    let is_full = |b: &&BackupFacts| b.kind() == BackupType::Full && !b.has_errors;
     backups.iter().rev().find(is_full)
 }

@@ -30,8 +30,8 @@ pub struct BackupFacts {
     pub wal_stop: WalSegment,
     /// When it ended, seconds since 1970.
     pub stopped: i64,
-    /// Whether damaged pages were found while it was made.
-    pub has_page_errors: bool,
+    /// Whether it is marked with errors: damaged pages, or files that are not in it.
+    pub has_errors: bool,
     /// Its keep mark, also where the time of that has passed.
     pub mark: Option<KeepMark>,
     /// Whether objects of it are missing: it cannot be restored, and what it is may still be told by its manifest.
@@ -52,7 +52,7 @@ impl BackupFacts {
             wal_start: manifest.wal_start(),
             wal_stop: manifest.wal_stop(),
             stopped: manifest.timestamp().stop,
-            has_page_errors: !manifest.damaged_files().is_empty(),
+            has_errors: manifest.has_errors(),
             mark,
             is_incomplete: false,
         }

@@ -89,7 +89,7 @@ impl fmt::Display for Why {
             Self::Yearly => f.write_str("last full of a year"),
             Self::Marked => f.write_str("marked to be kept"),
             Self::InUse(label) => write!(f, "backup {label} in progress builds on it"),
-            Self::LastWithoutPageErrors => f.write_str("last backup without page errors"),
+            Self::LastWithoutPageErrors => f.write_str("last backup without errors"),
             Self::NeededBy(label) => write!(f, "needed by {label}"),
             Self::WithoutFull => f.write_str("its full backup is missing"),
             Self::NotAsked => f.write_str("not asked for"),
@@ -269,7 +269,7 @@ fn warnings(
         }
         if why[..] == [Why::LastWithoutPageErrors] {
             warnings.push(format!(
-                "backup {label} is kept, with the WAL from it on: all newer ones have page errors"
+                "backup {label} is kept, with the WAL from it on: all newer ones have errors"
             ));
         }
     }
@@ -298,7 +298,7 @@ fn asked_warnings(backups: &[BackupFacts], remaining: &[BackupFacts]) -> Vec<Str
     if let Some(clean) = newest_clean(backups).filter(|clean| is_gone(clean))
         && newest_clean(remaining).is_none()
     {
-        warnings.push(format!("expiring {}: no backup without page errors is left", clean.label));
+        warnings.push(format!("expiring {}: no backup without errors is left", clean.label));
     }
     warnings
 }

@@ -75,7 +75,15 @@ pub(super) async fn examine(session: &BackupSession, path: &Path) -> Result<Foun
     }
     let directory = Arc::new(directory);
     let name = version_directory(control.version, control.catalog_version);
-    let unseen = catalogs::unseen(session, &directory, &name).await?;
+    let mut unseen = catalogs::unseen(session, &directory, &name).await?;
+    match directory.tablespaces_of_others(pid.pid) {
+        Ok(of_others) => unseen.extend(of_others),
+        Err(error) => {
+            return Ok(Err(Unfit::Directory(format!(
+                "'{shown}/pg_tblspc' cannot be listed: {error}"
+            ))));
+        }
+    }
     match unseen.is_empty() {
         true => Ok(Ok((directory, control))),
         false => Ok(Err(Unfit::Unseen(unseen))),

@@ -93,7 +93,7 @@ fn the_last_backup_without_page_errors_stays() {
     let series = Series::daily("F F D F! D F!");
     let plan = series.plan(&count(1));
     assert_eq!(series.days(&plan), [2, 3, 6]);
-    assert!(plan.warnings[0].contains("page errors"), "{:?}", plan.warnings);
+    assert!(plan.warnings[0].contains("errors"), "{:?}", plan.warnings);
     // And its WAL, to roll it forward.
     assert!(keeps(&plan, 1, series.backups[3].wal_start));
     assert!(!keeps(&plan, 1, segment(1, 29)));
@@ -129,7 +129,7 @@ fn of_a_day_the_last_full_without_page_errors_stays() {
         series.add(BackupType::Full, DAY + hour * 3600);
     }
     series.add(BackupType::Full, 2 * DAY);
-    series.backups[3].has_page_errors = true;
+    series.backups[3].has_errors = true;
     let calendar = Calendar { daily: Some(2), ..Calendar::default() };
     let plan = series.plan(&Settings { calendar, ..Settings::default() });
     assert_eq!(series.days(&plan), [3, 5]);
@@ -255,4 +255,17 @@ fn a_dependent_whose_full_is_missing_stays_and_is_named() {
     let labels: Vec<_> = plan.kept.iter().map(|kept| kept.label.clone()).collect();
     assert_eq!(labels, [series.label(1), series.label(3)]);
     assert!(plan.warnings[0].contains("missing"), "{:?}", plan.warnings);
+}
+
+#[test]
+fn a_backup_without_some_files_is_not_for_what_a_whole_one_goes() {
+    use crate::{
+        repo::retention::BackupFacts,
+        restore::tests::repository::manifest,
+        types::{DataPath, Lsn, TimeLine},
+    };
+    let mut marked = manifest("20261121-092452F", TimeLine(1), Lsn(1), Lsn(2), 0);
+    assert!(!BackupFacts::new(&marked, None).has_errors);
+    marked.left_out.push(DataPath::new(b"postgresql.conf").unwrap());
+    assert!(BackupFacts::new(&marked, None).has_errors);
 }

@@ -34,7 +34,7 @@ fn series(text: &str) -> Series {
             other => panic!("{other}"),
         };
         let place = series.add(kind_of, at(civil::date(year, month, words[1].parse().unwrap()), 1));
-        series.backups[place].has_page_errors = kind.contains('!');
+        series.backups[place].has_errors = kind.contains('!');
         series.backups[place].mark = kind.contains('*').then_some(KeepMark { until: None });
     }
     series

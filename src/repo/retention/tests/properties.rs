@@ -15,7 +15,7 @@ use crate::{
 struct Step {
     kind: BackupType,
     hours: i64,
-    has_page_errors: bool,
+    has_errors: bool,
     mark: Option<Option<i64>>,
     timeline_switch: bool,
     upgrade: bool,
@@ -30,10 +30,10 @@ fn step() -> impl Strategy<Value = Step> {
     let mark = option::weighted(0.1, option::of(0i64..200 * DAY));
     let rarely = || prop::bool::weighted(0.08);
     (kind, 1i64..100, prop::bool::weighted(0.15), mark, rarely(), rarely()).prop_map(
-        |(kind, hours, has_page_errors, mark, timeline_switch, upgrade)| Step {
+        |(kind, hours, has_errors, mark, timeline_switch, upgrade)| Step {
             kind,
             hours,
-            has_page_errors,
+            has_errors,
             mark,
             timeline_switch,
             upgrade,
@@ -50,7 +50,7 @@ fn series() -> impl Strategy<Value = Series> {
             series.archive += u32::from(step.upgrade);
             let kind = if index == 0 || step.upgrade { BackupType::Full } else { step.kind };
             let place = series.add(kind, time);
-            series.backups[place].has_page_errors = step.has_page_errors;
+            series.backups[place].has_errors = step.has_errors;
             series.backups[place].mark = step.mark.map(|until| KeepMark { until });
         }
         series
@@ -144,7 +144,7 @@ proptest! {
         // The newest full, and the newest without page errors, stay.
         let fulls = || series.backups.iter().rev().filter(|b| b.kind() == BackupType::Full);
         prop_assert!(fulls().next().is_none_or(|full| kept.contains_key(&full.label)));
-        let clean = fulls().find(|full| !full.has_page_errors);
+        let clean = fulls().find(|full| !full.has_errors);
         prop_assert!(clean.is_none_or(|full| kept.contains_key(&full.label)));
         // The newest backup stays.
         prop_assert!(kept.contains_key(&series.backups.last().unwrap().label));

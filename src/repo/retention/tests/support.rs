@@ -61,7 +61,7 @@ impl Series {
             wal_start: segment(self.timeline, start),
             wal_stop: segment(self.timeline, start + 1),
             stopped,
-            has_page_errors: false,
+            has_errors: false,
             mark: None,
             is_incomplete: false,
         });
@@ -78,7 +78,7 @@ impl Series {
                 _ => BackupType::Incr,
             };
             let place = series.add(kind, day * DAY);
-            series.backups[place].has_page_errors = text.contains('!');
+            series.backups[place].has_errors = text.contains('!');
             series.backups[place].mark = text.contains('*').then_some(KeepMark { until: None });
         }
         series
