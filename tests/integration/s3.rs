@@ -2,13 +2,16 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Duration};
 
-use pgstrata::storage::{
-    ObjectPath, Secret, Storage,
-    bucket::BucketStorage,
-    conformance,
-    http::HttpOptions,
-    requests::{RequestOptions, Requests, RetryPolicy},
-    s3::{AddressStyle, Encryption, KeySource, S3Api, S3Options},
+use pgstrata::{
+    repo::stanza::StanzaHistory,
+    storage::{
+        ObjectPath, Secret, Storage,
+        bucket::BucketStorage,
+        conformance,
+        http::HttpOptions,
+        requests::{RequestOptions, Requests, RetryPolicy},
+        s3::{AddressStyle, Encryption, KeySource, S3Api, S3Options},
+    },
 };
 use serde_json::Value;
 
@@ -239,4 +242,17 @@ fn write_program(path: &PathBuf, text: &str) {
     fs::write(path, text).expect("writable");
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("own file");
     give_to_server_user(path);
+}
+
+#[test]
+fn a_repository_of_pgbackrest_in_a_bucket_is_named_for_what_it_is() {
+    let server = S3Server::start();
+    let storage = storage(options_for(&server));
+    let stanza = "demo".parse().expect("a stanza");
+    block_on(async {
+        let object = ObjectPath::new("archive/demo/archive.info").expect("a path");
+        storage.put(&object, "[backrest]\n".into()).await.expect("written");
+        let error = StanzaHistory::read(&*storage, &stanza).await.expect_err("not ours");
+        assert!(error.to_string().contains("a pgBackRest repository"), "{error}");
+    });
 }
