@@ -62,11 +62,28 @@ impl Threads {
         self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let stopped = |e| Error::new(ErrorKind::Other, "run", "the file thread").caused_by(e);
         match self {
-            Self::Own => tokio::task::spawn_blocking(work).await.map_err(stopped)?,
+            Self::Own => within(WAIT_MAX, work).await,
             Self::Same => work(),
         }
+    }
+}
+
+/// No piece of file work takes so long, whatever its size: it is a request, a listing or a thousand deletes. A file
+/// system behind a network that does not answer would be waited for without an end.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// Runs work on a thread of its own, and waits for it so long and no longer.
+async fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let failed = || Error::new(ErrorKind::Other, "run", "the file thread");
+    match tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await {
+        Ok(ended) => ended.map_err(|error| failed().caused_by(error))?,
+        Err(_) => Err(failed()
+            .caused_by(format!("a file operation did not end within {}s", limit.as_secs()))
+            .with_hint("does the file system of the repository answer?")),
     }
 }
 

@@ -107,3 +107,16 @@ async fn a_file_where_a_directory_must_be_is_an_error_to_a_writer() {
     store.put(&path("a"), Bytes::new()).await.unwrap();
     assert!(store.put(&path("a/b"), Bytes::new()).await.is_err());
 }
+
+#[tokio::test]
+async fn a_file_system_that_does_not_answer_is_not_waited_for_without_an_end() {
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let stuck = move || {
+        let _ = ended.recv();
+        Ok(())
+    };
+    let error = within(Duration::from_millis(20), stuck).await.unwrap_err();
+    assert!(error.to_string().contains("did not end within"), "{error}");
+    drop(end);
+    assert_eq!(within(Duration::from_secs(60), || Ok(7)).await.unwrap(), 7);
+}
