@@ -440,7 +440,7 @@ proptest! {
         pieces in prop::collection::vec(1..100_000usize, 1..6),
         ranges in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..5),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (bench, data) = (Bench::new(), bytes(len));
             bench.put("o", &data).await;
