@@ -13,7 +13,7 @@ use pgstrata::types::ErrorCode;
 use regex::Regex;
 
 /// What each module of the library may name.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("types", &[]),
     ("host", &["types"]),
     ("storage", &["host", "types"]),
@@ -21,6 +21,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     ("postgres", &["types"]),
     ("repo", &["codec", "host", "storage", "types"]),
     ("backup", &["codec", "postgres", "repo", "storage", "types"]),
+    ("expire", &["repo", "storage", "types"]),
     ("restore", &["codec", "postgres", "repo", "storage", "types"]),
     ("wal", &["codec", "postgres", "repo", "storage", "types"]),
     ("verify", &["codec", "postgres", "repo", "restore", "storage", "types", "wal"]),
@@ -30,8 +31,8 @@ const MAY_USE: [(&str, &[&str]); 15] = [
     (
         "command",
         &[
-            "backup", "codec", "config", "host", "postgres", "repo", "restore", "storage", "sync",
-            "types", "ui", "verify", "wal",
+            "backup", "codec", "config", "expire", "host", "postgres", "repo", "restore",
+            "storage", "sync", "types", "ui", "verify", "wal",
         ],
     ),
     ("cli", &["command", "config", "types", "ui"]),
@@ -204,8 +205,10 @@ fn arrows_only_point_down() {
 
 #[test]
 fn engines_never_read_the_configuration() {
-    let engines =
-        ["backup", "restore", "sync", "verify", "wal", "repo", "codec", "storage", "postgres"];
+    let engines = [
+        "backup", "codec", "expire", "postgres", "repo", "restore", "storage", "sync", "verify",
+        "wal",
+    ];
     for file in production_files() {
         let Some(module) = module_of(&file) else { continue };
         if engines.contains(&module.as_str()) {

@@ -2,7 +2,7 @@
 
 use super::failures;
 use crate::{
-    backup, codec, postgres, repo, restore, storage, sync,
+    backup, codec, expire, postgres, repo, restore, storage, sync,
     types::{BackupLabel, ErrorCode, Failure, Invalid},
     verify, wal,
 };
@@ -13,6 +13,9 @@ pub enum Error {
     /// The backup engine failed.
     #[error(transparent)]
     Backup(#[from] backup::Error),
+    /// The expire engine failed.
+    #[error(transparent)]
+    Expire(#[from] expire::Error),
     /// The restore engine failed.
     #[error(transparent)]
     Restore(#[from] restore::Error),
@@ -83,9 +86,6 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
-    /// Retention keeps what was asked to be expired, or cannot be worked out.
-    #[error(transparent)]
-    Retention(#[from] repo::retention::Error),
     /// The backup was published, and the expire after it failed.
     #[error("backup {label} is complete, but the expire after it failed: {source}")]
     AfterBackup {
@@ -144,6 +144,7 @@ impl Failure for Error {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Backup(error) => error.code(),
+            Self::Expire(error) => error.code(),
             Self::Restore(error) => error.code(),
             Self::Verify(error) => error.code(),
             Self::Sync(error) => error.code(),
@@ -159,7 +160,6 @@ impl Failure for Error {
             Self::OptionRequired { .. } => ErrorCode::OptionRequired,
             Self::NotSupported(_) => ErrorCode::FeatureNotSupported,
             Self::Parameter { code, .. } | Self::Check { code, .. } => *code,
-            Self::Retention(error) => error.code(),
             Self::AfterBackup { source, .. }
             | Self::Unconfirmed { source, .. }
             | Self::InRepo { source, .. } => source.code(),
@@ -171,6 +171,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Backup(error) => error.hint(),
+            Self::Expire(error) => error.hint(),
             Self::Restore(error) => error.hint(),
             Self::Verify(error) => error.hint(),
             Self::Sync(error) => error.hint(),
@@ -178,7 +179,6 @@ impl Failure for Error {
             Self::Postgres(error) => error.hint(),
             Self::Repo(error) => error.hint(),
             Self::Storage(error) => error.hint(),
-            Self::Retention(error) => error.hint(),
             Self::AfterBackup { source, .. } => source.hint(),
             Self::Unconfirmed { .. } => Some(
                 "nothing was removed: once the repository answers, run verify --set of this backup"

@@ -33,6 +33,8 @@ pub mod stanza;
 pub mod started;
 #[cfg(test)]
 mod test_vectors;
+#[cfg(test)]
+pub(crate) mod testing;
 mod varint;
 pub mod writer;
 

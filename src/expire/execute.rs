@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
-use super::removal::{ArchiveContent, ArchiveRemoval, BackupRemoval, Removal};
+use super::{
+    ExpireJob, ExpireOptions, Result, inventory,
+    removal::{ArchiveContent, ArchiveRemoval, BackupRemoval, Removal},
+};
 use crate::{
-    command::{Result, context::Repo},
     repo::{
-        self,
         layout::{self, BackupPaths, FILE_LIST},
         retention::GRACE_SECONDS,
     },
@@ -19,13 +20,16 @@ use crate::{
 /// How many objects are deleted with one call.
 const BATCH: usize = 1000;
 
-pub(super) async fn execute(
-    storage: &dyn Storage,
-    stanza: &StanzaName,
-    removal: &Removal,
-) -> Result<()> {
-    let directories = || removal.backups.iter().chain(&removal.left_overs);
-    for directory in directories() {
+/// Removes what the job says, after a note of each backup of which the manifest is missing.
+pub async fn execute(options: &ExpireOptions, job: &ExpireJob) -> Result<()> {
+    inventory::note_lost(options, &job.inventory, &job.plan).await?;
+    remove(&*options.storage, &options.stanza, &job.removal).await
+}
+
+async fn remove(storage: &dyn Storage, stanza: &StanzaName, removal: &Removal) -> Result<()> {
+    let directories = removal.backups.iter().chain(&removal.left_overs);
+    // Manifests and notices of all go before data of any: a chain that is cut short here has no manifest whose data is gone.
+    for directory in directories {
         storage.delete(&directory.head).await?;
     }
     for backup in &removal.backups {
@@ -34,13 +38,15 @@ pub(super) async fn execute(
     for left_over in &removal.left_overs {
         remove_left_over(storage, stanza, left_over).await?;
     }
+    // WAL goes when no manifest is left that needs it.
     for archive in &removal.archives {
         remove_wal(storage, archive).await?;
     }
     Ok(())
 }
 
-/// The file list goes first: with it, the rest would look like a backup of which the manifest was lost.
+/// Removes the data of a backup, its file list first: a file list without a manifest looks like a backup whose manifest was
+/// lost, which is kept for a week.
 async fn remove_data(storage: &dyn Storage, removal: &BackupRemoval) -> Result<()> {
     let is_list = |path: &&ObjectPath| path.file_name() == FILE_LIST;
     let (lists, rest): (Vec<_>, Vec<_>) = removal.data.iter().partition(is_list);
@@ -50,15 +56,17 @@ async fn remove_data(storage: &dyn Storage, removal: &BackupRemoval) -> Result<(
     Ok(())
 }
 
-/// Its notice is gone. Who goes on with it looks for the notice after the manifest is there; so either sees the other.
+/// Removes the data of an interrupted backup whose notice was removed just now, unless the backup was completed. A copy that
+/// completes it looks for the notice after its manifest is written, and this looks for the manifest after the notice is
+/// gone: so at least one of the two sees the other.
 async fn remove_left_over(
     storage: &dyn Storage,
     stanza: &StanzaName,
     left_over: &BackupRemoval,
 ) -> Result<()> {
     let label = &left_over.label;
-    let paths = BackupPaths::new(stanza, label).map_err(repo::Error::from)?;
-    match storage.stat(&paths.manifest().map_err(repo::Error::from)?).await {
+    let paths = BackupPaths::new(stanza, label)?;
+    match storage.stat(&paths.manifest()?).await {
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error.into()),
         Ok(_) => {
@@ -67,21 +75,31 @@ async fn remove_left_over(
         }
     }
     remove_data(storage, left_over).await?;
-    // Whoever wrote them is gone, so what it had under way is nobody's.
+    // Their writer is gone, so its unfinished uploads need no grace.
     storage.remove_stale(paths.directory(), Duration::ZERO).await?;
     Ok(())
 }
 
+/// Unfinished files that were removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// The directory that they were in.
+    pub directory: ObjectPath,
+    /// How many.
+    pub count: u64,
+}
+
 /// Removes what the store keeps out of sight of writers that died.
-pub(super) async fn sweep(repo: &Repo, stanza: &StanzaName) -> Result<()> {
+pub async fn sweep(options: &ExpireOptions) -> Result<Vec<Swept>> {
+    let (stanza, mut swept) = (&options.stanza, Vec::new());
     let grace = Duration::from_secs(GRACE_SECONDS.unsigned_abs());
     for directory in [layout::backup_directory(stanza)?, layout::archive_directory(stanza)?] {
-        let removed = repo.storage.remove_stale(&directory, grace).await?;
-        if removed > 0 {
-            tracing::info!("repo{}: remove {removed} unfinished files in {directory}", repo.key);
+        let count = options.storage.remove_stale(&directory, grace).await?;
+        if count > 0 {
+            swept.push(Swept { directory, count });
         }
     }
-    Ok(())
+    Ok(swept)
 }
 
 async fn remove_wal(storage: &dyn Storage, archive: &ArchiveRemoval) -> Result<()> {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::{Error, ExpireOptions, Result};
 use crate::{
-    command::{Error, Result, context::Repo},
     repo::{
         archive::{StoredWal, WalArchive},
         concurrent,
@@ -17,39 +17,42 @@ use crate::{
 
 /// What goes, in the order in which it does.
 #[derive(Debug, Default)]
-pub(super) struct Removal {
+pub struct Removal {
     /// Backups, dependents before what they depend on.
-    pub(super) backups: Vec<BackupRemoval>,
+    pub backups: Vec<BackupRemoval>,
     /// What interrupted backups left.
-    pub(super) left_overs: Vec<BackupRemoval>,
+    pub left_overs: Vec<BackupRemoval>,
     /// WAL.
-    pub(super) archives: Vec<ArchiveRemoval>,
+    pub archives: Vec<ArchiveRemoval>,
 }
 
 /// The objects of one backup directory.
 #[derive(Debug)]
-pub(super) struct BackupRemoval {
-    pub(super) label: BackupLabel,
+pub struct BackupRemoval {
+    /// The backup.
+    pub label: BackupLabel,
     /// What makes it a backup, or a backup in progress: it goes first.
-    pub(super) head: Vec<ObjectPath>,
+    pub head: Vec<ObjectPath>,
     /// All the rest.
-    pub(super) data: Vec<ObjectPath>,
+    pub data: Vec<ObjectPath>,
     /// Their size as stored, in bytes.
-    pub(super) size: u64,
+    pub size: u64,
 }
 
 /// What goes of one archive.
 #[derive(Debug)]
-pub(super) struct ArchiveRemoval {
-    pub(super) id: ArchiveId,
+pub struct ArchiveRemoval {
+    /// The archive.
+    pub id: ArchiveId,
     /// The size of its segments, where a backup tells.
-    pub(super) segment_size: Option<WalSegmentSize>,
-    pub(super) content: ArchiveContent,
+    pub segment_size: Option<WalSegmentSize>,
+    /// The objects.
+    pub content: ArchiveContent,
 }
 
 /// Some of an archive, or all.
 #[derive(Debug)]
-pub(super) enum ArchiveContent {
+pub enum ArchiveContent {
     /// These files.
     Files(Vec<StoredWal>),
     /// Everything, because the archive is of an older cluster without backups.
@@ -59,20 +62,19 @@ pub(super) enum ArchiveContent {
 impl Removal {
     /// Lists what the plan removes.
     pub(super) async fn find(
-        repo: &Repo,
-        stanza: &StanzaName,
+        options: &ExpireOptions,
         inventory: &Inventory,
         plan: &ExpirePlan,
     ) -> Result<Self> {
-        let list =
-            |label: &BackupLabel| backup(repo.storage.clone(), stanza.clone(), label.clone());
+        let ExpireOptions { storage, stanza, .. } = options;
+        let list = |label: &BackupLabel| backup(storage.clone(), stanza.clone(), label.clone());
         let mut removal = Self {
             backups: concurrent::map(&plan.backups, list).await?,
             left_overs: concurrent::map(&plan.left_overs, list).await?,
             archives: Vec::new(),
         };
         for (id, rule) in &plan.archives {
-            let archive = WalArchive::new(repo.storage.clone(), stanza, *id)?;
+            let archive = WalArchive::new(storage.clone(), stanza, *id)?;
             let Some(content) = content(&archive, rule).await? else { continue };
             let backup = inventory.backups.iter().find(|backup| backup.archive_id == *id);
             let segment_size = backup.map(|backup| backup.segment_size);

@@ -1,12 +1,12 @@
-//! Reads what a plan is made from: the backups with their marks, what has no manifest, the archives.
+//! Reads what a plan is made from: the backups with their marks, the directories without a manifest, the archives.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
+use super::{Error, ExpireOptions, Result};
 use crate::{
-    command::{Error, Result, context::Repo},
     repo::{
         self, archive, backup_list, concurrent, foreign,
         keep::{self, KeepMark},
@@ -19,17 +19,14 @@ use crate::{
         started::Started,
     },
     storage::{Entry, EntryKind, Storage},
-    types::{BackupLabel, ErrorCode, Failure, StanzaName},
+    types::{BackupLabel, StanzaName},
 };
 
-/// Reads it all; `None` where a backup was published meanwhile, so that it must be read again. Nothing is expired while a
-/// backup is incomplete, because it counts as one and is none, unless that backup is what `scope` names.
-pub(super) async fn gather(
-    repo: &Repo,
-    stanza: &StanzaName,
-    scope: &Scope,
-) -> Result<Option<Inventory>> {
-    let storage = &*repo.storage;
+/// Reads the inventory; `None` where a backup was published meanwhile, so that it must be read again. Nothing is expired
+/// while a backup is incomplete, because it counts as one and is none, unless that backup is what the scope names.
+pub(super) async fn read(options: &ExpireOptions) -> Result<Option<Inventory>> {
+    let ExpireOptions { storage: shared, stanza, scope, .. } = options;
+    let storage = &**shared;
     let current = StanzaHistory::read(storage, stanza).await?.current().archive_id();
     // The directories of pgBackRest's backups have labels as ours have, and no manifest of ours.
     if let Some(error) = foreign::of_stanza(storage, stanza).await? {
@@ -38,7 +35,7 @@ pub(super) async fn gather(
     let directories = directories(storage, stanza).await?;
     let mut manifests = Vec::with_capacity(directories.len());
     let mut incomplete = BTreeSet::new();
-    let listed = backup_list::list(&repo.storage, stanza).await?;
+    let listed = backup_list::list(shared, stanza).await?;
     let scope = (scope, names_incomplete(scope, &listed));
     for (label, manifest) in listed {
         match manifest {
@@ -48,13 +45,13 @@ pub(super) async fn gather(
                     incomplete.insert(label);
                     manifests.push(manifest);
                 }
-                None => return Err(unreadable(&label, error)),
+                None => return Err(Error::Unreadable { label, source: error }),
             },
         }
     }
     let published: BTreeSet<BackupLabel> = manifests.iter().map(|m| m.label.clone()).collect();
     let backups =
-        concurrent::map(manifests, |manifest| with_mark(repo.storage.clone(), manifest)).await?;
+        concurrent::map(manifests, |manifest| with_mark(shared.clone(), manifest)).await?;
     let known = |backup: BackupFacts| match incomplete.contains(&backup.label) {
         true => backup.incomplete(),
         false => backup,
@@ -68,6 +65,7 @@ pub(super) async fn gather(
         }
         match look_into(storage, stanza, label, modified).await? {
             Some(found) => unpublished.push(found),
+            // It was published since the manifests were listed, and may build on a backup that would go.
             None => return Ok(None),
         }
     }
@@ -114,23 +112,6 @@ async fn directories(
     Ok(directories.filter_map(labelled).collect())
 }
 
-/// Why nothing is expired: who knows what the unreadable backup needs, or who needs it.
-fn unreadable(label: &BackupLabel, error: repo::Error) -> Error {
-    let hint = match &error {
-        repo::Error::Incomplete { .. } => format!(
-            "its writer may have been interrupted while it published it; bring the objects back from \
-             a copy, or remove the backup with expire --set={label}"
-        ),
-        // A file that this user may not read is neither lost nor damaged.
-        _ if error.code() == ErrorCode::Access => error.hint().unwrap_or_default(),
-        _ => "other backups may build on it; bring its manifest back from a copy, or, if it is \
-              lost, remove its directory"
-            .to_owned(),
-    };
-    let what = format!("nothing is expired, because backup {label} cannot be read: {error}");
-    Error::Check { what, code: error.code(), hint }
-}
-
 async fn with_mark(storage: Arc<dyn Storage>, manifest: Manifest) -> Result<BackupFacts> {
     let mark = mark_of(storage, manifest.stanza.clone(), manifest.label.clone()).await?;
     Ok(BackupFacts::new(&manifest, mark))
@@ -142,7 +123,7 @@ async fn mark_of(
     label: BackupLabel,
 ) -> Result<Option<KeepMark>> {
     let paths = BackupPaths::new(&stanza, &label)?;
-    keep::read(&*storage, &paths).await.map_err(|error| unreadable(&label, error))
+    keep::read(&*storage, &paths).await.map_err(|source| Error::Unreadable { label, source })
 }
 
 /// What a directory without manifest holds; `None` where there is a manifest by now.
@@ -174,7 +155,7 @@ async fn look_into(
             tracing::warn!("the notice of an interrupted backup cannot be read: {error}");
             None
         }
-        Err(error) => return Err(unreadable(&label, error)),
+        Err(source) => return Err(Error::Unreadable { label, source }),
     };
     let is_abandoned = started.as_ref().is_some_and(|notice| notice.writer.is_gone());
     let has_file_list = objects().any(|entry| entry.path.file_name() == FILE_LIST);
@@ -184,8 +165,7 @@ async fn look_into(
 
 /// Notes of each backup whose manifest is missing that this is known from now on: its time to be brought back begins.
 pub(super) async fn note_lost(
-    storage: &dyn Storage,
-    stanza: &StanzaName,
+    options: &ExpireOptions,
     inventory: &Inventory,
     plan: &ExpirePlan,
 ) -> Result<()> {
@@ -194,8 +174,8 @@ pub(super) async fn note_lost(
         found.lost_since.is_none() && plan.in_progress.iter().any(is_lost)
     };
     for found in inventory.unpublished.iter().filter(is_new) {
-        let paths = BackupPaths::new(stanza, &found.label)?;
-        Started::now(Vec::new(), None).write_lost(storage, &paths).await?;
+        let paths = BackupPaths::new(&options.stanza, &found.label)?;
+        Started::now(Vec::new(), None).write_lost(&*options.storage, &paths).await?;
     }
     Ok(())
 }
@@ -208,13 +188,13 @@ fn is_old(newest: Option<i64>) -> bool {
 /// Looks once more, right before anything is removed: no backup has begun, and none of those that go
 /// was marked or, as a left-over, published or gone on with, as a copy is that was cut short.
 pub(super) async fn is_unchanged(
-    repo: &Repo,
-    stanza: &StanzaName,
+    options: &ExpireOptions,
     inventory: &Inventory,
     plan: &ExpirePlan,
 ) -> Result<bool> {
-    let storage = &*repo.storage;
-    let read = |label: &BackupLabel| mark_of(repo.storage.clone(), stanza.clone(), label.clone());
+    let ExpireOptions { storage: shared, stanza, .. } = options;
+    let storage = &**shared;
+    let read = |label: &BackupLabel| mark_of(shared.clone(), stanza.clone(), label.clone());
     let marks = concurrent::map(&plan.backups, read).await?;
     let known: BTreeMap<_, _> = inventory.backups.iter().map(|b| (&b.label, b.mark)).collect();
     if plan.backups.iter().zip(marks).any(|(label, mark)| known.get(label) != Some(&mark)) {

@@ -1,0 +1,37 @@
+//! What is expired, from the options of the command line and of a repository.
+
+use crate::{
+    command::context::Repo,
+    config::{Config, RepoConfig, RetentionConfig},
+    repo::retention::{Calendar, FullType, Scope, Settings},
+};
+
+/// What `--set`, `--oldest` and `--archive-expire-before` name, else what retention says.
+pub(super) fn scope(config: &Config) -> Scope {
+    match (&config.set, config.expire.oldest, config.expire.wal_before) {
+        (Some(label), _, _) => Scope::Set(label.clone()),
+        (None, true, _) => Scope::Oldest,
+        (None, false, Some(segment)) => Scope::WalBefore(segment),
+        (None, false, None) => Scope::Retention,
+    }
+}
+
+/// The retention options of a repository.
+pub(in crate::command) fn settings(config: &Config, repo: &Repo) -> Settings {
+    match config.repos.get(&repo.key) {
+        Some(RepoConfig { retention, .. }) => from_config(retention),
+        None => Settings::default(),
+    }
+}
+
+fn from_config(config: &RetentionConfig) -> Settings {
+    let RetentionConfig { daily, weekly, monthly, yearly, .. } = *config;
+    Settings {
+        full: config.full,
+        full_type: if config.full_is_days { FullType::Time } else { FullType::Count },
+        diff: config.diff,
+        archive: config.archive,
+        archive_type: config.archive_type,
+        calendar: Calendar { daily, weekly, monthly, yearly },
+    }
+}

@@ -1,0 +1,45 @@
+//! Makes a plan that fits what is in the repository, and finds every object that goes with it.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::{
+    Error, ExpireOptions, Result,
+    inventory::{self, is_unchanged},
+    removal::Removal,
+};
+use crate::repo::retention::{self, ExpirePlan, Inventory};
+
+/// How often a plan is made anew because the repository changed meanwhile.
+const PLANS_MAX: usize = 5;
+
+/// What an expire will do. Nothing is removed before [`execute`](super::execute), which makes it what a dry run shows.
+#[derive(Debug)]
+pub struct ExpireJob {
+    /// What the plan was made from.
+    pub(super) inventory: Inventory,
+    /// What goes, what stays and why.
+    pub plan: ExpirePlan,
+    /// The objects that go.
+    pub removal: Removal,
+}
+
+/// Plans, and plans again where a backup began or was marked meanwhile, until the plan fits what is there.
+pub async fn prepare(options: &ExpireOptions) -> Result<ExpireJob> {
+    for _ in 0..PLANS_MAX {
+        let Some(inventory) = inventory::read(options).await? else { continue };
+        let plan = plan(options, &inventory)?;
+        let removal = Removal::find(options, &inventory, &plan).await?;
+        // A lock binds the commands of one host. A backup of another host that begins before this look is seen by its
+        // notice. One that begins later looks for the backups that it builds on before and after it writes its manifest.
+        if is_unchanged(options, &inventory, &plan).await? {
+            return Ok(ExpireJob { inventory, plan, removal });
+        }
+    }
+    Err(Error::Unsettled { location: options.storage.location() })
+}
+
+pub(super) fn plan(options: &ExpireOptions, inventory: &Inventory) -> Result<ExpirePlan> {
+    let now = Timestamp::now().as_second();
+    let zone = TimeZone::system();
+    Ok(retention::plan(inventory, &options.settings, &options.scope, now, &zone)?)
+}
