@@ -1,22 +1,24 @@
 //! `backup`: copies the cluster over a replication connection into a repository; a diff or incr keeps
 //! only what has changed since the backup that it builds on.
 
-mod archive_wait;
+mod base;
 mod catalogs;
+mod change_detection;
 mod cluster;
 mod job;
 mod label;
 mod lock_progress;
-mod prior;
 mod publish;
 mod recheck;
-mod summaries;
-mod told;
+mod source_hints;
 mod wal_proof;
+mod wal_wait;
 
 use rand::RngExt;
 
-use self::{cluster::Cluster, job::Job, lock_progress::LockProgress, summaries::ChangeDetection};
+use self::{
+    change_detection::ChangeDetection, cluster::Cluster, job::Job, lock_progress::LockProgress,
+};
 use super::{Error, Result, branches, context, expire, own_place, signal::Signals};
 use crate::{
     backup::{
@@ -93,11 +95,11 @@ async fn prepare(config: &Config, changes: Option<ChangeDetection>) -> Result<(C
     let entry = cluster.check(config, &repo).await?;
     let stanza = context::stanza(config)?;
     let facts = cluster.source.facts();
-    let choice = prior::choose(config.backup.kind, &repo, stanza, &entry, facts).await?;
+    let choice = base::choose(config.backup.kind, &repo, stanza, &entry, facts).await?;
     let changes = match (&choice.base, changes) {
         (None, _) => None,
         (Some(_), Some(changes)) => Some(changes),
-        (Some(base), None) => Some(summaries::decide(&cluster, &base.manifest).await?),
+        (Some(base), None) => Some(change_detection::decide(&cluster, &base.manifest).await?),
     };
     if let Some(changes) = &changes {
         changes.report();
@@ -133,7 +135,7 @@ async fn take(
 ) -> Result<Manifest> {
     let settings = &job.config.backup;
     let mut prior = prior(job)?;
-    let told = told::facts(job, cluster.source.kind(), prior.as_mut()).await?;
+    let told = source_hints::facts(job, cluster.source.kind(), prior.as_mut()).await?;
     let placement = cluster.sql.placement().await?;
     let start = cluster
         .start(&SourceOptions {
@@ -154,7 +156,7 @@ async fn take(
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
     recheck::drop_grown_files(cluster, &mut taken.written.misaligned_files).await?;
     recheck::report(&taken.written.page_errors, &taken.written.misaligned_files);
-    archive_wait::wait(job, cluster, &start, &taken.stop).await?;
+    wal_wait::wait(job, cluster, &start, &taken.stop).await?;
     warn_of_branches(job, cluster, &taken.stop).await;
     publish::prepare(job, cluster, options, &start, taken).await
 }

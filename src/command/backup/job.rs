@@ -1,7 +1,7 @@
 //! A backup in the making: its name is taken, and everybody who looks at the repository can see that it
 //! has begun.
 
-use super::{label, prior, prior::Choice, summaries::ChangeDetection};
+use super::{base, base::Choice, change_detection::ChangeDetection, label};
 use crate::{
     command::{
         Error, Result,
@@ -55,7 +55,7 @@ impl<'a> Job<'a> {
         let job =
             Self { config, stanza, repo, entry, choice, changes, label, paths, notice, started_us };
         // With the notice in place, nobody removes them any more; before it, somebody may have.
-        prior::check_references(&job.repo, stanza, &job.choice.references()).await?;
+        base::check_references(&job.repo, stanza, &job.choice.references()).await?;
         Ok(job)
     }
 

@@ -1,7 +1,7 @@
 //! The last steps of a backup: PostgreSQL's manifest, then ours, which makes the backup exist; or, where
 //! it failed, the removal of what it wrote.
 
-use super::{cluster::Cluster, job::Job, prior, summaries::ChangeDetection};
+use super::{base, change_detection::ChangeDetection, cluster::Cluster, job::Job};
 use crate::{
     backup::{
         self, BLOCK_SIZE, Taken,
@@ -67,7 +67,7 @@ pub(super) async fn prepare(
         backup_manifest: pg,
     };
     job.check_notice().await?;
-    prior::check_references(&job.repo, job.stanza, &manifest.references).await?;
+    base::check_references(&job.repo, job.stanza, &manifest.references).await?;
     Ok(manifest)
 }
 
@@ -94,7 +94,7 @@ async fn confirm(job: &Job<'_>, manifest: &Manifest) -> Result<()> {
             Err(error) if error.is_damage() => return Ok(Some(error.into())),
             other => other?,
         }
-        match prior::check_references(&job.repo, job.stanza, &manifest.references).await {
+        match base::check_references(&job.repo, job.stanza, &manifest.references).await {
             Err(Error::Repo(error)) if error.is_not_found() => Ok(Some(error.into())),
             Err(error) => Err(error),
             Ok(()) => Ok(None),

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Error,
     frame::{BLOCK_SIZE, Batch, Begun, FrameBuffer, Part, Piece},
     prior::Known,
-    source::{Deferred, FileBytes, FileHeader, FileKind},
 };
 use crate::{
+    backup::{
+        Error,
+        source::{Deferred, FileBytes, FileHeader, FileKind},
+    },
     postgres::{self, RELATION_SEGMENT_BYTES},
     repo::block_map::FRAME_RAW_MAX,
     types::DataPath,

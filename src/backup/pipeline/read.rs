@@ -1,6 +1,7 @@
 //! Reads the deferred bytes of pieces into their frame.
 
-use super::{Error, frame::Piece};
+use super::frame::Piece;
+use crate::backup::Error;
 
 /// Fills the piece's place in the frame, where its bytes are not there yet.
 pub(super) fn fill(piece: &Piece, raw: &mut [u8]) -> Result<(), Error> {

@@ -5,13 +5,15 @@
 use std::collections::VecDeque;
 
 use super::{
-    Error,
     frame::StoredFrame,
     workers::{Compressing, Promised},
 };
-use crate::repo::{
-    block_map::{FRAME_RAW_MAX, FrameRef},
-    bundle::{BundleWriter, Placed},
+use crate::{
+    backup::Error,
+    repo::{
+        block_map::{FRAME_RAW_MAX, FrameRef},
+        bundle::{BundleWriter, Placed},
+    },
 };
 
 /// A frame is closed when so many bytes of files have gone by since it was begun, however small it is:

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    Error,
     crc::JoinedCrc,
     frame::BLOCK_SIZE,
     gather::{Gatherer, Slot},
     prior::Known,
-    source::{FileHeader, FileKind},
 };
 use crate::{
+    backup::{
+        Error,
+        source::{FileHeader, FileKind},
+    },
     repo::{
         block_map::{BlockMap, FrameRef},
         file_list::MapPlace,

@@ -7,12 +7,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    Error,
-    frame::BLOCK_SIZE,
-    source::{FileHeader, FileKind, PriorFile, PriorFiles},
-};
+use super::frame::BLOCK_SIZE;
 use crate::{
+    backup::{
+        Error,
+        source::{FileHeader, FileKind, PriorFile, PriorFiles},
+    },
     codec::BlockHasher,
     postgres::BackupManifest,
     repo::{

@@ -5,11 +5,11 @@
 use tokio::sync::oneshot;
 
 use super::{
-    Error,
     frame::{BLOCK_SIZE, FrameBuffer, FrameContent, Piece, StoredFrame, WorkedFrame},
     read,
 };
 use crate::{
+    backup::Error,
     codec::{BlockHasher, Compressor},
     postgres,
     repo::block_map::FRAME_RAW_MAX,

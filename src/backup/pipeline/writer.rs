@@ -4,14 +4,16 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Error,
     frame::{BLOCK_SIZE, Batch, Begun, FrameContent, Part, Piece, WorkedFrame},
     gather::{self, Gatherer},
-    pending::Pending,
-    source::{FileHeader, FileKind},
+    pending_file::Pending,
     workers::Compressing,
 };
 use crate::{
+    backup::{
+        Error,
+        source::{FileHeader, FileKind},
+    },
     codec::BlockHasher,
     postgres::{self, ManifestBuilder},
     repo::{

@@ -6,16 +6,18 @@ use bytes::Bytes;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    Error,
     frame::{Batch, Piece, WorkedFrame},
-    landmarks::Landmarks,
     packer::Packer,
     prior::Prior,
-    source::{BackupSource, BackupStart, BackupStop, Deferred, SourceEvent, SourceKind},
     workers::{Promised, WorkerOptions, Workers},
     writer::{Writer, WriterOptions, Written},
 };
 use crate::{
+    backup::{
+        Error,
+        landmarks::Landmarks,
+        source::{BackupSource, BackupStart, BackupStop, Deferred, SourceEvent, SourceKind},
+    },
     codec::BlockHasher,
     postgres::ManifestBuilder,
     repo::layout::BackupPaths,

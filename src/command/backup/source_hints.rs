@@ -1,6 +1,6 @@
 //! What a source is told of the prior backup, so that it can leave out what has not changed.
 
-use super::{job::Job, summaries::ChangeDetection};
+use super::{change_detection::ChangeDetection, job::Job};
 use crate::{
     backup::{
         prior::Prior,

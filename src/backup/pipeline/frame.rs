@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{
-    prior::Known,
-    source::{FileBytes, FileHeader},
+use super::prior::Known;
+use crate::{
+    backup::source::{FileBytes, FileHeader},
+    repo::block_map::FRAME_RAW_MAX,
+    types::BlockDigest,
 };
-use crate::{repo::block_map::FRAME_RAW_MAX, types::BlockDigest};
 
 /// The size of a block, the unit in which changes are found and data is verified: a PostgreSQL page.
 pub const BLOCK_SIZE: u32 = 8192;
