@@ -40,6 +40,42 @@ const MAY_USE: [(&str, &[&str]); 16] = [
 
 const LINES_MAX: usize = 700;
 
+/// Words outside of the field's vocabulary, and what to write instead. `docs/style.md` has the same table. The number is the
+/// occurrences that `src/` may still have: lower it with each one that is removed, and never raise it.
+const BANNED: [(&str, &str, usize); 31] = [
+    ("anybody", "the user, the role or the process that is meant", 11),
+    ("authorities", "CA certificates", 12),
+    ("cut short", "interrupted, truncated", 25),
+    ("everybody", "all users", 12),
+    ("for good", "permanently", 1),
+    ("get along", "support", 0),
+    ("go on", "continue", 18),
+    ("goes on", "continues", 21),
+    ("hands out", "returns, issues", 0),
+    ("held against", "compared with", 1),
+    ("in nobody's way", "does not block", 0),
+    ("just so", "in the same way", 0),
+    ("key service", "KMS", 1),
+    ("left-over", "interrupted backup", 6),
+    ("mend", "fix, repair", 10),
+    ("neighbour", "the next block, process or repository", 0),
+    ("nobody", "no user, no process", 46),
+    ("none of its", "no (`no byte of it`)", 6),
+    ("of our own", "own, separate", 1),
+    ("of which", "which, whose, or a new sentence", 38),
+    ("shall", "must, does", 1),
+    ("so many", "the number: n, as many as", 46),
+    ("so made", "then", 0),
+    ("somebody", "a user, another process", 43),
+    ("spoken to", "connected to", 2),
+    ("stranger", "another user, another program", 8),
+    ("stretch", "range, chunk", 128),
+    ("token service", "STS", 2),
+    ("told", "reported, given, recorded", 114),
+    ("whoever", "the user, the command, the role", 44),
+    ("whom", "who, or name the actor", 13),
+];
+
 struct SourceFile {
     path: PathBuf,
     text: String,
@@ -374,6 +410,7 @@ fn documents_are_where_readers_look() {
         "LICENSE-MIT",
         "LICENSE-APACHE",
         "docs/glossary.md",
+        "docs/style.md",
         "docs/errors.md",
         "docs/repository-format.md",
         "docs/decisions",
@@ -387,16 +424,8 @@ fn documents_are_where_readers_look() {
 #[test]
 fn links_between_documents_lead_somewhere() {
     let link = Regex::new(r"\]\(([^)#\s]+)(?:#[^)]*)?\)").expect("pattern");
-    let mut documents: Vec<PathBuf> = fs::read_dir(root().join("docs"))
-        .expect("docs")
-        .map(|entry| entry.expect("entry").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect();
-    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benches/README.md"] {
-        documents.push(root().join(name));
-    }
-    for document in documents.iter().filter(|path| path.exists()) {
-        let text = fs::read_to_string(document).expect("UTF-8");
+    for document in documents() {
+        let text = fs::read_to_string(&document).expect("UTF-8");
         for found in link.captures_iter(&text) {
             let target = &found[1];
             if !target.contains("://") && !target.starts_with("mailto:") {
@@ -404,6 +433,93 @@ fn links_between_documents_lead_somewhere() {
                 assert!(path.exists(), "{} links to {target}", document.display());
             }
         }
+    }
+}
+
+/// The words of `phrase`, also across a line break and the comment marker behind it, in any case.
+fn phrase_pattern(phrase: &str) -> Regex {
+    let words: Vec<String> = phrase.split(' ').map(regex::escape).collect();
+    Regex::new(&format!(r"(?i)\b{}\b", words.join(r"\s+(?://[/!]?\s*)?"))).expect("pattern")
+}
+
+/// The prose of a document: without code, which quotes the program, and without the tables of options, whose text is in
+/// `src/`. Line numbers stay.
+fn prose(document: &str) -> String {
+    let quoted = Regex::new(
+        r"(?ms)^\s*```.*?^\s*```|`[^`\n]*`|<!-- begin \w+ -->.*?<!-- end \w+ -->|^\| instead of \|.*?\n\n",
+    )
+    .expect("pattern");
+    let blank = |found: &regex::Captures<'_>| -> String {
+        found[0].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect()
+    };
+    quoted.replace_all(document, blank).into_owned()
+}
+
+/// The Markdown files that users and contributors read.
+fn documents() -> Vec<PathBuf> {
+    let mut documents: Vec<PathBuf> = ["docs", "docs/decisions"]
+        .iter()
+        .flat_map(|directory| fs::read_dir(root().join(directory)).expect("a directory"))
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    for name in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "benches/README.md"]
+    {
+        documents.push(root().join(name));
+    }
+    documents
+}
+
+/// A file's name as it is shown, and its text.
+type Named = (String, String);
+
+/// `file:line: 'word': write …` for every occurrence of a banned word.
+fn banned_in(files: &[Named], (phrase, instead, _): (&str, &str, usize)) -> Vec<String> {
+    let pattern = phrase_pattern(phrase);
+    let mut found = Vec::new();
+    for (name, text) in files {
+        for at in pattern.find_iter(text).map(|found| found.start()) {
+            let line = text[..at].matches('\n').count() + 1;
+            found.push(format!("{name}:{line}: '{phrase}': write {instead}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn documents_use_the_words_of_the_field() {
+    let named = |path: PathBuf| -> Named {
+        let name = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
+        (name, prose(&fs::read_to_string(&path).expect("UTF-8")))
+    };
+    let files: Vec<Named> = documents().into_iter().map(named).collect();
+    let wrong: Vec<String> = BANNED.iter().flat_map(|&row| banned_in(&files, row)).collect();
+    assert!(wrong.is_empty(), "see docs/style.md\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn banned_words_in_the_source_only_get_fewer() {
+    let files = rust_files("src");
+    let files: Vec<Named> = files.into_iter().map(|file| (file.shown(), file.text)).collect();
+    for row in BANNED {
+        let (phrase, _, left) = row;
+        let found = banned_in(&files, row);
+        assert!(
+            found.len() <= left,
+            "src/ may have '{phrase}' {left} times and has it {} times, see docs/style.md\n{}",
+            found.len(),
+            found.join("\n")
+        );
+    }
+}
+
+#[test]
+fn the_style_guide_lists_every_banned_word() {
+    let guide = fs::read_to_string(root().join("docs/style.md")).expect("docs/style.md");
+    for (phrase, instead, _) in BANNED {
+        let row = format!("| {phrase} | {instead} |");
+        assert!(guide.contains(&row), "docs/style.md has no row {row}");
     }
 }
 
@@ -416,6 +532,17 @@ mod of_this_test {
         let code = "use crate::{types::{Lsn, TimeLine}, repo, wal::push::Push};\nfn f() { crate::ui::x() }";
         let named: Vec<String> = modules_named(code).into_iter().collect();
         assert_eq!(named, ["repo", "types::", "ui::x", "wal::push"].map(str::to_owned));
+    }
+
+    #[test]
+    fn banned_words_are_found_across_lines_and_not_in_code() {
+        let row = ("so many", "the number", 0);
+        let found = |text: &str| banned_in(&[("a".to_owned(), text.to_owned())], row);
+        let source = "fn f() {}\n/// Keeps so\n/// many of them. So Many.";
+        let named = ["a:2: 'so many': write the number", "a:3: 'so many': write the number"];
+        assert_eq!(found(source), named);
+        let document = "```\nso many\n```\n`so many` and so many";
+        assert_eq!(found(&prose(document)), ["a:4: 'so many': write the number"]);
     }
 
     #[test]

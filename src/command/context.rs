@@ -31,8 +31,8 @@ impl Repo {
         if self.encrypted.is_some() { "aes-256-gcm" } else { "none" }
     }
 
-    /// Makes sure that the pass phrase is right, or that none is needed. For commands that may get along without
-    /// reading an object: all others find out by themselves.
+    /// Checks that the pass phrase is right, or that none is needed. For commands that may not read any object: all
+    /// others get the error from their first read.
     pub(super) async fn unlock(&self) -> std::result::Result<(), repo::Error> {
         match &self.encrypted {
             Some(encrypted) => Ok(encrypted.lock().unlock().await?),

@@ -347,7 +347,7 @@ pub struct RestoreConfig {
     pub tablespace_map: BTreeMap<String, PathBuf>,
     /// The directory for all tablespaces without a mapping of their own.
     pub tablespace_map_all: Option<PathBuf>,
-    /// Link (path in the data directory) and where it shall point.
+    /// Link (path in the data directory) and its target.
     pub link_map: BTreeMap<String, PathBuf>,
     /// `link-all`.
     pub link_all: bool,

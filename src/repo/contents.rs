@@ -1,6 +1,5 @@
-//! What a backup consists of, held against a listing. A manifest alone is no backup: a write of it that takes effect
-//! after its writer gave up leaves a manifest without data. So whoever counts backups counts those whose objects are
-//! there.
+//! The objects of a backup, compared with a listing. A manifest alone is no backup: a write of it that takes effect
+//! after its writer gave up leaves a manifest without data. So only backups whose objects exist are counted.
 
 use std::collections::BTreeMap;
 

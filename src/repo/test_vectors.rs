@@ -1,5 +1,5 @@
 //! The code and the test vectors of `docs/repository-format.md` agree. A second implementation in another language is
-//! held against the same vectors.
+//! tested with the same vectors.
 
 use std::{fs, sync::Arc};
 

@@ -26,7 +26,7 @@ pub struct Request {
     pub set: Option<BackupLabel>,
     /// Where recovery is to stop.
     pub target: RecoveryTarget,
-    /// Which timeline it shall follow.
+    /// The timeline that recovery follows.
     pub timeline: TimelineChoice,
 }
 

@@ -26,7 +26,7 @@ pub struct PlanOptions {
     pub data: PathBuf,
     /// Where recovery is to stop.
     pub target: RecoveryTarget,
-    /// Which timeline it shall follow.
+    /// The timeline that recovery follows.
     pub timeline: TimelineChoice,
     /// Where tablespaces and links go.
     pub placement: PlacementOptions,

@@ -1,4 +1,4 @@
-//! What is asked of a restore: where recovery shall stop, and on which timeline.
+//! The recovery target and the target timeline of a restore.
 
 use std::fmt;
 
@@ -49,7 +49,7 @@ pub enum TargetAction {
     Shutdown,
 }
 
-/// Which timeline recovery shall follow.
+/// The timeline that recovery follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimelineChoice {
     /// Not said: the newest, except for [`RecoveryTarget::Immediate`].

@@ -1,5 +1,5 @@
-//! How far a backup can be rolled forward: what the archive holds, from listings and the histories of
-//! timelines alone, held against what a recovery along the newest timeline will ask for.
+//! How far a backup can be rolled forward: the content of the archive, from listings and timeline histories alone,
+//! compared with the files that a recovery along the newest timeline needs.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The WAL: every object of the archive read, digested, and held against its name and its cluster. A
-//! directory is listed and verified at a time, so memory does not grow with the archive.
+//! The WAL: every object of the archive is read, digested, and compared with its name and its cluster. One directory is
+//! listed and verified at a time, so memory does not grow with the archive.
 
 use std::{
     collections::{BTreeMap, HashMap},

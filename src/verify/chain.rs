@@ -57,7 +57,7 @@ pub(super) async fn verify(
     Ok(())
 }
 
-/// Where no manifest of a chain tells it, no block is held against a digest either.
+/// Used only if no manifest of the chain can be read; then no block is compared with a digest.
 const BLOCK_SIZE: u32 = 8192;
 
 /// So many files are gone through before a signal is listened for, where their maps are at hand.

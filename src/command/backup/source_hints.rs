@@ -64,7 +64,7 @@ async fn learn_checksums(storage: &dyn Storage, base: &Manifest, prior: &mut Pri
     Ok(())
 }
 
-/// Sizes and times of files, where they can be held against the prior backup's.
+/// Sizes and times of files, if they can be compared with the prior backup's.
 fn times(delta: bool, base: &Manifest) -> Option<ToldBy> {
     if delta {
         return None;

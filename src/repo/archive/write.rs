@@ -154,7 +154,7 @@ impl<E: From<Error> + Send + 'static> Prepared<E> {
     }
 }
 
-/// The error of a stage whose neighbour stopped; the neighbour knows the cause.
+/// The error of a stage when the next or previous stage has stopped; that stage has the cause.
 fn given_up() -> Error {
     Error::Bug { what: "storing a WAL file was given up without an error" }
 }

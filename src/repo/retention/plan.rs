@@ -142,8 +142,8 @@ pub fn plan(
     })
 }
 
-/// The directories without manifest: backups in progress or lost, and left-overs. What is left of a lost backup stays
-/// for good where a backup builds on it.
+/// The directories without a manifest: backups in progress, lost backups and interrupted backups. A lost backup is kept
+/// as long as another backup references it.
 fn divide(
     inventory: &Inventory,
     told: Option<&BackupLabel>,

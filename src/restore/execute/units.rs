@@ -46,7 +46,7 @@ impl UnitBuilder {
         Self { block_size, unit: Unit::default(), last_frame: None }
     }
 
-    /// Adds a file; hands out the units that are complete.
+    /// Adds a file and appends complete units to `out`.
     pub(super) fn push(&mut self, job: FileJob, map: Arc<BlockMap>, out: &mut Vec<Unit>) {
         let full = self.unit.raw >= UNIT_RAW || self.unit.parts.len() >= UNIT_FILES;
         let shares = self.last_frame.is_some() && self.last_frame == map.frames.first().copied();
@@ -65,7 +65,7 @@ impl UnitBuilder {
         self.slice(job, map, out);
     }
 
-    /// Hands out what is left.
+    /// Appends the last unit to `out`.
     pub(super) fn finish(mut self, out: &mut Vec<Unit>) {
         self.flush(out);
     }

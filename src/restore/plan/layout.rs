@@ -19,14 +19,14 @@ use crate::{
     types::{DataPath, ErrorCode},
 };
 
-/// How tablespaces and links shall be placed.
+/// Where tablespaces and links are restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlacementOptions {
     /// Tablespace, by oid or name, and its new directory.
     pub tablespace_map: BTreeMap<String, PathBuf>,
     /// The directory that gets a directory for every other tablespace.
     pub tablespace_map_all: Option<PathBuf>,
-    /// A path in the data directory, and where it shall lead.
+    /// A path in the data directory, and the target of its link.
     pub link_map: BTreeMap<String, PathBuf>,
     /// Whether the links of the backup are made again; else they become files and directories.
     pub link_all: bool,

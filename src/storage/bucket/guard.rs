@@ -1,10 +1,10 @@
-//! Whether the server of a bucket keeps what is there when it is told to create only.
+//! Whether the server of a bucket honors a create-only put.
 //!
-//! Some servers of the S3 protocol ignore the condition and overwrite. They are found out by a small object that was
-//! just made: it is put once more, and a server that takes the same bytes a second time without a word is one of them.
-//! The first object is not used for that, because most commands make only one. Until it is known, and for good where the
-//! condition is not kept, a look at the key comes before every attempt. What then remains is the moment between look and
-//! put, in which only a second writer of the same name could be overwritten.
+//! Some S3-compatible servers ignore the condition and overwrite. A small object that was just created detects them: it
+//! is put again, and a server that accepts the same bytes a second time ignores the condition. The first object is not
+//! used for this, because most commands create only one. Until the result is known, and always on servers that ignore the
+//! condition, the key is checked before every put. A race remains between check and put, in which only a second writer of
+//! the same name could be overwritten.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 

@@ -6,10 +6,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::super::{Error, ErrorKind, Result};
 use crate::types::ErrorCode;
 
-/// A host, how it is spoken to, and at which port.
+/// A host, its scheme and its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::storage) struct Place {
-    /// Whether it is spoken to without TLS.
+    /// Whether connections are without TLS.
     pub(in crate::storage) plain: bool,
     /// A name in lower case, or an address; one of IPv6 stands in brackets.
     pub(in crate::storage) host: String,

@@ -69,7 +69,7 @@ impl Endpoint {
         Some(Self { named, ..self })
     }
 
-    /// Whether it is spoken to without TLS.
+    /// Whether connections are without TLS.
     pub(super) fn is_plain(&self) -> bool {
         self.named.plain
     }

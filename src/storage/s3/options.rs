@@ -12,7 +12,7 @@ pub const PART_SIZE_MIN: usize = 5 << 20;
 pub struct S3Options {
     /// Its name.
     pub bucket: String,
-    /// The host of the service, with `http://` where it is not spoken to over TLS, and a port where it has its own.
+    /// The host of the service, with `http://` for a server without TLS, and an optional port.
     pub endpoint: String,
     /// Connect to this host in place of the endpoint's, with a scheme and a port of its own. TLS is with this host;
     /// requests and signatures keep the name of the endpoint.
@@ -80,7 +80,7 @@ pub enum KeySource {
         /// That token itself.
         token: Option<Secret>,
     },
-    /// The token service, in exchange for a token that proves who asks.
+    /// STS, in exchange for a web identity token.
     WebIdentity {
         /// Its address, such as `https://sts.amazonaws.com`.
         address: String,
@@ -103,7 +103,7 @@ pub enum Encryption {
     Default,
     /// With keys of the store.
     Aes256,
-    /// With this key of the key service.
+    /// SSE-KMS with this key ID.
     Kms(String),
     /// With this key, 32 bytes in base64, which goes with every request and is not kept by the store.
     Customer(Secret),

@@ -1,4 +1,4 @@
-//! The forms in which keys come: JSON of metadata services and programs, XML of the token service.
+//! The formats of credentials: JSON of metadata services and programs, XML of STS.
 
 use std::time::SystemTime;
 
@@ -29,8 +29,8 @@ pub(super) fn from_json(source: &str, text: &str) -> Result<Fetched> {
     Ok(fetched(&json.access_key_id, &json.secret_access_key, json.session_token, expires))
 }
 
-/// Reads the XML of the token service. The four texts in it are of letters, digits and signs that XML leaves as they
-/// are, and nothing else in the answer has their names.
+/// Parses the XML response of STS. Its four values contain no characters that XML escapes, and no other element has their
+/// names.
 pub(super) fn from_xml(source: &str, text: &str) -> Result<Fetched> {
     let missing = || failure(source).caused_by("its answer has no keys in it");
     let key = element(text, "AccessKeyId").ok_or_else(missing)?;

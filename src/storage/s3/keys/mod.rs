@@ -64,7 +64,7 @@ impl Held {
 /// Gets keys and keeps them.
 pub(super) struct Keys {
     source: KeySource,
-    /// How the token service is reached.
+    /// Connection options for STS.
     http: HttpOptions,
     held: RwLock<Option<Held>>,
     /// Held by the one task that fetches.
