@@ -42,38 +42,41 @@ const LINES_MAX: usize = 700;
 
 /// Words outside of the field's vocabulary, and what to write instead. `docs/style.md` has the same table. The number is the
 /// occurrences that `src/` may still have: lower it with each one that is removed, and never raise it.
-const BANNED: [(&str, &str, usize); 31] = [
-    ("anybody", "the user, the role or the process that is meant", 11),
-    ("authorities", "CA certificates", 12),
-    ("cut short", "interrupted, truncated", 25),
-    ("everybody", "all users", 12),
+const BANNED: [(&str, &str, usize); 34] = [
+    ("anew", "again", 1),
+    ("anybody", "the user, the role or the process that is meant", 6),
+    ("authorities", "CA certificates", 6),
+    ("beside", "next to, with", 72),
+    ("cut short", "interrupted, truncated", 7),
+    ("everybody", "all users", 6),
     ("for good", "permanently", 1),
     ("get along", "support", 0),
-    ("go on", "continue", 18),
-    ("goes on", "continues", 21),
+    ("go on", "continue", 6),
+    ("goes on", "continues", 10),
     ("hands out", "returns, issues", 0),
     ("held against", "compared with", 1),
     ("in nobody's way", "does not block", 0),
     ("just so", "in the same way", 0),
     ("key service", "KMS", 1),
-    ("left-over", "interrupted backup", 6),
-    ("mend", "fix, repair", 10),
-    ("neighbour", "the next block, process or repository", 0),
-    ("nobody", "no user, no process", 46),
+    ("left-over", "interrupted backup", 2),
+    ("mend", "fix, repair", 18),
+    ("neighbour", "the next block, process or repository", 2),
+    ("nobody", "no user, no process", 44),
     ("none of its", "no (`no byte of it`)", 6),
     ("of our own", "own, separate", 1),
     ("of which", "which, whose, or a new sentence", 38),
+    ("piece", "range, chunk", 328),
     ("shall", "must, does", 1),
     ("so many", "the number: n, as many as", 46),
     ("so made", "then", 0),
     ("somebody", "a user, another process", 43),
     ("spoken to", "connected to", 2),
-    ("stranger", "another user, another program", 8),
-    ("stretch", "range, chunk", 128),
+    ("stranger", "another user, another program", 18),
+    ("stretch", "range, chunk", 229),
     ("token service", "STS", 2),
-    ("told", "reported, given, recorded", 114),
-    ("whoever", "the user, the command, the role", 44),
-    ("whom", "who, or name the actor", 13),
+    ("told", "reported, given, recorded", 113),
+    ("whoever", "the user, the command, the role", 43),
+    ("whom", "who, or name the actor", 7),
 ];
 
 struct SourceFile {
@@ -436,10 +439,11 @@ fn links_between_documents_lead_somewhere() {
     }
 }
 
-/// The words of `phrase`, also across a line break and the comment marker behind it, in any case.
+/// The words of `phrase` in any case, with an ending of the last one, also across a line break in a comment.
 fn phrase_pattern(phrase: &str) -> Regex {
     let words: Vec<String> = phrase.split(' ').map(regex::escape).collect();
-    Regex::new(&format!(r"(?i)\b{}\b", words.join(r"\s+(?://[/!]?\s*)?"))).expect("pattern")
+    Regex::new(&format!(r"(?i)\b{}(?:s|es|ed)?\b", words.join(r"\s+(?://[/!]?\s*)?")))
+        .expect("pattern")
 }
 
 /// The prose of a document: without code, which quotes the program, and without the tables of options, whose text is in

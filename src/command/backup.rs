@@ -68,7 +68,7 @@ fn blocks_instead(error: &Error) -> Option<ChangeDetection> {
 }
 
 /// Takes the backup and publishes it. Where it fails before that, nothing is left behind; `changes` is how to find out what has
-/// changed, where that is not to be decided anew.
+/// changed, where that is not to be decided again.
 async fn attempt(
     config: &Config,
     changes: Option<ChangeDetection>,

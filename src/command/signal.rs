@@ -31,7 +31,7 @@ impl Signals {
         self.guard_shielded(&Shield::default(), work).await
     }
 
-    /// The same for work with steps that must not be cut short: one that is under way when the signal comes is waited
+    /// The same for work with steps that must not be interrupted: one that is under way when the signal comes is waited
     /// for, and no other is begun.
     pub(super) async fn guard_shielded<T>(
         &mut self,

@@ -50,7 +50,7 @@ impl Flavor {
         }
     }
 
-    /// The directory that locks and stop files were in by default in former times, where everybody may make it.
+    /// The default directory of locks and stop files in older versions, which every user may create.
     pub const fn former_lock_path(self) -> &'static str {
         match self {
             Self::Pgstrata => "/tmp/pgstrata",

@@ -1,5 +1,5 @@
 //! Removes what was planned. What makes a backup goes before its data, dependents before what they
-//! depend on, WAL last: whatever moment this is cut short at, what is left is whole backups with their
+//! depend on, WAL last: whatever moment this is interrupted at, what is left is whole backups with their
 //! WAL, and objects that nobody sees and that the next expire removes.
 
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub async fn execute(options: &ExpireOptions, job: &ExpireJob) -> Result<()> {
 
 async fn remove(storage: &dyn Storage, stanza: &StanzaName, removal: &Removal) -> Result<()> {
     let directories = removal.backups.iter().chain(&removal.left_overs);
-    // Manifests and notices of all go before data of any: a chain that is cut short here has no manifest whose data is gone.
+    // Manifests and notices of all go before data of any: a chain that is interrupted here has no manifest whose data is gone.
     for directory in directories {
         storage.delete(&directory.head).await?;
     }

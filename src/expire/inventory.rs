@@ -186,7 +186,7 @@ fn is_old(newest: Option<i64>) -> bool {
 }
 
 /// Looks once more, right before anything is removed: no backup has begun, and none of those that go
-/// was marked or, as a left-over, published or gone on with, as a copy is that was cut short.
+/// was marked or, as an interrupted backup, published or continued, as an interrupted copy is.
 pub(super) async fn is_unchanged(
     options: &ExpireOptions,
     inventory: &Inventory,

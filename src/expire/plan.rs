@@ -9,7 +9,7 @@ use super::{
 };
 use crate::repo::retention::{self, ExpirePlan, Inventory};
 
-/// How often a plan is made anew because the repository changed meanwhile.
+/// How often a plan is made again because the repository changed meanwhile.
 const PLANS_MAX: usize = 5;
 
 /// What an expire will do. Nothing is removed before [`execute`](super::execute), which makes it what a dry run shows.

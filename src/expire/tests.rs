@@ -249,7 +249,7 @@ async fn what_a_dead_process_of_this_host_left_goes_at_once() {
     assert_eq!(notices, kept.map(|label| format!("backup/demo/{label}")));
 }
 
-/// What a copy left that was cut short days ago, and the label of it.
+/// What a copy left that was interrupted days ago, and the label of it.
 async fn old_left_over(
     root: &Path,
     storage: &Arc<dyn Storage>,

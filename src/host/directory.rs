@@ -17,7 +17,7 @@ use super::{Error, User, give_to_owner_of};
 /// Where the way to a directory begins.
 const ROOT: &str = "/";
 const FILE_MODE: u32 = 0o640;
-/// Everybody but owner and group may write.
+/// Write permission of other users.
 const OTHERS_WRITE: u32 = 0o002;
 
 /// A directory that is held open, so that nobody can put another one in its place.

@@ -8,9 +8,9 @@ use super::{Error, HostDirectory, User};
 
 /// The directory that root, or the package, makes for the user of the commands.
 const RUN: &str = "/run/pgstrata";
-/// Everybody may look for a stop file in it.
+/// Every user may look for a stop file in it.
 const RUN_MODE: u32 = 0o755;
-/// The directory of a user is made below this one, where everybody may make others.
+/// The parent of the directory of a user; every user may create entries in it.
 const TEMPORARY: &str = "/tmp";
 const OF_USER: &str = "pgstrata-";
 const OF_USER_MODE: u32 = 0o700;

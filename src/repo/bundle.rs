@@ -113,7 +113,7 @@ impl BundleWriter {
 }
 
 impl Drop for BundleWriter {
-    /// A backup that is given up must not go on publishing bundles behind the back of its caller.
+    /// A backup that is given up must not continue publishing bundles behind the back of its caller.
     fn drop(&mut self) {
         self.finishing.iter().for_each(|(_, task)| task.abort());
     }

@@ -113,7 +113,7 @@ pub fn peek(
         let Some(directory) = to_look_into(lock_path, path)? else { continue };
         match peek_file(&directory, &name) {
             Ok(None) => {}
-            // Another user's, whose locks are not for everybody to see.
+            // Another user's, whose locks this user may not read.
             Err(_) if path != lock_path.own() => {}
             seen => return seen,
         }
@@ -280,7 +280,7 @@ pub fn check_not_stopped(lock_path: &LockPath, stanza: &StanzaName) -> Result<()
     }
 }
 
-/// Whom a stop file is for, and its path.
+/// The stanzas that a stop file blocks, and its path.
 type Stop<'a> = (Option<&'a StanzaName>, String);
 
 /// The first stop file that counts.

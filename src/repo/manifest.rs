@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What a backup is, and where to go on reading.
+/// The facts of a backup, and the objects to read next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Manifest {
@@ -207,7 +207,7 @@ pub struct PageErrors {
     pub pages: Vec<u32>,
 }
 
-/// A relation file that ends inside a page: a write was cut short, or something else wrote to it.
+/// A relation file that ends inside a page: a write was interrupted, or something else wrote to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MisalignedFile {
     /// The file.

@@ -163,7 +163,7 @@ pub(super) async fn read_stored(storage: &dyn Storage, path: &ObjectPath) -> Res
 }
 
 impl Recipient {
-    /// Reads the bytes of a key object, which may be anybody's.
+    /// Parses the bytes of a key object, which may be of another program.
     pub fn decode(id: RecipientId, data: Bytes, object: &str) -> Result<Self, Error> {
         let invalid = |what: &str| Error::format(object, what);
         let body = metadata::unframe(ObjectKind::Key, data.clone(), object)?;

@@ -1,4 +1,4 @@
-//! Branches: timelines of one archive that go on beside each other, because two servers archive into it. It happens
+//! Branches: timelines of one archive that continue beside each other, because two servers archive into it. It happens
 //! where a restored copy, or a standby that was promoted while its primary lived, archives into the stanza of the
 //! original. PostgreSQL follows the newest timeline, and what the other server writes would be lost without a word.
 

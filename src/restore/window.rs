@@ -70,7 +70,7 @@ impl ArchiveWal {
         &self.holdings
     }
 
-    /// The timelines that go on beside a newer one.
+    /// The timelines that continue beside a newer one.
     pub fn branches(&self) -> Vec<Branch> {
         branches(&self.view, self.holdings.size)
     }

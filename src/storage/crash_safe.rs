@@ -133,7 +133,7 @@ impl PendingFile {
     }
 
     /// Gives the file its name in place of what is there, without waiting for the disk: for files
-    /// that are made anew after a power failure.
+    /// that are made again after a power failure.
     pub fn replace_unsynced(mut self, name: impl AsRef<OsStr>) -> io::Result<()> {
         fs::renameat(&self.directory, &self.temporary, &self.directory, name.as_ref())?;
         self.published = true;

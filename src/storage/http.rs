@@ -29,9 +29,9 @@ const CA_FILE_MAX: u64 = 16 << 20;
 /// How a client connects, and what it trusts.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
-    /// Trust the authorities of this file in place of the system's.
+    /// Trust the CA certificates of this file instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// Trust the authorities of the files in this directory in place of the system's.
+    /// Trust the CA certificates of the files in this directory instead of the system's.
     pub ca_path: Option<PathBuf>,
     /// Whether certificates are verified.
     pub verify_tls: bool,

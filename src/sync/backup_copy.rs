@@ -2,7 +2,7 @@
 //!
 //! The notice is the copy's own. It says to an expire elsewhere what is going on and what it builds on, and to a later
 //! run that what is there was proven when it was made. What is there without such a notice is of somebody else, or was
-//! left by an expire that was cut short: it is read and proven, or the copy is refused.
+//! left by an expire that was interrupted: it is read and proven, or the copy is refused.
 
 use std::collections::BTreeMap;
 
@@ -73,7 +73,7 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    /// Writes the notice. That of a copy that was cut short is renewed, so that who looks sees a process that lives.
+    /// Writes the notice. That of a copy that was interrupted is renewed, so that who looks sees a process that lives.
     async fn begin(&self) -> Result<(), Error> {
         let to = &*self.route.to;
         match self.notice().await? {
@@ -156,7 +156,7 @@ impl One<'_> {
 
     /// Makes the backup exist.
     ///
-    /// An expire elsewhere that takes this for a left-over removes the notice first, and the objects only where there is
+    /// An expire elsewhere that takes this for an interrupted backup removes the notice first, and the objects only where there is
     /// no manifest after that. So a look at the notice after the manifest is there tells who was first.
     async fn publish(&self) -> Result<(), Error> {
         let was_lost = self.check_objects().await?;
@@ -175,7 +175,7 @@ impl One<'_> {
             to.delete(&[manifest]).await.map_err(Error::target)?;
         }
         if was_lost && checked.is_ok() {
-            // It is there again: were it lost once more, its time to be brought back would begin anew.
+            // It is there again: were it lost once more, its time to be brought back would begin again.
             to.delete(&[self.paths.lost()?]).await.map_err(Error::target)?;
         }
         checked

@@ -66,7 +66,7 @@ pub enum Error {
         /// The host that its notice tells.
         host: String,
     },
-    /// An expire of the target took the copy for what was left of one that was cut short.
+    /// An expire of the target took the copy for what was left of one that was interrupted.
     #[error("backup {label} was removed from the target while it was copied")]
     Removed {
         /// The backup.

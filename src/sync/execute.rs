@@ -1,4 +1,4 @@
-//! Copies what was planned. What fails is told and the rest goes on, unless it is the target that fails.
+//! Executes the copy plan. A failure is reported and the rest continues, unless the target fails.
 
 use std::collections::BTreeSet;
 

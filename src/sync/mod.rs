@@ -1,5 +1,5 @@
 //! Copies backups and WAL of a stanza from one repository to another: what is missing there, proven on the way, in an
-//! order that makes every moment a good one to be cut short at.
+//! order that makes every moment a good one to be interrupted at.
 //!
 //! First the stanza's history, then WAL, then backup by backup, oldest first: its objects, and its manifest last. So a
 //! backup exists in the target when all of it is there, and after the backups that it refers to. What is there

@@ -2,7 +2,7 @@
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/repository-format.md"));
 
-/// A vector as text; lines that go on are joined.
+/// A vector as text; continued lines are joined.
 pub(crate) fn text(name: &str) -> String {
     let (_, block) = PAGE.split_once("```vectors\n").unwrap();
     let (block, _) = block.split_once("```").unwrap();

@@ -161,7 +161,7 @@ pub struct ArchiveReport {
     pub span: Option<(WalSegment, WalSegment)>,
     /// The holes between its segments, also those that affect no backup.
     pub holes: Vec<SegmentRange>,
-    /// The timelines that go on beside a newer one.
+    /// The timelines that continue beside a newer one.
     pub branches: Vec<Branch>,
 }
 

@@ -218,7 +218,7 @@ impl Packer {
         std::mem::take(&mut self.batch)
     }
 
-    /// Hands the batch on and goes on with an empty `buffer`.
+    /// Hands the batch on and continues with an empty `buffer`.
     pub(super) fn take(&mut self, buffer: FrameBuffer) -> Packed {
         debug_assert!(self.room == 0);
         (std::mem::take(&mut self.batch), std::mem::replace(&mut self.raw, buffer))

@@ -15,7 +15,7 @@ use crate::{
 const LEFT_OUT_MAX: usize = 10_000;
 /// The file without which no server starts that is in none of its directories.
 const VERSION_FILE: &str = "PG_VERSION";
-/// How the server names its sockets; it makes them anew.
+/// How the server names its sockets; it makes them again.
 const SOCKET_PREFIX: &[u8] = b".s.PGSQL.";
 
 /// The paths that the server left out.

@@ -101,7 +101,7 @@ impl Rebuild {
         Ok(())
     }
 
-    /// Goes on to the next stretch whose bytes must come, past those that need none.
+    /// Continues with the next stretch whose bytes must come, past those that need none.
     fn advance(&mut self, ready: &mut VecDeque<SourceEvent>) {
         let page_size = u64::from(self.page_size);
         let State::Pages { stretches, left } = &mut self.state else { return };

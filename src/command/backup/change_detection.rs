@@ -130,7 +130,7 @@ fn obstacle(facts: &Facts) -> Option<String> {
             shown(fixed)
         ));
     }
-    // The summaries since the prior backup are as old as that: an update does not make them anew.
+    // The summaries since the prior backup are as old as that: an update does not make them again.
     if fixed_in(facts.prior_version_num).is_some() {
         return Some(format!(
             "the WAL summaries since the prior backup are of PostgreSQL {}, which can miss changes",

@@ -54,7 +54,7 @@ pub(super) struct FoundRepo {
 pub(super) enum Content {
     /// Nothing.
     Missing,
-    /// Backups but no history, which stanza-delete leaves when it is cut short.
+    /// Backups but no history, which stanza-delete leaves when it is interrupted.
     NoHistory,
     /// It is there; only its progress was asked for.
     Unread,

@@ -125,7 +125,7 @@ async fn status(
     }
 }
 
-/// Adds the new pass phrase, proves that it opens the repository, and only then removes the old one. Cut short in
+/// Adds the new pass phrase, proves that it opens the repository, and only then removes the old one. Interrupted in
 /// between, both open it, and the command can be run again.
 async fn change(lock: &KeyLock, request: &Request<'_>) -> Result<()> {
     let key = lock.data_key().await?;

@@ -62,7 +62,7 @@ pub(super) fn wal_directories(version: PgVersion) -> &'static [&'static [u8]] {
 }
 
 /// Which relation files of one directory are left out: temporary ones, and those of unlogged relations
-/// but for the init fork, from which the server makes them anew.
+/// but for the init fork, from which the server makes them again.
 pub(super) struct RelationRules<'a> {
     version: PgVersion,
     has_temporary: bool,

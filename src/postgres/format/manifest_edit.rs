@@ -1,6 +1,6 @@
 //! Takes a file out of a `backup_manifest`, for a copy that is complete without it. All other lines
 //! stay as the server wrote them (`AddFileToBackupManifest` in `backup_manifest.c`: a line a file,
-//! separated by `,\n`), and the checksum at the end is made anew.
+//! separated by `,\n`), and the checksum at the end is made again.
 
 use sha2::{Digest, Sha256};
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::types::{DataPath, Lsn};
 
-/// The size of a segment of a relation (`RELSEG_SIZE` pages): larger relations go on in further files.
+/// The size of a segment of a relation (`RELSEG_SIZE` pages): larger relations continue in further files.
 pub const RELATION_SEGMENT_BYTES: u32 = 1 << 30;
 
 /// Bytes of a page before the line pointers.

@@ -1,7 +1,7 @@
 //! Makes of the `backup_manifest` of an incremental backup one that a plain copy agrees with: the copy
 //! has whole files where the server sent incremental ones, and a `backup_label` without the lines that
 //! name the prior backup. All other lines stay as the server wrote them (`AddFileToBackupManifest` in
-//! `src/backend/backup/backup_manifest.c`: a line a file), and the checksum at the end is made anew.
+//! `src/backend/backup/backup_manifest.c`: a line a file), and the checksum at the end is made again.
 
 use std::borrow::Cow;
 
@@ -62,7 +62,7 @@ pub fn plain_manifest<'a>(
     Ok(Cow::Owned(edited))
 }
 
-/// The line of a file: as it is, or made anew where the copy holds something else.
+/// The line of a file: as it is, or made again where the copy holds something else.
 fn plain_line<'a>(
     line: &'a [u8],
     entry: &ManifestFile,

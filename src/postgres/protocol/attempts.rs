@@ -22,7 +22,7 @@ impl Attempts {
         self.plan.first().copied().unwrap_or(Encryption::Required)
     }
 
-    /// Goes on to the next attempt, or gives the error that says most.
+    /// Continues with the next attempt, or returns the most specific error.
     pub(crate) fn failed(&mut self, error: Error) -> Result<()> {
         let retry = match self.current() {
             Encryption::Offered => matches!(error, Error::Tls { .. } | Error::Refused { .. }),

@@ -13,7 +13,7 @@ use super::Error;
 /// A thread at work.
 pub(super) struct Working<T>(oneshot::Receiver<T>);
 
-/// Starts `work` on a thread of its own. Where this is dropped, the work goes on to its end.
+/// Starts `work` on a thread of its own. Where this is dropped, the work continues to its end.
 pub(super) fn start<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Working<T>, Error> {

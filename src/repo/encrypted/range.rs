@@ -50,7 +50,7 @@ pub(super) async fn read(
     }
 }
 
-/// The object is taken to go on behind the range, so that its size need not be asked for. Where it does not, it is.
+/// The object is assumed to continue after the range, so that no request for its size is needed. If it does not, one is sent.
 async fn attempt(
     storage: &EncryptedStorage,
     path: &ObjectPath,

@@ -118,7 +118,7 @@ pub enum UnpublishedState {
     InProgress(InProgress),
     /// A backup whose manifest is missing and may be brought back.
     Lost(InProgress),
-    /// What a backup, or an expire, that was cut short left.
+    /// What a backup, or an expire, that was interrupted left.
     LeftOver,
 }
 

@@ -31,7 +31,7 @@ pub struct Inventory {
 pub struct ExpirePlan {
     /// Backups, newest first: what depends goes before what it depends on.
     pub backups: Vec<BackupLabel>,
-    /// Left-overs of what was cut short.
+    /// Interrupted backups and interrupted removals.
     pub left_overs: Vec<BackupLabel>,
     /// What stays of each archive.
     pub archives: Vec<(ArchiveId, ArchiveRule)>,
@@ -166,7 +166,7 @@ fn divide(
 }
 
 /// A backup that refers to this one. Backups are removed before those that they refer to, so what is needed is never what
-/// an expire that was cut short left.
+/// an expire that was interrupted left.
 fn needed_by<'a>(inventory: &'a Inventory, label: &BackupLabel) -> Option<&'a BackupLabel> {
     inventory.backups.iter().find(|backup| backup.needs.contains(label)).map(|by| &by.label)
 }

@@ -186,7 +186,7 @@ impl Finder<'_> {
         path == MARKER.as_bytes() || !self.is_exact || is_staying_link()
     }
 
-    /// The file behind a link: it is completed where it is, or made anew.
+    /// The file behind a link: it is completed where it is, or made again.
     fn linked_file(&mut self, link: &PlannedLink) -> Result<(), Error> {
         let Some(metadata) = linked_files::look_at(link)? else { return Ok(()) };
         match self.existing.reuses() && is_usable(&metadata) {
@@ -223,7 +223,7 @@ impl Finder<'_> {
 }
 
 /// Whether a file may be changed in its place: one with a second name elsewhere may not, and one of another
-/// user is better made anew.
+/// user is better made again.
 fn is_usable(metadata: &Metadata) -> bool {
     metadata.is_file() && metadata.nlink() == 1 && mend::is_ours(metadata)
 }

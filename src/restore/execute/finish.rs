@@ -87,7 +87,7 @@ pub(super) fn publish(plan: &RestorePlan) -> Result<(), Error> {
     sync(data)
 }
 
-/// Writes a small file of the data directory anew.
+/// Writes a small file of the data directory again.
 fn put(plan: &RestorePlan, name: &str, bytes: &[u8], owner: Owner) -> Result<(), Error> {
     let links = &plan.layout.links;
     // A link that the plan makes under the name leads to where the file is to be.

@@ -1,4 +1,4 @@
-//! Who owns what is restored. Only root can give files away; anybody else keeps what it makes.
+//! The owner of restored files. Only root can change the owner of a file.
 
 use std::{
     fs::File,

@@ -71,7 +71,7 @@ fn work(mut worker: Worker, queue: &Receiver<Unit>, report: &Sender<Result<u64, 
         let result = worker.run(&unit);
         let failed = result.is_err();
         if report.send_blocking(result).is_err() || failed {
-            // Nobody waits any more, or nobody may go on.
+            // No task waits any more, or the restore was cancelled.
             queue.close();
             return;
         }

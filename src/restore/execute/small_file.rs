@@ -1,4 +1,4 @@
-//! Writes a small file of the data directory anew, never through a link or into a file that has
+//! Writes a small file of the data directory again, never through a link or into a file that has
 //! another name elsewhere.
 
 use std::{

@@ -27,7 +27,7 @@ pub(super) fn begin(plan: &RestorePlan, owner: Owner) -> Result<(), Error> {
     directory(data, plan.entries.data_mode, owner)?;
     let marker = data.join(MARKER);
     let has_marker = fs::symlink_metadata(&marker).is_ok_and(|metadata| metadata.is_file());
-    // The one of a restore that was cut short stays: writing it anew would take it away for a moment.
+    // The one of a restore that was interrupted stays: writing it again would take it away for a moment.
     if !has_marker {
         let text = format!("{}\n", plan.manifest.label);
         small_file::write(&marker, text.as_bytes(), plan.entries.file_mode(), owner)?;

@@ -24,7 +24,7 @@ use crate::{
 /// Frames that are no further apart than this are fetched in one read.
 pub(super) const GAP_MAX: u64 = 64 << 10;
 
-/// Files of at least this size go to disk while the work goes on.
+/// Files of at least this size go to disk while the work continues.
 const WRITEBACK_MIN: u64 = 1 << 20;
 
 /// What all workers share.

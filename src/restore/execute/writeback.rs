@@ -1,4 +1,4 @@
-//! Has the kernel write large files to disk while the work goes on, and takes their pages from its
+//! Has the kernel write large files to disk while the work continues, and takes their pages from its
 //! cache again. So little is left for the sync at the end, a restore of any size does not push
 //! everything else out of the cache, and, what counts most where memory is new to a virtual machine,
 //! the same pages are used again and again.

@@ -11,7 +11,7 @@ use crate::{
 
 /// Objects below this number are made by initdb (`transam.h`, FirstNormalObjectId).
 const FIRST_USER_OID: u32 = 16_384;
-/// The databases of every cluster; users may have made them anew, under other numbers.
+/// The databases of every cluster; users may have made them again, under other numbers.
 const SYSTEM: [&str; 3] = ["template0", "template1", "postgres"];
 /// A database's version file stays: PostgreSQL looks for it when it drops the database.
 const VERSION_FILE: &[u8] = b"PG_VERSION";

@@ -16,13 +16,13 @@ pub const CONTROL_FILE: &str = "global/pg_control";
 pub const CONTROL_FILE_PENDING: &str = "global/pg_control.pgstrata";
 
 /// Files that are left out and that pg_verifybackup would miss: from the first PostgreSQL makes the links to the
-/// tablespaces anew when recovery starts, with the second it does not start (xlogrecovery.c).
+/// tablespaces again when recovery starts, with the second it does not start (xlogrecovery.c).
 pub const MISSING_TO_VERIFY: [&str; 2] = ["tablespace_map", "recovery.conf"];
 
 /// The file that says where recovery begins.
 const BACKUP_LABEL: &str = "backup_label";
 
-/// A file in the data directory that says a restore is under way, or was cut short.
+/// A file in the data directory that says a restore is under way, or was interrupted.
 pub const MARKER: &str = "pgstrata.restoring";
 
 /// Permission bits that count; others (setuid and the like) are dropped.
@@ -129,7 +129,7 @@ fn link(path: DataPath, layout: &Layout, mode: u32, directories: &mut BTreeMap<D
     }
 }
 
-/// Files of the backup that a restored copy must not have, or that are written anew.
+/// Files of the backup that a restored copy must not have, or that are written again.
 fn is_left_out(path: &DataPath, target: &RecoveryTarget) -> bool {
     match path.as_bytes() {
         b"postmaster.pid" | b"postmaster.opts" | b"backup_manifest" => true,

@@ -8,7 +8,7 @@ use super::{
     storage::Inner,
 };
 
-/// The most pages and keys of one listing, and empty pages one after the other: a store may go on for ever.
+/// The most pages and keys of one listing, and empty pages one after the other: a store may never end.
 const PAGES_MAX: usize = 200_000;
 const KEYS_MAX: usize = 20_000_000;
 const EMPTY_PAGES_MAX: usize = 1000;

@@ -19,7 +19,7 @@ pub struct ConnectionOptions {
     pub host: Option<String>,
     /// The port, whatever the others say.
     pub port: Option<u16>,
-    /// Whom its certificate must be signed by.
+    /// The CA certificates for its certificate.
     pub http: HttpOptions,
 }
 

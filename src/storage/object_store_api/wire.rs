@@ -52,9 +52,9 @@ struct Wire {
     reached: Option<Reached>,
     /// Of the connections to the store.
     options: HttpOptions,
-    /// Made at the first request: many commands make none, and authorities take time to read.
+    /// Made at the first request: many commands make none, and CA certificates take time to read.
     store: OnceLock<Client>,
-    /// The client of token services: the authorities and the leniency that are configured for the store are not for
+    /// The client of token endpoints: CA certificates and `verify-tls` that are configured for the store are not for
     /// them.
     others: OnceLock<Client>,
 }

@@ -28,7 +28,7 @@ use crate::storage::{
 /// Mode of an object's file.
 const FILE_MODE: u32 = 0o640;
 
-/// How often a write begins anew when a delete takes the emptied directory away from under it.
+/// How often a write begins again when a delete takes the emptied directory away from under it.
 const DIRECTORY_TRIES: usize = 16;
 
 /// A directory tree, named by its root.

@@ -99,7 +99,7 @@ macro_rules! as_configured {
 }
 
 impl S3Api {
-    /// A bucket. What is configured is looked at; nothing is asked of anybody yet.
+    /// A bucket. Checks the options; sends no request.
     pub fn new(options: S3Options) -> Result<Self> {
         let address = Address::of(&options)?;
         let customer_key = match &options.encryption {

@@ -1,4 +1,4 @@
-//! Hands the requests of the SDK to the HTTP client that all stores share, so that authorities and verification mean the
+//! Hands the requests of the SDK to the HTTP client that all stores share, so that CA certificates and verification mean the
 //! same everywhere; and leads them to another host, where one is configured, under the name that the SDK signed. Bodies
 //! are passed on, not copied.
 

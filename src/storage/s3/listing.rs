@@ -24,7 +24,7 @@ pub(super) async fn page(
     delimited: bool,
     page: Option<String>,
 ) -> Result<Page> {
-    // A listing goes on as it began: a token of one version means nothing to the other.
+    // A listing continues as it began: a token of one version means nothing to the other.
     match &page {
         Some(page) => {
             if let Some(after) = page.strip_prefix(OLD_PAGE) {
@@ -48,7 +48,7 @@ pub(super) async fn page(
     api.learned.bucket_is_there();
     if output.is_truncated() == Some(true) && output.next_continuation_token().is_none() {
         // A server that only knows the first version answers in its form. With a token of the second one it
-        // would begin anew.
+        // would begin again.
         if page.is_none() {
             api.learned.list_as_of_old(&api.location());
             return old_page(api, prefix, delimited, None).await;

@@ -39,7 +39,7 @@ pub struct S3Options {
     pub lock: Option<ObjectLock>,
     /// Bytes of a part of an upload, and of the largest object that is sent in one request.
     pub part_size: Option<usize>,
-    /// Authorities and their verification.
+    /// CA certificates and their verification.
     pub http: HttpOptions,
 }
 
@@ -112,18 +112,18 @@ pub enum Encryption {
 /// How long new objects cannot be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectLock {
-    /// For whom.
+    /// Mode.
     pub mode: LockMode,
     /// For how many days.
     pub days: u32,
 }
 
-/// Whom a lock binds.
+/// Object lock mode: governance or compliance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
     /// All but those with the right to bypass it.
     Governance,
-    /// Everybody.
+    /// No user can delete the object before the lock ends.
     Compliance,
 }
 

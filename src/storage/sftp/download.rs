@@ -1,4 +1,4 @@
-//! Reading an object, or a part of it, with several requests under way. After a break it goes on where it stopped.
+//! Reading an object, or a part of it, with several requests under way. After a break it continues where it stopped.
 
 use std::{ops::Range, sync::Arc};
 

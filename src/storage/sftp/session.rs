@@ -182,7 +182,7 @@ impl Session {
         self.open_as(path, OpenFlags::READ, FileAttributes::empty()).await
     }
 
-    /// Opens a file that was begun before, to go on with it and to read it back.
+    /// Opens a file that was begun before, to continue with it and to read it back.
     pub(super) async fn reopen(&self, path: &str) -> Answer<String> {
         self.open_as(path, OpenFlags::READ | OpenFlags::WRITE, FileAttributes::empty()).await
     }

@@ -25,7 +25,7 @@ use crate::storage::{
 const PIECE: usize = 128 << 10;
 /// Writes under way for one object: 2 MiB of it, as much as OpenSSH's server lets be under way.
 const WRITES_AT_ONCE: usize = 16;
-/// How often a file is begun anew when a delete takes the emptied directory away from under it.
+/// How often a file is begun again when a delete takes the emptied directory away from under it.
 const DIRECTORY_TRIES: usize = 16;
 
 /// A name for a file in `directory` that no listing shows.

@@ -47,7 +47,7 @@ async fn bytes_of(pair: &Pair, path: &ObjectPath) -> Bytes {
     }
 }
 
-/// Two backups that begin in one second on two repositories have one label, and the second may have been cut short. Its
+/// Two backups that begin in one second on two repositories have one label, and the second may have been interrupted. Its
 /// block maps are as long as those of the first, and keyed otherwise.
 #[tokio::test]
 async fn what_another_backup_left_under_the_label_is_never_taken_for_the_copy() {
@@ -101,7 +101,7 @@ async fn a_copy_that_was_cut_short_is_gone_on_with_under_a_notice_of_the_living(
     pair.assert_whole().await;
 }
 
-/// An expire on another host that takes the copy for a left-over removes its notice first.
+/// An expire on another host that takes the copy for an interrupted backup removes its notice first.
 #[tokio::test]
 async fn a_copy_that_expire_took_away_is_not_published() {
     let manifest = format!("{FULL}/manifest");

@@ -19,7 +19,7 @@ async fn archived(pair: &Pair) -> usize {
     entries.iter().filter(|entry| objects(entry.kind)).count()
 }
 
-/// A fault that would be over after some objects, if anybody came that far.
+/// A fault that would end after some objects, if the copy came that far.
 fn for_some(operation: Operation) -> Rule {
     Rule::always(operation, Fault::Fail(ErrorKind::Transient)).on("archive/demo").at(0, 10)
 }

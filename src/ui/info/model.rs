@@ -96,7 +96,7 @@ pub(super) struct ProgressInfo<'a> {
 /// The WAL of one cluster in one repository.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ArchiveInfo {
-    /// The timelines that go on beside a newer one; not in pgBackRest's output.
+    /// The timelines that continue beside a newer one; not in pgBackRest's output.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub branch: Vec<BranchInfo>,
     /// The cluster and the repository.
@@ -112,7 +112,7 @@ pub struct ArchiveInfo {
     pub min: Option<WalSegment>,
 }
 
-/// A timeline that goes on although a newer one left it.
+/// A timeline that continues although a newer one left it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BranchInfo {
     /// The newer timeline.

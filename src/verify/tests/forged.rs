@@ -3,7 +3,7 @@
 use super::*;
 use crate::repo::file_list::{EntryKind, FileEntry, FileList, FileListWriter};
 
-/// Writes the file list of the full backup anew after `change`, and a manifest that proves it.
+/// Writes the file list of the full backup again after `change`, and a manifest that proves it.
 async fn forge(bench: &Bench, change: impl Fn(&mut Vec<FileEntry>)) {
     let label = FULL.parse().unwrap();
     let mut manifest = Manifest::read(&*bench.storage, &stanza_name(), &label).await.unwrap();

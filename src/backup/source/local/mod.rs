@@ -386,7 +386,7 @@ impl LocalSource {
         Ok(())
     }
 
-    /// A file that is not in the directory: it belongs to whom that does.
+    /// A file that is not in the directory: it gets the owner of the directory.
     fn made_file(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), Error> {
         let owner = self.directory.owner()?;
         let header = FileHeader {

@@ -163,7 +163,7 @@ fn a_running_backup_and_what_it_builds_on_are_left_alone() {
     inventory.unpublished = vec![running.clone()];
     assert_eq!(series.days(&plan_at(&inventory, now)), [1, 2, 4]);
 
-    // Once it shows no sign of life, it is a left-over.
+    // Once it shows no sign of life, it is an interrupted backup.
     let later = plan_at(&inventory, now + GRACE_SECONDS);
     assert_eq!(series.days(&later), [4]);
     assert_eq!(later.left_overs, [running.label.clone()]);

@@ -32,7 +32,7 @@ enum Edit {
         file: usize,
         bytes: usize,
     },
-    /// The file is written anew under a new name, with its old content.
+    /// The file is written again under a new name, with its old content.
     Move {
         file: usize,
     },

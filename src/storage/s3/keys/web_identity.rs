@@ -16,7 +16,7 @@ pub(super) async fn fetch(
     token_file: &Path,
 ) -> Result<Fetched> {
     let plain = address.starts_with("http://");
-    // Whoever trusts any store does not hand a token that is good for more to anybody.
+    // verify-tls=n concerns the store only: the token is never sent over an unverified connection.
     let client = HttpOptions { plain, verify_tls: true, ..http.clone() }.client()?;
     let token = read_token(token_file)?;
     let form = form(address, role, token.reveal())?;

@@ -1,4 +1,4 @@
-//! When keys are replaced, and by whom.
+//! When credentials are renewed, and by which task.
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ async fn those_that_wait_for_keys_share_a_failure() {
         assert!(error.to_string().contains("it answered 403"), "{error}");
     }
     assert!(!service.was_asked_again());
-    // Whoever comes later asks anew.
+    // Whoever comes later asks again.
     let third = service.wanted().await;
     service.answers(200, JSON).await;
     assert_eq!(third.await.unwrap().unwrap(), 1);
@@ -101,7 +101,7 @@ async fn keys_are_replaced_before_they_expire() {
     let minute = jiff::SignedDuration::from_mins(1);
     print(jiff::Timestamp::now() + minute, "first");
     assert_eq!(keys.ready().await.unwrap(), 1);
-    // They still last for a minute, so they are asked for anew, and used on where that fails.
+    // They still last for a minute, so they are asked for again, and used on where that fails.
     fs::remove_file(&file).unwrap();
     some_time_later(&keys);
     assert_eq!(keys.ready().await.unwrap(), 1);
