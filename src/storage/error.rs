@@ -72,6 +72,18 @@ impl Error {
         self
     }
 
+    /// The same error under the code of its operation on a file, where the kind says less than that.
+    pub(super) fn with_file_code(mut self) -> Self {
+        self.code = match self.operation {
+            "write" => ErrorCode::FileWrite,
+            "list" => ErrorCode::PathOpen,
+            "remove" => ErrorCode::FileRemove,
+            "look at" => ErrorCode::FileInfo,
+            _ => ErrorCode::FileRead,
+        };
+        self
+    }
+
     /// The same error with what to do about it.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

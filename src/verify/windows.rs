@@ -74,7 +74,7 @@ pub(super) async fn check(
                 |range: &SegmentRange| kept.as_ref().is_none_or(|kept| kept.holds(id, range.first));
             note(&archive, manifest, &window, missed, findings);
             if let Some(range) = recorded.filter(&missed) {
-                let what = format!("a later backup recorded that WAL was there: {}", named(&range));
+                let what = format!("a later backup recorded that WAL was there: {range}");
                 findings.add(object(&archive, &range), FaultKind::Hole, what).of(&manifest.label);
             }
             windows.by_label.insert(manifest.label.clone(), window);
@@ -187,14 +187,12 @@ fn note(
     findings: &mut Findings,
 ) {
     for range in &window.missing {
-        let what =
-            format!("WAL that backups need to become consistent is missing: {}", named(range));
+        let what = format!("WAL that backups need to become consistent is missing: {range}");
         findings.add(object(archive, range), FaultKind::Missing, what).of(&manifest.label);
     }
     if let Some(hole) = window.hole.as_ref().filter(|hole| missed(hole)) {
         let what = format!(
-            "WAL is missing and newer WAL is there: {}; recovery of the backups before it ends at {}",
-            named(hole),
+            "WAL is missing and newer WAL is there: {hole}; recovery of the backups before it ends at {}",
             window.end
         );
         findings.add(object(archive, hole), FaultKind::Hole, what).of(&manifest.label);
@@ -203,14 +201,6 @@ fn note(
         let object = format!("{}/{}", archive.directory(), timeline.history_file_name());
         let what = "it is missing, and there is WAL of that timeline";
         findings.add(object, FaultKind::Missing, what).of(&manifest.label);
-    }
-}
-
-/// A range as a sentence has it.
-fn named(range: &SegmentRange) -> String {
-    match range.count() {
-        1 => range.first.to_string(),
-        count => format!("{} to {} ({count} segments)", range.first, range.last),
     }
 }
 

@@ -99,7 +99,7 @@ fn of_backup(text: &mut String, backup: &BackupReport, verbose: bool, zone: &Tim
 /// How far a backup can be rolled forward.
 fn recovery(window: &RecoveryWindow, zone: &TimeZone) -> String {
     if let Some(first) = window.missing.first() {
-        return format!("none, WAL is missing: {}", range(first));
+        return format!("none, WAL is missing: {first}");
     }
     let time = window.archived.map(|time| format!(", archived at {}", human_time(time, zone)));
     format!("to {} ({}{})", window.end, window.last, time.unwrap_or_default())
@@ -121,17 +121,10 @@ fn of_archive(text: &mut String, archive: &ArchiveReport) {
         archive.id
     );
     for hole in &archive.holes {
-        let _ = writeln!(text, "            gap: {}", range(hole));
+        let _ = writeln!(text, "            gap: {hole}");
     }
     for branch in &archive.branches {
         let _ = writeln!(text, "            branch: {branch}");
-    }
-}
-
-fn range(range: &SegmentRange) -> String {
-    match range.count() {
-        1 => range.first.to_string(),
-        count => format!("{} to {} ({count} segments)", range.first, range.last),
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the archive holds, from listings alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+};
 
 use super::{Error, StoredWal, WalArchive};
 use crate::{
@@ -140,6 +143,15 @@ impl SegmentRange {
     fn iter(self) -> impl Iterator<Item = WalSegment> {
         let (first, last) = (self.first.number(self.size), self.last.number(self.size));
         (first..=last).map(move |n| WalSegment::from_number(n, self.first.timeline, self.size))
+    }
+}
+
+impl fmt::Display for SegmentRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count() {
+            1 => self.first.fmt(f),
+            count => write!(f, "{} to {} ({count} segments)", self.first, self.last),
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use rustix::io::Errno;
 use crate::{
     host::User,
     storage::{Error, ErrorKind, crash_safe::SymbolicLink},
-    types::ErrorCode,
 };
 
 /// What to do about a symbolic link.
@@ -29,7 +28,7 @@ pub(super) fn failure(operation: &'static str, object: String, error: io::Error)
         None => failed,
     };
     match kind {
-        ErrorKind::Other | ErrorKind::Transient => failed.with_code(code_of(operation)),
+        ErrorKind::Other | ErrorKind::Transient => failed.with_file_code(),
         _ => failed,
     }
 }
@@ -74,20 +73,10 @@ fn hint_of(error: &io::Error, object: &Path) -> Option<String> {
     })
 }
 
-fn code_of(operation: &str) -> ErrorCode {
-    match operation {
-        "write" => ErrorCode::FileWrite,
-        "list" => ErrorCode::PathOpen,
-        "remove" => ErrorCode::FileRemove,
-        "look at" => ErrorCode::FileInfo,
-        _ => ErrorCode::FileRead,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Failure;
+    use crate::types::{ErrorCode, Failure};
 
     #[test]
     fn the_cause_decides_the_meaning() {

@@ -5,10 +5,7 @@
 
 use russh_sftp::{client::error::Error as SftpError, protocol::StatusCode};
 
-use crate::{
-    storage::{Error, ErrorKind},
-    types::ErrorCode,
-};
+use crate::storage::{Error, ErrorKind};
 
 /// Characters of a server's message that are shown.
 const MESSAGE_MAX: usize = 200;
@@ -67,7 +64,7 @@ impl Refusal {
                  failing disk on the host",
             ),
             Self::Broken(text) => made(ErrorKind::Transient)
-                .with_code(code_of(operation))
+                .with_file_code()
                 .caused_by(format!("the connection broke: {text}")),
         }
     }
@@ -75,19 +72,7 @@ impl Refusal {
 
 /// An error that is none of the kinds that callers know.
 pub(super) fn other(operation: &'static str, object: &str, cause: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Other, operation, object)
-        .with_code(code_of(operation))
-        .caused_by(cause.into())
-}
-
-fn code_of(operation: &str) -> ErrorCode {
-    match operation {
-        "write" => ErrorCode::FileWrite,
-        "list" => ErrorCode::PathOpen,
-        "remove" => ErrorCode::FileRemove,
-        "look at" => ErrorCode::FileInfo,
-        _ => ErrorCode::FileRead,
-    }
+    Error::new(ErrorKind::Other, operation, object).with_file_code().caused_by(cause.into())
 }
 
 /// A server's words, fit for a log line.
