@@ -1,5 +1,5 @@
 //! Says where two servers archive into one stanza: `check` and `backup` are run often, and know on which timeline
-//! their server is.
+//! their server is; `verify` sees it in the repository alone.
 
 use super::Result;
 use crate::{
@@ -21,11 +21,20 @@ pub(super) async fn warn(
     Ok(())
 }
 
+/// Warns of a branch that was found without asking a server.
+pub(super) fn warn_of(branch: &Branch, repo: u16) {
+    tracing::warn!("{}\nHINT: {COPY_HINT}", found(branch, repo));
+}
+
 fn sentence(branch: &Branch, repo: u16, server: TimeLine) -> String {
+    format!("{}; this server is on timeline {server}", found(branch, repo))
+}
+
+fn found(branch: &Branch, repo: u16) -> String {
     let newest = branch.newest_timeline();
     let newest = newest.map(|newest| format!("; timeline {newest} has the newest WAL"));
     format!(
-        "two servers archive into this stanza on repo{repo}: {branch}{}; this server is on timeline {server}",
+        "two servers archive into this stanza on repo{repo}: {branch}{}",
         newest.unwrap_or_default()
     )
 }

@@ -8,7 +8,7 @@ use std::io::Write;
 use jiff::tz::TimeZone;
 
 use super::{
-    Error, Result,
+    Error, Result, branches,
     context::{self, Repo},
     expire,
     signal::Signals,
@@ -75,13 +75,16 @@ async fn verify_all(
     verified
 }
 
-/// Writes the faults of a repository to the log.
+/// Writes to the log what is wrong with a repository, and what is remarkable.
 fn log(verified: &Verified) {
     let Ok(report) = &verified.result else { return };
     for fault in &report.faults {
         let (code, hint) = (u64::from(fault.kind.code().exit_code()), fault.hint.as_str());
         let text = report::fault(fault, "").trim_end().to_owned();
         tracing::error!(code, hint, "repo{}: {text}", verified.repo);
+    }
+    for branch in report.archives.iter().flat_map(|archive| &archive.branches) {
+        branches::warn_of(branch, verified.repo);
     }
     for left_over in &report.left_over {
         let text = report::left_over(left_over, &TimeZone::system());

@@ -89,6 +89,7 @@ on_one_version! {
         site.run(&["info"]).ok().says("wal archive branch: timeline 1 goes on to");
         assert_eq!(site.info()["archive"][0]["branch"][0]["timeline"], 1);
         site.run(&["--output=text", "verify"]).ok().says("branch: timeline 1 goes on to");
+        site.run(&["--log-level-console=warn", "verify"]).ok().says(named).says("--target-timeline");
         let set = format!("--set={}", fork.first);
         let warned = "leave behind what only timeline 1 has";
         site.restore_into(&site.dir.make("copy"), &[&set]).ok().says(warned);
