@@ -11,8 +11,9 @@ use std::ffi::{OsStr, OsString};
 
 use crate::config::{
     Action, COMMANDS, CommandName, CommandSpec, Config, ConfigFiles, Error, Given, Program,
-    Request, load, table::nearest_of,
+    Request, load,
 };
+use crate::types::nearest_of;
 
 /// What is to be done.
 #[derive(Debug)]

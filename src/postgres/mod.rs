@@ -46,7 +46,7 @@ pub use format::{
 pub use own_paths::is_of_postgres;
 pub use placement::{PlacedDatabase, Placement, Required, RequiredKind, version_directory};
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
-pub use settings::unknown_setting;
+pub use settings::{UnfitSetting, unfit_setting};
 pub use sql::{
     ArchiverFacts, BackupSession, ControlCheckpoint, Database, Grantee, ServerFacts,
     SqlBackupStart, SqlBackupStop, SqlCancelToken, SqlClient, SummaryFacts, TablespaceInfo,

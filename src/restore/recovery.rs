@@ -3,7 +3,7 @@
 
 use super::{Error, RecoveryTarget, TargetAction};
 use crate::{
-    postgres::{config_name, config_quoted, unknown_setting},
+    postgres::{config_name, config_quoted, unfit_setting},
     types::{ErrorCode, PgVersion},
 };
 
@@ -132,13 +132,11 @@ impl RecoverySettings {
     /// Refuses a setting with which a server of this version would not start.
     pub fn check(&self, version: PgVersion) -> Result<(), Error> {
         for (name, _) in self.settings() {
-            if let Some(instead) = unknown_setting(&name, version) {
+            if let Some(unfit) = unfit_setting(&name, version) {
                 return Err(Error::refused(
                     ErrorCode::OptionInvalidValue,
-                    format!(
-                        "recovery-option sets '{name}', which PostgreSQL {version} does not know"
-                    ),
-                    format!("the server would not start: {instead}"),
+                    format!("recovery-option sets '{name}', {}", unfit.reason),
+                    format!("the server would not start: {}", unfit.instead),
                 ));
             }
         }

@@ -69,6 +69,18 @@ fn rows(cluster: &Cluster) -> String {
 }
 
 for_each_version! {
+    fn every_setting_of_the_server_is_known_by_name(version) {
+        let site = Site::new(version);
+        let listed = "select string_agg(lower(name) || ' ' || context, ',') from pg_settings";
+        let major = version.major().to_string().parse().expect("a version");
+        for line in site.primary.value(listed).split(',') {
+            let (name, context) = line.split_once(' ').expect("name and context");
+            let unfit = pgstrata::postgres::unfit_setting(name, major);
+            let shown = format!("{name} ({context}): {unfit:?}");
+            assert_eq!(unfit.is_some(), context == "internal" || name == "is_superuser", "{shown}");
+        }
+    }
+
     fn stops_at_the_exact_row(version) {
         let story = Story::tell(version);
         let three = story.moment(3);
@@ -223,6 +235,21 @@ on_one_version! {
         let restored = site.restore("r", &options).start_primary();
         assert_eq!(restored.value("show recovery_end_command"), "/bin/true it''s");
         assert_eq!(restored.value("show archive_mode"), "off");
+    }
+
+    fn a_setting_that_the_server_does_not_know_is_refused_before_anything_is_written(version) {
+        let site = Site::new(version);
+        site.full_backup(&[]);
+        let data_dir = site.dir.make("r");
+        for (name, hint) in [("foo_bar", "documentation"), ("work_men", "did you mean 'work_mem'?")] {
+            let option = format!("--recovery-option={name}=1");
+            let refused = site.restore_into(&data_dir, &[&option]).code(exit::OPTION_INVALID_VALUE);
+            refused.says(&format!("'{name}', which PostgreSQL {} does not know", version.major())).says(hint);
+            assert_eq!(std::fs::read_dir(&data_dir).expect("directory").count(), 0);
+        }
+        let option = "--recovery-option=my_extension.setting=1";
+        site.restore_into(&data_dir, &[option]).ok();
+        Restored::new(version, &data_dir).start_primary();
     }
 
     fn a_time_means_the_same_to_the_restore_and_to_the_server(version) {

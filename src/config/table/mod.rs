@@ -24,6 +24,7 @@ use super::{
     commands::Commands,
     spec::{Group, OptionRef, OptionSpec, Support, numbered, split_name},
 };
+use crate::types::nearest_of;
 
 /// A part of the table, under the title it has in help.
 pub struct Chapter {
@@ -111,16 +112,6 @@ pub fn nearest(name: &str, commands: Commands) -> Option<String> {
         .filter(|row| row.commands.meets(commands) && row.support == Support::Used)
         .map(|row| numbered(row, key.unwrap_or(1)));
     nearest_of(name, candidates)
-}
-
-/// The text closest to `name`, if it is close enough to be a typing error of it.
-pub fn nearest_of(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    let limit = (name.chars().count() / 3).clamp(1, 4);
-    candidates
-        .map(|candidate| (strsim::damerau_levenshtein(name, &candidate), candidate))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
