@@ -31,7 +31,7 @@ pub use format::{
     backup_label::{BackupLabelFile, plain_backup_label},
     backup_manifest::{BackupManifest, ManifestFile, WalRange},
     config_file::{ConfigLine, config_lines, config_name, config_quoted},
-    control_file::{ClusterState, ControlFile},
+    control_file::{ClusterState, ControlFile, catalog_version_of},
     incremental::{
         IncrementalHeader, IncrementalHeaderReader, Stretch, Stretches, incremental_target,
     },

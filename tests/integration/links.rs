@@ -135,6 +135,10 @@ tests_with! {
         restored.stop();
 
         fs::write(elsewhere.join("base").join("stale"), "").expect("writable");
+        // The data directory has the links, also those that the options ask for.
+        let planned = site.restore_into(data_dir, &["--delta", "--dry-run"]).ok();
+        let place = format!("{}, named by ", elsewhere.join("base").display());
+        planned.says(&format!("{place}a link of the data directory")).never_says("an option");
         site.restore_into(data_dir, &["--delta"]).ok();
         for name in LINKED.iter().chain(&["log"]) {
             assert_eq!(fs::read_link(data_dir.join(name)).expect("a link"), elsewhere.join(name));

@@ -179,6 +179,14 @@ def parents(path):
 MISSED = (b"tablespace_map", b"recovery.conf")
 LEFT_OUT = {b"recovery.signal", b"standby.signal", b"postmaster.pid", b"postmaster.opts", b"backup_manifest", *MISSED}
 CONTROL, PENDING, MARKER = b"global/pg_control", b"global/pg_control.pgstrata", b"pgstrata.restoring"
+CATALOG_VERSIONS = {
+    "13": 202007201,
+    "14": 202107181,
+    "15": 202209061,
+    "16": 202307071,
+    "17": 202406281,
+    "18": 202506291,
+}
 TABLESPACES, OID = b"pg_tblspc", re.compile(rb"[1-9][0-9]{0,9}")
 
 
@@ -235,7 +243,8 @@ class Target:
 
     def check_behind(self, links):
         major = self.backup.manifest["cluster"]["version"]
-        version = re.compile(rf"PG_{re.escape(major)}_\d+(/|$)".encode())
+        need(major in CATALOG_VERSIONS, f"PostgreSQL {major} is not known")
+        version = re.compile(rf"PG_{major}_{CATALOG_VERSIONS[major]}(/|$)".encode())
         for path in self.backup.entries:
             for link in links:
                 if path.startswith(link + b"/"):

@@ -10,7 +10,7 @@ use crate::{
     config::OutputFormat,
     restore::{
         execute::{Existing, Options},
-        plan::RestorePlan,
+        plan::{NamedBy, Outside, RestorePlan},
     },
     types::without_passwords,
     ui,
@@ -76,7 +76,11 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
         lines.push(format!("    link: {path} -> {}", one_line(target)));
     }
     for place in plan.layout.outside() {
-        let by = if place.recorded { "the backup" } else { "an option" };
+        let by = match place.named_by {
+            NamedBy::Backup => "the backup",
+            NamedBy::Option => "an option",
+            NamedBy::DataDirectory => "a link of the data directory",
+        };
         let path = one_line(place.path);
         lines.push(format!("    outside of the data directory: {path}, named by {by}"));
     }
@@ -151,14 +155,19 @@ fn to_json(repo: u16, plan: &RestorePlan, options: &Options) -> Value {
     })
 }
 
-/// The places outside of the data directory that are written to, and whether only the backup names them.
+/// The places outside of the data directory that are written to, and who names them.
 fn outside(plan: &RestorePlan) -> Vec<Value> {
-    let places = plan.layout.outside().into_iter();
-    places
-        .map(
-            |place| json!({ "path": place.path.display().to_string(), "recorded": place.recorded }),
-        )
-        .collect()
+    let shown = |place: Outside<'_>| {
+        let named_by = match place.named_by {
+            NamedBy::Backup => "backup",
+            NamedBy::Option => "option",
+            NamedBy::DataDirectory => "data-directory",
+        };
+        let recorded = place.named_by == NamedBy::Backup;
+        let path = place.path.display().to_string();
+        json!({ "path": path, "named-by": named_by, "recorded": recorded })
+    };
+    plan.layout.outside().into_iter().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -277,6 +286,7 @@ mod tests {
           ],
           "outside": [
             {
+              "named-by": "option",
               "path": "/new ts",
               "recorded": false
             }

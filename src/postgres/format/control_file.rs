@@ -164,8 +164,17 @@ impl ControlFile {
     }
 }
 
+/// The catalog version of every release of a major version; `None` for a version without a release.
+pub fn catalog_version_of(version: PgVersion) -> Option<u32> {
+    let release = RELEASES.iter().find(|(major, ..)| *major == version.major());
+    release.map(|(_, _, catalog)| *catalog)
+}
+
 /// The release with these two version numbers.
-fn version_of(control_version: u32, catalog_version: u32) -> Result<PgVersion> {
+pub(in crate::postgres) fn version_of(
+    control_version: u32,
+    catalog_version: u32,
+) -> Result<PgVersion> {
     let known = RELEASES
         .iter()
         .find(|(_, control, catalog)| (*control, *catalog) == (control_version, catalog_version));
@@ -239,6 +248,17 @@ mod tests {
         }
         let control = ControlFile::parse(CAPTURED[2].1).unwrap();
         assert_eq!(control.checkpoint.to_string(), "0/17414D0");
+    }
+
+    #[test]
+    fn every_supported_version_has_a_catalog_version() {
+        for major in PgVersion::OLDEST.major()..=PgVersion::NEWEST.major() {
+            assert!(catalog_version_of(PgVersion::new(major).unwrap()).is_some(), "{major}");
+        }
+        for (_, bytes, _) in CAPTURED {
+            let control = ControlFile::parse(bytes).unwrap();
+            assert_eq!(catalog_version_of(control.version), Some(control.catalog_version));
+        }
     }
 
     #[test]

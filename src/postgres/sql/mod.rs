@@ -18,7 +18,10 @@ use tokio_postgres::{
 };
 use tracing::debug;
 
-use super::{ConnectOptions, Error, Result, ServerError, connect::Encryption, protocol::Attempts};
+use super::{
+    ConnectOptions, Error, Result, ServerError, connect::Encryption,
+    format::control_file::version_of, protocol::Attempts,
+};
 use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId, WalSegmentSize};
 
 pub use backup_session::{
@@ -229,12 +232,17 @@ impl SqlClient {
             .await?;
         let version_num = column::<i32>(&row, 3)? as u32;
         let version = PgVersion::new((version_num / 10_000) as u16);
+        let version = version.map_err(|_| Error::Version((version_num / 10_000).to_string()))?;
+        let (control_version, catalog_version) =
+            (column::<i32>(&row, 1)? as u32, column::<i32>(&row, 2)? as u32);
+        // A server before its release has other catalogs than the version that it names, and no restore takes them.
+        version_of(control_version, catalog_version)?;
         Ok(ServerFacts {
             system_id: SystemId(column::<i64>(&row, 0)? as u64),
-            version: version.map_err(|_| Error::Version((version_num / 10_000).to_string()))?,
+            version,
             version_num,
-            control_version: column::<i32>(&row, 1)? as u32,
-            catalog_version: column::<i32>(&row, 2)? as u32,
+            control_version,
+            catalog_version,
             in_recovery: column(&row, 4)?,
             data_directory: self.setting_if_visible("data_directory").await?,
         })

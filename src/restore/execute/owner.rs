@@ -7,7 +7,10 @@ use std::{
 };
 
 use crate::{
-    restore::{Error, plan::Layout},
+    restore::{
+        Error,
+        plan::{Layout, NamedBy},
+    },
     types::ErrorCode,
 };
 
@@ -63,7 +66,7 @@ pub(super) fn dangers_as_root(layout: &Layout, (uid, gid): (u32, u32)) -> Vec<St
              says so{root}: make the data directory with the right owner before, or run the restore as that user"
         ));
     }
-    for place in layout.outside().iter().filter(|place| place.recorded) {
+    for place in layout.outside().iter().filter(|place| place.named_by == NamedBy::Backup) {
         dangers.push(format!(
             "the restore runs as root and writes to '{}' because the backup says so: make sure that it is a \
              place of this cluster, or run the restore as the user of PostgreSQL",

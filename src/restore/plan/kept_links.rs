@@ -63,7 +63,7 @@ impl PlacementOptions {
         }
         let place = path.under(data);
         match fs::metadata(&place) {
-            Ok(_) => drop(self.link_map.insert(name, target)),
+            Ok(_) => drop(self.kept.insert(name, target)),
             // A disk that is not mounted must not be taken for an empty one.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::refused(

@@ -30,8 +30,21 @@ pub struct PlacementOptions {
     pub link_map: BTreeMap<String, PathBuf>,
     /// Whether the links of the backup are made again; else they become files and directories.
     pub link_all: bool,
+    /// Links that the data directory has in the place of an entry of the backup, and where they lead: they stay.
+    pub kept: BTreeMap<String, PathBuf>,
     /// Links of the data directory that the backup does not have, and that stay.
     pub staying: BTreeSet<DataPath>,
+}
+
+/// Who says where a link leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The backup alone.
+    Backup,
+    /// An option.
+    Option,
+    /// The data directory that is restored into: it has the link.
+    DataDirectory,
 }
 
 /// A path of the data directory that is a symbolic link, and what is behind it.
@@ -43,8 +56,8 @@ pub struct PlannedLink {
     pub target: PathBuf,
     /// Whether files of the backup lie behind it (false: it is a link to a file).
     pub is_directory: bool,
-    /// Whether the target is the one that the backup names, and not one of an option.
-    pub recorded: bool,
+    /// Who names the target.
+    pub named_by: NamedBy,
 }
 
 /// A directory whose content belongs to the restore: nothing else may be or stay in it.
@@ -164,9 +177,9 @@ impl Layout {
                 options.tablespace_map_all.as_ref().map(|all| all.join(directory))
             };
             let placed = mapped.or_else(all);
-            let recorded = placed.is_none();
+            let named_by = if placed.is_some() { NamedBy::Option } else { NamedBy::Backup };
             let target = placed.unwrap_or(original);
-            self.links.push(PlannedLink { path: link, target, is_directory: true, recorded });
+            self.links.push(PlannedLink { path: link, target, is_directory: true, named_by });
         }
         match unused.first() {
             None => Ok(()),
@@ -351,9 +364,9 @@ mod tests {
             entry("global/pg_control", file()),
             entry("pg_wal", EntryKind::Dir),
             entry("postgresql.conf", file()),
-            entry("pg_tblspc/10/PG_15_1/5/1", file()),
-            entry("pg_tblspc/10/PG_15_1/5/2", file()),
-            entry("pg_tblspc/11/PG_15_1/5/1", file()),
+            entry("pg_tblspc/10/PG_15_202209061/5/1", file()),
+            entry("pg_tblspc/10/PG_15_202209061/5/2", file()),
+            entry("pg_tblspc/11/PG_15_202209061/5/1", file()),
             entry("log", link("/var/log/pg")),
             entry("conf", link("../conf")),
             entry("conf/inside", file()),
@@ -401,12 +414,12 @@ mod tests {
         assert_eq!(shown(&plain), ["pg_tblspc/10 -> /ts/1", "pg_tblspc/11 -> /ts/2"]);
         let mapped = tablespaces_to(&[("one", "/new/1"), ("11", "/new/2")]).unwrap();
         assert_eq!(shown(&mapped), ["pg_tblspc/10 -> /new/1", "pg_tblspc/11 -> /new/2"]);
-        let inside: DataPath = "pg_tblspc/10/PG_15_1/5/1".parse().unwrap();
-        assert_eq!(mapped.resolve(&inside), Path::new("/new/1/PG_15_1/5/1"));
+        let inside: DataPath = "pg_tblspc/10/PG_15_202209061/5/1".parse().unwrap();
+        assert_eq!(mapped.resolve(&inside), Path::new("/new/1/PG_15_202209061/5/1"));
         let similar: DataPath = "pg_tblspc/101".parse().unwrap();
         assert_eq!(mapped.resolve(&similar), Path::new("/pg/data/pg_tblspc/101"));
         let roots: Vec<_> = mapped.roots.iter().map(|root| root.directory.clone()).collect();
-        let expected = ["/pg/data", "/new/1/PG_15_1", "/new/2/PG_15_1"];
+        let expected = ["/pg/data", "/new/1/PG_15_202209061", "/new/2/PG_15_202209061"];
         assert_eq!(roots, expected.map(PathBuf::from));
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    layout::{Layout, PlacementOptions, PlannedLink, TABLESPACES},
+    layout::{Layout, NamedBy, PlacementOptions, PlannedLink, TABLESPACES},
     targets::{absolute_link, link_map, path_from_text},
 };
 use crate::{
@@ -50,7 +50,7 @@ impl Layout {
                     path: entry.path.clone(),
                     target,
                     is_directory,
-                    recorded: true,
+                    named_by: NamedBy::Backup,
                 });
             }
         }
@@ -62,12 +62,14 @@ impl Layout {
         entries: &[FileEntry],
         options: &PlacementOptions,
     ) -> Result<(), Error> {
-        if options.link_map.is_empty() {
+        if options.link_map.is_empty() && options.kept.is_empty() {
             return Ok(());
         }
         let by_path: BTreeMap<&DataPath, &FileEntry> =
             entries.iter().map(|entry| (&entry.path, entry)).collect();
-        for (name, target) in &options.link_map {
+        let mapped = options.link_map.iter().map(|link| (link, NamedBy::Option));
+        let kept = options.kept.iter().map(|link| (link, NamedBy::DataDirectory));
+        for ((name, target), named_by) in mapped.chain(kept) {
             let path = DataPath::new(name.as_bytes())?;
             if is_of_tablespaces(&path) {
                 return Err(link_map(name, "tablespaces are moved with tablespace-map"));
@@ -77,8 +79,7 @@ impl Layout {
             })?;
             let is_directory = !matches!(entry.kind, EntryKind::File { .. });
             let target = absolute_link(&self.data, &path, target)?;
-            let recorded = false;
-            self.links.push(PlannedLink { path, target, is_directory, recorded });
+            self.links.push(PlannedLink { path, target, is_directory, named_by });
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ pub use databases::DatabaseChoice;
 pub use entries::{
     CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, MISSING_TO_VERIFY, PlannedDirectory,
 };
-pub use layout::{Layout, PlacementOptions, PlannedLink, Root};
+pub use layout::{Layout, NamedBy, PlacementOptions, PlannedLink, Root};
 pub use outside::Outside;
 pub use time::{names_time_zone, parse_target_time};
 pub use timeline::{ArchiveView, TimelineDecision};

@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
-use super::{Layout, PlannedLink, layout::below};
+use super::{Layout, NamedBy, PlannedLink, layout::below};
 use crate::{
+    postgres::{self, catalog_version_of, version_directory},
     repo::file_list::{EntryKind, FileEntry},
     restore::Error,
     types::{ErrorCode, PgVersion},
@@ -18,8 +19,8 @@ pub(super) const TABLESPACE_MODE_MASK: u32 = 0o750;
 pub struct Outside<'a> {
     /// The directory whose content is restored, or the file.
     pub path: &'a Path,
-    /// Whether nothing but the backup names it.
-    pub recorded: bool,
+    /// Who names it.
+    pub named_by: NamedBy,
 }
 
 impl Layout {
@@ -28,17 +29,17 @@ impl Layout {
         let mut places = Vec::new();
         for link in &self.links {
             let before = places.len();
-            let recorded = link.recorded;
+            let named_by = link.named_by;
             for root in &self.roots {
                 let is_behind = |path| below(path, &link.path).is_some();
                 let is_listed = |place: &Outside<'_>| place.path == root.directory;
                 if root.prefix.as_ref().is_some_and(is_behind) && !places.iter().any(is_listed) {
-                    places.push(Outside { path: &root.directory, recorded });
+                    places.push(Outside { path: &root.directory, named_by });
                 }
             }
             // A file, or a tablespace without content.
             if places.len() == before {
-                places.push(Outside { path: &link.target, recorded });
+                places.push(Outside { path: &link.target, named_by });
             }
         }
         places
@@ -51,39 +52,37 @@ pub(super) fn is_oid(name: &str) -> bool {
 }
 
 /// Refuses whatever would be written below a tablespace's location and is not in the directory of the cluster's
-/// version there: neither kind of source stores anything else, and the location may be any directory.
+/// version there: neither kind of source stores anything else, and the location may be any directory. The name of that
+/// directory is not read from the backup, because a user who can write to the repository can change all of it.
 pub(super) fn check_tablespaces(
     version: PgVersion,
     links: &[PlannedLink],
     entries: &[FileEntry],
 ) -> Result<(), Error> {
+    let catalog_version =
+        catalog_version_of(version).ok_or_else(|| postgres::Error::Version(version.to_string()))?;
+    let directory = version_directory(version, catalog_version);
     let spaces: Vec<&PlannedLink> =
         links.iter().filter(|link| link.path.is_within("pg_tblspc")).collect();
     for entry in entries.iter().filter(|entry| entry.path.is_within("pg_tblspc")) {
         let inside = spaces.iter().find_map(|link| below(&entry.path, &link.path));
         let fits = match (inside, &entry.kind) {
             (None, _) | (Some([]), EntryKind::Dir | EntryKind::Link { .. }) => true,
-            (Some(inside), kind) => is_of_version(inside, kind, version),
+            (Some(inside), kind) => is_within(inside, kind, directory.as_bytes()),
         };
         if !fits {
             let path = &entry.path;
-            let what = format!(
-                "'{path}' is not in the directory 'PG_{version}_<catalog version>' of its tablespace"
-            );
+            let what = format!("'{path}' is not in the directory '{directory}' of its tablespace");
             return Err(tampered(what));
         }
     }
     Ok(())
 }
 
-/// Whether `inside`, a path below a tablespace's location, is the directory of the version or in it.
-fn is_of_version(inside: &[u8], kind: &EntryKind, version: PgVersion) -> bool {
+/// Whether `inside`, a path below a tablespace's location, is the directory `version` or in it.
+fn is_within(inside: &[u8], kind: &EntryKind, version: &[u8]) -> bool {
     let mut parts = inside.split(|byte| *byte == b'/');
-    let first = parts.next().unwrap_or_default();
-    let prefix = format!("PG_{version}_");
-    let catalog = first.strip_prefix(prefix.as_bytes()).unwrap_or_default();
-    let named = !catalog.is_empty() && catalog.iter().all(u8::is_ascii_digit);
-    named && (*kind == EntryKind::Dir || parts.next().is_some())
+    parts.next() == Some(version) && (*kind == EntryKind::Dir || parts.next().is_some())
 }
 
 /// Refuses two links of one name. One may lie behind another: then it is made in the place that the other leads to.
@@ -157,6 +156,9 @@ mod tests {
             "pg_tblspc/10/PG_14_202107181/5/1",
             "pg_tblspc/10/PG_15_/5/1",
             "pg_tblspc/10/PG_15_x/5/1",
+            "pg_tblspc/10/PG_15_202209062/5/1",
+            "pg_tblspc/10/PG_15_0202209061/5/1",
+            "pg_tblspc/10/PG_15_202107181/5/1",
             "pg_tblspc/10/PG_15/5/1",
             "pg_tblspc/10/pg_15_202209061/5/1",
         ] {
@@ -213,17 +215,17 @@ mod tests {
         let options =
             PlacementOptions { link_all: true, link_map: mapped, ..PlacementOptions::default() };
         let layout = layout(&entries, &options).unwrap();
-        let listed: Vec<(&str, bool)> = layout
+        let listed: Vec<(&str, NamedBy)> = layout
             .outside()
             .iter()
-            .map(|place| (place.path.to_str().unwrap(), place.recorded))
+            .map(|place| (place.path.to_str().unwrap(), place.named_by))
             .collect();
         assert_eq!(
             listed,
             [
-                ("/home/postgres/.ssh/PG_15_202209061", true),
-                ("/etc/pg.conf", false),
-                ("/var/log/pg", true)
+                ("/home/postgres/.ssh/PG_15_202209061", NamedBy::Backup),
+                ("/etc/pg.conf", NamedBy::Option),
+                ("/var/log/pg", NamedBy::Backup)
             ]
         );
     }
