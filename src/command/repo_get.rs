@@ -15,6 +15,7 @@ use crate::{
     repo::{
         self,
         archive::{RawSink, WalArchive},
+        foreign,
         layout::ARCHIVE_ROOT,
         metadata::object_name,
         object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
@@ -80,7 +81,20 @@ async fn kind(storage: &dyn Storage, path: &ObjectPath) -> Result<ObjectKind> {
     {
         start.extend_from_slice(&chunk[..chunk.len().min(HEADER_LEN)]);
     }
-    Ok(ObjectHeader::decode_any(&start, &object_name(storage, path))?.kind)
+    match ObjectHeader::decode_any(&start, &object_name(storage, path)) {
+        Ok(header) => Ok(header.kind),
+        Err(error @ repo::Error::Format { .. }) => Err(not_ours(storage, path, error).await),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What an object is that does not begin as ours do: it may be another program's.
+async fn not_ours(storage: &dyn Storage, path: &ObjectPath, error: repo::Error) -> Error {
+    match foreign::of_object(storage, path).await {
+        Ok(Some(foreign)) => foreign.into(),
+        // It is none of ours whatever else it is, so a look that fails decides nothing.
+        Ok(None) | Err(_) => error.into(),
+    }
 }
 
 async fn plain(storage: &dyn Storage, path: &ObjectPath, out: &mut dyn Write) -> Result<()> {

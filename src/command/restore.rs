@@ -83,13 +83,7 @@ async fn choose(config: &Config, request: &Request) -> Result<(Repo, Manifest)> 
     let repos = context::repos(config)?;
     let several = repos.len() > 1;
     for repo in repos {
-        // What another program has there may not even be listed as ours is.
-        let foreign = foreign::of_stanza(&*repo.storage, &request.stanza).await;
-        let chosen = match foreign {
-            Ok(Some(error)) => Err(error.into()),
-            Ok(None) | Err(_) => request.choose(&repo.storage).await,
-        };
-        match chosen {
+        match request.choose(&repo.storage).await {
             Ok(Some(manifest)) => return Ok((repo, manifest)),
             Ok(None) if several => {
                 // One that is away may look like one that is empty.
@@ -106,6 +100,9 @@ async fn choose(config: &Config, request: &Request) -> Result<(Repo, Manifest)> 
                 }
             }
             Err(error) => {
+                // What another program has there cannot be read as ours is, and is named for what it is.
+                let foreign = foreign::of_stanza(&*repo.storage, &request.stanza).await;
+                let error = foreign.ok().flatten().map_or(error, Into::into);
                 tracing::warn!("repo{}: {error}", repo.key);
                 failed.get_or_insert((repo.key, error));
             }

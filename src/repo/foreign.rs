@@ -2,7 +2,8 @@
 //! stanza in them or deletes them as if they were the rest of one.
 //!
 //! pgBackRest keeps `backup/<stanza>/backup.info` and `archive/<stanza>/archive.info`, each with a copy. Its directories
-//! of backups and WAL have the same names as ours, so these files are what tells the two apart.
+//! of backups and WAL have the same names as ours, so these files are what tells the two apart. Where they are gone, the
+//! manifests of its backups do, and its WAL, which has a SHA-1 in its names.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     storage::{self, EntryKind, ObjectPath, Storage},
-    types::StanzaName,
+    types::{BackupLabel, StanzaName, WalSegment},
 };
 
 const BACKUP_INFO: [&str; 2] = ["backup.info", "backup.info.copy"];
@@ -21,8 +22,15 @@ const ARCHIVE_INFO: [&str; 2] = ["archive.info", "archive.info.copy"];
 /// How a file begins that pgBackRest encrypted, as everything that `openssl enc` writes.
 const SALTED: &[u8] = b"Salted__";
 
-/// The file that only a data directory has.
-const PG_CONTROL: &str = "global/pg_control";
+/// The directory of pgBackRest that keeps the manifests of expired backups.
+const BACKUP_HISTORY: &str = "backup.history";
+/// How the names of pgBackRest's manifests begin.
+const BACKUP_MANIFEST: &str = "backup.manifest";
+/// The length of a SHA-1 in hexadecimal digits.
+const SHA1_LEN: usize = 40;
+
+/// Files that only a data directory has; the first one that is made in it is `PG_VERSION`.
+const OF_DATA_DIRECTORY: [&str; 2] = ["PG_VERSION", "global/pg_control"];
 /// WAL-G: base backups and WAL.
 const WAL_G: [&str; 2] = ["basebackups_005", "wal_005"];
 /// Barman: base backups and WAL of one server.
@@ -30,6 +38,8 @@ const BARMAN: [&str; 2] = ["base", "wals"];
 
 /// How many directories are looked into for the files of a stanza of pgBackRest.
 const STANZAS_MAX: usize = 64;
+/// How many directories of a stanza are looked into on each level for what is left of pgBackRest's files.
+const DIRECTORIES_MAX: usize = 4;
 
 /// Refuses what is not ours: the files of another program for the stanza, or a tree that as a whole is another's.
 pub async fn refuse(storage: &dyn Storage, stanza: &StanzaName) -> Result<(), Error> {
@@ -48,18 +58,40 @@ pub async fn of_stanza(storage: &dyn Storage, stanza: &StanzaName) -> Result<Opt
     if let Some(error) = info_file(storage, &backup, BACKUP_INFO).await? {
         return Ok(Some(error));
     }
-    info_file(storage, &layout::archive_directory(stanza)?, ARCHIVE_INFO).await
+    if let Some(error) =
+        info_file(storage, &layout::archive_directory(stanza)?, ARCHIVE_INFO).await?
+    {
+        return Ok(Some(error));
+    }
+    match holds_any(storage, &layout::stanza_directory(stanza)?).await? {
+        true => Ok(None),
+        false => remains(storage, stanza.as_str()).await,
+    }
+}
+
+/// The error that names the tree that the object is of, where it is a known one of another program.
+pub async fn of_object(storage: &dyn Storage, path: &ObjectPath) -> Result<Option<Error>, Error> {
+    let mut parts = path.as_str().split('/');
+    if let (Some(BACKUP_ROOT | ARCHIVE_ROOT), Some(name)) = (parts.next(), parts.next())
+        && let Ok(stanza) = name.parse()
+        && let Some(error) = of_stanza(storage, &stanza).await?
+    {
+        return Ok(Some(error));
+    }
+    of_root(storage).await
 }
 
 /// The error that names the tree at the root, where it is a known one of another program.
 pub async fn of_root(storage: &dyn Storage) -> Result<Option<Error>, Error> {
     let named =
         |path: &ObjectPath, tree| Error::Foreign { object: object_name(storage, path), tree };
-    let control = ObjectPath::new(PG_CONTROL)?;
-    match storage.stat(&control).await {
-        Ok(_) => return Ok(Some(named(&control, "a PostgreSQL data directory"))),
-        Err(error) if error.is_not_found() => {}
-        Err(error) => return Err(error.into()),
+    for name in OF_DATA_DIRECTORY {
+        let path = ObjectPath::new(name)?;
+        match storage.stat(&path).await {
+            Ok(_) => return Ok(Some(named(&path, "a PostgreSQL data directory"))),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     if let Some(error) = pgbackrest(storage).await? {
         return Ok(Some(error));
@@ -88,8 +120,69 @@ async fn pgbackrest(storage: &dyn Storage) -> Result<Option<Error>, Error> {
                 return Ok(Some(error));
             }
         }
+        for name in found.difference(&ours).take(STANZAS_MAX) {
+            if let Some(error) = remains(storage, name).await? {
+                return Ok(Some(error));
+            }
+        }
     }
     Ok(None)
+}
+
+/// What is left of a stanza of pgBackRest that has lost its info files.
+async fn remains(storage: &dyn Storage, stanza: &str) -> Result<Option<Error>, Error> {
+    let found = match manifest_of_backup(storage, stanza).await? {
+        Some(path) => Some(path),
+        None => segment(storage, stanza).await?,
+    };
+    Ok(match found {
+        Some(path) => Some(of_pgbackrest(storage, &path).await),
+        None => None,
+    })
+}
+
+async fn manifest_of_backup(
+    storage: &dyn Storage,
+    stanza: &str,
+) -> Result<Option<ObjectPath>, Error> {
+    let root = ObjectPath::new(BACKUP_ROOT)?.join(stanza)?;
+    let names = directories(storage, root.as_str()).await?;
+    if names.contains(BACKUP_HISTORY) {
+        return Ok(Some(root.join(BACKUP_HISTORY)?));
+    }
+    let labels = names.iter().rev().filter(|name| name.parse::<BackupLabel>().is_ok());
+    for label in labels.take(DIRECTORIES_MAX) {
+        let manifests = storage.list_prefix(&root.join(label)?, BACKUP_MANIFEST).await?;
+        if let Some(manifest) = manifests.into_iter().next() {
+            return Ok(Some(manifest.path));
+        }
+    }
+    Ok(None)
+}
+
+async fn segment(storage: &dyn Storage, stanza: &str) -> Result<Option<ObjectPath>, Error> {
+    let root = ObjectPath::new(ARCHIVE_ROOT)?.join(stanza)?;
+    for id in directories(storage, root.as_str()).await?.iter().take(DIRECTORIES_MAX) {
+        let archive = root.join(id)?;
+        let names = directories(storage, archive.as_str()).await?;
+        for name in names.iter().take(DIRECTORIES_MAX) {
+            let entries = storage.list(&archive.join(name)?, false).await?;
+            let segment = entries.into_iter().find(|entry| has_sha1(entry.path.file_name()));
+            if let Some(segment) = segment {
+                return Ok(Some(segment.path));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the name is that of a WAL file of pgBackRest: `<segment>-<SHA-1>`, and the suffix of a compression.
+fn has_sha1(name: &str) -> bool {
+    let Some((file, rest)) = name.split_once('-') else { return false };
+    let digest = rest.split('.').next().unwrap_or_default();
+    file.get(..24).is_some_and(|segment| segment.parse::<WalSegment>().is_ok())
+        && digest.len() == SHA1_LEN
+        && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 async fn directories(storage: &dyn Storage, root: &str) -> Result<BTreeSet<String>, Error> {
@@ -107,12 +200,16 @@ async fn info_file(
     let Some(entry) = entries.iter().find(|entry| names.contains(&entry.path.file_name())) else {
         return Ok(None);
     };
-    let object = object_name(storage, &entry.path);
-    let tree = match is_salted(storage, &entry.path).await {
+    Ok(Some(of_pgbackrest(storage, &entry.path).await))
+}
+
+async fn of_pgbackrest(storage: &dyn Storage, path: &ObjectPath) -> Error {
+    let object = object_name(storage, path);
+    let tree = match is_salted(storage, path).await {
         true => "an encrypted pgBackRest repository",
         false => "a pgBackRest repository",
     };
-    Ok(Some(Error::Foreign { object, tree }))
+    Error::Foreign { object, tree }
 }
 
 /// Only chooses the words: the name alone says that the file is not ours, so a look that fails decides nothing.
@@ -180,9 +277,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_repository_of_pgbackrest_without_its_info_files_is_named() {
+        let sha1 = "ab".repeat(20);
+        let segment = |suffix: &str| {
+            format!("archive/demo/15-1/0000000100000000/000000010000000000000001-{sha1}{suffix}")
+        };
+        for (path, content, words) in [
+            ("backup/demo/20261121-092452F/backup.manifest", "[backrest]", "a pgBackRest"),
+            ("backup/demo/20261121-092452F/backup.manifest.copy", "Salted__x", "an encrypted"),
+            ("backup/demo/backup.history/2026/20261121-092452F.manifest.gz", "x", "a pgBackRest"),
+            (&segment(""), "x", "a pgBackRest"),
+            (&segment(".gz"), "Salted__x", "an encrypted"),
+        ] {
+            let (_dir, storage) = tree(&[(path, content)]).await;
+            for stanza in ["demo", "other"] {
+                let error = refuse(&storage, &stanza.parse().unwrap()).await.unwrap_err();
+                assert_eq!(error.code(), ErrorCode::RepoInvalid);
+                assert!(error.to_string().contains(words), "{path}: {error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_a_stanza_of_ours_is_not_called_anothers() {
+        let digest = "ab".repeat(32);
+        let segment =
+            format!("archive/demo/15-1/0000000100000000/000000010000000000000001-{digest}.zst");
+        let files = [("backup/demo/20261121-092452F/bundle/00000001", "x"), (&*segment, "x")];
+        let (_dir, storage) = tree(&files).await;
+        refuse(&storage, &demo()).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn trees_of_other_programs_are_named() {
         for (files, words) in [
             (vec![("global/pg_control", "x"), ("PG_VERSION", "15")], "data directory"),
+            (vec![("PG_VERSION", "15"), ("base/1/1259", "x")], "data directory"),
+            (vec![("PG_VERSION", "15")], "data directory"),
             (vec![("basebackups_005/a", "x"), ("wal_005/b", "x")], "WAL-G"),
             (vec![("base/2/data.tar", "x"), ("wals/b", "x")], "Barman"),
         ] {

@@ -107,3 +107,16 @@ async fn what_is_not_there_or_not_ours_is_an_error() {
     let error = show(&repo, "bundle", false).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::FeatureNotSupported);
 }
+
+#[tokio::test]
+async fn a_file_of_pgbackrest_is_named_for_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = repo_with_stanza(dir.path(), 1).await;
+    let file = "backup/other/backup.info";
+    std::fs::create_dir_all(dir.path().join("backup/other")).unwrap();
+    std::fs::write(dir.path().join(file), "[backrest]\n").unwrap();
+    let error = show(&repo, file, false).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::RepoInvalid);
+    assert!(error.to_string().contains("a pgBackRest repository"), "{error}");
+    assert_eq!(show(&repo, file, true).await.unwrap(), b"[backrest]\n");
+}
