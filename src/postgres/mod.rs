@@ -23,7 +23,7 @@ pub use connect::{
     ChannelBindingMode, ConnectOptions, ConnectSettings, Endpoint, Password, SslMode, SslOptions,
 };
 pub use data_directory::{
-    DataDirectory, DataDirectoryError, Scan, ScannedEntry, ScannedKind, Unseen,
+    DataDirectory, DataDirectoryError, FileTimes, Scan, ScannedEntry, ScannedKind, Unseen, followed,
 };
 pub use error::{Error, Result, ServerError};
 pub use format::{

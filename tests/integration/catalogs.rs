@@ -143,8 +143,26 @@ on_one_version! {
         apart.args(["--mount", "sh", "-c", script, "sh"]).arg(&old).arg(&location);
         apart.arg(backup.get_program()).args(backup.get_args());
         let refused = run(&mut apart).code(exit::FILE_OPEN);
-        refused.says("the server has another directory there");
+        refused.says("the server has another file or directory there");
         assert!(site.labels().is_empty());
+    }
+
+    /// The same where nothing can be learned from the server's process: this one sees itself behind the link.
+    fn an_old_copy_is_known_by_its_times(version) {
+        let site = Site::new(version);
+        let oid = fill(&site);
+        show_to_the_server_only(&site, &format!("pg_tblspc/{oid}"), "fast");
+        let location = site.dir.path().join("fast");
+        let copy = elsewhere(&site, "copy", |fast| {
+            let copied = Command::new("cp").arg("-aT").arg(&location).arg(fast).status();
+            assert!(copied.expect("cp runs").success());
+        });
+        let arguments = ["--backup-source=local", "check"];
+        let refused = run_in(&site, &copy, &arguments).code(exit::FILE_OPEN);
+        refused.says("the server has another file or directory there").says("the tablespace at");
+        run_in(&site, &site.primary.data_dir, &arguments).ok();
+        run_in(&site, &copy, &["--type=full", "backup"]).ok();
+        assert_eq!(source_of_the_last(&site), "stream");
     }
 
     fn a_database_that_cannot_be_seen_is_not_left_out(version) {

@@ -148,6 +148,31 @@ tests_with! {
         assert_eq!(restored.fingerprint(), expected);
     }
 
+    fn links_that_no_backup_can_follow_are_refused_before_it_begins(version) {
+        let site = Site::new(version);
+        let data_dir = &site.primary.data_dir;
+        let oid = site.primary.value("select oid from pg_database where datname = 'postgres'");
+        for (name, words) in [
+            (format!("base/{oid}"), "leads to another place in the data directory"),
+            ("pg_tblspc".to_owned(), "is a symbolic link, so that no backup has the links to tablespaces"),
+        ] {
+            site.primary.stop();
+            let (at, moved) = (data_dir.join(&name), data_dir.join("moved"));
+            fs::rename(&at, &moved).expect("writable");
+            symlink(&moved, &at).expect("writable");
+            site.primary.start();
+            for arguments in [&["check"][..], &["--type=full", "backup"], &[LOCAL, "check"]] {
+                let refused = site.run(arguments).code(exit::LINK_DESTINATION);
+                refused.says(words).says("HINT: ").never_says("backup begins");
+            }
+            site.primary.stop();
+            fs::remove_file(&at).expect("own link");
+            fs::rename(&moved, &at).expect("writable");
+            site.primary.start();
+        }
+        site.full_backup(&[]);
+    }
+
     fn a_link_that_this_process_cannot_follow_is_no_success(version) {
         let site = Site::new(version);
         let data_dir = &site.primary.data_dir;

@@ -6,6 +6,10 @@ use crate::types::{ErrorCode, Failure};
 
 const LINK_BROKEN: &str = "mount what the link leads to where this process runs, or remove the link if the \
                            server does not need it";
+const LINK_INSIDE: &str = "stop the server, and put what the link leads to in its place, or move it out of the data \
+                           directory and let the link lead there";
+const LINKED_TABLESPACES: &str = "stop the server, and put what the link leads to in its place: the tablespaces \
+                                  themselves may be anywhere";
 const LINK_LOOP: &str = "remove the link: the server needs no such link";
 
 /// A failure to read a data directory. Every path is that on this host.
@@ -77,6 +81,20 @@ pub enum DataDirectoryError {
         /// The link.
         path: PathBuf,
     },
+    /// A link leads to another place in the data directory, and the catalogs say that a database is behind it.
+    #[error("link '{}' leads to another place in the data directory, so that no backup has what is behind it",
+        path.display())]
+    LinkInside {
+        /// The link.
+        path: PathBuf,
+    },
+    /// The directory of the links to tablespaces is a link itself.
+    #[error("'{}' is a symbolic link, so that no backup has the links to tablespaces that are in it",
+        path.display())]
+    LinkedTablespaces {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A file that every data directory has is not there.
     #[error("'{}' is not there: this is no data directory", path.display())]
     Missing {
@@ -98,7 +116,13 @@ pub enum DataDirectoryError {
 impl DataDirectoryError {
     /// Whether a link is the cause: then the server does not send what is behind it either.
     pub fn is_of_link(&self) -> bool {
-        matches!(self, Self::LinkBroken { .. } | Self::LinkLoop { .. })
+        matches!(
+            self,
+            Self::LinkBroken { .. }
+                | Self::LinkLoop { .. }
+                | Self::LinkInside { .. }
+                | Self::LinkedTablespaces { .. }
+        )
     }
 
     fn io(&self) -> Option<&io::Error> {
@@ -118,7 +142,9 @@ impl Failure for DataDirectoryError {
             Self::Directory { .. } => ErrorCode::PathOpen,
             Self::Examine { .. } => ErrorCode::FileInfo,
             Self::Open { .. } | Self::LinkBroken { .. } => ErrorCode::FileOpen,
-            Self::LinkLoop { .. } => ErrorCode::LinkDestination,
+            Self::LinkLoop { .. } | Self::LinkInside { .. } | Self::LinkedTablespaces { .. } => {
+                ErrorCode::LinkDestination
+            }
             Self::Read { .. } => ErrorCode::FileRead,
             Self::NotRegular { .. } | Self::TooDeep { .. } | Self::TooLong { .. } => {
                 ErrorCode::FileInvalid
@@ -132,6 +158,8 @@ impl Failure for DataDirectoryError {
         match self {
             Self::LinkBroken { .. } => return Some(LINK_BROKEN.to_owned()),
             Self::LinkLoop { .. } => return Some(LINK_LOOP.to_owned()),
+            Self::LinkInside { .. } => return Some(LINK_INSIDE.to_owned()),
+            Self::LinkedTablespaces { .. } => return Some(LINKED_TABLESPACES.to_owned()),
             _ => {}
         }
         match self.io()?.kind() {

@@ -1,6 +1,7 @@
 //! The data directory of a server on this host: what of it belongs into a backup, and its files, read
 //! while the server runs. Everything here blocks.
 
+mod behind_links;
 mod error;
 mod links;
 mod presence;
@@ -28,6 +29,7 @@ use crate::{
     types::{DataPath, PgVersion},
 };
 
+pub use behind_links::{FileTimes, followed};
 pub use error::DataDirectoryError;
 pub use presence::Unseen;
 

@@ -1,12 +1,7 @@
 //! Whether what the server's catalogs name can be seen in a data directory by this process, which may run in
 //! another mount namespace than the server, or before a disk was mounted.
 
-use std::{
-    collections::BTreeSet,
-    fmt, fs, io,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    path::Path,
-};
+use std::{collections::BTreeSet, fmt, io};
 
 use rustix::{
     fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat},
@@ -14,10 +9,7 @@ use rustix::{
 };
 
 use super::DataDirectory;
-use crate::{
-    postgres::{Required, RequiredKind},
-    types::DataPath,
-};
+use crate::postgres::{Required, RequiredKind};
 
 /// How many are named in a message.
 const NAMED_MAX: usize = 3;
@@ -29,12 +21,6 @@ pub struct Unseen {
     pub required: Required,
     /// Why it cannot be seen.
     pub reason: String,
-}
-
-/// Whether two paths lead to one directory; `None` where that cannot be told.
-fn is_same(one: &Path, other: &Path) -> Option<bool> {
-    let identity = |path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
-    Some(identity(one)? == identity(other)?)
 }
 
 impl Unseen {
@@ -56,34 +42,6 @@ impl fmt::Display for Unseen {
 }
 
 impl DataDirectory {
-    /// Tablespaces that are another directory for this process than for the server, such as an old copy at the same
-    /// path in another mount namespace. `pid` is that of the server. Where it cannot be seen, nothing is known, and
-    /// nothing is returned.
-    pub fn tablespaces_of_others(&self, pid: i32) -> io::Result<Vec<Unseen>> {
-        let process = Path::new("/proc").join(pid.to_string());
-        // In another PID namespace the number is another process's. The server works in its data directory.
-        if is_same(&process.join("cwd"), self.path()) != Some(true) {
-            return Ok(Vec::new());
-        }
-        let mut found = Vec::new();
-        for entry in fs::read_dir(self.path().join("pg_tblspc"))? {
-            let entry = entry?;
-            let Ok(location) = fs::read_link(entry.path()) else { continue };
-            let Ok(of_server) = location.strip_prefix("/") else { continue };
-            let of_server = process.join("root").join(of_server);
-            let name = [b"pg_tblspc/", entry.file_name().as_bytes()].concat();
-            if is_same(&of_server, &location) == Some(false)
-                && let Ok(path) = DataPath::new(&name)
-            {
-                let owner = format!("the tablespace at '{}'", location.display());
-                let required = Required { path, kind: RequiredKind::Directory, owner };
-                let reason = "the server has another directory there".to_owned();
-                found.push(Unseen { required, reason });
-            }
-        }
-        Ok(found)
-    }
-
     /// What of `required` cannot be seen here, or is something else. Links are followed.
     pub fn unseen(&self, required: &BTreeSet<Required>) -> Vec<Unseen> {
         let unseen = |required: &Required| {

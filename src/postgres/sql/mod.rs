@@ -4,6 +4,7 @@
 mod backend_key;
 mod backup_session;
 mod changed_blocks;
+mod file_times;
 mod placement;
 mod rights;
 mod session;

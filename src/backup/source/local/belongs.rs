@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, sync::Arc};
 
-use super::catalogs;
+use super::{blocking, catalogs, sameness};
 use crate::{
     backup::Error,
     postgres::{
@@ -74,20 +74,49 @@ pub(super) async fn examine(session: &BackupSession, path: &Path) -> Result<Foun
         return Ok(Err(rights(session, server.version)));
     }
     let directory = Arc::new(directory);
-    let name = version_directory(control.version, control.catalog_version);
-    let mut unseen = catalogs::unseen(session, &directory, &name).await?;
-    match directory.tablespaces_of_others(pid.pid) {
-        Ok(of_others) => unseen.extend(of_others),
-        Err(error) => {
-            return Ok(Err(Unfit::Directory(format!(
-                "'{shown}/pg_tblspc' cannot be listed: {error}"
-            ))));
+    match unseen(session, &directory, &control, pid.pid).await {
+        Ok(unseen) if unseen.is_empty() => Ok(Ok((directory, control))),
+        Ok(unseen) => Ok(Err(Unfit::Unseen(unseen))),
+        Err(Error::DataDirectory(error)) if !error.is_of_link() => {
+            Ok(Err(Unfit::Directory(error.to_string())))
         }
+        Err(error) => Err(error),
     }
-    match unseen.is_empty() {
-        true => Ok(Ok((directory, control))),
-        false => Ok(Err(Unfit::Unseen(unseen))),
+}
+
+/// What the server has and this process does not see, or sees another of. Links that no backup can follow are an error:
+/// the server does not send what is behind them either.
+async fn unseen(
+    session: &BackupSession,
+    directory: &Arc<DataDirectory>,
+    control: &ControlFile,
+    pid: i32,
+) -> Result<Vec<Unseen>, Error> {
+    let name = version_directory(control.version, control.catalog_version);
+    let required = session.sql().placement().await?.required(&name)?;
+    let links = {
+        let (directory, required) = (Arc::clone(directory), required.clone());
+        let version = control.version;
+        blocking(move || {
+            let links = directory.links(version)?;
+            directory.check_links_inside(&links, &required)?;
+            Ok(links)
+        })
+    };
+    let links = links.await?;
+    let unseen = catalogs::still_unseen(session, directory, &name, required.clone()).await?;
+    if !unseen.is_empty() {
+        return Ok(unseen);
     }
+    let links = {
+        let directory = Arc::clone(directory);
+        blocking(move || {
+            directory.check_links_visible(&links)?;
+            Ok(links)
+        })
+    };
+    let links = links.await?;
+    sameness::of_others(session, directory, pid, links, &required).await
 }
 
 fn rights(session: &BackupSession, version: PgVersion) -> Unfit {

@@ -13,18 +13,8 @@ use crate::{
     types::DataPath,
 };
 
-/// What the server has in its data directory and tablespaces, and this process cannot see.
-pub(super) async fn unseen(
-    session: &BackupSession,
-    directory: &Arc<DataDirectory>,
-    version_directory: &str,
-) -> Result<Vec<Unseen>, Error> {
-    let required = session.sql().placement().await?.required(version_directory)?;
-    still_unseen(session, directory, version_directory, required).await
-}
-
 /// What of `required` cannot be seen here, while the server says that it has it.
-async fn still_unseen(
+pub(super) async fn still_unseen(
     session: &BackupSession,
     directory: &Arc<DataDirectory>,
     version_directory: &str,

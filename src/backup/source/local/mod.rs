@@ -9,6 +9,7 @@ mod catalogs;
 mod file;
 mod pace;
 mod plan;
+mod sameness;
 #[cfg(test)]
 mod tests;
 
