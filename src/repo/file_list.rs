@@ -4,6 +4,8 @@
 
 mod decode;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -179,6 +181,12 @@ pub struct FileListWriter {
     object: ObjectWriter,
     encoder: zstd::stream::write::Encoder<'static, Vec<u8>>,
     name: String,
+}
+
+impl fmt::Debug for FileListWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileListWriter").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl FileListWriter {

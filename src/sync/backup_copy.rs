@@ -36,16 +36,19 @@ pub(super) async fn copy(
     drop(list);
     let one = One { route, copy, paths, objects };
     one.begin().await?;
-    let mut copied = one.objects(options.at_once, progress).await?;
+    let (data, list) = one.objects.split_at(one.objects.len().saturating_sub(1));
+    let mut copied = one.copy_objects(data, options.at_once, progress).await?;
     let changes = changes::copy(route, &copy.to.label).await?;
+    // Directly before the manifest: an interrupted copy has no file list, and does not count as one that lost its manifest.
+    let listed = one.copy_objects(list, 1, progress).await?;
     options.shield.over(one.publish()).await?;
     // And the manifest.
-    copied.objects += changes.objects + 1;
-    copied.bytes += changes.bytes;
+    copied.objects += listed.objects + changes.objects + 1;
+    copied.bytes += listed.bytes + changes.bytes;
     Ok((copied, changes.failed))
 }
 
-/// The objects of a backup beside its manifest: first the data, then what leads to it.
+/// The objects of a backup beside its manifest: first the data, then what leads to it, the file list last.
 fn objects(
     manifest: &Manifest,
     list: &FileList,
@@ -130,8 +133,13 @@ impl One<'_> {
         Ok(entries.map(|entry| (entry.path, entry.kind)).collect())
     }
 
-    /// Copies the objects that are not there.
-    async fn objects(&self, at_once: usize, progress: &dyn ProgressSink) -> Result<Copied, Error> {
+    /// Copies those of `objects` that are not there.
+    async fn copy_objects(
+        &self,
+        objects: &[(ObjectPath, ObjectRecord)],
+        at_once: usize,
+        progress: &dyn ProgressSink,
+    ) -> Result<Copied, Error> {
         let Route { from, to, .. } = self.route;
         let there = self.there().await?;
         let one = async |(path, record): &(ObjectPath, ObjectRecord)| match there.get(path) {
@@ -144,7 +152,7 @@ impl One<'_> {
                 Ok(Some(record.size))
             }
         };
-        let copies = iter(&self.objects).map(one).buffer_unordered(at_once.max(1));
+        let copies = iter(objects).map(one).buffer_unordered(at_once.max(1));
         let sizes: Vec<Option<u64>> = copies.try_collect().await?;
         let mut copied = Copied { label: self.copy.to.label.clone(), objects: 0, bytes: 0 };
         for size in sizes.into_iter().flatten() {

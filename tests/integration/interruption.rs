@@ -117,6 +117,32 @@ on_one_version! {
         assert_eq!(site.labels(), [earlier]);
     }
 
+    /// Regression: the file list was there long before the manifest, so that the rest of this backup looked like one whose
+    /// manifest was lost.
+    fn a_backup_that_is_killed_while_it_waits_for_wal_is_no_lost_one(version) {
+        let site = site_with_rows(version);
+        let earlier = site.full_backup(&[]);
+        site.primary.sql("alter system set archive_command = 'false'");
+        site.primary.sql("select pg_reload_conf()");
+        let backup = site.spawn(&["--type=full", "--archive-timeout=600", "backup"]);
+        let directory = site.repository().join("backup/db");
+        let began = || {
+            let entries = fs::read_dir(&directory).expect("readable");
+            let mut paths = entries.map(|entry| entry.expect("readable").path());
+            paths.find(|path| !path.ends_with(&earlier) && path.join("map/00000001").exists())
+        };
+        let mut found = None;
+        wait_until("all data is written", 60, || {
+            found = began();
+            found.is_some()
+        });
+        site.primary.wait_for_value("select (failed_count > 0)::text from pg_stat_archiver", "true", 60);
+        backup.signal(Signal::KILL);
+        assert!(!found.expect("it has begun").join("files").exists());
+        site.run(&["--output=text", "verify"]).ok().says("not a backup: ");
+        assert_eq!(site.labels(), [earlier]);
+    }
+
     fn killed_restore_leaves_nothing_that_starts(version) {
         let site = site_with_rows(version);
         site.primary.sql("create table bulk as select g, repeat(md5(g::text), 10) b from generate_series(1, 200000) g");

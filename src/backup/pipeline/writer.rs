@@ -24,7 +24,7 @@ use crate::{
         },
         layout::BackupPaths,
         limits::MAP_LEN_MAX,
-        manifest::{MisalignedFile, ObjectRecord, PageErrors, Totals},
+        manifest::{MisalignedFile, PageErrors, Totals},
     },
     storage::Storage,
     types::{BlockDigest, CompressType, DataPath, escape_path},
@@ -55,9 +55,10 @@ pub(super) struct WriterOptions {
 /// What was written.
 #[derive(Debug)]
 pub struct Written {
-    /// The file list object.
-    pub file_list: ObjectRecord,
-    /// Sums.
+    /// The file list, which has all its lines. It is finished right before the manifest is written: only a backup that
+    /// has it can have had a manifest, so one that was interrupted earlier is no lost one.
+    pub list: FileListWriter,
+    /// Sums, without the file list.
     pub totals: Totals,
     /// Damaged pages by file; page numbers count from the start of the file.
     pub page_errors: Vec<PageErrors>,
@@ -324,7 +325,7 @@ impl Writer {
         Ok(MapRef { reference: 0, bundle, offset, len, digest })
     }
 
-    /// Makes everything durable. With it comes the manifest that was to be made, not yet complete.
+    /// Makes everything durable but the file list. With it comes the manifest that was to be made, not yet complete.
     pub(super) async fn finish(mut self) -> Result<(Written, Option<ManifestBuilder>), Error> {
         self.gatherer.finish(&mut self.data).await?;
         self.finish_complete().await?;
@@ -339,11 +340,10 @@ impl Writer {
             self.list.bundle(record).await?;
         }
         let sum = |records: &[BundleRecord]| records.iter().map(|r| r.record.size).sum::<u64>();
-        let file_list = self.list.finish().await?;
-        self.totals.repo_size_delta = sum(&data) + sum(&maps) + file_list.size;
+        self.totals.repo_size_delta = sum(&data) + sum(&maps);
         self.totals.repo_size = self.totals.repo_size_delta;
         let written = Written {
-            file_list,
+            list: self.list,
             totals: self.totals,
             page_errors: self.page_errors,
             misaligned_files: self.misaligned_files,

@@ -80,8 +80,8 @@ async fn deferred_bytes_come_back_and_are_in_the_manifest() {
     let files = files_of(&[0, 3 * frame + 77, 5, 8192, 20_000, frame, 100, 100, 8191]);
     let taker = Taker::new();
     let taken = taker.take(source(&files, 0), CompressType::Zst).await.unwrap();
-    assert_eq!(taker.read_back(&taken, CompressType::Zst).await, files);
     let manifest = BackupManifest::parse(&taken.backup_manifest).unwrap();
+    assert_eq!(taker.read_back(taken, CompressType::Zst).await, files);
     let listed: Vec<_> = manifest.files.iter().map(|f| (f.path.to_string(), f.crc32c)).collect();
     let expected = files.iter().map(|(path, c)| (path.clone(), Some(crc32c::crc32c(c))));
     assert_eq!(listed, expected.collect::<Vec<_>>());
@@ -97,7 +97,7 @@ async fn a_page_that_was_read_half_written_is_read_again() {
         let taken = taker.take(source(&files, torn_reads), CompressType::Zst).await.unwrap();
         assert_eq!(!taken.written.page_errors.is_empty(), damaged, "{torn_reads} torn reads");
         if !damaged {
-            let back = taker.read_back(&taken, CompressType::Zst).await;
+            let back = taker.read_back(taken, CompressType::Zst).await;
             assert!(back[0].1[PAGE_NUMBER * 8192..] == *PAGE, "{torn_reads} torn reads");
         }
     }

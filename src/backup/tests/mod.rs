@@ -139,12 +139,12 @@ impl Taker {
     }
 
     /// Reads every file back through its map, verifying each block.
-    async fn read_back(&self, taken: &Taken, kind: CompressType) -> Vec<(String, Vec<u8>)> {
+    async fn read_back(&self, taken: Taken, kind: CompressType) -> Vec<(String, Vec<u8>)> {
         let path = self.paths.file_list().unwrap();
         let data = crate::repo::metadata::read_verified(
             &*self.storage,
             &path,
-            taken.written.file_list,
+            taken.written.list.finish().await.unwrap(),
             1 << 20,
         )
         .await
@@ -212,7 +212,7 @@ async fn round_trip(sizes: &[usize], chunk: usize, kind: CompressType) {
     let taken = taker.take(SyntheticSource::new(&files, chunk), kind).await.unwrap();
     assert_eq!(taken.written.totals.files, files.len() as u64);
     assert_eq!(taken.written.totals.size, sizes.iter().sum::<usize>() as u64);
-    assert_eq!(taker.read_back(&taken, kind).await, files);
+    assert_eq!(taker.read_back(taken, kind).await, files);
 }
 
 #[tokio::test]
@@ -245,7 +245,7 @@ async fn many_small_files_share_frames() {
     let taker = Taker::new();
     let taken = taker.take(SyntheticSource::new(&files, 100), CompressType::Zst).await.unwrap();
     assert_eq!(taken.written.totals.bundles, 1);
-    assert_eq!(taker.read_back(&taken, CompressType::Zst).await, files);
+    assert_eq!(taker.read_back(taken, CompressType::Zst).await, files);
 }
 
 type BreakIt = fn(&mut VecDeque<SourceEvent>);

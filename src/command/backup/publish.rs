@@ -34,7 +34,10 @@ pub(super) async fn prepare(
     let pg = pg_manifest::write(storage, &job.paths, &taken.backup_manifest).await?;
     let prior = job.choice.base.as_ref().map(|base| &base.manifest);
     let mut totals = taken.written.totals;
-    totals.repo_size_delta += pg.size;
+    // Between the file list and the manifest there are only checks: a file list without a manifest counts as a backup
+    // whose manifest was lost.
+    let file_list = taken.written.list.finish().await?;
+    totals.repo_size_delta += file_list.size + pg.size;
     totals.repo_size = totals.repo_size_delta + prior.map_or(0, |prior| prior.totals.repo_size);
     let references = job.choice.references();
     let manifest = Manifest {
@@ -63,7 +66,7 @@ pub(super) async fn prepare(
         misaligned_files: taken.written.misaligned_files,
         annotations: job.config.annotations.iter().cloned().collect(),
         archive_checked: job.config.archive.check,
-        file_list: taken.written.file_list,
+        file_list,
         backup_manifest: pg,
     };
     job.check_notice().await?;

@@ -305,6 +305,7 @@ pub(crate) async fn store_on(
     };
     let taken = backup::take(&mut source, &start, prior, target, &options, &NoProgress).await;
     let taken = taken.unwrap();
+    let file_list = taken.written.list.finish().await.unwrap();
     let mut base =
         manifest(&making.label, making.timeline, making.start, making.stop, making.stopped_at);
     base.wal.stop.timeline = making.stop_timeline.unwrap_or(making.timeline);
@@ -320,7 +321,7 @@ pub(crate) async fn store_on(
         compression: making.compression,
         tablespaces: making.tablespaces.clone(),
         totals: taken.written.totals,
-        file_list: taken.written.file_list,
+        file_list,
         backup_manifest: pg_manifest::write(&**storage, &paths, &backup_manifest).await.unwrap(),
         ..base
     };
