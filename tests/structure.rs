@@ -467,11 +467,16 @@ fn documents() -> Vec<PathBuf> {
         .map(|entry| entry.expect("entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .collect();
-    for name in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "benches/README.md"]
-    {
-        documents.push(root().join(name));
-    }
+    let elsewhere = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "benches/README.md",
+        "fixtures/README.md",
+        "fuzz/README.md",
+    ];
+    documents.extend(elsewhere.map(|name| root().join(name)));
     documents
 }
 
