@@ -1,7 +1,7 @@
 //! Hands the raw bytes of frames that follow each other out in pieces that several threads can work on.
 //!
 //! Frames of zstd that say how long they are, and are no longer than ours, are only cut apart here, which is
-//! cheap; whoever gets one undoes it. What cannot be cut so, and every other method, is undone here, as by
+//! cheap; the receiver decompresses it. What cannot be cut so, and every other method, is undone here, as by
 //! [`FrameReader`].
 
 use std::io::{BufRead, Chain, Cursor, Read};
@@ -43,7 +43,7 @@ type Rest<R> = Chain<Cursor<Vec<u8>>, R>;
 pub struct Piece {
     stored: Vec<u8>,
     raw: Vec<u8>,
-    /// What is still to be undone: a frame that holds so many raw bytes.
+    /// The frame that is not decompressed yet: its raw size.
     frame: Option<usize>,
 }
 

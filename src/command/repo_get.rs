@@ -41,7 +41,7 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
         Err(Error::Storage(error)) if config.repo_access.ignore_missing && error.is_not_found() => {
             Ok(MISSING)
         }
-        // Whoever reads has seen enough, as `head` does.
+        // The reader closed the pipe, as `head` does.
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         result => result.map(|()| 0),
     }

@@ -49,7 +49,7 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     let filter = filter(&config.repo_access)?;
     let printer = Printer { out, format: config.output, filter, any: false };
     match list(&repo, &path, &config.repo_access, printer).await {
-        // Whoever reads has seen enough, as `head` does.
+        // The reader closed the pipe, as `head` does.
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(0),
         result => result.map(|()| 0),
     }

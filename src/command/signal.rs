@@ -8,7 +8,7 @@ use super::{Error, Result};
 use crate::repo::publication::Shield;
 
 /// The signals that ask to stop. Listening begins before a lock is taken: `stop --force` signals
-/// whoever holds one.
+/// the process that holds one.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,

@@ -221,7 +221,7 @@ impl Secret {
         Self(Zeroizing::new(value.into()))
     }
 
-    /// The value, to hand to whoever needs it.
+    /// The value in plain text.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -294,7 +294,7 @@ async fn a_left_over_that_is_completed_in_the_last_moment_keeps_its_data() {
     assert_eq!(job.removal.left_overs.len(), 1);
     manifest(label, &[]).publish(&*storage).await.unwrap();
     execute(&options, &job).await.unwrap();
-    // Whoever completed it sees that the notice is gone.
+    // A writer that completed it detects that the notice is missing.
     assert!(Started::read_opt(&*storage, &paths).await.unwrap().is_none());
     assert_eq!(names(&storage, &format!("backup/demo/{label}")).await.len(), 2);
 }

@@ -14,7 +14,7 @@ const BLOCK: usize = 512;
 /// What a member is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TarEntryKind {
-    /// A file of so many bytes.
+    /// A file of `size` bytes.
     File {
         /// Size in bytes.
         size: u64,

@@ -66,7 +66,7 @@ pub struct BlockMap {
     pub digests: Vec<BlockDigest>,
 }
 
-/// How the backups that a map refers to are numbered by whoever reads it. References of backups that
+/// How a reader numbers the backups that a map refers to. References of backups that
 /// build on each other agree: each has those of its prior, in their order, and then the prior itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
@@ -77,7 +77,7 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// For maps of the reader's own backup, which has so many references.
+    /// For maps of the reader's own backup; `references` is their number.
     pub fn of_own(references: usize) -> Self {
         Self { own: 0, references: references as u32 }
     }

@@ -28,18 +28,18 @@ pub(super) fn stored_max(totals: &Totals) -> u64 {
     EACH_FILE.saturating_mul(totals.files).saturating_add(FIXED).min(STORED_MAX)
 }
 
-/// The largest raw size of a `backup_manifest` of so many stored bytes.
+/// The largest raw size of a `backup_manifest` of `stored` bytes.
 pub(super) fn raw_max(totals: &Totals, stored: u64) -> u64 {
     let by_files = EACH_FILE.saturating_mul(totals.files).saturating_add(FIXED);
     by_files.min(raw_of_stored_max(stored)).min(STORED_MAX)
 }
 
-/// The most raw bytes of a compressed stream of so many stored bytes.
+/// The most raw bytes of a compressed stream of `stored` bytes.
 pub(super) fn raw_of_stored_max(stored: u64) -> u64 {
     RAW_FOR_STORED.saturating_mul(stored).saturating_add(FIXED)
 }
 
-/// The most lines of a file list of so many stored bytes.
+/// The most lines of a file list of `stored` bytes.
 pub(super) fn lines_max(stored: u64) -> u64 {
     LINES_FOR_STORED.saturating_mul(stored).saturating_add(LINES_FIXED)
 }

@@ -21,9 +21,9 @@ use crate::{
     types::{BackupLabel, BlockDigest, StanzaName},
 };
 
-/// Maps that lie together are read together, up to so many bytes.
+/// Largest range in which adjacent maps are read together, in bytes.
 const WINDOW_MAX: u64 = 1 << 20;
-/// So many bytes between two maps are read along with them.
+/// Largest gap between two maps that are read together, in bytes.
 const GAP_MAX: u64 = 64 << 10;
 /// How many ranges of map bundles are kept, and how many bytes of them beside the one in use.
 const WINDOWS_MAX: usize = 8;

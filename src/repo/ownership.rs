@@ -86,7 +86,7 @@ pub async fn sort(
         let storage = Arc::clone(storage);
         async move {
             match has_our_magic(&*storage, &path).await {
-                // Whoever may not read it did not write it: objects of one repository have one owner.
+                // A user without read permission did not write it: objects of one repository have one owner.
                 Err(Error::Storage(error)) if error.kind() == ErrorKind::Denied => {
                     Ok((path, false))
                 }

@@ -299,7 +299,7 @@ mod tests {
             if at < HEADER_LEN || at >= data.len() - metadata::TRAILER_LEN {
                 continue;
             }
-            // Whoever can write to the repository can make the SHA-256 right, but not the tag.
+            // A user who can write to the repository can forge the SHA-256, but not the tag.
             let opened = decode(&sealed(&wrong)).map(|recipient| recipient.open(&pass).unwrap());
             assert!(!matches!(opened, Ok(Some(_))), "byte {at}");
         }

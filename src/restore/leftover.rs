@@ -1,5 +1,5 @@
 //! Recovery settings that the restored configuration still holds, and that `postgresql.auto.conf` overrides: they are
-//! named, because whoever wrote them may expect them to apply.
+//! named, because the user may expect them to apply.
 
 use std::{
     fs::{self, File, Metadata},

@@ -36,7 +36,7 @@ pub struct PlanOptions {
     pub databases: DatabaseChoice,
 }
 
-/// So many entries that the backup lacks are named.
+/// Maximum number of missing entries that are named.
 const LEFT_OUT_NAMED_MAX: usize = 20;
 const CONFIGURATION: &[u8] = b"postgresql.conf";
 

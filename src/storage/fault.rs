@@ -41,7 +41,7 @@ pub enum Fault {
     Hang,
     /// Somebody else deletes this object; then the operation is done.
     Lose(ObjectPath),
-    /// A read ends early, as if the object were shorter by so many bytes, without a word.
+    /// A read ends early without an error, as if the object were this number of bytes shorter.
     CutRead(u64),
     /// A read shows the lowest bit of this byte of the object flipped.
     FlipRead(u64),

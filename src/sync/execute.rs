@@ -11,7 +11,7 @@ use crate::{
     types::{ArchiveFile, ArchiveId, BackupLabel, Failure, HistoryId, ProgressSink, WalSegment},
 };
 
-/// So many objects that the source did not give mean that it is away: each was asked for until its deadline.
+/// Number of failed reads after which the source counts as unavailable: each was retried until its deadline.
 const UNANSWERED_MAX: u32 = 2;
 
 /// What was copied.

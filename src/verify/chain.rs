@@ -60,7 +60,7 @@ pub(super) async fn verify(
 /// Used only if no manifest of the chain can be read; then no block is compared with a digest.
 const BLOCK_SIZE: u32 = 8192;
 
-/// So many files are gone through before a signal is listened for, where their maps are at hand.
+/// Number of files after which the task yields to signals, if their maps are in memory.
 const YIELD_EVERY: usize = 256;
 
 /// How a bundle is to be read.

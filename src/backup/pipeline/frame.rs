@@ -58,7 +58,7 @@ impl FrameBuffer {
         self.used = 0;
     }
 
-    /// Uses so many more, as they are; they must fit. The bytes are what is left over from earlier.
+    /// Uses `len` more, unchanged; they must fit. The bytes are what is left over from earlier.
     pub fn extend(&mut self, len: usize) -> &mut [u8] {
         let from = self.used;
         self.used += len;
@@ -115,7 +115,7 @@ impl Piece {
 pub enum Part {
     /// Bytes in the frame.
     Piece(Piece),
-    /// So many bytes that the prior backup has.
+    /// Number of bytes that the prior backup has.
     Unchanged(u64),
 }
 

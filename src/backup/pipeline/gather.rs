@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// A frame is closed when so many bytes of files have gone by since it was begun, however small it is:
+/// Bytes of files after which a frame is closed, however small it is:
 /// files wait for it, and their maps with them.
 const SPAN_MAX: u64 = 1 << 30;
 /// How many frames may be compressed at a time; it bounds the memory.

@@ -246,7 +246,7 @@ fn next_piece(file: &Current, used: usize, page_size: u32) -> Option<Piece> {
 }
 
 impl Current {
-    /// Whether it brings so many bytes that it has frames of its own.
+    /// Whether it is large enough for its own frames.
     fn fills_frames(&self) -> bool {
         self.size.saturating_sub(self.unchanged) >= FRAME_RAW_MAX as u64
     }

@@ -1,5 +1,5 @@
 //! Worker threads: read what is deferred, check pages, digest blocks, compare them with the prior
-//! backup's, compress. The order of frames is kept by whoever awaits their results in the order they
+//! backup's, compress. The caller keeps the order of frames: it awaits their results in the order they
 //! were given out.
 
 use tokio::sync::oneshot;
@@ -51,7 +51,7 @@ type Done<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) type Promised<T> = oneshot::Receiver<Result<T, Error>>;
 
 /// A pool of worker threads and of the raw buffers that go round between packer and workers. There
-/// are only so many buffers, which bounds the memory and makes the source wait for the workers.
+/// is a fixed number of buffers, which bounds the memory and makes the source wait for the workers.
 pub(super) struct Workers {
     jobs: async_channel::Sender<Job>,
     buffers: async_channel::Receiver<FrameBuffer>,
@@ -67,7 +67,7 @@ impl Workers {
         let (jobs, job_queue) = async_channel::bounded::<Job>(buffer_count);
         let (buffer_return, buffers) = async_channel::bounded(buffer_count);
         for _ in 0..buffer_count {
-            // The channel was made for exactly so many buffers: none is refused.
+            // The channel has room for exactly this number of buffers: none is refused.
             let _ = buffer_return.try_send(FrameBuffer::new());
         }
         for number in 0..options.threads {

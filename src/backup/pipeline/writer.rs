@@ -30,7 +30,7 @@ use crate::{
     types::{BlockDigest, CompressType, DataPath, escape_path},
 };
 
-/// Files wait for the frame of their gathered blocks; when so many wait, the frame is closed.
+/// Maximum number of files that wait for the frame of their gathered blocks; then the frame is closed.
 const WAITING_MAX: usize = 65_536;
 
 /// Where the writer writes.

@@ -104,7 +104,7 @@ pub struct BackupStop {
 /// What kind of thing an entry of the data directory is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileKind {
-    /// A file of `size` bytes; exactly so many bytes follow before its end.
+    /// A file of `size` bytes; exactly as many bytes follow before its end.
     File {
         /// Size in bytes.
         size: u64,
@@ -140,7 +140,7 @@ pub struct FileHeader {
     pub link: Option<Vec<u8>>,
 }
 
-/// The bytes of a file that are read by whoever needs them, on any thread.
+/// The bytes of a file that can be read on any thread.
 pub trait FileBytes: std::fmt::Debug + Send + Sync {
     /// Fills `buffer` with the bytes from `offset` on. Where the file has got shorter meanwhile, or is gone,
     /// the rest is zeros, as in a backup that the server sends: WAL mends what happens during a backup.
@@ -177,7 +177,7 @@ pub enum SourceEvent {
     Deferred(Deferred),
     /// All deferred bytes so far are to be read before the next event is asked for. Not inside an entry.
     Settle,
-    /// So many bytes of the file that began last are those that the prior backup has at the same place
+    /// Number of bytes of the current file that equal those of the prior backup at the same place
     /// of the file with the same path: whole blocks, or blocks up to the file's end.
     Unchanged(u64),
     /// The entry is complete.
@@ -246,7 +246,7 @@ pub enum ToldBy {
         /// sends the files must have.
         backup_manifest: Bytes,
     },
-    /// Sizes and times of files, where the copying of the prior backup began so many microseconds after
+    /// Sizes and times of files, if the copying of the prior backup began this number of microseconds after
     /// 1970, as [`BackupStart::copy_start_us`] has it.
     Times {
         /// When that was.

@@ -26,7 +26,7 @@ pub(super) struct Rebuild {
 enum State {
     /// The header of the incremental file is not complete.
     Header(IncrementalHeaderReader),
-    /// In a stretch of changed pages, of which so many bytes are to come.
+    /// In a range of changed pages; `left` bytes of it follow.
     Pages { stretches: Stretches, left: u64 },
 }
 

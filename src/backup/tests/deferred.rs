@@ -13,7 +13,7 @@ use crate::{
 const PAGE: &[u8] = include_bytes!("../../../fixtures/postgres/page-15-block-3");
 const PAGE_NUMBER: usize = 3;
 
-/// A file in memory. The first so many reads find each page half written, its header damaged.
+/// A file in memory. The first reads find each page half written, its header damaged.
 #[derive(Debug)]
 struct MemoryFile {
     content: Vec<u8>,

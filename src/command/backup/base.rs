@@ -1,5 +1,5 @@
 //! Chooses what a diff or incr is compared with. Where nothing fits, a full is made and says why: a
-//! schedule continues, and whoever reads the log or `info` knows.
+//! schedule continues, and the log and `info` show the reason.
 
 use crate::{
     backup::{BLOCK_SIZE, prior, source::ClusterFacts},

@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::{repo::lock::Lock, types::ProgressSink};
 
-/// So many bytes lie between two writes to the lock file, whatever the size of the backup.
+/// Minimum number of bytes between two writes to the lock file, whatever the size of the backup.
 const STEP_MIN: u64 = 16 << 20;
 
 /// Passes progress on, and writes it to the lock file now and then. Holds the lock.

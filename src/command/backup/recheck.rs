@@ -10,9 +10,9 @@ use crate::{
     types::{DataPath, Failure},
 };
 
-/// So many pages are looked at again; where more are damaged, the second look would change nothing.
+/// Maximum number of pages that are read again; if more are damaged, a second read would not help.
 const PAGES_MAX: usize = 10_000;
-/// So many ranges of pages are named in a line of the log; the manifest has them all.
+/// Maximum number of page ranges in a log line; the manifest has all of them.
 const RANGES_MAX: usize = 200;
 
 /// Names the damaged pages in the log.

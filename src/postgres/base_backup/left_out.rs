@@ -4,7 +4,7 @@
 use super::BaseBackup;
 use crate::postgres::ServerError;
 
-/// So many are kept apart; with more of them something is wrong with the cluster.
+/// Maximum number of links that are listed; more indicate a fault of the cluster.
 const LEFT_OUT_MAX: usize = 10_000;
 /// The function of the server that leaves an entry out. It gives no other WARNING.
 const ROUTINE: &str = "sendDir";

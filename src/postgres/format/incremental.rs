@@ -172,11 +172,11 @@ impl IncrementalHeader {
 /// Consecutive pages of a file that come from one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stretch {
-    /// So many pages of the prior backup.
+    /// Number of pages of the prior backup.
     Unchanged(u32),
-    /// So many pages of the incremental file.
+    /// Number of pages of the incremental file.
     Changed(u32),
-    /// So many pages that neither has: the server made the file longer and wrote nothing there, so
+    /// Number of pages that neither has: the server made the file longer and wrote nothing there, so
     /// they are zero.
     Zero(u32),
 }

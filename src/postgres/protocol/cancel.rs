@@ -15,7 +15,7 @@ use crate::postgres::{
 };
 
 const DOING: &str = "cancelling";
-/// The whole of it; whoever cancels is in a hurry.
+/// Timeout of a cancel request. It is short, because the command is ending.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is needed to interrupt a session from outside it.

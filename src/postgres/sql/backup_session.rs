@@ -1,4 +1,4 @@
-//! A backup that is started and stopped over SQL, for whoever reads the server's files: the server's
+//! A backup that is started and stopped over SQL, for the local source, which reads the files: the server's
 //! side of a BASE_BACKUP without the copying.
 
 use std::{sync::Arc, time::Duration};
@@ -17,7 +17,7 @@ use crate::{
 
 const STARTING: &str = "unable to start the backup";
 const STOPPING: &str = "unable to stop the backup";
-/// The whole of a request to cancel; whoever cancels is in a hurry.
+/// Timeout of a cancel request. It is short, because the command is ending.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A session in which a non-exclusive backup runs: the server ends the backup, as of no use, when the

@@ -109,7 +109,7 @@ impl SqlClient {
         Ok(Self::open(options).await?.0)
     }
 
-    /// Connects; also how, for whoever has to connect a second time for the same session.
+    /// Connects; also returns the encryption, so that a second connection for the session uses the same.
     async fn open(options: &ConnectOptions) -> Result<(Self, Encryption)> {
         let mut attempts = Attempts::new(options);
         let (opened, encryption) = loop {

@@ -29,7 +29,7 @@ struct Pieces {
 enum Source {
     Unopened(ChunkReader),
     Open(PieceReader<ChunkReader>),
-    /// Nobody needs more of it. That it is dropped tells whoever reads the store.
+    /// No more of it is needed. Dropping it ends the task that reads the store.
     Closed,
 }
 
@@ -105,7 +105,7 @@ impl<S: RawSink> Line<S> {
     }
 }
 
-/// Lets the other threads and whoever reads the store end where a thread ends before its time, be it
+/// Ends the other threads and the task that reads the store if a thread ends early, even
 /// by a panic.
 struct Ended<'a, S> {
     line: &'a Line<S>,

@@ -5,10 +5,10 @@ use crate::types::{BackupLabel, BackupType, WalSegment};
 /// Whether full backups are counted or kept for days.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FullType {
-    /// So many are kept.
+    /// Number of full backups to keep.
     #[default]
     Count,
-    /// They are kept for so many days.
+    /// Number of days to keep full backups.
     Time,
 }
 

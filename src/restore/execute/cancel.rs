@@ -1,4 +1,4 @@
-//! Lets work on a blocking thread notice that whoever waited for it is gone.
+//! Lets work on a blocking thread notice that its caller was cancelled.
 
 use std::sync::{
     Arc,

@@ -75,7 +75,7 @@ impl FileJob {
         self.reuse
     }
 
-    /// The file, opened or made by whoever needs it first.
+    /// The file, opened or created at its first use.
     pub(super) fn open(&self) -> Result<Arc<Opened>, Error> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(opened) = &*opened {

@@ -1,5 +1,5 @@
 //! The links of a data directory that a restore with `--delta` finds there. They stay: the backup may come from a source
-//! that does not see links, and whoever moved a directory to another disk wants it there.
+//! that does not see links, and a directory that was moved to another disk belongs there.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -16,7 +16,7 @@ use crate::{
     types::{DataPath, ErrorCode},
 };
 
-/// So many links that become files and directories are named.
+/// Maximum number of links restored as files and directories that are named.
 const NAMED_MAX: usize = 20;
 
 impl Layout {

@@ -34,6 +34,6 @@ pub struct RestorePlan {
     pub entries: Entries,
     /// The timeline that recovery will follow.
     pub timeline: TimelineDecision,
-    /// What whoever asked for the restore should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What a backup may name outside of the data directory. A repository is not trusted here: whoever can write to
+//! What a backup may name outside of the data directory. A repository is not trusted here: a user who can write to
 //! it must not be able to make a restore write anywhere but into the places of a cluster's tablespaces and links.
 
 use std::path::Path;

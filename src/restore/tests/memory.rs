@@ -13,7 +13,7 @@ use crate::storage::{
     Download, Entry, EntryKind, Error, ErrorKind, ObjectPath, Result, Storage, Upload,
 };
 
-/// Whoever reads an object with this content panics.
+/// A read of an object with this content panics.
 pub(crate) const PANIC: &[u8] = b"panic";
 
 type Objects = Arc<Mutex<BTreeMap<ObjectPath, Bytes>>>;

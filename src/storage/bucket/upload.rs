@@ -14,7 +14,7 @@ use super::{
 
 /// Parts of one object under way at a time.
 const PARTS_AT_ONCE: usize = 4;
-/// After so many parts they get larger by the first size: stores allow 10,000.
+/// Number of parts after which the part size grows by the first size: stores allow 10,000 parts.
 const PARTS_OF_A_SIZE: usize = 1000;
 
 pub(super) struct BucketUpload {
@@ -22,7 +22,7 @@ pub(super) struct BucketUpload {
     key: String,
     /// Bytes not yet sent: of an object that may yet be sent whole, or less than a part.
     gathered: BytesMut,
-    /// The name of the upload, which the first part asks for. Whoever writes does not wait for it.
+    /// The upload id, which the first part requests. The writer does not wait for it.
     upload: Arc<OnceCell<String>>,
     parts: Vec<Option<Part>>,
     under_way: JoinSet<Sent>,

@@ -87,7 +87,7 @@ impl Tree {
     pub(super) fn publish(&self, path: &ObjectPath, pending: PendingFile) -> Result<()> {
         let done = pending.publish(path.file_name(), Existing::Keep);
         if matches!(&done, Err(e) if e.kind() == io::ErrorKind::AlreadyExists) {
-            // Whoever made it may not have come to its own fsync of the directory yet.
+            // The process that created it may not have synced the directory yet.
             self.directory(&path.parent())
                 .and_then(crash_safe::sync_directory)
                 .map_err(|e| self.failed("write", path, e))?;

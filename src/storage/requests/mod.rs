@@ -1,4 +1,4 @@
-//! How requests go to a store that is reached over a network: so many at a time, so many bytes a second, each with
+//! Requests to a remote store: limited in number and bandwidth, each with
 //! a time limit, and tried again while that makes sense. The one place that repeats a request.
 
 mod progress;
@@ -126,7 +126,7 @@ impl Requests {
         }
     }
 
-    /// Waits until so many bytes may be sent or received.
+    /// Waits until `bytes` may be sent or received.
     pub async fn spend(&self, bytes: u64) {
         if let Some(rate) = &self.rate
             && bytes > 0

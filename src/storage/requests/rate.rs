@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Lets so many bytes through a second. Whoever comes books the time its bytes take and waits for its turn, so the
+/// Limits bytes per second. A caller reserves the time for its bytes and waits for its turn, so the
 /// average holds over any time longer than one request.
 #[derive(Debug)]
 pub struct Rate {

@@ -240,7 +240,7 @@ fn meaning_of_code(code: &str) -> Option<Meaning> {
 }
 
 /// An answer without a code. A 404 is no proof that an object is not there: it may be the bucket that is not, or no S3
-/// that answered. Whoever knows more says so before it comes to this.
+/// that answered. Callers with more information handle it before.
 fn meaning_of_status(status: u16) -> Meaning {
     match status {
         401 | 403 => ErrorKind::Denied.into(),

@@ -33,7 +33,7 @@ pub struct S3Options {
     pub storage_class: Option<String>,
     /// Tags of new objects.
     pub tags: Vec<(String, String)>,
-    /// Whether whoever asks pays.
+    /// Requester pays.
     pub requester_pays: bool,
     /// How long new objects cannot be deleted.
     pub lock: Option<ObjectLock>,

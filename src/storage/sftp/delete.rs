@@ -84,7 +84,7 @@ async fn remove_if_empty(tree: &Tree, path: &ObjectPath) -> Result<bool> {
     tree.run("remove", path, |session| async move {
         match session.remove_directory(full).await {
             Ok(()) | Err(Refusal::Missing) => Ok(true),
-            // Whoever may not remove it leaves it: an empty directory harms nobody.
+            // Without the permission it stays: an empty directory is harmless.
             Err(Refusal::Denied) => Ok(false),
             // A server does not say that a directory is not empty.
             Err(Refusal::Failed(text)) => match session.read_directory(full).await {

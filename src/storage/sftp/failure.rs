@@ -1,7 +1,7 @@
 //! What the answers of an SFTP server mean.
 //!
 //! The protocol knows few errors: OpenSSH's server says "failure" for a name that is taken, a full disk and a directory
-//! that is not empty alike. Whoever asked looks further where it matters.
+//! that is not empty alike. The caller distinguishes them where it matters.
 
 use russh_sftp::{client::error::Error as SftpError, protocol::StatusCode};
 

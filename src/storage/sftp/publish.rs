@@ -108,7 +108,7 @@ async fn must_be_free(tree: &Tree, path: &ObjectPath, session: &Session) -> Resu
         Err(Refusal::Missing) => Ok(()),
         Err(refusal) => Err(refusal.error("write", &tree.name(path))),
         Ok(look) => {
-            // Whoever made it may not have come to syncing it yet.
+            // The process that created it may not have synced it yet.
             if look.kind == Kind::File {
                 sync_by_name(tree, path, session).await?;
             }

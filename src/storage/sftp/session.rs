@@ -206,7 +206,7 @@ impl Session {
         self.answer(self.sftp.close(handle).await).map(drop)
     }
 
-    /// Reads exactly so many bytes; `End` where there are fewer.
+    /// Reads exactly `len` bytes; `End` if there are fewer.
     pub(super) async fn read(&self, handle: &str, offset: u64, len: usize) -> Answer<Bytes> {
         let mut bytes = self.read_some(handle, offset, len).await?;
         while bytes.len() < len {

@@ -298,7 +298,7 @@ pub struct BackupInfo {
     pub link: Option<Option<Vec<LinkInfo>>>,
     /// Start and stop positions.
     pub lsn: Span<Lsn>,
-    /// What else whoever reads this should know of it; not in pgBackRest's output.
+    /// Notes on the backup for the user; not in pgBackRest's output.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub note: Vec<String>,
     /// The backup it is the difference to.

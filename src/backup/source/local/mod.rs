@@ -39,9 +39,9 @@ use crate::{
 
 pub use belongs::Unfit;
 
-/// So many bytes are read, or left to be read, at a time.
+/// Bytes that are read, or deferred, at a time.
 const CHUNK: u64 = 1 << 20;
-/// So many links are named in the log.
+/// Maximum number of links that are named in the log.
 const LINKS_NAMED_MAX: usize = 20;
 
 /// A backup that reads the files of a data directory.

@@ -18,7 +18,7 @@ impl Pace {
         Self { rate_kb, since: Instant::now(), taken_bytes: 0 }
     }
 
-    /// Takes so many bytes, once it is time for them.
+    /// Waits until `bytes` may be read.
     pub(super) async fn take(&mut self, bytes: u64) {
         let due = self.since + self.time_of(self.taken_bytes);
         self.taken_bytes += bytes;

@@ -27,9 +27,9 @@ pub(super) enum Reading {
 /// Bytes of a file that follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stretch {
-    /// So many bytes are to be read.
+    /// Number of bytes to read.
     Read(u64),
-    /// So many bytes are those of the prior backup.
+    /// Number of bytes that equal those of the prior backup.
     Unchanged(u64),
 }
 

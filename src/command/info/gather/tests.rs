@@ -198,7 +198,7 @@ async fn a_repository_that_cannot_be_read_is_shown_as_an_error() {
     assert_eq!((info[0].name.as_str(), info[0].status.code), ("demo", StatusCode::Other));
 }
 
-/// A store that is away is waited for once, by whoever opens it.
+/// A store that does not respond is waited for once, when it is opened.
 #[tokio::test]
 async fn a_repository_that_did_not_open_is_asked_for_nothing_more() {
     let dir = tempfile::tempdir().unwrap();

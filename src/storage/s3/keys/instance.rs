@@ -11,7 +11,7 @@ use super::{
     ASKED_HINT, Fetched, answer, ask, failure,
 };
 
-/// The service is on the same host: whoever waits longer waits for nobody.
+/// The service is on the same host: if it does not respond in this time, it does not exist.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// A token that may not come so far is waited for in vain by every process.
 const TOKEN_WITHIN: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! What `fixtures/expected.txt` says that each backup of the golden repositories gives back, for whoever writes
+//! What `fixtures/expected.txt` says that each backup of the golden repositories gives back, for authors of
 //! another reader. A line for each entry: repository, backup (or `wal`), kind, mode, time, size, SHA-256, path.
 
 use std::{fs, os::unix::ffi::OsStrExt, path::Path};

@@ -79,7 +79,7 @@ async fn those_that_wait_for_keys_share_a_failure() {
         assert!(error.to_string().contains("it answered 403"), "{error}");
     }
     assert!(!service.was_asked_again());
-    // Whoever comes later asks again.
+    // A later caller asks again.
     let third = service.wanted().await;
     service.answers(200, JSON).await;
     assert_eq!(third.await.unwrap().unwrap(), 1);
