@@ -192,7 +192,7 @@ pub(super) fn environment(
     };
     let text = |(name, value): (String, OsString)| match value.into_string() {
         Ok(value) => Ok((name, value)),
-        // Nobody asks what a variable says that is not an option.
+        // The value of a variable that is not an option is never read.
         Err(value) if !is_option_variable(&name, flavor) => {
             Ok((name, value.to_string_lossy().into_owned()))
         }

@@ -42,7 +42,7 @@ impl Sha256Hasher {
     }
 }
 
-/// Digests raw blocks under a key, so that nobody who can write to the database can make up two
+/// Digests raw blocks under a key, so that a user who can write to the database cannot make up two
 /// blocks with one digest.
 #[derive(Clone)]
 pub struct BlockHasher {

@@ -21,7 +21,7 @@ pub enum Error {
     /// Retention keeps what was asked to be expired, or cannot be worked out.
     #[error(transparent)]
     Retention(#[from] retention::Error),
-    /// A backup cannot be read, so nobody knows what it needs, or who needs it.
+    /// A backup cannot be read, so its dependencies are unknown.
     #[error("nothing is expired, because backup {label} cannot be read: {source}")]
     Unreadable {
         /// The backup.

@@ -1,6 +1,6 @@
 //! Removes what was planned. What makes a backup goes before its data, dependents before what they
 //! depend on, WAL last: whatever moment this is interrupted at, what is left is whole backups with their
-//! WAL, and objects that nobody sees and that the next expire removes.
+//! WAL, and objects of no backup, which the next expire removes.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ const FILE_MODE: u32 = 0o640;
 /// Write permission of other users.
 const OTHERS_WRITE: u32 = 0o002;
 
-/// A directory that is held open, so that nobody can put another one in its place.
+/// A directory that is held open, so that no user can replace it.
 #[derive(Debug)]
 pub struct HostDirectory {
     handle: OwnedFd,
@@ -163,7 +163,7 @@ impl HostDirectory {
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> Result<File, Error> {
-        // Without O_NONBLOCK a named pipe would hold this process for as long as somebody likes.
+        // Without O_NONBLOCK a named pipe would block this process without a limit.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = Mode::from_raw_mode(FILE_MODE);
         let path = || self.path_of(name).display().to_string();

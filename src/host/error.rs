@@ -34,7 +34,7 @@ pub enum Error {
         /// The directory.
         path: String,
     },
-    /// A symbolic link of somebody else stands in the way.
+    /// A symbolic link of another user.
     #[error("'{path}' is a symbolic link of user {owner}, which is not followed")]
     Link {
         /// The link.
@@ -60,7 +60,7 @@ fn owned_by(owner: &Option<User>) -> String {
 }
 
 impl Error {
-    /// Whether somebody else's file or link is in the way.
+    /// Whether a file or link of another user is the cause.
     pub fn is_of_stranger(&self) -> bool {
         matches!(self, Self::Stranger { .. } | Self::Link { .. })
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::storage::{ErrorKind, ObjectPath, Storage};
 
-/// How often a number taken by somebody else is stepped over before giving up.
+/// How many numbers of other writers are skipped before giving up.
 const TRIES_MAX: u32 = 100;
 
 /// What the name of the second object of a change ends with.

@@ -102,7 +102,7 @@ impl Lock {
     }
 }
 
-/// Looks at a lock: `None` when nobody holds it.
+/// Reads a lock: `None` if no process holds it.
 pub fn peek(
     lock_path: &LockPath,
     stanza: &StanzaName,
@@ -246,7 +246,7 @@ pub fn start(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<bool, 
     for path in lock_path.all() {
         match start_in(path, &name) {
             Ok(was_there) => removed |= was_there,
-            // Somebody else's directory is none of this command's.
+            // The directory of another user is ignored.
             Err(error) if path != lock_path.own() => {
                 tracing::warn!("{error}: no stop file is looked for in '{}'", path.display());
             }
@@ -292,7 +292,7 @@ fn stopped_by<'a>(
         match stopped_in(path, path == lock_path.own(), stanzas) {
             Ok(None) => {}
             Ok(stop) => return Ok(stop),
-            // Neither a link nor a directory of somebody else may keep WAL from being archived.
+            // Neither a link nor a directory of another user may prevent WAL from being archived.
             Err(error) if error.is_of_stranger() || path != lock_path.own() => {
                 tracing::warn!("{error}: no stop file is looked for in '{}'", path.display());
             }
@@ -323,7 +323,7 @@ fn stopped_in<'a>(
 /// Who made a stop file, if it is there.
 fn maker(directory: &HostDirectory, name: &str) -> Result<Option<User>, host::Error> {
     match directory.owner_of(name) {
-        // The directory is closed to this user, by somebody who is not its user.
+        // This user has no permission on the directory of another user.
         Err(error) if error.is_denied() && !directory.is_trusted() => Err(directory.of_stranger()),
         owner => owner,
     }

@@ -1,4 +1,4 @@
-//! Which objects below a stanza's directories are ours. Only those are ever deleted: somebody may keep other files
+//! Which objects below a stanza's directories are ours. Only those are ever deleted: a user may keep other files
 //! there, or the whole tree may be another program's.
 
 use std::sync::Arc;

@@ -23,7 +23,7 @@ impl Shield {
         step.await
     }
 
-    /// Waits until no step is under way. None begins while somebody waits.
+    /// Waits until no step is under way. None begins while a task waits.
     pub async fn lowered(&self) {
         drop(self.0.write().await);
     }

@@ -103,7 +103,7 @@ struct Facts {
     salt: String,
 }
 
-/// Somebody whose pass phrase opens the repository.
+/// One pass phrase that unlocks the repository, with its key object.
 #[derive(Clone, Debug)]
 pub struct Recipient {
     /// Its id.

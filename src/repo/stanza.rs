@@ -184,7 +184,7 @@ pub async fn upgrade(
     let next = HistoryId(history.current().id.0 + 1);
     match add(storage, stanza, next, cluster, control_version).await? {
         true => Ok(Created::New),
-        // Somebody else upgraded at the same moment: fine if it was to the same cluster.
+        // Another process upgraded at the same moment: valid if it was to the same cluster.
         false => StanzaHistory::read(storage, stanza)
             .await?
             .expect(cluster, ErrorCode::FileInvalid)

@@ -25,7 +25,7 @@ pub const TEMPORARY_PREFIX: &str = ".tmp-";
 /// Digits of the random number in a temporary name.
 const TEMPORARY_DIGITS: usize = 16;
 
-/// Whether [`PendingFile`] may have made the name. Somebody else's file may begin with the same letters.
+/// Whether [`PendingFile`] may have made the name. The file of another program may begin with the same letters.
 pub fn is_temporary_name(name: &str) -> bool {
     name.strip_prefix(TEMPORARY_PREFIX).is_some_and(|digits| {
         digits.len() == TEMPORARY_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -87,7 +87,7 @@ impl PendingFile {
         Ok(self)
     }
 
-    /// Leaves the time of writing back to the kernel: for files that nobody syncs.
+    /// Leaves the time of writing back to the kernel: for files without a sync.
     pub fn without_early_writeback(mut self) -> Self {
         self.early_writeback = false;
         self

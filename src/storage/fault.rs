@@ -39,7 +39,7 @@ pub enum Fault {
     Delay(Duration),
     /// The operation never ends.
     Hang,
-    /// Somebody else deletes this object; then the operation is done.
+    /// Another process deletes this object; then the operation is done.
     Lose(ObjectPath),
     /// A read ends early without an error, as if the object were this number of bytes shorter.
     CutRead(u64),
@@ -191,7 +191,7 @@ impl Storage for FaultyStorage {
             let (inner, late) = (Arc::clone(&self.inner), path.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(time).await;
-                // Nobody waits for it any more.
+                // The receiver is gone.
                 let _ = inner.put(&late, data).await;
             });
             return Err(injected(ErrorKind::Transient, path));

@@ -1,8 +1,8 @@
 //! Copies one backup: the notice, the objects, what was said of it later, and the manifest at the end.
 //!
 //! The notice is the copy's own. It says to an expire elsewhere what is going on and what it builds on, and to a later
-//! run that what is there was proven when it was made. What is there without such a notice is of somebody else, or was
-//! left by an expire that was interrupted: it is read and proven, or the copy is refused.
+//! run that what is there was proven when it was made. Objects without such a notice are of another writer, or were
+//! left by an expire that was interrupted: they are read and verified, or the copy is refused.
 
 use std::collections::BTreeMap;
 

@@ -75,7 +75,7 @@ async fn give_up_failed(upload: Box<dyn Upload>, error: repo::Error) -> Error {
     }
 }
 
-/// Whether the object is the one that was just written; `false` where somebody else made it meanwhile.
+/// Whether the object is the one that was just written; `false` if another process created it meanwhile.
 fn is_new(finished: storage::Result<()>) -> Result<bool, Error> {
     match finished {
         Ok(()) => Ok(true),

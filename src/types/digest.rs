@@ -40,7 +40,7 @@ impl FromStr for Sha256 {
 }
 
 /// The keyed digest of one raw block: the first 10 bytes of BLAKE3 under the backup's block key.
-/// 80 bits of a keyed digest: nobody who can write to the database can make two pages collide.
+/// 80 bits of a keyed digest: a user who can write to the database cannot make two pages collide.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockDigest(pub [u8; Self::LEN]);
 

@@ -12,7 +12,7 @@ pub trait ProgressSink: Send + Sync {
     fn finish(&self);
 }
 
-/// Nobody listens.
+/// Without a listener.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoProgress;
 

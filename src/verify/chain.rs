@@ -362,7 +362,7 @@ impl Chain<'_> {
             let list = match FileList::read(&**self.storage, manifest).await {
                 Ok(list) => list,
                 Err(error) => {
-                    // Noted before, unless it could be read then: nobody knows now what is affected.
+                    // Noted before, unless it could be read then: the affected files are unknown now.
                     let object = self.inventory.path(label, "files");
                     findings.add_error(object, &error).of(label);
                     continue;

@@ -1,4 +1,4 @@
-//! The key objects of an encrypted repository. Each is somebody's way in, so one that is lost is a fault, although
+//! The key objects of an encrypted repository. Each unlocks the repository for one recipient, so a lost one is a fault, although
 //! every backup can be read as long as another one opens.
 
 use super::{Error, FaultKind, Options, report::Findings};

@@ -61,7 +61,7 @@ fn spawn(
             let proven = catch_unwind(AssertUnwindSafe(|| prover.prove(&mut job)));
             let outcome = proven.unwrap_or_else(|_| Outcome::panicked(&job));
             if report.send_blocking(outcome).is_err() {
-                // Nobody waits any more: a signal ended the verification.
+                // The receiver is gone: a signal ended the verification.
                 return;
             }
         }

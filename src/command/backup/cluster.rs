@@ -206,7 +206,7 @@ impl Cluster {
         }
     }
 
-    /// Connects the sessions again that ended while files were copied: nobody needed them in those hours, and
+    /// Connects the sessions again that ended while files were copied: they were not used in those hours, and
     /// what was copied is not worth less for it.
     pub(super) async fn renew_sessions(&mut self) -> Result<()> {
         if self.sql.is_closed() {

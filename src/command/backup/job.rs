@@ -54,7 +54,7 @@ impl<'a> Job<'a> {
         let started_us = jiff::Timestamp::now().as_microsecond();
         let job =
             Self { config, stanza, repo, entry, choice, changes, label, paths, notice, started_us };
-        // With the notice in place, nobody removes them any more; before it, somebody may have.
+        // With the notice in place, no expire removes them any more; before it, one may have.
         base::check_references(&job.repo, stanza, &job.choice.references()).await?;
         Ok(job)
     }

@@ -1,5 +1,5 @@
 //! Whether pgN-path is the data directory that the connected server runs from. Where it is another one, a
-//! backup would still be right, but archive-get and restore would write into a directory that nobody means.
+//! backup would still be right, but archive-get and restore would write into the wrong directory.
 
 use std::{
     fs,

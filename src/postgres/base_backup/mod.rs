@@ -72,7 +72,7 @@ pub struct BaseBackup {
     /// Archives whose COPY is still to come (up to 14).
     archives: VecDeque<Option<Oid>>,
     warnings: Vec<ServerError>,
-    /// What the server said that it leaves out, and nobody has asked for yet.
+    /// Entries that the server reported as left out and that were not taken yet.
     left_out: Vec<LeftOut>,
     /// Whether an incremental backup was asked for and the server still prepares it.
     preparing_incremental: bool,

@@ -150,7 +150,7 @@ fn add_client_certificate(
         .map_err(|e| format!("private key file {}: {}", key.display(), text(e)))
 }
 
-/// Reads a key that nobody else may read. A pass phrase is not asked for: there is no terminal.
+/// Reads a key that no other user may read. A pass phrase is not asked for: there is no terminal.
 fn read_key(path: &PathBuf) -> Result<PKey<openssl::pkey::Private>, String> {
     let name = path.display();
     let metadata = fs::metadata(path).map_err(|e| format!("private key file {name}: {e}"))?;

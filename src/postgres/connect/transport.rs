@@ -154,7 +154,7 @@ async fn connect_address(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sends SSLRequest. Exactly one byte is read: more could have been put there by somebody between.
+/// Sends SSLRequest. Exactly one byte is read: more could have been inserted by a man in the middle.
 async fn ask_for_tls(mut socket: TcpStream) -> io::Result<(TcpStream, bool)> {
     let mut request = BytesMut::new();
     frontend::ssl_request(&mut request);

@@ -16,7 +16,7 @@ const ROUNDING_S: i64 = 2;
 pub struct PostmasterPid {
     /// The process, a positive number.
     pub pid: i32,
-    /// Whether it is a single-user backend and no server: nobody can connect to it.
+    /// Whether it is a single-user backend and no server: it accepts no connections.
     pub single_user: bool,
     /// The data directory, as an absolute path.
     pub data_directory: PathBuf,

@@ -160,7 +160,7 @@ impl Exchange<'_> {
     }
 
     /// Chooses mechanism and binding as libpq does: SCRAM-SHA-256-PLUS over TLS where offered; over
-    /// TLS without the offer, `y` lets the server notice when somebody removed it on the way.
+    /// TLS without the offer, `y` lets the server detect that an attacker removed it.
     fn choose(&self, body: &AuthenticationSaslBody) -> Result<(&'static str, ChannelBinding)> {
         let mut plain = false;
         let mut plus = false;

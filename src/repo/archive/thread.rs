@@ -19,7 +19,7 @@ pub(super) fn start<T: Send + 'static>(
 ) -> Result<Working<T>, Error> {
     let (done, result) = oneshot::channel();
     let work = move || {
-        // Where nobody waits for it any more, the file is given up.
+        // Without a receiver the file is given up.
         let _ = done.send(work());
     };
     std::thread::Builder::new().spawn(work).map_err(|source| Error::Thread { source })?;

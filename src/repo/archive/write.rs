@@ -270,7 +270,7 @@ fn compress(mut compressor: Compressor, jobs: &async_channel::Receiver<Job>) {
     while let Ok((raw, done)) = jobs.recv_blocking() {
         frame.clear();
         let made = compressor.compress_frame(&raw, &mut frame);
-        // Where nobody waits for the frame any more, the file is given up.
+        // Without a receiver of the frame the file is given up.
         let _ = done.send(made.map(|()| Bytes::copy_from_slice(&frame)));
     }
 }
@@ -305,12 +305,12 @@ impl<S: RawSource> Reader<S> {
         if read != self.raw_size || self.known.is_some_and(|known| known != found) {
             return Err(self.source.changed());
         }
-        // Where nobody waits for it, it was known before.
+        // Without a receiver it was known before.
         let _ = digest.send(found);
         Ok(())
     }
 
-    /// Whether there is still somebody to take the frames.
+    /// Whether the receiver of the frames still exists.
     fn hand_out(&self, piece: Bytes) -> bool {
         let (done, frame) = oneshot::channel();
         self.frame_tx.blocking_send(frame).is_ok() && self.jobs.send_blocking((piece, done)).is_ok()

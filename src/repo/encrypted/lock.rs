@@ -96,7 +96,7 @@ impl KeyLock {
         let failed = |error: crate::codec::Error| self.error("write").caused_by(error);
         let key = DataKey::generate().map_err(failed)?;
         let made = match self.add(RecipientId::FIRST, comment, pass, &key, kdf).await {
-            // Somebody else was faster: theirs is the key.
+            // Another process created the key first: use that one.
             Err(repo::Error::Storage(e)) if e.kind() == ErrorKind::AlreadyExists => false,
             added => added.map(|()| true)?,
         };

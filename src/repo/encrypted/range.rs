@@ -41,7 +41,7 @@ pub(super) async fn read(
     let known = storage.known.get(path);
     let was_known = known.is_some();
     match attempt(storage, path, &range, known).await {
-        // Somebody may have removed the object that was known, and made another under its name.
+        // Another process may have removed the known object and created another under its name.
         Err(error) if was_known && error.kind() == ErrorKind::Damaged => {
             storage.known.forget(std::slice::from_ref(path));
             attempt(storage, path, &range, None).await

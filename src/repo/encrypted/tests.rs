@@ -351,7 +351,7 @@ async fn recipients_come_and_go_and_the_last_one_stays() {
     assert!(opened_by(dir.path(), "two").lock().data_key().await.is_ok(), "it was put back");
 }
 
-/// The store lost them, or somebody deleted them: it must not be said that the repository is not encrypted.
+/// The store lost them, or a user deleted them: the error must not say that the repository is not encrypted.
 #[tokio::test]
 async fn a_repository_that_lost_its_key_objects_says_so_and_gets_no_new_key() {
     let dir = tempfile::tempdir().unwrap();

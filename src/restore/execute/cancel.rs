@@ -28,7 +28,7 @@ impl Drop for Waiting {
 }
 
 impl Cancelled {
-    /// An error once nobody waits any more.
+    /// An error if the caller was cancelled.
     pub(super) fn check(&self) -> Result<(), Error> {
         match self.0.load(Ordering::Relaxed) {
             true => Err(Error::WorkerLost),

@@ -1,5 +1,5 @@
 //! Looks at the target before anything is written, and refuses whatever could destroy something: a
-//! running server, files that nobody said may go, directories that do not belong to this cluster.
+//! running server, files whose removal was not requested, directories that do not belong to this cluster.
 
 use std::{
     fs,

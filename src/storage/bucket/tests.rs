@@ -124,7 +124,7 @@ async fn an_answer_that_is_lost_is_no_failure() {
     api.state().faults = vec![("put_part", Fault::FailAfter), ("complete_parts", Fault::FailAfter)];
     write(&store, "b", &bytes(300_000)).await.unwrap();
     assert_eq!(read(&store, "b").await.unwrap(), bytes(300_000));
-    // Somebody else's object of the name is still somebody else's.
+    // An object of another writer under the name is not ours.
     api.state().faults = vec![("put", Fault::Fail)];
     let taken = store.put(&path("a"), bytes(11)).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::AlreadyExists);

@@ -108,7 +108,7 @@ fn broken_off(error: &object_store::Error) -> Option<Answer> {
 }
 
 fn keep(heard: Option<Heard>) {
-    // Outside of a request nobody listens.
+    // Outside of a request there is no listener.
     let _ = LAST.try_with(|last| *last.borrow_mut() = heard);
 }
 

@@ -262,7 +262,7 @@ fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
     error.source().map_or_else(|| error.to_string(), reason)
 }
 
-/// Text of somebody else, fit for a line of a log.
+/// Text of the server, escaped for a log line.
 pub(super) fn cleaned(text: impl AsRef<str>) -> String {
     const LONGEST: usize = 500;
     let plain = |c: char| if c.is_control() { ' ' } else { c };

@@ -136,7 +136,7 @@ impl Learned {
         self.old_listing.store(true, Relaxed);
     }
 
-    /// Told, once, that nobody sees here what writers that died have left.
+    /// A warning, given once: incomplete uploads cannot be listed here.
     pub(super) fn lists_no_uploads(&self, refusal: &Refusal, location: &str) {
         if !self.said_no_uploads.swap(true, Relaxed) {
             tracing::warn!(

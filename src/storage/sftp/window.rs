@@ -1,6 +1,6 @@
 //! Requests under way at a time, answered in the order in which they were sent.
 //!
-//! A request is sent as soon as it is put in, not when somebody waits for its answer: that keeps the line to the server
+//! A request is sent as soon as it is added, not when a task waits for its response: that keeps the line to the server
 //! full while the caller does something else.
 
 use std::{collections::VecDeque, future::Future, pin::Pin};

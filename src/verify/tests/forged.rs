@@ -1,4 +1,4 @@
-//! Repositories whose digests all match and whose content contradicts itself: somebody wrote them so.
+//! Repositories whose digests all match and whose content contradicts itself, as written by an attacker.
 
 use super::*;
 use crate::repo::file_list::{EntryKind, FileEntry, FileList, FileListWriter};

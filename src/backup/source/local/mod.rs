@@ -531,7 +531,7 @@ fn broken(reason: &str) -> Error {
     Error::Source(reason.to_owned())
 }
 
-/// Runs what waits for a disk on a thread where that harms nobody.
+/// Runs blocking disk access on a blocking thread.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

@@ -63,7 +63,7 @@ fn identity_is_that_of_the_machine_or_of_the_workload() {
     assert!(matches!(options.key, AzureKey::Workload { .. }));
 }
 
-/// Containers are often given variables that nobody filled in.
+/// Containers often have empty variables.
 #[test]
 fn empty_variables_are_not_set() {
     let auto = [("azure-key-type", "auto")];

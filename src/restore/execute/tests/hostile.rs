@@ -1,4 +1,4 @@
-//! What a repository that somebody tampered with cannot do to the host that restores from it.
+//! A manipulated repository must not harm the host that restores from it.
 
 use super::*;
 

@@ -115,7 +115,7 @@ impl Keys {
         }
     }
 
-    /// Fetches keys unless somebody else did since `begin`, or tried in vain.
+    /// Fetches credentials unless another task did, or failed to, since `begin`.
     async fn replace(&self, attempts: &mut Attempts, begin: Instant) -> Result<u64> {
         match self.usable() {
             Some(held) if held.lasts(REPLACED_BEFORE) => return Ok(held.number),

@@ -166,7 +166,7 @@ async fn the_token_service_takes_a_token_of_somebody_else() {
     assert!(!error.contains("the-secret"), "{error}");
 }
 
-/// A server whose certificate nobody signed; whether anything was said to it.
+/// A server with an untrusted certificate; whether it received anything.
 fn nobody_knows() -> (String, JoinHandle<bool>) {
     let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = PKey::from_ec_key(EcKey::generate(&curve).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Keys of a role in exchange for a token that somebody else signed, such as that of a service account of Kubernetes.
+//! Keys of a role in exchange for a web identity token, such as that of a Kubernetes service account.
 
 use std::path::Path;
 
