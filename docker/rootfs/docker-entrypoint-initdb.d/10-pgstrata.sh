@@ -1,4 +1,4 @@
 #!/bin/sh
-# Runs once, when the data directory is made: the cluster becomes the stanza `db` before its first WAL is archived.
-# A repository that has this cluster already is fine; one of another cluster stops the start, as it should.
+# Runs once, when the data directory is created: creates the stanza `db` before the first WAL is archived. Succeeds if the
+# repository has this cluster already; a repository of another cluster stops the start.
 exec pgstrata --stanza=db --log-level-stderr=info stanza-create
