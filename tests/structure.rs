@@ -403,6 +403,40 @@ fn every_key_of_a_manifest_is_in_the_format_specification() {
     }
 }
 
+/// What `Cargo.toml` assigns to `key`, as written.
+fn in_manifest<'a>(manifest: &'a str, key: &str) -> &'a str {
+    let start = manifest.find(&format!("\n{key} = ")).unwrap_or_else(|| panic!("no {key}"));
+    manifest[start..].split_once(" = ").expect("a value").1
+}
+
+#[test]
+fn stores_are_features_and_bring_their_crates() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    assert!(in_manifest(&manifest, "default").starts_with(r#"["s3", "azure", "gcs", "sftp"]"#));
+    let of_stores = [
+        "aws-credential-types",
+        "aws-sdk-s3",
+        "aws-smithy-runtime-api",
+        "aws-smithy-types",
+        "http",
+        "http-body",
+        "http-body-util",
+        "md-5",
+        "object_store",
+        "reqwest",
+        "russh",
+        "russh-sftp",
+    ];
+    let optional = Regex::new(r"(?m)^([\w-]+) = .*optional = true \}$").expect("pattern");
+    let found: Vec<&str> =
+        optional.captures_iter(&manifest).map(|found| found.extract::<1>().1[0]).collect();
+    assert_eq!(found, of_stores);
+    let page = fs::read_to_string(root().join("docs/building.md")).expect("docs/building.md");
+    for feature in ["s3", "azure", "gcs", "sftp"] {
+        assert!(page.contains(&format!("| `{feature}` |")), "docs/building.md: {feature}");
+    }
+}
+
 #[test]
 fn documents_are_where_readers_look() {
     for name in [

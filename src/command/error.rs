@@ -68,6 +68,16 @@ pub enum Error {
     /// Something that belongs to a newer release of this program, or does not exist here.
     #[error("{0} is not supported")]
     NotSupported(String),
+    /// The program was built without the kind of store that a repository is in.
+    #[error("repo{repo}-type={feature}: this pgstrata was built without {store}")]
+    StoreNotBuiltIn {
+        /// The repository.
+        repo: u16,
+        /// The Cargo feature, which has the name of the repository type.
+        feature: &'static str,
+        /// The store's name.
+        store: &'static str,
+    },
     /// A word after the command is missing or too many.
     #[error("{what}")]
     Parameter {
@@ -158,7 +168,7 @@ impl Failure for Error {
             Self::Start { .. } => ErrorCode::Kernel,
             Self::Terminated(_) => ErrorCode::Term,
             Self::OptionRequired { .. } => ErrorCode::OptionRequired,
-            Self::NotSupported(_) => ErrorCode::FeatureNotSupported,
+            Self::NotSupported(_) | Self::StoreNotBuiltIn { .. } => ErrorCode::FeatureNotSupported,
             Self::Parameter { code, .. } | Self::Check { code, .. } => *code,
             Self::AfterBackup { source, .. }
             | Self::Unconfirmed { source, .. }
@@ -187,6 +197,9 @@ impl Failure for Error {
             Self::InRepos { failed, .. } => failures::hint_of(failed),
             Self::InRepo { others, source, .. } => elsewhere(others, source.hint()),
             Self::Check { hint, .. } => Some(hint.clone()),
+            Self::StoreNotBuiltIn { feature, .. } => Some(format!(
+                "use a pgstrata that was built with all stores, the default, or with --features {feature}"
+            )),
             _ => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Repositories in a container of Azure Blob Storage.
 
+mod completion;
+
 use std::{fmt, path::PathBuf};
 
 use object_store::{
@@ -13,11 +15,12 @@ use super::{
     ConnectionOptions, Result,
     bucket::{BucketStorage, CreateOnly, PART_SIZE, Traits, WHOLE_MAX},
     object_store_api::{
-        Completion, Connector, Endpoint, ObjectStoreApi, Profile, Route, invalid, no_retries,
-        scrubbed,
+        Connector, Endpoint, ObjectStoreApi, Profile, Route, invalid, no_retries, scrubbed,
     },
     requests::Requests,
 };
+
+use completion::Completion;
 
 /// Blobs that one batch may delete.
 const DELETE_MAX: usize = 256;
@@ -113,7 +116,7 @@ fn store(options: &AzureOptions, location: &str, tags: &TagSet) -> Result<Micros
         let key = AzureAccessKey::try_new(key).map_err(|_| invalid(location, NOT_THE_KEY))?;
         completion = completion.signed(&options.account, key);
     }
-    let route = Route { endpoint, user_project: None, completion: Some(completion) };
+    let route = Route { endpoint, user_project: None, amend: Some(Box::new(completion)) };
     let builder = MicrosoftAzureBuilder::new()
         .with_account(&options.account)
         .with_container_name(&options.container)

@@ -101,7 +101,7 @@ fn store(options: &GcsOptions, location: &str) -> Result<GoogleCloudStorage> {
                 invalid(location, "the project to bill is not the name of a project")
             })?),
         };
-    let route = Route { endpoint, user_project, completion: None };
+    let route = Route { endpoint, user_project, amend: None };
     let builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(&options.bucket)
         .with_base_url(&url)

@@ -3,20 +3,29 @@
 //! Nothing is ever overwritten: an object is created once, whole, and later perhaps deleted.
 //! Formats are not known here; bytes in, bytes out.
 
+#[cfg(feature = "azure")]
 pub mod azure;
+#[cfg(feature = "_http")]
 pub mod bucket;
 pub mod conformance;
 pub mod crash_safe;
 mod error;
 pub mod fault;
+#[cfg(feature = "gcs")]
 pub mod gcs;
+#[cfg(feature = "_http")]
 pub mod http;
 mod object_path;
+#[cfg(feature = "_object-store")]
 mod object_store_api;
 mod posix;
+#[cfg(feature = "_requests")]
 pub mod requests;
+#[cfg(feature = "s3")]
 pub mod s3;
+#[cfg(feature = "s3")]
 mod secret;
+#[cfg(feature = "sftp")]
 pub mod sftp;
 
 use std::{fmt::Debug, ops::Range, time::Duration};
@@ -26,8 +35,10 @@ use bytes::Bytes;
 
 pub use error::{Error, ErrorKind};
 pub use object_path::ObjectPath;
+#[cfg(feature = "_object-store")]
 pub use object_store_api::ConnectionOptions;
 pub use posix::PosixStorage;
+#[cfg(feature = "s3")]
 pub use secret::Secret;
 
 /// The result of a storage operation.

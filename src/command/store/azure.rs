@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{connection, prefix, requests, set};
+use super::remote::{connection, prefix, requests, set};
 use crate::{
     command::Result,
     config::{AzureConfig, AzureKeyType, RepoConfig, UriStyle},

@@ -2,14 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{prefix, requests};
+use super::remote::{http, prefix, requests, set};
 use crate::{
     command::{Error, Result},
     config::{ObjectLockMode, RemoteConfig, RepoConfig, S3Config, S3KeyType, Secret, UriStyle},
     storage::{
         self, Storage,
         bucket::BucketStorage,
-        http::HttpOptions,
         s3::{
             AddressStyle, Encryption, KeySource, LockMode, ObjectLock, PART_SIZE_MIN, S3Api,
             S3Options,
@@ -24,7 +23,7 @@ const INSTANCE_METADATA: &str = "http://169.254.169.254";
 const CONTAINER_METADATA: &str = "http://169.254.170.2";
 
 pub(super) fn open(config: &RepoConfig, s3: &S3Config) -> Result<Arc<dyn Storage>> {
-    let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let environment = set(|name| std::env::var(name).ok());
     let options = options(&config.remote, s3, &environment)
         .map_err(|missing| missing.of_repository(config.key))?;
     let api = S3Api::new(options)?;
@@ -80,12 +79,7 @@ fn options(
             days,
         }),
         part_size: remote.chunk_size.map(clamped),
-        http: HttpOptions {
-            ca_file: remote.ca_file.clone(),
-            ca_path: remote.ca_path.clone(),
-            verify_tls: remote.verify_tls,
-            ..HttpOptions::default()
-        },
+        http: http(remote),
     })
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::requests;
+use super::remote::requests;
 use crate::{
     command::Result,
     config::{HostKeyCheck, RepoConfig, SftpConfig},

@@ -18,16 +18,21 @@ pub(super) struct Unopened {
     location: String,
     reason: String,
     code: ErrorCode,
+    hint: Option<String>,
 }
 
 impl Unopened {
     pub(super) fn new(location: String, error: &Error) -> Self {
-        Self { location, reason: error.to_string(), code: error.code() }
+        Self { location, reason: error.to_string(), code: error.code(), hint: error.hint() }
     }
 
     fn refuse<T>(&self) -> storage::Result<T> {
         let error = storage::Error::new(ErrorKind::Other, "open", self.location.clone());
-        Err(error.caused_by(self.reason.clone()).with_code(self.code))
+        let error = error.caused_by(self.reason.clone()).with_code(self.code);
+        Err(match &self.hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        })
     }
 }
 
@@ -81,14 +86,19 @@ mod tests {
     #[tokio::test]
     async fn the_reason_is_told_and_never_taken_for_absence() {
         let code = ErrorCode::FileMissing;
-        let error = Error::Check { what: "no CA file".to_owned(), code, hint: String::new() };
+        let error = Error::Check {
+            what: "no CA file".to_owned(),
+            code,
+            hint: "name another file".to_owned(),
+        };
         let store = Unopened::new("repo2".to_owned(), &error);
-        let told = store.stat(&ObjectPath::root()).await.unwrap_err();
-        assert!(!told.is_not_found());
+        let refused = store.stat(&ObjectPath::root()).await.unwrap_err();
+        assert!(!refused.is_not_found());
         assert_eq!(
-            (told.to_string().as_str(), told.code()),
+            (refused.to_string().as_str(), refused.code()),
             ("unable to open 'repo2': no CA file", code)
         );
+        assert_eq!(refused.hint().as_deref(), Some("name another file"));
         assert!(store.list(&ObjectPath::root(), true).await.is_err());
     }
 }

@@ -54,6 +54,7 @@ impl Place {
 
     /// What requests name, and what is connected to where that is another place (`repoN-storage-host`). Without one, the
     /// endpoint is both.
+    #[cfg(any(feature = "gcs", feature = "s3", test))]
     pub(in crate::storage) fn named_and_reached(
         endpoint: Self,
         host: Option<&str>,
@@ -68,6 +69,7 @@ impl Place {
     }
 
     /// Whether the host is an address, before which no name can stand.
+    #[cfg(any(feature = "azure", feature = "s3"))]
     pub(in crate::storage) fn is_address(&self) -> bool {
         self.host.starts_with('[') || self.host.parse::<Ipv4Addr>().is_ok()
     }

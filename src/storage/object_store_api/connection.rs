@@ -41,6 +41,7 @@ pub(in crate::storage) fn invalid(location: &str, what: impl Into<String>) -> Er
 
 impl Endpoint {
     /// The configured endpoint; requests that name it go to the configured host.
+    #[cfg(any(feature = "gcs", test))]
     pub(in crate::storage) fn led(location: &str, options: &ConnectionOptions) -> Result<Self> {
         let endpoint = endpoint(location, options)?;
         let (named, reached) =
@@ -50,6 +51,7 @@ impl Endpoint {
 
     /// The configured host in place of the endpoint. That is its meaning for Azure in pgBackRest, where it is older than
     /// the option that names the endpoint.
+    #[cfg(feature = "azure")]
     pub(in crate::storage) fn replaced(
         location: &str,
         options: &ConnectionOptions,
@@ -60,6 +62,7 @@ impl Endpoint {
     }
 
     /// Below the host: stores give each account one of its own. `None` if it cannot be there.
+    #[cfg(feature = "azure")]
     pub(in crate::storage) fn subdomain(self, name: &str) -> Option<Self> {
         if self.named.is_address() {
             return None;

@@ -5,7 +5,6 @@
 
 mod answer;
 mod batch;
-mod completion;
 mod connection;
 mod wire;
 
@@ -29,10 +28,9 @@ use super::{
 use answer::{Failed, Meaning};
 
 pub(super) use answer::scrubbed;
-pub(super) use completion::Completion;
 pub use connection::ConnectionOptions;
 pub(super) use connection::{Endpoint, invalid, no_retries};
-pub(super) use wire::{Connector, Route};
+pub(super) use wire::{Amend, Connector, Route};
 
 /// Keys on a page of a listing: what bounds the memory of a page.
 const PAGE_KEYS_MAX: usize = 1000;

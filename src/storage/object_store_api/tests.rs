@@ -245,6 +245,7 @@ fn prefix_is_asked_for_without_its_last_character() {
 }
 
 /// Azure takes a backslash for a slash.
+#[cfg(feature = "azure")]
 #[test]
 fn odd_keys_come_back_as_they_were_put() {
     let store = object_store::azure::MicrosoftAzureBuilder::new()

@@ -1,8 +1,11 @@
 //! The way of a request to the store. Here an answer is seen whole (its status, its code, the time it asks to wait), which
 //! the crate's errors do not tell; requests go out by the HTTP client that all stores share; and they get what the crate
-//! does not know: another host to connect to, the project that pays, what completes an upload on Azure.
+//! does not know: another host to connect to, the project that pays, further changes of a store ([`Amend`]).
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    fmt::Debug,
+    sync::{Arc, OnceLock},
+};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -25,7 +28,6 @@ use super::{
     },
     answer,
     batch::Asked,
-    completion::Completion,
     connection::Endpoint,
 };
 
@@ -38,8 +40,14 @@ pub(in crate::storage) struct Route {
     pub(in crate::storage) endpoint: Endpoint,
     /// The project that pays (`x-goog-user-project`).
     pub(in crate::storage) user_project: Option<HeaderValue>,
-    /// What is added to the request that completes an upload.
-    pub(in crate::storage) completion: Option<Completion>,
+    /// Further changes that the store needs.
+    pub(in crate::storage) amend: Option<Box<dyn Amend>>,
+}
+
+/// Changes requests that the crate has made.
+pub(in crate::storage) trait Amend: Debug + Send + Sync {
+    /// Changes one, or leaves it as it is.
+    fn amend(&self, request: &mut HttpRequest) -> Result<(), HttpError>;
 }
 
 /// Makes the crate's requests go this way.
@@ -101,8 +109,8 @@ impl Wire {
         if let Some(project) = &self.route.user_project {
             request.headers_mut().insert("x-goog-user-project", project.clone());
         }
-        if let Some(completion) = &self.route.completion {
-            completion.apply(request)?;
+        if let Some(amend) = &self.route.amend {
+            amend.amend(request)?;
         }
         match &self.reached {
             Some(reached) => {

@@ -4,6 +4,8 @@
 mod progress;
 mod rate;
 mod retry;
+#[cfg(feature = "_http")]
+mod watched;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -12,9 +14,11 @@ use tokio::{
     time::Instant,
 };
 
-pub use progress::{Progress, Watched};
+pub use progress::Progress;
 pub use rate::Rate;
 pub use retry::{Attempts, RetryPolicy};
+#[cfg(feature = "_http")]
+pub use watched::Watched;
 
 use super::{Error, ErrorKind, Result};
 

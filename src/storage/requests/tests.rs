@@ -154,6 +154,7 @@ async fn a_slow_body_is_waited_for_as_long_as_it_moves() {
     assert!(began.elapsed().as_secs() <= 60 + 64 + 60, "{:?}", began.elapsed());
 }
 
+#[cfg(feature = "_object-store")]
 #[tokio::test]
 async fn a_watched_body_is_the_same_body_in_slices() {
     use http_body::Body as _;

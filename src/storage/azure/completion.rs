@@ -9,8 +9,10 @@ use object_store::{
     client::{HttpError, HttpErrorKind, HttpRequest},
 };
 
+use crate::storage::object_store_api::Amend;
+
 /// What is added.
-pub(in crate::storage) struct Completion {
+pub(super) struct Completion {
     tags: Option<HeaderValue>,
     signer: Option<Signer>,
 }
@@ -29,20 +31,22 @@ impl fmt::Debug for Completion {
 
 impl Completion {
     /// `tags`: encoded, or empty.
-    pub(in crate::storage) fn new(tags: &str) -> Self {
+    pub(super) fn new(tags: &str) -> Self {
         // They are encoded, so they fit a header.
         let tags = HeaderValue::from_str(tags).ok().filter(|tags| !tags.is_empty());
         Self { tags, signer: None }
     }
 
     /// Signed with an account's key.
-    pub(in crate::storage) fn signed(self, account: &str, key: AzureAccessKey) -> Self {
+    pub(super) fn signed(self, account: &str, key: AzureAccessKey) -> Self {
         let key = AzureCredential::AccessKey(key);
         Self { signer: Some(Signer { account: account.to_owned(), key }), ..self }
     }
+}
 
+impl Amend for Completion {
     /// Makes a request that completes an upload create only, with the tags. Others stay as they are.
-    pub(super) fn apply(&self, request: &mut HttpRequest) -> Result<(), HttpError> {
+    fn amend(&self, request: &mut HttpRequest) -> Result<(), HttpError> {
         let query = request.uri().query().unwrap_or_default();
         if !query.split('&').any(|pair| pair == "comp=blocklist") {
             return Ok(());
@@ -80,10 +84,10 @@ mod tests {
         let key = AzureAccessKey::try_new("a2V5").unwrap();
         let completion = Completion::new("team=db").signed("acc", key);
         let mut part = request("comp=block&blockid=1");
-        completion.apply(&mut part).unwrap();
+        completion.amend(&mut part).unwrap();
         assert_eq!(part.headers().len(), 1);
         let mut whole = request("comp=blocklist");
-        completion.apply(&mut whole).unwrap();
+        completion.amend(&mut whole).unwrap();
         assert_eq!(header(&whole, "if-none-match"), Some("*"));
         assert_eq!(header(&whole, "x-ms-tags"), Some("team=db"));
         let signed: Vec<_> = whole.headers().get_all("authorization").iter().collect();
@@ -97,7 +101,7 @@ mod tests {
     #[test]
     fn a_signature_in_the_address_or_a_token_stays() {
         let mut whole = request("comp=blocklist&sig=x");
-        Completion::new("").apply(&mut whole).unwrap();
+        Completion::new("").amend(&mut whole).unwrap();
         assert_eq!(header(&whole, "authorization"), Some("before"));
         assert_eq!(header(&whole, "if-none-match"), Some("*"));
         assert_eq!(header(&whole, "x-ms-tags"), None);
