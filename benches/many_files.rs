@@ -24,7 +24,7 @@ use pgstrata::{
     storage::{PosixStorage, Storage},
     types::{
         CompressType, Compression, DataPath, HistoryId, Lsn, NoProgress, PgVersion, Sha256,
-        SystemId, TimeLine, WalSegmentSize,
+        SystemId, TimeLine, TimelineHistory, WalSegmentSize,
     },
 };
 
@@ -88,7 +88,7 @@ impl BackupSource for ManyFiles {
         if self.number == self.files {
             return Ok(SourceEvent::Stop(BackupStop {
                 lsn: Lsn(0x200),
-                timeline: TimeLine(1),
+                history: TimelineHistory::without_ancestors(TimeLine(1)),
                 backup_manifest: Some(Bytes::new()),
                 checksum_complaints: Vec::new(),
                 left_out: Vec::new(),

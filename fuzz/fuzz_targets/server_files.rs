@@ -6,9 +6,9 @@ use libfuzzer_sys::fuzz_target;
 use pgstrata::{
     postgres::{
         BackupLabelFile, BackupManifest, ControlFile, IncrementalHeaderReader, PlainFile,
-        TimelineHistory, WalHeader, plain_backup_label, plain_manifest,
+        WalHeader, plain_backup_label, plain_manifest,
     },
-    types::{ArchiveFile, DataPath, Lsn, TimeLine},
+    types::{ArchiveFile, DataPath, Lsn, TimeLine, TimelineHistory},
 };
 
 fuzz_target!(|bytes: &[u8]| {

@@ -151,6 +151,7 @@ async fn take(
     let mut taken = backup::take(source, &start, prior, target, options, progress).await?;
     cluster.report_stop(&taken.stop);
     cluster.renew_sessions().await?;
+    cluster.follow_promotion(job.config, &start, &taken.stop).await;
     catalogs::check(cluster, &placement, &taken.landmarks).await?;
     cluster.end_last_segment(&taken.stop).await;
     recheck::drop_mended_pages(cluster, &start, &mut taken.written.page_errors).await?;
@@ -172,7 +173,7 @@ async fn warn_of_branches(job: &Job<'_>, cluster: &Cluster, stop: &BackupStop) {
     let look = async {
         let storage = job.repo.storage.clone();
         let archive = WalArchive::new(storage, job.stanza, job.entry.archive_id())?;
-        branches::warn(&archive, job.repo.key, size, stop.timeline).await
+        branches::warn(&archive, job.repo.key, size, stop.timeline()).await
     };
     if let Err(error) = look.await {
         tracing::warn!("unable to look for other servers that archive into this stanza: {error}");

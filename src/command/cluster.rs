@@ -8,7 +8,7 @@ use crate::{
     config::{BackupStandby, Config, PgConfig},
     postgres::{ConnectOptions, ServerFacts, SqlClient},
     repo::stanza::ClusterId,
-    types::{ErrorCode, Failure},
+    types::{ErrorCode, Failure, SystemId, TimeLine},
 };
 
 /// A session with a server of the cluster, and what it is.
@@ -131,6 +131,28 @@ pub(super) async fn servers(config: &Config) -> Result<Servers> {
 pub(super) async fn connect(config: &Config) -> Result<Connected> {
     let missing = || Error::OptionRequired { command: "this", option: "pg1-path".to_owned() };
     servers(config).await?.into_first().ok_or_else(missing)
+}
+
+/// The primary that is on `timeline`, of those that are configured and can be reached.
+pub(super) async fn primary_on(
+    config: &Config,
+    timeline: TimeLine,
+    system_id: SystemId,
+) -> Option<Connected> {
+    for pg in config.pgs.values() {
+        let looked = async {
+            let server = connect_to(config, pg).await?;
+            let is_primary = !server.facts.in_recovery && server.facts.system_id == system_id;
+            let found = is_primary && server.sql.current_timeline().await? == timeline;
+            Ok::<_, Error>(found.then_some(server))
+        };
+        match looked.await {
+            Ok(Some(server)) => return Some(server),
+            Ok(None) => {}
+            Err(error) => tracing::info!("unable to look at pg{} again: {error}", pg.key),
+        }
+    }
+    None
 }
 
 async fn connect_to(config: &Config, pg: &PgConfig) -> Result<Connected> {

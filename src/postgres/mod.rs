@@ -40,7 +40,6 @@ pub use format::{
     page::{RELATION_SEGMENT_BYTES, check_pages, is_checked_file, page_checksum},
     plain_manifest::{PlainFile, is_incremental_manifest, plain_manifest},
     postmaster_pid::{PostmasterPid, PostmasterStatus},
-    timeline_history::{HistoryEntry, TimelineHistory},
     wal_header::WalHeader,
 };
 pub use own_paths::is_of_postgres;

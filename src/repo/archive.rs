@@ -32,7 +32,7 @@ pub use write::{Prepared, PutOptions, PutOutcome, RawSource};
 use super::{Error, layout};
 use crate::{
     storage::{Entry, EntryKind, ObjectPath, Storage},
-    types::{ArchiveFile, ArchiveId, Sha256, StanzaName, TimeLine},
+    types::{ArchiveFile, ArchiveId, Sha256, StanzaName, TimeLine, TimelineHistory},
 };
 
 /// Raw bytes in a frame of an archived file.
@@ -104,6 +104,19 @@ impl WalArchive {
             _ => None,
         };
         Ok(entries.iter().filter_map(history).collect())
+    }
+
+    /// The history of a timeline; `None` where its file is not in the archive.
+    pub async fn timeline_history(
+        &self,
+        timeline: TimeLine,
+    ) -> Result<Option<TimelineHistory>, Error> {
+        let Some(stored) = self.find(ArchiveFile::History(timeline)).await? else {
+            return Ok(None);
+        };
+        let bytes = self.read_small(&stored, TimelineHistory::SIZE_MAX).await?;
+        let history = TimelineHistory::parse(timeline, &bytes);
+        history.map(Some).map_err(|error| Error::wal(self.name_of(&stored.path), error.to_string()))
     }
 
     fn directory_of(&self, file: ArchiveFile) -> Result<ObjectPath, Error> {

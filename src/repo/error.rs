@@ -1,5 +1,6 @@
 //! What can be wrong with a repository.
 
+use super::manifest::{Span, WalPosition};
 use crate::{
     codec, host, storage,
     types::{ErrorCode, Failure, Invalid},
@@ -174,6 +175,15 @@ pub enum Error {
         /// The directory.
         object: String,
     },
+    /// The history of the timeline on which a backup stopped does not lead back to where it began.
+    #[error(
+        "'{}' is not the history of the backup's WAL: it does not lead from {} on timeline {} to {} on timeline {}",
+        .wal.stop.timeline.history_file_name(), .wal.start.lsn, .wal.start.timeline, .wal.stop.lsn, .wal.stop.timeline
+    )]
+    OtherHistory {
+        /// Where the backup began and stopped.
+        wal: Span<WalPosition>,
+    },
     /// Work on another thread was given up, or ended by a panic.
     #[error("a task ended before its work was done: {0}")]
     Task(#[source] tokio::task::JoinError),
@@ -213,7 +223,11 @@ impl Error {
         use storage::ErrorKind::{Damaged, Truncated};
         let damaged = matches!(
             self,
-            Self::Damaged { .. } | Self::Format { .. } | Self::Incomplete { .. } | Self::Wal { .. }
+            Self::Damaged { .. }
+                | Self::Format { .. }
+                | Self::Incomplete { .. }
+                | Self::OtherHistory { .. }
+                | Self::Wal { .. }
         );
         let codec = matches!(
             self,
@@ -252,6 +266,7 @@ impl Failure for Error {
             Self::Locked { .. } => ErrorCode::LockAcquire,
             Self::Stopped { .. } => ErrorCode::Stop,
             Self::Duplicate { .. } => ErrorCode::ArchiveDuplicate,
+            Self::OtherHistory { .. } => ErrorCode::ArchiveMismatch,
             Self::Task(_) | Self::Bug { .. } => ErrorCode::Assert,
             Self::Codec { source, .. } => source.code(),
             Self::Contended { .. } => ErrorCode::LockAcquire,
@@ -311,6 +326,10 @@ impl Failure for Error {
             }
             Self::WorkerStopped => return None,
             Self::Stopped { .. } => "run the start command to allow it again",
+            Self::OtherHistory { .. } => {
+                "two servers were promoted to the same timeline, and the other one archived its history file first: \
+                 give it a stanza of its own, or restore copies with --archive-mode=off"
+            }
             Self::Duplicate { .. } => {
                 "two servers archived into one stanza, or a restored copy archives into production; \
                  keep the right file and remove the other by hand"

@@ -6,10 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Error, archive::SegmentRange, layout::BackupPaths, metadata, object_header::ObjectKind,
-    publication,
-};
+use super::{Error, layout::BackupPaths, metadata, object_header::ObjectKind, publication};
 use crate::{
     storage::Storage,
     types::{
@@ -256,22 +253,17 @@ impl Manifest {
         ArchiveId { version: self.cluster.version, history_id: self.cluster.history_id }
     }
 
-    /// The first segment that a recovery of this backup needs.
+    /// The segment that holds the start, on the timeline of that position; for the files that a recovery needs see
+    /// [`super::wal_needed`].
     pub fn wal_start(&self) -> WalSegment {
         let start = self.wal.start;
         WalSegment::containing(start.lsn, start.timeline, self.cluster.wal_segment_size)
     }
 
-    /// The last segment that it needs to become consistent.
+    /// The segment that holds the last byte before the stop.
     pub fn wal_stop(&self) -> WalSegment {
         let stop = self.wal.stop;
         WalSegment::ending_at(stop.lsn, stop.timeline, self.cluster.wal_segment_size)
-    }
-
-    /// The segments without which it cannot become consistent.
-    pub fn wal_needed(&self) -> SegmentRange {
-        let size = self.cluster.wal_segment_size;
-        SegmentRange { first: self.wal_start(), last: self.wal_stop(), size }
     }
 
     /// The label of the backup that reference `n` of a block map names.

@@ -36,6 +36,7 @@ mod test_vectors;
 #[cfg(test)]
 pub(crate) mod testing;
 mod varint;
+pub mod wal_needed;
 pub mod writer;
 
 pub use error::Error;

@@ -9,13 +9,10 @@ use super::{
     plan::{ArchiveView, TimelineDecision, wal},
 };
 use crate::{
-    postgres::TimelineHistory,
-    repo::{archive::WalArchive, manifest::Manifest},
-    types::{ArchiveFile, ErrorCode, Lsn, TimeLine, WalSegment},
+    repo::{archive::WalArchive, manifest::Manifest, wal_needed},
+    types::{ArchiveFile, ErrorCode, Lsn, TimeLine, TimelineHistory, WalSegment},
 };
 
-/// The greatest history file that is read, in bytes.
-const HISTORY_MAX: usize = 16 << 20;
 /// How many missing segments are named.
 const NAMED_MAX: usize = 20;
 
@@ -40,21 +37,17 @@ pub(super) async fn history(
     archive: &WalArchive,
     timeline: TimeLine,
 ) -> Result<TimelineHistory, Error> {
-    let name = timeline.history_file_name();
-    let stored = archive.find(ArchiveFile::History(timeline)).await?.ok_or_else(|| {
+    let found = archive.timeline_history(timeline).await?;
+    found.ok_or_else(|| {
+        let name = timeline.history_file_name();
         let what = format!("'{name}' went from the archive while it was looked at");
         Error::refused(ErrorCode::FileMissing, what, "try again")
-    })?;
-    let bytes = archive.read_small(&stored, HISTORY_MAX).await?;
-    TimelineHistory::parse(timeline, &bytes).map_err(|error| {
-        let what = format!("'{name}' in the archive is not valid: {error}");
-        Error::refused(ErrorCode::Format, what, "follow another timeline with --target-timeline")
     })
 }
 
 /// Refuses where a segment is missing without which the backup cannot become consistent.
 pub(super) async fn check_needed(archive: &WalArchive, backup: &Manifest) -> Result<(), Error> {
-    let missing = archive.missing(backup.wal_needed(), NAMED_MAX + 1).await?;
+    let missing = wal_needed::missing(archive, backup, NAMED_MAX + 1).await?;
     match missing.is_empty() {
         true => Ok(()),
         false => Err(Error::refused(
@@ -66,8 +59,7 @@ pub(super) async fn check_needed(archive: &WalArchive, backup: &Manifest) -> Res
                 archive.directory(),
                 wal::names(&missing, NAMED_MAX)
             ),
-            "restore another backup with --set, or push the segments again if a server still has \
-             them",
+            "restore another backup with --set, or push the files again if a server still has them",
         )),
     }
 }
@@ -94,7 +86,7 @@ pub(super) async fn check_onward(
     let mut end = backup.wal_stop();
     for range in wal::onward(backup, &decision.history, view) {
         last = last.max(range.last.number(size));
-        let missing = archive.missing(range, NAMED_MAX + 1).await?;
+        let missing = archive.missing(&[range], NAMED_MAX + 1).await?;
         let Some(first) = missing.first() else {
             end = range.last;
             continue;

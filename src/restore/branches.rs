@@ -147,7 +147,7 @@ pub(super) fn left_behind(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::postgres::TimelineHistory;
+    use crate::types::TimelineHistory;
 
     const SIZE: WalSegmentSize = WalSegmentSize::DEFAULT;
 

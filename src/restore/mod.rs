@@ -18,7 +18,7 @@ pub use choose::Request;
 pub use error::Error;
 pub use prepare::{PlanOptions, plan};
 pub use target::{RecoveryTarget, TargetAction, TargetTime, TimelineChoice};
-pub use window::{ArchiveWal, RecoveryWindow};
+pub use window::{ArchiveWal, RecoveryWindow, UnusableHistory};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,7 +1,7 @@
 //! How far a backup can be rolled forward: the content of the archive, from listings and timeline histories alone,
 //! compared with the files that a recovery along the newest timeline needs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use super::{
     Error, archive,
@@ -13,6 +13,7 @@ use crate::{
         self,
         archive::{Holdings, SegmentRange, WalArchive},
         manifest::Manifest,
+        wal_needed,
     },
     types::{Lsn, TimeLine, WalSegment, WalSegmentSize},
 };
@@ -27,8 +28,12 @@ pub struct ArchiveWal {
 /// How far a backup can be rolled forward.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoveryWindow {
-    /// What is missing between start and stop; where anything is, the backup cannot be recovered.
+    /// What is needed between start and stop; nothing where the history that tells is not usable.
+    pub needed: Vec<SegmentRange>,
+    /// What of that is missing; where anything is, the backup cannot be recovered.
     pub missing: Vec<SegmentRange>,
+    /// Why it is not known what is needed; then the backup cannot be recovered either.
+    pub unusable: Option<UnusableHistory>,
     /// The last segment that recovery can read.
     pub last: WalSegment,
     /// The position at which that segment ends.
@@ -39,6 +44,28 @@ pub struct RecoveryWindow {
     pub hole: Option<SegmentRange>,
     /// The history files without which PostgreSQL finds no newer timeline although there is WAL of it.
     pub histories_missing: Vec<TimeLine>,
+}
+
+/// Why the history of the timeline on which a backup stopped does not tell which WAL the backup needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnusableHistory {
+    /// It is not in the archive, or cannot be read.
+    Missing(TimeLine),
+    /// It does not lead back to where the backup began.
+    Other(TimeLine),
+}
+
+impl fmt::Display for UnusableHistory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(timeline) => {
+                write!(f, "{} is missing or cannot be read", timeline.history_file_name())
+            }
+            Self::Other(timeline) => {
+                write!(f, "{} does not lead back to its start", timeline.history_file_name())
+            }
+        }
+    }
 }
 
 impl ArchiveWal {
@@ -78,8 +105,14 @@ impl ArchiveWal {
     /// How far `backup` can be rolled forward along the newest timeline that can be reached from it.
     pub fn window(&self, backup: &Manifest) -> RecoveryWindow {
         let size = backup.cluster.wal_segment_size;
+        let (needed, unusable) = match self.needed(backup) {
+            Ok(needed) => (needed, None),
+            Err(unusable) => (Vec::new(), Some(unusable)),
+        };
         let mut window = RecoveryWindow {
-            missing: self.holdings.missing(backup.wal_needed()),
+            missing: needed.iter().flat_map(|range| self.holdings.missing(*range)).collect(),
+            needed,
+            unusable,
             last: backup.wal_stop(),
             end: Lsn(0),
             archived: None,
@@ -103,6 +136,17 @@ impl ArchiveWal {
         window
     }
 
+    fn needed(&self, backup: &Manifest) -> Result<Vec<SegmentRange>, UnusableHistory> {
+        let stop = backup.wal.stop.timeline;
+        let needs_history = wal_needed::history_of(backup.wal).is_some();
+        if needs_history && !self.view.histories.contains_key(&stop) {
+            return Err(UnusableHistory::Missing(stop));
+        }
+        let size = backup.cluster.wal_segment_size;
+        let needed = wal_needed::segments(backup.wal, &self.view.history(stop), size);
+        needed.map_err(|_| UnusableHistory::Other(stop))
+    }
+
     fn newest_reachable(&self, backup: &Manifest) -> TimeLine {
         let known = self.view.histories.keys().rev();
         let reachable = known.copied().find(|timeline| self.view.reaches(backup, *timeline));
@@ -121,7 +165,7 @@ impl ArchiveWal {
 mod tests {
     use super::*;
     use crate::{
-        postgres::TimelineHistory, repo::archive::Stretch, restore::tests::repository::manifest,
+        repo::archive::Stretch, restore::tests::repository::manifest, types::TimelineHistory,
     };
 
     const SIZE: WalSegmentSize = WalSegmentSize::DEFAULT;

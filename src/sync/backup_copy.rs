@@ -18,6 +18,7 @@ use crate::{
         manifest::{Manifest, ObjectRecord},
         metadata, publication,
         started::Started,
+        wal_needed,
     },
     storage::{EntryKind, ErrorKind, ObjectPath},
     types::ProgressSink,
@@ -218,9 +219,9 @@ impl One<'_> {
             return Ok(());
         }
         let archive = WalArchive::new(to.clone(), stanza, self.copy.to.archive_id())?;
-        let missing = archive.missing(self.copy.to.wal_needed(), 1).await;
+        let missing = wal_needed::missing(&archive, &self.copy.to, 1).await;
         match missing.map_err(Error::Target)?.first() {
-            Some(segment) => Err(self.needs(segment.to_string())),
+            Some(file) => Err(self.needs(file.to_string())),
             None => Ok(()),
         }
     }

@@ -21,6 +21,7 @@ mod system_id;
 #[cfg(test)]
 pub(crate) mod test_vectors;
 mod timeline;
+mod timeline_history;
 mod wal_segment;
 
 pub use archive_file::ArchiveFile;
@@ -39,4 +40,5 @@ pub use redacted::without_passwords;
 pub use stanza::StanzaName;
 pub use system_id::{Oid, SystemId};
 pub use timeline::TimeLine;
+pub use timeline_history::{HistoryEntry, TimelineHistory, TimelineSegments};
 pub use wal_segment::{WalSegment, WalSegmentSize};

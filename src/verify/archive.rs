@@ -108,9 +108,9 @@ impl Archives {
                     }
                 };
                 one.check_names(directory, &listed, findings);
-                let wanted = listed
-                    .into_iter()
-                    .filter(|stored| !self.only_needed || is_needed(backups, one.id, stored.file));
+                let wanted = listed.into_iter().filter(|stored| {
+                    !self.only_needed || windows.is_needed(backups, one.id, stored.file)
+                });
                 let proof = Proof { one, threads: options.threads.max(1), progress };
                 for (stored, kind, what) in proof.of_all(wanted.collect(), findings).await {
                     let fault = findings.add(stored.path.as_str(), kind, what);
@@ -152,16 +152,6 @@ fn clusters(history: &[StanzaEntry], backups: &Backups) -> BTreeMap<String, Clus
     let all = manifests.chain(entries);
     all.map(|(id, system_id, version)| (id.to_string(), ClusterIdentity { system_id, version }))
         .collect()
-}
-
-fn is_needed(backups: &Backups, id: ArchiveId, file: ArchiveFile) -> bool {
-    let ArchiveFile::Segment(segment) = file else {
-        return matches!(file, ArchiveFile::History(_));
-    };
-    backups
-        .manifests()
-        .filter(|manifest| manifest.archive_id() == id)
-        .any(|manifest| (manifest.wal_start()..=manifest.wal_stop()).contains(&segment))
 }
 
 impl One {

@@ -19,9 +19,9 @@ use crate::{
         manifest::Manifest,
         retention::{self, BackupFacts, Inventory, Scope, wal::ArchiveRule},
     },
-    restore::{ArchiveWal, Branch, RecoveryWindow},
+    restore::{ArchiveWal, Branch, RecoveryWindow, UnusableHistory},
     storage::Storage,
-    types::{ArchiveFile, ArchiveId, BackupLabel, StanzaName, WalSegment},
+    types::{ArchiveFile, ArchiveId, BackupLabel, StanzaName, TimeLine, WalSegment},
 };
 
 /// How far each backup can be rolled forward, and the holes and branches of each archive.
@@ -171,7 +171,9 @@ fn recorded_behind(window: &RecoveryWindow, manifests: &[&Manifest]) -> Option<S
     };
     let newest = manifests.iter().filter(is_onward).map(|m| m.wal_stop()).max()?;
     let size = manifests.first()?.cluster.wal_segment_size;
-    let is_cut = window.missing.is_empty() && window.hole.is_none() && newest > window.last;
+    let is_reached =
+        window.unusable.is_none() && window.missing.is_empty() && window.hole.is_none();
+    let is_cut = is_reached && newest > window.last;
     is_cut.then(|| SegmentRange { first: window.last.next(size), last: newest, size })
 }
 
@@ -197,14 +199,39 @@ fn note(
         );
         findings.add(object(archive, hole), FaultKind::Hole, what).of(&manifest.label);
     }
+    let history =
+        |timeline: TimeLine| format!("{}/{}", archive.directory(), timeline.history_file_name());
+    match window.unusable {
+        Some(UnusableHistory::Missing(timeline)) => {
+            let what = "backups that began on an older timeline need it to become consistent, and it is missing or \
+                        cannot be read";
+            findings.add(history(timeline), FaultKind::Missing, what).of(&manifest.label);
+        }
+        Some(UnusableHistory::Other(timeline)) => {
+            let what = "it does not lead back to where a backup that stopped on this timeline began: another server \
+                        was promoted to the same timeline";
+            findings.add(history(timeline), FaultKind::Inconsistent, what).of(&manifest.label);
+        }
+        None => {}
+    }
     for timeline in &window.histories_missing {
-        let object = format!("{}/{}", archive.directory(), timeline.history_file_name());
+        let object = history(*timeline);
         let what = "it is missing, and there is WAL of that timeline";
         findings.add(object, FaultKind::Missing, what).of(&manifest.label);
     }
 }
 
 impl Windows {
+    /// Whether a backup cannot become consistent without a file.
+    pub(super) fn is_needed(&self, backups: &Backups, id: ArchiveId, file: ArchiveFile) -> bool {
+        let ArchiveFile::Segment(segment) = file else {
+            return matches!(file, ArchiveFile::History(_));
+        };
+        let of_archive = backups.manifests().filter(|manifest| manifest.archive_id() == id);
+        let mut windows = of_archive.filter_map(|manifest| self.by_label.get(&manifest.label));
+        windows.any(|window| window.needed.iter().any(|range| range.contains(segment)))
+    }
+
     /// The backups whose recovery reads a file: those that begin before it and reach it.
     pub(super) fn affected<'a>(
         &'a self,
@@ -223,7 +250,7 @@ impl Windows {
                         && (first.number(size)..=last.number(size)).contains(&number)
                 }
                 ArchiveFile::History(timeline) => {
-                    timeline > manifest.wal.stop.timeline && timeline <= last.timeline
+                    timeline > manifest.wal.start.timeline && timeline <= last.timeline
                 }
                 // Recovery reads neither.
                 ArchiveFile::Partial(_) | ArchiveFile::BackupHistory(..) => false,

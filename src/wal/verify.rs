@@ -6,14 +6,11 @@ use super::{
     segment::{ClusterIdentity, with_header},
 };
 use crate::{
-    postgres::{TimelineHistory, WalHeader},
+    postgres::WalHeader,
     repo::archive::{RawSink, StoredWal, WalArchive},
     storage::Download,
-    types::ArchiveFile,
+    types::{ArchiveFile, TimelineHistory},
 };
-
-/// The greatest history file that is looked into, in bytes.
-const HISTORY_MAX: usize = 16 << 20;
 
 /// Proves a stored file: its bytes by the SHA-256 in its name, and that they are what PostgreSQL calls
 /// by that name on this cluster. Says how many raw bytes it has.
@@ -34,7 +31,7 @@ pub async fn verify_from(
     cluster: ClusterIdentity,
 ) -> Result<u64, Error> {
     let kept_max = match stored.file {
-        ArchiveFile::History(_) => HISTORY_MAX,
+        ArchiveFile::History(_) => TimelineHistory::SIZE_MAX,
         ArchiveFile::Segment(_) | ArchiveFile::Partial(_) => WalHeader::LENGTH,
         ArchiveFile::BackupHistory(..) => 0,
     };
@@ -58,7 +55,7 @@ impl Proof {
             return cluster.check(file, segment, &self.kept, self.size);
         }
         match file {
-            ArchiveFile::History(_) if self.size > HISTORY_MAX as u64 => {
+            ArchiveFile::History(_) if self.size > TimelineHistory::SIZE_MAX as u64 => {
                 Err(content("it is too large for a history file".to_owned()))
             }
             ArchiveFile::History(timeline) => TimelineHistory::parse(timeline, &self.kept)

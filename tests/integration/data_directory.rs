@@ -17,7 +17,7 @@ use pgstrata::{
     },
     postgres::{
         BackupManifest, ControlFile, DataDirectory, ManifestBuilder, PostmasterPid,
-        PostmasterStatus, Scan, ScannedEntry, ScannedKind,
+        PostmasterStatus, Scan, ScannedEntry, ScannedKind, WalRange,
     },
     types::{DataPath, Lsn, TimeLine},
 };
@@ -226,7 +226,8 @@ fn manifest_made_anew(taken: &Taken) -> Vec<u8> {
         let modified = taken.headers[&file.path].modified;
         made.file(&file.path, content.len() as u64, modified, Some(crc32c::crc32c(content)));
     }
-    made.finish(taken.stop.timeline, taken.start.lsn, taken.stop.lsn)
+    let (start, end) = (taken.start.lsn, taken.stop.lsn);
+    made.finish(&[WalRange { timeline: taken.stop.timeline(), start, end }])
 }
 
 /// Copies what was scanned, links of tablespaces as directories, with a manifest of its own.
@@ -247,7 +248,8 @@ fn copy(directory: &DataDirectory, entries: &[ScannedEntry], to: &Path) {
         }
     }
     write(&DataPath::new(ControlFile::PATH.as_bytes()).expect("path"), 0, &control);
-    let manifest = manifest.finish(TimeLine::FIRST, Lsn(1), Lsn(2));
+    let range = WalRange { timeline: TimeLine::FIRST, start: Lsn(1), end: Lsn(2) };
+    let manifest = manifest.finish(&[range]);
     fs::write(to.join("backup_manifest"), manifest).expect("writable");
     give_to_server_user(to);
 }

@@ -10,6 +10,7 @@ mod archive_callers;
 mod archive_ends;
 mod azure;
 mod backup;
+mod cascade;
 mod catalogs;
 mod check;
 mod client_connection;

@@ -123,7 +123,7 @@ impl Backup {
         }
         let range = manifest.wal_ranges[0];
         assert_eq!((range.start, range.end), (self.start.lsn, self.stop.lsn));
-        assert_eq!(range.timeline, self.stop.timeline);
+        assert_eq!(range.timeline, self.stop.timeline());
         manifest
     }
 

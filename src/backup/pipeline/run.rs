@@ -119,7 +119,7 @@ pub async fn take(
     let (written, made) = written.finish().await?;
     let backup_manifest = match (&stop.backup_manifest, made) {
         (Some(given), _) => given.clone(),
-        (None, Some(made)) => made.finish(stop.timeline, start.lsn, stop.lsn).into(),
+        (None, Some(made)) => made.finish(&stop.wal_ranges(start)).into(),
         (None, None) => return Err(Error::Source("it has no backup_manifest".to_owned())),
     };
     Ok(Taken { stop, stopped_us, backup_manifest, written, landmarks })

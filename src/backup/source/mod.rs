@@ -13,8 +13,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
+    postgres::WalRange,
     repo::manifest::{Span, WalPosition},
-    types::{DataPath, Lsn, Oid, PgVersion, SystemId, TimeLine, WalSegmentSize},
+    types::{DataPath, Lsn, Oid, PgVersion, SystemId, TimeLine, TimelineHistory, WalSegmentSize},
 };
 
 pub use local::{LocalSource, Unfit};
@@ -90,8 +91,8 @@ pub struct Tablespace {
 pub struct BackupStop {
     /// The position up to which recovery must go before the copy is consistent.
     pub lsn: Lsn,
-    /// The timeline of that position.
-    pub timeline: TimeLine,
+    /// The timeline of that position, with its history as the server has it where the backup began on an older one.
+    pub history: TimelineHistory,
     /// PostgreSQL's own backup_manifest, byte for byte; `None` from a source that leaves it to the pipeline
     /// to make one of what it stored.
     pub backup_manifest: Option<Bytes>,
@@ -99,6 +100,27 @@ pub struct BackupStop {
     pub checksum_complaints: Vec<String>,
     /// Entries of the data directory that the source could not give: links, and what is behind them.
     pub left_out: Vec<DataPath>,
+}
+
+impl BackupStop {
+    /// The timeline of the stop.
+    pub fn timeline(&self) -> TimeLine {
+        self.history.timeline
+    }
+
+    /// The WAL from where the backup began, as the server's manifest has it (`AddWALInfoToBackupManifest`): a range for
+    /// each timeline, the newest first.
+    pub(super) fn wal_ranges(&self, start: &BackupStart) -> Vec<WalRange> {
+        let (mut timeline, mut end) = (self.timeline(), self.lsn);
+        let mut ranges = Vec::new();
+        let older = self.history.ancestors.iter().filter(|entry| entry.timeline >= start.timeline);
+        for parent in older.rev() {
+            ranges.push(WalRange { timeline, start: parent.end, end });
+            (timeline, end) = (parent.timeline, parent.end);
+        }
+        ranges.push(WalRange { timeline, start: start.lsn, end });
+        ranges
+    }
 }
 
 /// What kind of thing an entry of the data directory is.

@@ -22,7 +22,7 @@ use crate::{
         ControlFile, ReplicationClient, Result as PgResult, TarEntry, TarEntryKind, TarEvent,
         TarReader, incremental_target, plain_backup_label,
     },
-    types::{DataPath, Oid, TimeLine},
+    types::{DataPath, Oid, TimeLine, TimelineHistory},
 };
 
 /// A manifest of ten million files stays below this.
@@ -157,21 +157,34 @@ impl StreamSource {
                 self.manifest.extend_from_slice(&chunk);
             }
             BackupEvent::End { lsn, timeline, complaints } => {
+                let history = self.end_session(timeline).await?;
                 let backup_manifest = std::mem::take(&mut self.manifest).freeze();
                 self.ready.push_back(SourceEvent::Stop(BackupStop {
                     lsn,
-                    timeline,
+                    history,
                     backup_manifest: Some(backup_manifest),
                     checksum_complaints: complaints,
                     left_out: std::mem::take(&mut self.lacks).into_paths(),
                 }));
-                let state = std::mem::replace(&mut self.state, State::Done);
-                if let State::Running(running) = state {
-                    running.backup.into_client().close().await;
-                }
             }
         }
         Ok(())
+    }
+
+    /// Asks for the history of the timeline that the backup stopped on, where it is not the one that it began on, and
+    /// ends the session.
+    async fn end_session(&mut self, timeline: TimeLine) -> Result<TimelineHistory, Error> {
+        let State::Running(running) = std::mem::replace(&mut self.state, State::Done) else {
+            return Err(broken(NOT_RUNNING));
+        };
+        let started = running.backup.started().timeline;
+        let mut client = running.backup.into_client();
+        let history = match timeline == started {
+            true => TimelineHistory::without_ancestors(timeline),
+            false => client.timeline_history(timeline).await?,
+        };
+        client.close().await;
+        Ok(history)
     }
 
     /// The link of a tablespace, which TABLESPACE_MAP leaves out of the archive. One made with

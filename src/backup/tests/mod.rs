@@ -25,7 +25,7 @@ use crate::{
     storage::{PosixStorage, Storage},
     types::{
         BackupLabel, CompressType, Compression, DataPath, Lsn, PgVersion, StanzaName, SystemId,
-        TimeLine, WalSegmentSize, progress::NoProgress,
+        TimeLine, TimelineHistory, WalSegmentSize, progress::NoProgress,
     },
 };
 
@@ -57,7 +57,7 @@ impl SyntheticSource {
         }
         events.push_back(SourceEvent::Stop(BackupStop {
             lsn: Lsn(0x200),
-            timeline: TimeLine(1),
+            history: TimelineHistory::without_ancestors(TimeLine(1)),
             backup_manifest: Some(Bytes::from_static(b"{}")),
             checksum_complaints: Vec::new(),
             left_out: Vec::new(),

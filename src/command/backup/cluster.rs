@@ -170,7 +170,7 @@ impl Cluster {
     /// Logs where the backup ended, and what the server complained of.
     pub(super) fn report_stop(&self, stop: &BackupStop) {
         let size = self.source.facts().wal_segment_size;
-        let segment = WalSegment::ending_at(stop.lsn, stop.timeline, size);
+        let segment = WalSegment::ending_at(stop.lsn, stop.timeline(), size);
         tracing::info!("backup stop archive = {segment}, lsn = {}", stop.lsn);
         for complaint in &stop.checksum_complaints {
             tracing::warn!("the server says: {complaint}");
@@ -185,7 +185,7 @@ impl Cluster {
             return;
         }
         let size = self.source.facts().wal_segment_size;
-        let last = WalSegment::ending_at(stop.lsn, stop.timeline, size);
+        let last = WalSegment::ending_at(stop.lsn, stop.timeline(), size);
         let Some(primary) = &self.primary else {
             tracing::info!(
                 "segment {last} is archived when the primary has filled it or its archive_timeout is \
@@ -220,6 +220,24 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Looks for the primary again where the standby switched to another timeline while the backup ran: the one that is
+    /// connected is not its primary any more.
+    pub(super) async fn follow_promotion(
+        &mut self,
+        config: &Config,
+        start: &BackupStart,
+        stop: &BackupStop,
+    ) {
+        let (from, to) = (start.timeline, stop.timeline());
+        if !self.source.facts().in_recovery || from == to {
+            return;
+        }
+        tracing::info!(
+            "the standby went over from timeline {from} to {to} in the meantime: its WAL is that of both"
+        );
+        self.primary = cluster::primary_on(config, to, self.source.facts().system_id).await;
     }
 
     /// Ends the server's side of a backup that is given up.

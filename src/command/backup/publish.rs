@@ -54,7 +54,7 @@ pub(super) async fn prepare(
         copy_start_us: start.copy_start_us,
         wal: Span {
             start: WalPosition { lsn: start.lsn, timeline: start.timeline },
-            stop: WalPosition { lsn: taken.stop.lsn, timeline: taken.stop.timeline },
+            stop: WalPosition { lsn: taken.stop.lsn, timeline: taken.stop.timeline() },
         },
         compression: options.compression,
         block: BlockFacts { size: BLOCK_SIZE, digest_key: Sha256(options.digest_key) },

@@ -7,11 +7,17 @@
 //! - The last segment ends with the record of this backup's end. Archivers go by the order of names, so those before
 //!   it were stored or found to be the same.
 //! - Where the data directory is read, each segment that `pg_wal` still has is the one in the archive, byte for byte.
+//! - Where a standby went over to another timeline, its history file is there and says what the server's own says.
 //!
 //! A standby writes neither file nor record: there the digests and the primary's archiver are all there is, and the
 //! last segment may not be whole in its `pg_wal`.
 
-use std::{collections::BTreeMap, fmt, io::Read, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    io::Read,
+    sync::Arc,
+};
 
 use super::cluster::Cluster;
 use crate::{
@@ -19,8 +25,15 @@ use crate::{
     codec::Sha256Hasher,
     command::{Error, Result, wal_tail},
     postgres::{BACKUP_END_LENGTH, BackupLabelFile, DataDirectory, SqlClient, backup_end},
-    repo::archive::{SegmentRange, WalArchive},
-    types::{ArchiveFile, DataPath, ErrorCode, Lsn, Sha256, TimeLine, WalSegment, WalSegmentSize},
+    repo::{
+        archive::{SegmentRange, WalArchive},
+        manifest::{Span, WalPosition},
+        wal_needed,
+    },
+    types::{
+        ArchiveFile, DataPath, ErrorCode, Lsn, Sha256, TimeLine, TimelineHistory, WalSegment,
+        WalSegmentSize,
+    },
 };
 
 const NAMED_MAX: usize = 5;
@@ -35,7 +48,9 @@ pub(super) enum Lacking {
     /// Segments, the first few of them.
     Segments(Vec<WalSegment>),
     /// The backup history file.
-    History(ArchiveFile),
+    BackupHistory(ArchiveFile),
+    /// The history file of the timeline on which the backup stopped.
+    TimelineHistory(TimeLine),
     /// The archiver gets no further than this file.
     Archiver(String),
 }
@@ -47,10 +62,15 @@ impl fmt::Display for Lacking {
                 let names: Vec<String> = missing.iter().map(WalSegment::to_string).collect();
                 write!(f, "WAL segment(s) {} did not reach the archive", names.join(", "))
             }
-            Self::History(file) => write!(
+            Self::BackupHistory(file) => write!(
                 f,
                 "backup history file {file}, by which the WAL in the archive is known to be this server's, did not \
                  reach the archive"
+            ),
+            Self::TimelineHistory(timeline) => write!(
+                f,
+                "timeline history file {}, by which recovery finds the WAL of this backup, did not reach the archive",
+                timeline.history_file_name()
             ),
             Self::Archiver(file) => write!(f, "the server did not get {file} archived"),
         }
@@ -63,14 +83,20 @@ pub(super) struct Proof<'a> {
     /// The server that archives, where there is a session with it.
     server: Option<&'a SqlClient>,
     directory: Option<&'a Arc<DataDirectory>>,
-    range: SegmentRange,
+    size: WalSegmentSize,
+    /// The segments that the backup needs, a range for each timeline.
+    needed: Vec<SegmentRange>,
+    first: WalSegment,
+    last: WalSegment,
+    /// The server's history of the timeline on which the backup stopped, where it began on another one.
+    timeline_history: Option<&'a TimelineHistory>,
     /// What a primary leaves at the end of a backup.
-    history: Option<History>,
+    backup_history: Option<BackupHistory>,
     stop: Lsn,
 }
 
 /// The backup history file, and what it must say.
-struct History {
+struct BackupHistory {
     file: ArchiveFile,
     label: String,
     start: Lsn,
@@ -84,17 +110,23 @@ impl<'a> Proof<'a> {
         cluster: &'a Cluster,
         label: String,
         start: &BackupStart,
-        stop: &BackupStop,
+        stop: &'a BackupStop,
     ) -> Result<Self> {
         let size = cluster.source.facts().wal_segment_size;
+        let wal = Span {
+            start: WalPosition { lsn: start.lsn, timeline: start.timeline },
+            stop: WalPosition { lsn: stop.lsn, timeline: stop.timeline() },
+        };
+        let needed = wal_needed::segments(wal, &stop.history, size)?;
+        // Of a segment in which a timeline was left, it is the one on the next timeline.
         let first = WalSegment::containing(start.lsn, start.timeline, size);
-        let last = WalSegment::ending_at(stop.lsn, stop.timeline, size);
-        let range = SegmentRange { first, last, size };
+        let first = needed.first().map_or(first, |range| range.first);
+        let last = WalSegment::ending_at(stop.lsn, stop.timeline(), size);
         let server = cluster.archiving_server();
-        let history = match cluster.source.facts().in_recovery {
+        let backup_history = match cluster.source.facts().in_recovery {
             true => None,
-            false => Some(History {
-                file: history_file(start.lsn, stop.timeline, size),
+            false => Some(BackupHistory {
+                file: history_file(start.lsn, stop.timeline(), size),
                 label: super::server_label(&label),
                 start: start.lsn,
                 stop: stop.lsn,
@@ -104,12 +136,16 @@ impl<'a> Proof<'a> {
             archive,
             server,
             directory: cluster.directory.as_ref(),
-            range,
-            history: None,
+            size,
+            first,
+            last,
+            needed,
+            timeline_history: wal_needed::history_of(wal).map(|_| &stop.history),
+            backup_history: None,
             stop: stop.lsn,
         };
         match proof.archives().await? {
-            true => Ok(Self { history, ..proof }),
+            true => Ok(Self { backup_history, ..proof }),
             false => {
                 tracing::warn!(
                     "archive_mode is off, so the server does not archive its WAL itself: that the WAL in the archive \
@@ -122,7 +158,7 @@ impl<'a> Proof<'a> {
 
     /// The first and the last segment.
     pub(super) fn ends(&self) -> (WalSegment, WalSegment) {
-        (self.range.first, self.range.last)
+        (self.first, self.last)
     }
 
     /// Whether the server archives by itself.
@@ -133,13 +169,19 @@ impl<'a> Proof<'a> {
 
     /// What is still waited for; `None` where all is there.
     pub(super) async fn lacking(&self) -> Result<Option<Lacking>> {
-        let missing = self.archive.missing(self.range, NAMED_MAX).await?;
+        if let Some(own) = self.timeline_history {
+            let Some(archived) = self.archive.timeline_history(own.timeline).await? else {
+                return Ok(Some(Lacking::TimelineHistory(own.timeline)));
+            };
+            check_history(own, &archived)?;
+        }
+        let missing = self.archive.missing(&self.needed, NAMED_MAX).await?;
         if !missing.is_empty() {
             return Ok(Some(Lacking::Segments(missing)));
         }
-        if let Some(history) = &self.history {
+        if let Some(history) = &self.backup_history {
             let Some(stored) = self.archive.find(history.file).await? else {
-                return Ok(Some(Lacking::History(history.file)));
+                return Ok(Some(Lacking::BackupHistory(history.file)));
             };
             history.check(&self.archive.read_small(&stored, HISTORY_MAX).await?)?;
         }
@@ -155,16 +197,24 @@ impl<'a> Proof<'a> {
             facts => facts?,
         };
         let Some(name) = facts.last_failed_wal.filter(|_| facts.failing) else { return Ok(None) };
-        let file = name.parse::<ArchiveFile>().ok().and_then(ArchiveFile::segment);
-        let within =
-            |segment: WalSegment| segment >= self.range.first && segment <= self.range.last;
-        Ok(file.is_some_and(within).then_some(name))
+        let is_needed = match name.parse() {
+            Ok(ArchiveFile::History(timeline)) => {
+                self.timeline_history.is_some_and(|history| history.timeline == timeline)
+            }
+            Ok(file) => ArchiveFile::segment(file).is_some_and(|segment| self.needs(segment)),
+            Err(_) => false,
+        };
+        Ok(is_needed.then_some(name))
+    }
+
+    fn needs(&self, segment: WalSegment) -> bool {
+        self.needed.iter().any(|range| range.contains(segment))
     }
 
     /// Looks into the segments, once all of them are there.
     pub(super) async fn check_content(&self) -> Result<()> {
         let last_is_proven = self.check_local().await?;
-        match &self.history {
+        match &self.backup_history {
             Some(history) if !last_is_proven => self.check_end(history.start).await,
             _ => Ok(()),
         }
@@ -176,10 +226,10 @@ impl<'a> Proof<'a> {
         let archived = self.digests().await?;
         for (segment, digest) in archived {
             // A standby may not have received the end of the last one.
-            if self.history.is_none() && segment == self.range.last {
+            if self.backup_history.is_none() && segment == self.last {
                 continue;
             }
-            let (directory, size) = (Arc::clone(directory), self.range.size);
+            let (directory, size) = (Arc::clone(directory), self.size);
             let read = move || local_digest(&directory, segment, size);
             let local = tokio::task::spawn_blocking(read).await;
             let local = local.map_err(|source| Error::Start {
@@ -188,7 +238,7 @@ impl<'a> Proof<'a> {
             })?;
             match local {
                 Some(local) if local != digest => return Err(foreign(segment)),
-                Some(_) if segment == self.range.last => return Ok(true),
+                Some(_) if segment == self.last => return Ok(true),
                 _ => {}
             }
         }
@@ -198,14 +248,11 @@ impl<'a> Proof<'a> {
     /// The digests of the archived segments, in order.
     async fn digests(&self) -> Result<BTreeMap<WalSegment, Sha256>> {
         let mut digests = BTreeMap::new();
-        let SegmentRange { first, last, size } = self.range;
-        let per_directory = (1_u64 << 32) / size.bytes();
-        let directory_of = |segment: WalSegment| segment.number(size) / per_directory;
-        for number in directory_of(first)..=directory_of(last) {
-            let segment = WalSegment::from_number(number * per_directory, first.timeline, size);
-            for stored in self.archive.stored_in(&segment.directory()).await? {
+        let directories = self.needed.iter().flat_map(|range| range.directories());
+        for directory in directories.collect::<BTreeSet<_>>() {
+            for stored in self.archive.stored_in(&directory).await? {
                 let ArchiveFile::Segment(segment) = stored.file else { continue };
-                if segment < first || segment > last {
+                if !self.needs(segment) {
                     continue;
                 }
                 let other = digests.insert(segment, stored.digest);
@@ -220,7 +267,7 @@ impl<'a> Proof<'a> {
 
     /// The last segment must end with the record of this backup's end.
     async fn check_end(&self, start: Lsn) -> Result<()> {
-        let last = self.range.last;
+        let last = self.last;
         let stored = self.archive.find(ArchiveFile::Segment(last)).await?;
         let stored = stored.ok_or_else(|| foreign(last))?;
         match wal_tail::records_before(self.archive, &stored, self.stop, BACKUP_END_LENGTH).await? {
@@ -231,7 +278,26 @@ impl<'a> Proof<'a> {
     }
 }
 
-impl History {
+/// The history in the archive must be that of the server: two that were promoted to the same timeline left the older one
+/// at different positions.
+fn check_history(own: &TimelineHistory, archived: &TimelineHistory) -> Result<()> {
+    let forks = |history: &TimelineHistory| -> Vec<(TimeLine, Lsn)> {
+        history.ancestors.iter().map(|entry| (entry.timeline, entry.end)).collect()
+    };
+    match forks(own) == forks(archived) {
+        true => Ok(()),
+        false => Err(Error::Check {
+            what: format!(
+                "timeline history file {} in the archive is not the one of this server",
+                own.timeline.history_file_name()
+            ),
+            code: ErrorCode::ArchiveMismatch,
+            hint: OTHER_SERVER.to_owned(),
+        }),
+    }
+}
+
+impl BackupHistory {
     fn check(&self, bytes: &[u8]) -> Result<()> {
         let found = BackupLabelFile::parse(bytes)?;
         if (&found.label, found.start, found.stop) == (&self.label, self.start, Some(self.stop)) {
@@ -300,7 +366,7 @@ mod tests {
 
     #[test]
     fn the_history_file_must_be_of_this_backup() {
-        let history = History {
+        let history = BackupHistory {
             file: history_file(Lsn(0x200_0028), TimeLine(1), WalSegmentSize::DEFAULT),
             label: "ours".to_owned(),
             start: Lsn(0x200_0028),

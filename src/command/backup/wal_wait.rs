@@ -76,7 +76,7 @@ async fn why(server: &SqlClient, lacking: &Lacking) -> String {
         Err(_) => "run check to see whether the command reaches this repository".to_owned(),
     };
     let also = match lacking {
-        Lacking::Segments(_) => "",
+        Lacking::Segments(_) | Lacking::TimelineHistory(_) => "",
         _ => {
             "\nsegments of these names are there: if another server archives into this stanza, such as a restored \
               copy, they may be its WAL. Where WAL comes in another way than by archive_command, use \

@@ -154,6 +154,7 @@ fn recovery(facts: &Facts, manifest: &Manifest) -> Option<RecoveryInfo> {
     Some(RecoveryInfo {
         gap: window.hole.map(gap),
         lsn: window.end,
+        history: window.unusable.map(|unusable| unusable.to_string()),
         missing: window.missing.into_iter().map(gap).collect(),
         stop: window.last,
         time: window.archived,

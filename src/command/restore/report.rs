@@ -174,7 +174,6 @@ fn outside(plan: &RestorePlan) -> Vec<Value> {
 mod tests {
     use super::*;
     use crate::{
-        postgres::TimelineHistory,
         repo::file_list::{EntryKind, FileEntry},
         restore::{
             RecoveryTarget, TargetAction,
@@ -182,7 +181,7 @@ mod tests {
             recovery::RecoverySettings,
             tests::repository::{manifest, tablespace},
         },
-        types::{Lsn, TimeLine},
+        types::{Lsn, TimeLine, TimelineHistory},
     };
 
     fn plan() -> RestorePlan {

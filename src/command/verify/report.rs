@@ -98,6 +98,9 @@ fn of_backup(text: &mut String, backup: &BackupReport, verbose: bool, zone: &Tim
 
 /// How far a backup can be rolled forward.
 fn recovery(window: &RecoveryWindow, zone: &TimeZone) -> String {
+    if let Some(unusable) = window.unusable {
+        return format!("none, {unusable}");
+    }
     if let Some(first) = window.missing.first() {
         return format!("none, WAL is missing: {first}");
     }
@@ -209,6 +212,7 @@ fn backup_json(backup: &BackupReport) -> Value {
 fn window_json(window: &RecoveryWindow) -> Value {
     json!({
         "missing": window.missing.iter().map(range_json).collect::<Vec<_>>(),
+        "history": window.unusable.map(|unusable| unusable.to_string()),
         "stop": window.last.to_string(),
         "lsn": window.end.to_string(),
         "time": window.archived,

@@ -7,7 +7,8 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use crate::types::{DataPath, Lsn, PgVersion, SystemId, TimeLine};
+use super::backup_manifest::WalRange;
+use crate::types::{DataPath, PgVersion, SystemId};
 
 /// A manifest being made. What it holds in memory is the text: about 150 bytes a file.
 #[derive(Debug)]
@@ -52,12 +53,17 @@ impl ManifestBuilder {
         self.text.push_str(" }");
     }
 
-    /// The whole manifest: with the WAL from `start` to `end` of one timeline, and its own checksum.
-    pub fn finish(mut self, timeline: TimeLine, start: Lsn, end: Lsn) -> Vec<u8> {
-        self.add(format_args!(
-            "\n],\n\"WAL-Ranges\": [\n{{ \"Timeline\": {timeline}, \"Start-LSN\": \"{start}\", \
-             \"End-LSN\": \"{end}\" }}\n],\n"
-        ));
+    /// The whole manifest: with the WAL that the backup needs, the newest timeline first, and its own checksum.
+    pub fn finish(mut self, wal: &[WalRange]) -> Vec<u8> {
+        self.text.push_str("\n],\n\"WAL-Ranges\": [\n");
+        for (at, WalRange { timeline, start, end }) in wal.iter().enumerate() {
+            let separator = if at == 0 { "" } else { ",\n" };
+            self.add(format_args!(
+                "{separator}{{ \"Timeline\": {timeline}, \"Start-LSN\": \"{start}\", \
+                 \"End-LSN\": \"{end}\" }}"
+            ));
+        }
+        self.text.push_str("\n],\n");
         let digest = hex::encode(Sha256::digest(self.text.as_bytes()));
         self.add(format_args!("\"Manifest-Checksum\": \"{digest}\"}}\n"));
         self.text.into_bytes()
@@ -99,7 +105,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::postgres::{BackupManifest, ManifestFile, WalRange};
+    use crate::{
+        postgres::{BackupManifest, ManifestFile},
+        types::{Lsn, TimeLine},
+    };
 
     const SYSTEM_ID: SystemId = SystemId(7_710_589_136_226_350_806);
 
@@ -112,7 +121,15 @@ mod tests {
     }
 
     fn finished(builder: ManifestBuilder) -> String {
-        let manifest = builder.finish(TimeLine(3), Lsn(0x1_0200_0028), Lsn(0x1_0200_0100));
+        let range = |timeline, start, end| WalRange {
+            timeline: TimeLine(timeline),
+            start: Lsn(start),
+            end: Lsn(end),
+        };
+        let manifest = builder.finish(&[
+            range(3, 0x1_0200_0080, 0x1_0200_0100),
+            range(2, 0x1_0200_0028, 0x1_0200_0080),
+        ]);
         BackupManifest::parse(&manifest).unwrap();
         String::from_utf8(manifest).unwrap()
     }
@@ -130,7 +147,8 @@ mod tests {
 { "Encoded-Path": "626173652fff", "Size": 0, "Last-Modified": "1969-12-31 23:59:59 GMT" }
 ],
 "WAL-Ranges": [
-{ "Timeline": 3, "Start-LSN": "1/2000028", "End-LSN": "1/2000100" }
+{ "Timeline": 3, "Start-LSN": "1/2000080", "End-LSN": "1/2000100" },
+{ "Timeline": 2, "Start-LSN": "1/2000028", "End-LSN": "1/2000080" }
 ],
 "Manifest-Checksum": "#;
         let text = finished(first);
@@ -158,7 +176,8 @@ mod tests {
                 (prop::collection::vec(any::<u8>(), 1..20), any::<u64>(), any::<i64>(), any::<Option<u32>>()),
                 0..20,
             ),
-            major in 13u16..=18, timeline: u32, start: u64, end: u64,
+            major in 13u16..=18,
+            ranges in prop::collection::vec(any::<(u32, u64, u64)>(), 1..4),
         ) {
             let mut builder = builder(major);
             let mut expected = Vec::new();
@@ -167,13 +186,16 @@ mod tests {
                 builder.file(&path, size, modified, crc32c);
                 expected.push(ManifestFile { path, size, crc32c });
             }
-            let range = WalRange { timeline: TimeLine(timeline), start: Lsn(start), end: Lsn(end) };
-            let manifest = builder.finish(range.timeline, range.start, range.end);
+            let range = |(timeline, start, end)| WalRange {
+                timeline: TimeLine(timeline), start: Lsn(start), end: Lsn(end)
+            };
+            let ranges: Vec<_> = ranges.into_iter().map(range).collect();
+            let manifest = builder.finish(&ranges);
             let parsed = BackupManifest::parse(&manifest).unwrap();
             prop_assert_eq!(parsed.system_id, (major >= 17).then_some(SYSTEM_ID));
             prop_assert_eq!(parsed.version, if major >= 17 { 2 } else { 1 });
             prop_assert_eq!(parsed.files, expected);
-            prop_assert_eq!(parsed.wal_ranges, [range]);
+            prop_assert_eq!(parsed.wal_ranges, ranges);
         }
     }
 }

@@ -14,7 +14,6 @@ mod page_sum;
 pub(super) mod plain_manifest;
 pub(super) mod postmaster_pid;
 pub(super) mod relation_file;
-pub(super) mod timeline_history;
 pub(super) mod wal_header;
 
 /// The `N` bytes at `at`; `None` where the slice ends before.

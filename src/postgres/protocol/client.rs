@@ -17,7 +17,7 @@ use crate::{
         ConnectOptions, Error, Result, ServerError,
         connect::{Encryption, open},
     },
-    types::{Lsn, PgVersion, SystemId, TimeLine},
+    types::{Lsn, PgVersion, SystemId, TimeLine, TimelineHistory},
 };
 
 /// Answers to commands are a handful of rows; more is a server that is not what it claims.
@@ -143,6 +143,15 @@ impl ReplicationClient {
             timeline: TimeLine(number(1)? as u32),
             lsn: field(2)?.parse()?,
         })
+    }
+
+    /// TIMELINE_HISTORY: the server's own history file of a timeline.
+    pub async fn timeline_history(&mut self, timeline: TimeLine) -> Result<TimelineHistory> {
+        let command = format!("TIMELINE_HISTORY {timeline}");
+        let rows = self.query(&command).await?;
+        let content = rows.first().and_then(|row| row.get(1)).and_then(Option::as_deref);
+        let missing = || Error::protocol(format!("{command} gave no content"));
+        Ok(TimelineHistory::parse(timeline, content.ok_or_else(missing)?)?)
     }
 
     /// SHOW of one setting.

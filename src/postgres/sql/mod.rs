@@ -23,7 +23,7 @@ use super::{
     ConnectOptions, Error, Result, ServerError, connect::Encryption,
     format::control_file::version_of, protocol::Attempts,
 };
-use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId, WalSegmentSize};
+use crate::types::{DataPath, Lsn, Oid, PgVersion, SystemId, TimeLine, WalSegment, WalSegmentSize};
 
 pub use backup_session::{
     BackupSession, ControlCheckpoint, SqlBackupStart, SqlBackupStop, SqlCancelToken,
@@ -320,6 +320,13 @@ impl SqlClient {
     pub async fn wal_file_name(&self, lsn: Lsn) -> Result<String> {
         let sql = "select pg_catalog.pg_walfile_name($1::text::pg_lsn)";
         self.value(sql, &[&lsn.to_string()]).await
+    }
+
+    /// The timeline that a primary writes.
+    pub async fn current_timeline(&self) -> Result<TimeLine> {
+        let written = self.current_wal_lsn().await?;
+        let segment: WalSegment = self.wal_file_name(written).await?.parse()?;
+        Ok(segment.timeline)
     }
 
     async fn lsn(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Lsn> {

@@ -9,7 +9,7 @@ use super::{Error, StoredWal, WalArchive};
 use crate::{
     repo::concurrent,
     storage::{Entry, EntryKind, ObjectPath},
-    types::{ArchiveFile, TimeLine, WalSegment, WalSegmentSize},
+    types::{ArchiveFile, TimeLine, TimelineHistory, TimelineSegments, WalSegment, WalSegmentSize},
 };
 
 /// The segments of a directory, and when their objects were made.
@@ -140,6 +140,40 @@ impl SegmentRange {
         (self.last.number(self.size) + 1).saturating_sub(self.first.number(self.size))
     }
 
+    /// The segments from number `first` to number `last` as recovery along `history` reads them, a range for each
+    /// timeline.
+    pub fn along(
+        history: &TimelineHistory,
+        first: u64,
+        last: u64,
+        size: WalSegmentSize,
+    ) -> Vec<Self> {
+        let range = |one: TimelineSegments| {
+            let on = |number| WalSegment::from_number(number, one.timeline, size);
+            let (first, last) = one.within(first, last)?;
+            Some(Self { first: on(first), last: on(last), size })
+        };
+        history.segments(size).into_iter().filter_map(range).collect()
+    }
+
+    /// The directories of the archive that hold them.
+    pub fn directories(self) -> impl Iterator<Item = String> {
+        let per_directory = self.size.segments_per_xlog_id();
+        let directory_of = |segment: WalSegment| segment.number(self.size) / per_directory;
+        let numbers = directory_of(self.first)..=directory_of(self.last);
+        numbers.map(move |number| {
+            let first = number * per_directory;
+            WalSegment::from_number(first, self.first.timeline, self.size).directory()
+        })
+    }
+
+    /// Whether the segment is one of these.
+    pub fn contains(self, segment: WalSegment) -> bool {
+        let number = segment.number(self.size);
+        segment.timeline == self.first.timeline
+            && (self.first.number(self.size)..=self.last.number(self.size)).contains(&number)
+    }
+
     fn iter(self) -> impl Iterator<Item = WalSegment> {
         let (first, last) = (self.first.number(self.size), self.last.number(self.size));
         (first..=last).map(move |n| WalSegment::from_number(n, self.first.timeline, self.size))
@@ -156,16 +190,16 @@ impl fmt::Display for SegmentRange {
 }
 
 impl WalArchive {
-    /// The segments of `range` that are not in the archive, in order; every directory is listed
+    /// The segments of `ranges` that are not in the archive, in order; every directory is listed
     /// once. At most `limit` are named, so that a wide gap costs no memory.
     pub async fn missing(
         &self,
-        range: SegmentRange,
+        ranges: &[SegmentRange],
         limit: usize,
     ) -> Result<Vec<WalSegment>, Error> {
         let mut missing = Vec::new();
         let mut listed = (String::new(), BTreeSet::new());
-        for segment in range.iter() {
+        for segment in ranges.iter().flat_map(|range| range.iter()) {
             let directory = segment.directory();
             if listed.0 != directory {
                 let present = self.segments_in(&directory).await?;

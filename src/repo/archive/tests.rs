@@ -48,7 +48,7 @@ async fn gaps_are_found_across_directories() {
         last: segment("000000010000000100000002"),
         size: WalSegmentSize::DEFAULT,
     };
-    let missing = archive.missing(range, 100).await.unwrap();
+    let missing = archive.missing(&[range], 100).await.unwrap();
     let expected = [
         "0000000100000000000000FC",
         "0000000100000000000000FE",
@@ -57,11 +57,11 @@ async fn gaps_are_found_across_directories() {
     ];
     assert_eq!(missing, expected.map(segment));
     assert_eq!(
-        archive.missing(range, 2).await.unwrap(),
+        archive.missing(&[range], 2).await.unwrap(),
         expected[..2].iter().map(|s| segment(s)).collect::<Vec<_>>()
     );
     let all_there = SegmentRange { first: segment(present[1]), last: segment(present[1]), ..range };
-    assert!(archive.missing(all_there, 1).await.unwrap().is_empty());
+    assert!(archive.missing(&[all_there], 1).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ impl Bench {
         let mode = manifest.cluster.data_directory_mode;
         let entries = Entries::new(list.files, &layout, &RecoveryTarget::Latest, mode)?;
         let timeline = crate::restore::plan::TimelineDecision {
-            history: crate::postgres::TimelineHistory::without_ancestors(TimeLine(1)),
+            history: crate::types::TimelineHistory::without_ancestors(TimeLine(1)),
             setting: None,
             note: None,
         };

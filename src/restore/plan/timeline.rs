@@ -5,10 +5,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    postgres::TimelineHistory,
-    repo::manifest::Manifest,
+    repo::{manifest::Manifest, wal_needed},
     restore::{Error, RecoveryTarget, TimelineChoice},
-    types::{ErrorCode, TimeLine, WalSegment},
+    types::{ErrorCode, TimeLine, TimelineHistory, WalSegment},
 };
 
 /// What the archive of a cluster holds, as far as the choice depends on it.
@@ -54,9 +53,12 @@ impl ArchiveView {
         choice: TimelineChoice,
     ) -> Result<TimelineDecision, Error> {
         let own = backup.wal.stop.timeline;
+        // The control file of a backup that went over to another timeline may still name the older one.
+        let setting = wal_needed::history_of(backup.wal).map(|timeline| timeline.to_string());
+        let setting = setting.unwrap_or_else(|| "current".to_owned());
         let current = || TimelineDecision {
             history: self.history(own),
-            setting: Some("current".to_owned()),
+            setting: Some(setting.clone()),
             note: None,
         };
         match choice {
@@ -239,6 +241,20 @@ mod tests {
         let archive = view(&[], &[1, 2, 3]);
         assert_eq!(decide(&archive, &on_three, TimelineChoice::Default), "3 None");
         insta::assert_snapshot!(decide(&archive, &on_three, TimelineChoice::Number(TimeLine(1))), @"timeline 3 of backup 20261121-092452F is not in the history of timeline 1");
+    }
+
+    #[test]
+    fn a_backup_that_went_over_to_another_timeline_names_it() {
+        let mut backup =
+            manifest("20261121-092452F", TimeLine(1), Lsn(0x200_0028), Lsn(0x600_0100), 0);
+        backup.wal.stop.timeline = TimeLine(2);
+        let archive = view(&[(2, LATE)], &[1, 2]);
+        let decide = |choice| decide(&archive, &backup, choice);
+        assert_eq!(decide(TimelineChoice::Current), "2 Some(\"2\")");
+        assert_eq!(decide(TimelineChoice::Default), "2 None");
+        let immediate =
+            archive.decide(&backup, &RecoveryTarget::Immediate, TimelineChoice::Default);
+        assert_eq!(immediate.unwrap().setting.as_deref(), Some("2"));
     }
 
     #[test]

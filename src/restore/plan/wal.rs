@@ -1,11 +1,12 @@
 //! Which WAL a recovery reads: what it must have to become consistent, and what leads on from there
 //! along the timelines to the target.
 
+use std::fmt;
+
 use super::timeline::ArchiveView;
 use crate::{
-    postgres::TimelineHistory,
     repo::{archive::SegmentRange, manifest::Manifest},
-    types::{TimeLine, WalSegment},
+    types::{TimelineHistory, WalSegment},
 };
 
 /// The segments behind the backup's end that lead along `history` to the newest there is, a range for
@@ -16,44 +17,41 @@ pub fn onward(
     view: &ArchiveView,
 ) -> Vec<SegmentRange> {
     let size = backup.cluster.wal_segment_size;
-    let mut first = backup.wal_stop().number(size) + 1;
-    let mut ranges = Vec::new();
-    let stops = backup.wal.stop.timeline;
-    let path = history.ancestors.iter().map(|entry| (entry.timeline, Some(entry.end)));
-    let path =
-        path.chain([(history.timeline, None)]).skip_while(|(timeline, _)| *timeline != stops);
-    for (timeline, left_at) in path {
-        let newest = view.newest.get(&timeline).map(|segment| segment.number(size));
-        let goes_on = || {
-            let later = |(other, _): (&TimeLine, _)| *other > timeline && is_on(history, *other);
-            view.newest.iter().any(later)
-        };
-        let last = match left_at.map(|lsn| lsn.0 / size.bytes()) {
-            // What lies before the fork is needed whether there is newer WAL of this timeline or not.
-            Some(fork) if goes_on() => fork.checked_sub(1),
-            Some(fork) => newest.map(|newest| newest.min(fork)),
-            None => newest,
-        };
-        if let Some(last) = last.filter(|last| *last >= first) {
-            let on = |number| WalSegment::from_number(number, timeline, size);
-            ranges.push(SegmentRange { first: on(first), last: on(last), size });
-        }
-        first = match left_at {
-            Some(lsn) => first.max(lsn.0 / size.bytes()),
-            None => first,
-        };
-    }
-    ranges
+    let first = backup.wal_stop().number(size) + 1;
+    let Some((followed, newest)) = followed(backup, history, view) else { return Vec::new() };
+    SegmentRange::along(&followed, first, newest.number(size), size)
 }
 
-fn is_on(history: &TimelineHistory, timeline: TimeLine) -> bool {
-    timeline == history.timeline || history.end_of(timeline).is_some()
+/// The history up to the newest timeline with WAL in the archive, and the newest segment of that timeline. While a timeline
+/// has no WAL yet, recovery reads its parent's, up to the segment that holds the switch point.
+fn followed(
+    backup: &Manifest,
+    history: &TimelineHistory,
+    view: &ArchiveView,
+) -> Option<(TimelineHistory, WalSegment)> {
+    let size = backup.cluster.wal_segment_size;
+    let stop = backup.wal.stop.timeline;
+    let behind = history.ancestors.iter().skip_while(|entry| entry.timeline != stop);
+    let mut ancestors: Vec<_> = behind.cloned().collect();
+    if ancestors.is_empty() && history.timeline != stop {
+        return None;
+    }
+    let (mut timeline, mut fork) = (history.timeline, None);
+    loop {
+        if let Some(newest) = view.newest.get(&timeline) {
+            let last = fork.map_or(*newest, |fork: WalSegment| fork.min(*newest));
+            return Some((TimelineHistory { timeline, ancestors }, last));
+        }
+        let parent = ancestors.pop()?;
+        timeline = parent.timeline;
+        fork = Some(WalSegment::containing(parent.end, timeline, size));
+    }
 }
 
 /// Names as a sentence has them.
-pub fn names(segments: &[WalSegment], limit: usize) -> String {
-    let shown: Vec<String> = segments.iter().take(limit).map(WalSegment::to_string).collect();
-    let more = if segments.len() > limit { ", …" } else { "" };
+pub fn names(files: &[impl fmt::Display], limit: usize) -> String {
+    let shown: Vec<String> = files.iter().take(limit).map(ToString::to_string).collect();
+    let more = if files.len() > limit { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }
 
@@ -62,7 +60,7 @@ mod tests {
     use super::*;
     use crate::{
         restore::tests::repository::manifest,
-        types::{Lsn, WalSegmentSize},
+        types::{Lsn, TimeLine, WalSegmentSize},
     };
 
     const SIZE: WalSegmentSize = WalSegmentSize::DEFAULT;

@@ -29,7 +29,7 @@ use crate::{
     storage::Storage,
     types::{
         BackupLabel, CompressType, Compression, DataPath, HistoryId, Lsn, Oid, PgVersion, Sha256,
-        SystemId, TimeLine, WalSegmentSize, progress::NoProgress,
+        SystemId, TimeLine, TimelineHistory, WalSegmentSize, progress::NoProgress,
     },
 };
 
@@ -275,7 +275,9 @@ pub(crate) async fn store_on(
     let backup_manifest = Bytes::from_static(making.backup_manifest);
     let stop = BackupStop {
         lsn: making.stop,
-        timeline: making.stop_timeline.unwrap_or(making.timeline),
+        history: TimelineHistory::without_ancestors(
+            making.stop_timeline.unwrap_or(making.timeline),
+        ),
         backup_manifest: Some(backup_manifest.clone()),
         checksum_complaints: Vec::new(),
         left_out: Vec::new(),

@@ -146,6 +146,9 @@ pub struct RecoveryInfo {
     /// What is missing behind the window's end although there is newer WAL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap: Option<GapInfo>,
+    /// Why the timeline history does not tell which WAL the backup needs, so that it cannot be recovered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
     /// The position at which the window ends.
     pub lsn: Lsn,
     /// What is missing between the backup's start and stop, without which it cannot be recovered.

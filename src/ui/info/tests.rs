@@ -271,6 +271,7 @@ fn gaps_and_recovery_windows_stand_behind_what_is_known() {
         stop: name(stop),
     };
     let window = |stop: u8| RecoveryInfo {
+        history: None,
         gap: None,
         lsn: crate::types::Lsn((u64::from(stop) + 1) << 24),
         missing: vec![],

@@ -161,6 +161,9 @@ impl View<'_> {
 
     /// How far a backup can be rolled forward.
     fn recovery(&self, f: &mut Formatter<'_>, recovery: &RecoveryInfo) -> Result {
+        if let Some(history) = &recovery.history {
+            return writeln!(f, "{PAD}recovery not possible, {history}");
+        }
         if let Some(missing) = recovery.missing.first() {
             return writeln!(f, "{PAD}recovery not possible, wal missing: {}", shown(missing));
         }

@@ -10,6 +10,7 @@ mod file;
 mod pace;
 mod plan;
 mod sameness;
+mod stop_timeline;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +35,7 @@ use crate::{
         self, BackupLabelFile, BackupSession, ConnectOptions, ControlFile, DataDirectory, Scan,
         ScannedEntry, ScannedKind, SqlBackupStart, SqlBackupStop, version_directory,
     },
-    types::{DataPath, Lsn, Oid, TimeLine, escape_path},
+    types::{DataPath, Lsn, Oid, TimeLine, TimelineHistory, escape_path},
 };
 
 pub use belongs::Unfit;
@@ -224,7 +225,7 @@ impl LocalSource {
             }
             Phase::Stop(started) => {
                 let stopped = self.session.stop(self.facts.version).await?;
-                self.end(&started, stopped)?;
+                self.end(&started, stopped).await?;
                 Phase::Done
             }
         };
@@ -368,7 +369,7 @@ impl LocalSource {
     }
 
     /// The files that come with the end of a backup, and the end.
-    fn end(&mut self, started: &SqlBackupStart, stopped: SqlBackupStop) -> Result<(), Error> {
+    async fn end(&mut self, started: &SqlBackupStart, stopped: SqlBackupStop) -> Result<(), Error> {
         let label = BackupLabelFile::parse(&stopped.backup_label)?;
         if (label.start, label.timeline) != (started.lsn, started.timeline) {
             return Err(broken("the backup that the server ended is not the one that it began"));
@@ -377,14 +378,23 @@ impl LocalSource {
         if !stopped.tablespace_map.is_empty() {
             self.made_file("tablespace_map", stopped.tablespace_map)?;
         }
+        let history = self.stop_history(started.timeline, stopped.lsn).await?;
         self.ready.push_back(SourceEvent::Stop(BackupStop {
             lsn: stopped.lsn,
-            timeline: started.timeline,
+            history,
             backup_manifest: None,
             checksum_complaints: Vec::new(),
             left_out: std::mem::take(&mut self.left_out),
         }));
         Ok(())
+    }
+
+    async fn stop_history(&self, started: TimeLine, lsn: Lsn) -> Result<TimelineHistory, Error> {
+        if !self.facts.in_recovery {
+            return Ok(TimelineHistory::without_ancestors(started));
+        }
+        let directory = Arc::clone(&self.directory);
+        blocking(move || stop_timeline::history(&directory, started, lsn)).await
     }
 
     /// A file that is not in the directory: it gets the owner of the directory.

@@ -2,7 +2,11 @@
 //! unhandy order, directories without a line, tablespaces, bits beyond the permissions, WAL on two timelines.
 
 use super::*;
-use crate::types::{Lsn, WalSegmentSize};
+use crate::{
+    repo::wal_needed,
+    restore::ArchiveWal,
+    types::{Lsn, WalSegmentSize},
+};
 
 const CODECS_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/repository-v1-codecs");
 const SEGMENT: u32 = 1 << 20;
@@ -142,6 +146,7 @@ async fn every_compression_is_read_as_it_was_written() {
         };
         let plan = bench.plan_of(label, &placement).await.unwrap();
         assert_eq!(plan.manifest.compression.kind, kind);
+        has_its_wal(&storage, &plan.manifest).await;
         bench.execute(&plan, Existing::Refuse).await.unwrap();
         for item in items(round) {
             let place = plan.layout.resolve(&item.path);
@@ -157,6 +162,18 @@ async fn every_compression_is_read_as_it_was_written() {
     }
     deliver_all(storage, &mut listed).await;
     listed.check();
+}
+
+/// Also the last one, which began on timeline 1 and stopped on timeline 2.
+async fn has_its_wal(storage: &Arc<dyn Storage>, manifest: &Manifest) {
+    let archive = WalArchive::new(storage.clone(), &manifest.stanza, manifest.archive_id());
+    let archive = archive.unwrap();
+    assert_eq!(wal_needed::missing(&archive, manifest, 9).await.unwrap(), []);
+    let size = manifest.cluster.wal_segment_size;
+    let (wal, unreadable) = ArchiveWal::look(&archive, size).await.unwrap();
+    let window = wal.window(manifest);
+    assert!(unreadable.is_empty() && window.missing.is_empty() && window.unusable.is_none());
+    assert_eq!(window.last.to_string(), "000000020000000000000004");
 }
 
 async fn deliver_all(storage: Arc<dyn Storage>, listed: &mut Expected) {
