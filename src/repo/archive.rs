@@ -116,7 +116,10 @@ impl WalArchive {
         };
         let bytes = self.read_small(&stored, TimelineHistory::SIZE_MAX).await?;
         let history = TimelineHistory::parse(timeline, &bytes);
-        history.map(Some).map_err(|error| Error::wal(self.name_of(&stored.path), error.to_string()))
+        history.map(Some).map_err(|error| Error::Wal {
+            object: self.name_of(&stored.path),
+            source: error.into(),
+        })
     }
 
     fn directory_of(&self, file: ArchiveFile) -> Result<ObjectPath, Error> {

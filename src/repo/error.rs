@@ -50,22 +50,12 @@ pub enum Error {
         what: &'static str,
     },
     /// An object of the WAL archive is not what was stored.
-    #[error("'{object}' is no whole WAL file: {what}")]
+    #[error("'{object}' is no whole WAL file: {source}")]
     Wal {
         /// The object.
         object: String,
         /// What is wrong with it.
-        what: String,
-        /// The code: of bytes that do not match, or of a form that is none.
-        code: ErrorCode,
-    },
-    /// An object of the WAL archive could not be decompressed.
-    #[error("'{object}' is not valid: {source}")]
-    WalCodec {
-        /// The object.
-        object: String,
-        /// What the codec says.
-        source: codec::Error,
+        source: WalFault,
     },
     /// The system gave no thread to work on a file.
     #[error("unable to start a thread: {source}")]
@@ -195,6 +185,23 @@ pub enum Error {
     },
 }
 
+/// What is wrong with an object of the WAL archive.
+#[derive(Debug, thiserror::Error)]
+pub enum WalFault {
+    /// Its form is wrong.
+    #[error("{0}")]
+    Form(String),
+    /// It could not be decompressed.
+    #[error(transparent)]
+    Codec(#[from] codec::Error),
+    /// It holds no timeline history.
+    #[error(transparent)]
+    History(#[from] Invalid),
+    /// The bytes are not those that were stored.
+    #[error("its SHA-256 is not the one in its name")]
+    Digest,
+}
+
 impl Error {
     pub(crate) fn format(object: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Format { object: object.into(), what: what.into() }
@@ -206,7 +213,7 @@ impl Error {
 
     /// An object of the WAL archive whose form is wrong.
     pub(crate) fn wal(object: impl Into<String>, what: impl Into<String>) -> Self {
-        Self::Wal { object: object.into(), what: what.into(), code: ErrorCode::Format }
+        Self::Wal { object: object.into(), source: WalFault::Form(what.into()) }
     }
 
     /// Whether an object was proven not to be there.
@@ -231,15 +238,14 @@ impl Error {
         );
         let codec = matches!(
             self,
-            Self::WalCodec { .. }
-                | Self::Codec {
-                    source: codec::Error::Damaged { .. }
-                        | codec::Error::Length { .. }
-                        | codec::Error::Trailing { .. }
-                        | codec::Error::Checksum { .. }
-                        | codec::Error::Tampered { .. },
-                    ..
-                }
+            Self::Codec {
+                source: codec::Error::Damaged { .. }
+                    | codec::Error::Length { .. }
+                    | codec::Error::Trailing { .. }
+                    | codec::Error::Checksum { .. }
+                    | codec::Error::Tampered { .. },
+                ..
+            }
         );
         let stored = matches!(self, Self::Storage(e) if matches!(e.kind(), Damaged | Truncated));
         damaged || codec || stored || self.is_not_found()
@@ -251,12 +257,13 @@ impl Failure for Error {
         match self {
             Self::Storage(error) => error.code(),
             Self::Invalid(error) => error.code(),
-            Self::Format { .. } | Self::WalCodec { .. } => ErrorCode::Format,
+            Self::Wal { source: WalFault::Digest, .. } => ErrorCode::Checksum,
+            Self::Format { .. } | Self::Wal { .. } => ErrorCode::Format,
             Self::Encrypted { .. } => ErrorCode::Crypto,
             Self::Version { .. } | Self::Foreign { .. } => ErrorCode::RepoInvalid,
             Self::Damaged { .. } => ErrorCode::Checksum,
             Self::StanzaMissing { .. } => ErrorCode::FileMissing,
-            Self::StanzaMismatch { code, .. } | Self::Wal { code, .. } => *code,
+            Self::StanzaMismatch { code, .. } => *code,
             Self::BackupMissing { .. } => ErrorCode::BackupSetInvalid,
             Self::Thread { .. } => ErrorCode::Kernel,
             Self::WorkerStopped => ErrorCode::Assert,
@@ -288,7 +295,7 @@ impl Failure for Error {
             Self::Codec { .. } | Self::Format { .. } | Self::Damaged { .. } => {
                 "the object was changed after it was written; use another backup or repository"
             }
-            Self::Wal { .. } | Self::WalCodec { .. } => {
+            Self::Wal { .. } => {
                 "the object was cut, emptied or changed in the repository, and no other backup helps: recovery needs \
                  this file. Where another repository has it, archive-get takes it from there. Where pg_wal of a server \
                  still has it, remove the object and run archive-push on the file"

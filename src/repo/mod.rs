@@ -39,4 +39,4 @@ mod varint;
 pub mod wal_needed;
 pub mod writer;
 
-pub use error::Error;
+pub use error::{Error, WalFault};

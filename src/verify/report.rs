@@ -367,11 +367,8 @@ pub(super) fn describe(error: &repo::Error) -> (FaultKind, String) {
         repo::Error::Format { what, .. } => {
             return (FaultKind::Damaged, format!("it is not valid: {what}"));
         }
-        repo::Error::WalCodec { source, .. } => {
+        repo::Error::Wal { source, .. } => {
             return (FaultKind::Damaged, format!("it is no whole WAL file: {source}"));
-        }
-        repo::Error::Wal { what, .. } => {
-            return (FaultKind::Damaged, format!("it is no whole WAL file: {what}"));
         }
         repo::Error::Storage(error) => match error.kind() {
             ErrorKind::NotFound => return (FaultKind::Missing, "it does not exist".to_owned()),

@@ -20,9 +20,11 @@ use super::{
 };
 use crate::{
     codec::{self, PieceReader},
-    repo::object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
+    repo::{
+        WalFault,
+        object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
+    },
     storage::{self, Download, ErrorKind},
-    types::ErrorCode,
 };
 
 /// Takes the raw bytes of a file as they come.
@@ -76,8 +78,7 @@ impl WalArchive {
         let line = Arc::into_inner(line).ok_or_else(unfinished)?;
         let (hasher, sink) = line.into_parts().ok_or_else(unfinished)?;
         let proven = hasher.expect(stored.digest);
-        let what = "its SHA-256 is not the one in its name".to_owned();
-        proven.map_err(|_| Error::Wal { object, what, code: ErrorCode::Checksum })?;
+        proven.map_err(|_| Error::Wal { object, source: WalFault::Digest })?;
         Ok(sink)
     }
 
@@ -147,7 +148,7 @@ pub(super) fn open<R: BufRead>(mut stored: R, object: &str) -> Result<PieceReade
 }
 
 pub(super) fn damaged(object: &str, source: codec::Error) -> Error {
-    Error::WalCodec { object: object.to_owned(), source }
+    Error::Wal { object: object.to_owned(), source: source.into() }
 }
 
 /// The chunks of a channel as one stream of bytes.
