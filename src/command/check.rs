@@ -23,6 +23,7 @@ use crate::{
     postgres::{self, SqlClient},
     repo::{
         archive::{StoredWal, WalArchive},
+        lock,
         stanza::StanzaHistory,
     },
     types::{
@@ -87,6 +88,8 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
 }
 
 async fn check(config: &Config, stanza: &StanzaName, report: &mut Report) -> Result<()> {
+    // archive-push stores nothing while the stop file is there.
+    lock::check_not_stopped(&context::lock_path(config), stanza)?;
     own_place::check(config, config.pgs.values().filter_map(|pg| pg.path.as_deref()))?;
     let servers = cluster::servers(config).await?;
     check_source(config, &servers).await?;

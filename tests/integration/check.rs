@@ -29,6 +29,18 @@ on_one_version! {
         outcome.code_in(&[exit::ARCHIVE_TIMEOUT, 68]).says("archive_command");
     }
 
+    fn stop_file_is_named_at_once(version) {
+        let site = Site::new(version);
+        site.run(&["stop"]).ok();
+        let options = ["--archive-timeout=60s", "--output=json", "check"];
+        let outcome = site.run(&options).code(exit::STOP).says("stop file exists for stanza");
+        outcome.says("\"code\":62").says("run the start command");
+        let lock_path = format!("--lock-path={}", site.dir.make("lock2").display());
+        site.run(&[&lock_path, "--archive-timeout=2s", "check"]).code(exit::ARCHIVE_TIMEOUT);
+        site.run(&["start"]).ok();
+        site.run(&["check"]).ok();
+    }
+
     fn archiving_switched_off_is_named(version) {
         let site = Site::builder(version).without_archiving().build();
         site.run(&["stanza-create"]).ok();

@@ -21,7 +21,6 @@ const STANZAS: Commands = Commands::WORK
     .without(Commands::SERVER)
     .without(Commands::SERVER_PING);
 const LOCKS: Commands = STANZAS
-    .without(Commands::CHECK)
     .without(Commands::MANIFEST)
     .without(Commands::REPO_GET)
     .without(Commands::REPO_KEY)
