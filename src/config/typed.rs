@@ -63,8 +63,6 @@ pub struct Config {
     pub allow_root: bool,
     /// Where lock and stop files are, if the configuration says.
     pub lock_path: Option<PathBuf>,
-    /// Where the asynchronous archive commands keep their queue.
-    pub spool_path: PathBuf,
     /// How long to wait for a server's answer.
     pub db_timeout: Duration,
     /// `--dry-run`.

@@ -53,7 +53,6 @@ pub(super) fn config(parts: Parts) -> Result<Config, Error> {
         process_max: s.integer("process-max", 0)?.map_or_else(default_process_max, |n| n as usize),
         allow_root: s.boolean("allow-root")?,
         lock_path: s.path("lock-path", 0)?,
-        spool_path: s.required_path("spool-path", 0)?,
         db_timeout: s.time("db-timeout")?,
         dry_run: s.boolean("dry-run")?,
         force: s.boolean("force")?,

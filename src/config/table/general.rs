@@ -216,7 +216,8 @@ pub(super) static ROWS: &[OptionSpec] = &[
         )
         .example("20261121-092452F"),
     row("spool-path", Global, Path, Commands::ARCHIVE, "Directory of data in transit")
-        .default_path("/var/spool/pgstrata", "/var/spool/pgbackrest"),
+        .default_path("/var/spool/pgstrata", "/var/spool/pgbackrest")
+        .accepted("nothing is spooled: each segment goes straight to its place"),
     row("stanza", CommandLine, String, STANZAS, "The stanza")
         .detail(
             "A stanza is the name under which one cluster is backed up: it is a section of \

@@ -106,10 +106,9 @@ impl Alone {
     pub(crate) fn run(&self, options: &[Setting], arguments: &[&str]) -> Outcome {
         let at = |name: &str| self.0.make(name).display().to_string();
         let mut text = format!(
-            "[global]\nlock-path={}\nlog-path={}\nspool-path={}\nrepo1-path=/backups\n",
+            "[global]\nlock-path={}\nlog-path={}\nrepo1-path=/backups\n",
             at("lock"),
             at("log"),
-            at("spool")
         );
         for (name, value) in options {
             text += &format!("{name}={value}\n");

@@ -274,7 +274,7 @@ impl SiteBuilder {
     #[track_caller]
     pub(crate) fn build_without_stanza(mut self) -> Site {
         let dir = TestDir::new();
-        for name in ["repo", "lock", "log", "spool"] {
+        for name in ["repo", "lock", "log"] {
             dir.make(name);
         }
         let data_dir = self.make_data_dir(&dir);
@@ -322,13 +322,12 @@ impl SiteBuilder {
     fn program_config(&self, dir: &TestDir, primary: &Cluster) -> String {
         let at = |name: &str| dir.path().join(name).display().to_string();
         let mut text = format!(
-            "[global]\nrepo1-path={}\nlock-path={}\nlog-path={}\nspool-path={}\n\
+            "[global]\nrepo1-path={}\nlock-path={}\nlog-path={}\n\
              log-level-file=debug\nlog-level-stderr=warn\nprocess-max=2\nstart-fast=y\n\
              archive-timeout=30s\n\n[{STANZA}]\npg1-path={}\npg1-port={}\n",
             at("repo"),
             at("lock"),
             at("log"),
-            at("spool"),
             primary.data_dir.display(),
             primary.port(),
         );
