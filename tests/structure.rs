@@ -426,6 +426,7 @@ fn stores_are_features_and_bring_their_crates() {
         "reqwest",
         "russh",
         "russh-sftp",
+        "rustls",
     ];
     let optional = Regex::new(r"(?m)^([\w-]+) = .*optional = true \}$").expect("pattern");
     let found: Vec<&str> =

@@ -1,5 +1,6 @@
 //! The HTTP client of the stores that are reached over HTTP: one configuration of TLS for all of them.
 
+mod handshake;
 mod place;
 mod reached;
 
@@ -13,6 +14,7 @@ use std::{
 use openssl::x509::X509;
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 
+pub(in crate::storage) use handshake::{HandshakeFault, handshake_fault};
 pub(in crate::storage) use place::{Place, unusable};
 pub(in crate::storage) use reached::Reached;
 
@@ -142,11 +144,6 @@ pub fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     said.join(": ")
 }
 
-/// Whether a connection failed because of who the other side is, which no further attempt changes.
-pub fn is_distrust(reason: &str) -> bool {
-    reason.contains("invalid peer certificate") || reason.contains("UnknownIssuer")
-}
-
 /// What to do where the server of an `https://` endpoint speaks no TLS.
 pub const NO_TLS_HINT: &str = "the server does not speak TLS on this port: write http:// before the \
      endpoint if that is meant, or correct its port.";
@@ -157,13 +154,8 @@ pub const TLS_EXPECTED_HINT: &str = "the server speaks TLS on this port: write h
 pub const TOO_LARGE_HINT: &str = "the store, or a proxy before it, limits the size of a request: raise \
      its limit, or set repoN-storage-upload-chunk-size below it.";
 
-/// Whether a TLS handshake failed because the other side sent something else, which no further attempt changes. The
-/// texts are those of rustls.
-pub fn is_without_tls(reason: &str) -> bool {
-    reason.contains("InvalidContentType") || reason.contains("received corrupt message")
-}
-
-/// Whether a refusal with status 400 says that TLS was expected. The texts are those of Go's servers, nginx and Apache.
+/// Whether a refusal with status 400 says that TLS was expected, for the hint: it fails either way. There is nothing but
+/// the text, which is that of Go's servers, nginx and Apache.
 pub fn says_tls_expected(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     [

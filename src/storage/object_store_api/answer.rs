@@ -11,7 +11,10 @@ use object_store::{
 use super::{
     super::{
         Error, ErrorKind,
-        http::{NO_TLS_HINT, TLS_EXPECTED_HINT, TOO_LARGE_HINT, is_without_tls, says_tls_expected},
+        http::{
+            HandshakeFault, NO_TLS_HINT, TLS_EXPECTED_HINT, TOO_LARGE_HINT, handshake_fault,
+            says_tls_expected,
+        },
     },
     Profile,
 };
@@ -19,7 +22,8 @@ use super::{
 /// Characters of a store's message that are shown.
 const MESSAGE_CHARACTERS_MAX: usize = 300;
 
-/// What the stores say in the text of a refusal when a signature or a token is over. The text itself is not shown.
+/// What the stores say in the text of a refusal when a signature or a token is over, for the hint: they have no code for
+/// it. The text itself is not shown.
 const SAYS_OVER: [&str; 3] =
     ["not valid in the specified time frame", "token is expired", "token has expired"];
 
@@ -53,8 +57,8 @@ pub(super) enum Answer {
     /// There was none: the connection failed.
     Broken {
         cause: String,
-        /// Whether the certificate of the server was not accepted.
-        distrusted: bool,
+        /// Why the TLS handshake failed, if it did.
+        handshake: Option<HandshakeFault>,
     },
 }
 
@@ -100,7 +104,7 @@ fn broken_off(error: &object_store::Error) -> Option<Answer> {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = next {
         if cause.downcast_ref::<reqwest::Error>().is_some_and(|error| !error.is_builder()) {
-            return Some(Answer::Broken { cause: broken(cause), distrusted: false });
+            return Some(Answer::Broken { cause: broken(cause), handshake: None });
         }
         next = cause.source();
     }
@@ -145,9 +149,8 @@ pub(super) fn refused(of_store: bool, status: u16, headers: &HeaderMap, body: &[
 
 /// There was no answer.
 pub(super) fn no_answer(error: &HttpError) {
-    let cause = broken(error);
-    let distrusted = cause.contains("certificate");
-    keep(Some(Heard::Answer(Answer::Broken { cause, distrusted })));
+    let answer = Answer::Broken { cause: broken(error), handshake: handshake_fault(error) };
+    keep(Some(Heard::Answer(answer)));
 }
 
 /// Why a connection failed: the innermost cause. Outer ones may name addresses.
@@ -206,9 +209,8 @@ impl Answer {
     fn meaning(&self, creates: bool) -> Meaning {
         match self {
             Self::Refused { status, code, .. } => meaning(*status, code, creates),
-            Self::Broken { distrusted: true, .. } => Meaning::Kind(ErrorKind::Other),
-            Self::Broken { cause, .. } if is_without_tls(cause) => Meaning::Kind(ErrorKind::Other),
-            Self::Broken { .. } => Meaning::Kind(ErrorKind::Transient),
+            Self::Broken { handshake: Some(_), .. } => Meaning::Kind(ErrorKind::Other),
+            Self::Broken { handshake: None, .. } => Meaning::Kind(ErrorKind::Transient),
         }
     }
 
@@ -286,9 +288,11 @@ pub(super) fn error(
         Some(Answer::Refused { status: 400, message, .. }) if says_tls_expected(&message) => {
             made.with_hint(TLS_EXPECTED_HINT)
         }
-        Some(Answer::Broken { distrusted: true, .. }) => made
+        Some(Answer::Broken { handshake: Some(HandshakeFault::Distrusted), .. }) => made
             .with_hint("name the authority that signed the certificate with repoN-storage-ca-file"),
-        Some(Answer::Broken { cause, .. }) if is_without_tls(&cause) => made.with_hint(NO_TLS_HINT),
+        Some(Answer::Broken { handshake: Some(HandshakeFault::NoTls), .. }) => {
+            made.with_hint(NO_TLS_HINT)
+        }
         _ => made,
     }
 }
@@ -350,7 +354,8 @@ fn wait_asked_for(value: &str) -> Option<Duration> {
     value.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The status in the crate's text about one object of a batch: `… (code: 409)`.
+/// The status in the crate's text about one object of a batch: `… (code: 409)`. The crate keeps it nowhere else: its own
+/// error for a part of a batch is private.
 fn status_in(text: &str) -> Option<u16> {
     text.rsplit_once("(code: ")?.1.strip_suffix(')')?.parse().ok()
 }

@@ -2,11 +2,11 @@
 //! same everywhere; and leads them to another host, where one is configured, under the name that the SDK signed. Bodies
 //! are passed on, not copied.
 
-use std::{error::Error as _, fmt};
+use std::fmt;
 
 use super::super::{
     Result,
-    http::{Place, Reached, reason},
+    http::{Place, Reached},
     requests::Watched,
 };
 use aws_smithy_runtime_api::client::{
@@ -71,9 +71,8 @@ impl HttpConnector for Connector {
 /// The address is left out: it says the bucket and the key, which the error of the storage names already.
 fn broken(error: reqwest::Error) -> ConnectorError {
     let error = error.without_url();
-    let why = error.source().map_or_else(|| error.to_string(), reason);
     match error.is_timeout() {
-        true => ConnectorError::timeout(why.into()),
-        false => ConnectorError::io(why.into()),
+        true => ConnectorError::timeout(error.into()),
+        false => ConnectorError::io(error.into()),
     }
 }

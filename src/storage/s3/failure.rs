@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::ConnectorError};
 
 use super::super::{
     Error, ErrorKind,
     http::{
-        NO_TLS_HINT, TLS_EXPECTED_HINT, TOO_LARGE_HINT, is_distrust, is_without_tls, reason,
+        HandshakeFault, NO_TLS_HINT, TLS_EXPECTED_HINT, TOO_LARGE_HINT, handshake_fault, reason,
         says_tls_expected,
     },
 };
@@ -22,6 +22,8 @@ pub(super) struct Refusal {
     /// The code of S3, where the answer had one: those to a look have none.
     pub(super) code: Option<String>,
     pub(super) message: String,
+    /// Where there was no answer: why the TLS handshake failed, if it did.
+    pub(super) handshake: Option<HandshakeFault>,
     pub(super) retry_after: Option<Duration>,
     /// The region in which the bucket is, where the answer says so.
     pub(super) region: Option<String>,
@@ -42,7 +44,7 @@ impl Refusal {
             }
             SdkError::DispatchFailure(failure) => {
                 let cause = failure.as_connector_error();
-                (None, cause.map(|cause| cause_of(cause)))
+                (None, cause.map(cause_of))
             }
             other => (None, std::error::Error::source(other).map(reason)),
         };
@@ -50,6 +52,7 @@ impl Refusal {
             status: response.map(|response| response.status().as_u16()),
             code: code.map(cleaned),
             message: message.as_deref().map(cleaned).unwrap_or_default(),
+            handshake: handshake_fault(error),
             retry_after: header("retry-after")
                 .and_then(|text| text.trim().parse().ok())
                 .map(Duration::from_secs),
@@ -64,19 +67,24 @@ impl Refusal {
 
     /// Whether the server refuses not what is asked for, but to be told `If-None-Match`.
     pub(super) fn is_of_the_condition(&self) -> bool {
-        let names_it = self.message.to_ascii_lowercase().contains("if-none-match");
         match self.status {
             Some(501) => true,
-            Some(400) => self.is("NotImplemented") || names_it,
+            Some(400) => self.is("NotImplemented") || self.names_any(&["if-none-match"]),
             _ => false,
         }
     }
 
     /// Whether the server refuses what is written without a digest of it. Asked of requests that had none.
     pub(super) fn wants_a_digest(&self) -> bool {
+        let names_it = || self.names_any(&["content-md5", "x-amz-checksum"]);
+        self.status == Some(400) && (self.is("MissingContentMD5") || names_it())
+    }
+
+    /// Whether the message names one of these headers. S3 has no code for a header that is missing or too many: servers
+    /// answer 400 with the codes InvalidArgument, InvalidRequest or their own, and the header stands in the message alone.
+    fn names_any(&self, headers: &[&str]) -> bool {
         let message = self.message.to_ascii_lowercase();
-        let names_it = ["content-md5", "x-amz-checksum"].iter().any(|name| message.contains(name));
-        self.status == Some(400) && (self.is("MissingContentMD5") || names_it)
+        headers.iter().any(|name| message.contains(name))
     }
 
     /// Whether the server may have refused not what was asked for, but the form in which it was: a header or a request
@@ -142,12 +150,14 @@ impl Refusal {
                 Meaning::hinted(ErrorKind::Other, TLS_EXPECTED_HINT)
             }
             Some(status) => meaning_of_status(status),
-            None if is_distrust(&self.message) => Meaning::hinted(
+            None if self.handshake == Some(HandshakeFault::Distrusted) => Meaning::hinted(
                 ErrorKind::Other,
                 "if the store has a certificate of an authority of your own, name it with \
                  repoN-storage-ca-file.",
             ),
-            None if is_without_tls(&self.message) => Meaning::hinted(ErrorKind::Other, NO_TLS_HINT),
+            None if self.handshake == Some(HandshakeFault::NoTls) => {
+                Meaning::hinted(ErrorKind::Other, NO_TLS_HINT)
+            }
             None => ErrorKind::Transient.into(),
         })
     }
@@ -258,8 +268,11 @@ fn meaning_of_status(status: u16) -> Meaning {
     }
 }
 
-fn cause_of(error: &(dyn std::error::Error + 'static)) -> String {
-    error.source().map_or_else(|| error.to_string(), reason)
+/// What reqwest says is said already: that a request failed.
+fn cause_of(error: &ConnectorError) -> String {
+    let source = std::error::Error::source(error);
+    let within = source.and_then(std::error::Error::source);
+    within.or(source).map_or_else(|| error.to_string(), reason)
 }
 
 /// Text of the server, escaped for a log line.

@@ -59,10 +59,18 @@ fn only_what_is_worth_it_is_tried_again_and_not_too_soon() {
     assert_eq!(slow.error("read", String::new()).retry_after(), wait);
     let broken = Refusal { message: "connection refused".into(), ..Refusal::default() };
     assert_eq!(broken.error("read", String::new()).kind(), ErrorKind::Transient);
+    for (fault, hint) in
+        [(HandshakeFault::Distrusted, "ca-file"), (HandshakeFault::NoTls, "http://")]
+    {
+        let failed = Refusal { handshake: Some(fault), ..Refusal::default() };
+        let failed = failed.error("read", String::new());
+        assert_eq!(failed.kind(), ErrorKind::Other);
+        assert!(failed.hint().unwrap().contains(hint));
+    }
+    // Words decide nothing.
     let message = "invalid peer certificate: UnknownIssuer".to_owned();
-    let distrusted = Refusal { message, ..Refusal::default() }.error("read", String::new());
-    assert_eq!(distrusted.kind(), ErrorKind::Other);
-    assert!(distrusted.hint().unwrap().contains("ca-file"));
+    let said = Refusal { message, ..Refusal::default() }.error("read", String::new());
+    assert_eq!(said.kind(), ErrorKind::Transient);
 }
 
 #[test]

@@ -18,7 +18,10 @@ use aws_credential_types::{
 };
 
 use super::{
-    super::{Error, ErrorKind, Result, http::HttpOptions},
+    super::{
+        Error, ErrorKind, Result,
+        http::{HandshakeFault, HttpOptions, handshake_fault, reason},
+    },
     KeySource,
 };
 
@@ -204,9 +207,9 @@ fn failure(source: &str) -> Error {
 async fn ask(source: &str, request: reqwest::RequestBuilder) -> Result<String> {
     const ANSWER_MAX: usize = 64 << 10;
     let broken = |error: reqwest::Error| {
-        let why = super::super::http::reason(&error.without_url());
-        let lasting = super::super::http::is_distrust(&why);
+        let lasting = handshake_fault(&error) == Some(HandshakeFault::Distrusted);
         let kind = if lasting { ErrorKind::Other } else { ErrorKind::Transient };
+        let why = reason(&error.without_url());
         Error::new(kind, "get keys from", source).caused_by(why)
     };
     let mut response = request.send().await.map_err(broken)?;
