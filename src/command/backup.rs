@@ -148,7 +148,11 @@ async fn take(
         .await?;
     let target = backup::Target { storage: job.repo.storage.clone(), paths: job.paths.clone() };
     let source = &mut *cluster.source;
-    let mut taken = backup::take(source, &start, prior, target, options, progress).await?;
+    let taken = backup::take(source, &start, prior, target, options, progress).await;
+    let mut taken = match taken {
+        Ok(taken) => taken,
+        Err(error) => return Err(cluster.explain(error).await.into()),
+    };
     cluster.report_stop(&taken.stop);
     cluster.renew_sessions().await?;
     cluster.follow_promotion(job.config, &start, &taken.stop).await;

@@ -179,6 +179,21 @@ impl Error {
         }
     }
 
+    /// Whether it is what a standby that was promoted answers to a backup. It answers so in other states too: whether it
+    /// was promoted must be asked.
+    pub fn may_be_of_promotion(&self) -> bool {
+        matches!(self, Self::Server { source, .. } if source.code == ServerError::NOT_IN_STATE)
+    }
+
+    /// The same error of a server that was promoted.
+    #[must_use]
+    pub fn of_promotion(self) -> Self {
+        match self {
+            Self::Server { source, .. } => Self::Promoted { source },
+            other => other,
+        }
+    }
+
     /// Whether it is the server's knowledge of what changed alone that failed: the same backup can be
     /// taken, on a new session, without asking for it.
     pub fn is_about_incremental(&self) -> bool {
@@ -273,15 +288,6 @@ impl ServerError {
     /// prerequisite state, internal error (the manifest's parser), damaged data, missing file.
     pub(crate) fn refuses_incremental(&self) -> bool {
         matches!(&*self.code, Self::NOT_IN_STATE | "XX000" | Self::DATA_CORRUPTED | "58P01")
-    }
-
-    /// The error of a server that takes a backup. A promotion is known by its words: where they are
-    /// translated, the backup fails all the same.
-    pub(crate) fn while_backup(self, doing: &str) -> Error {
-        match self.code == Self::NOT_IN_STATE && self.message.contains("promoted") {
-            true => Error::Promoted { source: Box::new(self) },
-            false => Error::server(doing, self),
-        }
     }
 
     /// The error of a server that was asked for an incremental backup.

@@ -3,7 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use crate::{
-    backup::source::{BackupSource, BackupStart, BackupStop, SourceOptions},
+    backup::{
+        self,
+        source::{BackupSource, BackupStart, BackupStop, SourceOptions},
+    },
     command::{
         Error, Result,
         cluster::{self, Connected},
@@ -238,6 +241,32 @@ impl Cluster {
             "the standby went over from timeline {from} to {to} in the meantime: its WAL is that of both"
         );
         self.primary = cluster::primary_on(config, to, self.source.facts().system_id).await;
+    }
+
+    /// Asks whether the standby was promoted, where the error may come from that.
+    pub(super) async fn explain(&mut self, error: backup::Error) -> backup::Error {
+        let error = match error {
+            backup::Error::Postgres(error)
+                if self.source.facts().in_recovery && error.may_be_of_promotion() =>
+            {
+                error
+            }
+            error => return error,
+        };
+        let is_promoted = async {
+            if self.sql.is_closed() {
+                self.sql = SqlClient::connect(&self.options).await?;
+            }
+            Ok::<_, postgres::Error>(!self.sql.is_in_recovery().await?)
+        };
+        match is_promoted.await {
+            Ok(true) => error.of_promotion().into(),
+            Ok(false) => error.into(),
+            Err(unknown) => {
+                tracing::debug!("unable to ask whether the standby was promoted: {unknown}");
+                error.into()
+            }
+        }
     }
 
     /// Ends the server's side of a backup that is given up.

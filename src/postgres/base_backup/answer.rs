@@ -104,7 +104,7 @@ impl BaseBackup {
 }
 
 pub(super) fn failed(said: ServerError) -> Error {
-    said.while_backup(UNABLE)
+    Error::server(UNABLE, said)
 }
 
 fn position(rows: &[Row]) -> Result<(Lsn, TimeLine)> {

@@ -130,7 +130,7 @@ impl BackupSession {
     }
 
     /// Stops the backup. WAL is not waited for: the caller sees for itself that it is archived.
-    /// [`Error::Promoted`] where the server was a standby when the backup began and is none any more.
+    /// [`Error::may_be_of_promotion`] of a server that was a standby when the backup began and is none any more.
     pub async fn stop(&mut self, version: PgVersion) -> Result<SqlBackupStop> {
         let call = match version.major() {
             ..=14 => "pg_catalog.pg_stop_backup(false, false)",
@@ -188,7 +188,7 @@ impl BackupSession {
                 source.hint = Some(self.sql.grantee.grant_execute(&functions));
                 Error::PermissionDenied { doing: doing.to_owned(), source }
             }
-            Some(said) => said.while_backup(doing),
+            Some(source) => Error::Server { doing: doing.to_owned(), source },
             None => {
                 let source = std::io::Error::other(chain(&error));
                 Error::Broken { doing: "a backup was started or stopped", source }
