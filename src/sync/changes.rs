@@ -1,10 +1,14 @@
 //! What is said of a backup after it was published: keep marks and annotations, numbered changes. Those that the source
 //! has behind those of the target are brought over. Where the target's are others, it goes its own way.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
 use super::{Error, Route, copy};
 use crate::{
-    repo::{changes, layout::BackupPaths, metadata},
-    storage::ObjectPath,
+    repo::{self, changes, layout::BackupPaths, metadata},
+    storage::{ObjectPath, Storage},
     types::BackupLabel,
 };
 
@@ -46,27 +50,22 @@ pub(super) async fn copy(route: &Route, label: &BackupLabel) -> Result<Copied, E
     Ok(copied)
 }
 
-/// The objects of a change in the source: one, or two of the same bytes.
-pub(super) struct Change(Vec<ObjectPath>);
+/// A change that is not complete in the target.
+pub(super) struct Change {
+    /// Its objects in the source: one, or two of the same bytes.
+    source: Vec<ObjectPath>,
+    /// Those that the target lacks.
+    missing: Vec<ObjectPath>,
+}
 
 impl Change {
-    /// Copies the objects of the change out of whichever can be read.
+    /// Copies what is missing out of whichever object can be read.
     async fn copy(&self, route: &Route, copied: &mut Copied) -> Result<(), Error> {
-        let mut found = None;
-        for path in &self.0 {
-            match metadata::read_proven(&*route.from, path, SIZE_MAX).await {
-                Ok(data) => {
-                    found = Some(data);
-                    break;
-                }
-                Err(error) if error.is_damage() && self.0.len() > 1 => {
-                    copied.failed.push(error.into());
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let Some(data) = found else { return Ok(()) };
-        for path in &self.0 {
+        let mut damaged = Vec::new();
+        let data = read_any(&*route.from, &self.source, &mut damaged).await?;
+        copied.failed.extend(damaged.into_iter().map(Error::from));
+        let Some(data) = data else { return Ok(()) };
+        for path in &self.missing {
             copy::create(&route.to, path, data.clone()).await?;
             copied.objects += 1;
             copied.bytes += data.len() as u64;
@@ -76,31 +75,67 @@ impl Change {
     }
 }
 
-/// The changes in `directory` that the target lacks, in order; none where its own are others.
+/// The bytes of a change, out of the first of its objects that can be read. Of several, those that cannot go to `damaged`;
+/// `None` where that is all of them.
+async fn read_any(
+    storage: &dyn Storage,
+    paths: &[ObjectPath],
+    damaged: &mut Vec<repo::Error>,
+) -> Result<Option<Bytes>, repo::Error> {
+    for path in paths {
+        match metadata::read_proven(storage, path, SIZE_MAX).await {
+            Err(error) if error.is_damage() && paths.len() > 1 => damaged.push(error),
+            read => return read.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+/// The changes in `directory` that are not complete in the target, in order; none if the target has changes of its own.
 pub(super) async fn missing(route: &Route, directory: &ObjectPath) -> Result<Vec<Change>, Error> {
     let source = changes::objects(&*route.from, directory).await?;
     if source.is_empty() {
         return Ok(Vec::new());
     }
     let target = changes::objects(&*route.to, directory).await.map_err(Error::Target)?;
-    if target.len() >= source.len() {
-        return Ok(Vec::new());
+    let lacking: Vec<Change> = source.iter().filter_map(|one| lacking(one, &target)).collect();
+    if lacking.is_empty() || follows(route, &source, &target).await? {
+        return Ok(lacking);
     }
-    for (number, paths) in &target {
-        let [path, ..] = &paths[..] else { continue };
-        let there =
-            metadata::read_proven(&*route.to, path, SIZE_MAX).await.map_err(Error::Target)?;
-        let same = match source.get(number).and_then(|paths| paths.first()) {
-            Some(path) => metadata::read_proven(&*route.from, path, SIZE_MAX).await? == there,
-            None => false,
-        };
-        if !same {
-            tracing::warn!(
-                "'{directory}' was changed in the target by itself: changes in the source are not brought over"
-            );
-            return Ok(Vec::new());
+    tracing::warn!(
+        "'{directory}' was changed in the target by itself: changes in the source are not brought over"
+    );
+    Ok(Vec::new())
+}
+
+/// The objects of each change, by its number.
+type Numbered = BTreeMap<u32, Vec<ObjectPath>>;
+
+fn lacking((number, paths): (&u32, &Vec<ObjectPath>), target: &Numbered) -> Option<Change> {
+    let there = target.get(number).map(Vec::as_slice).unwrap_or_default();
+    let missing: Vec<_> = paths.iter().filter(|path| !there.contains(path)).cloned().collect();
+    (!missing.is_empty()).then(|| Change { source: paths.clone(), missing })
+}
+
+/// Whether all that the target has is of the source.
+async fn follows(route: &Route, source: &Numbered, target: &Numbered) -> Result<bool, Error> {
+    for (number, paths) in target {
+        let Some(same) = source.get(number) else { return Ok(false) };
+        let there = content(&*route.to, paths).await.map_err(Error::Target)?;
+        if there != content(&*route.from, same).await? {
+            return Ok(false);
         }
     }
-    let lacking = source.into_iter().filter(|(number, _)| !target.contains_key(number));
-    Ok(lacking.map(|(_, paths)| Change(paths)).collect())
+    Ok(true)
+}
+
+async fn content(
+    storage: &dyn Storage,
+    paths: &[ObjectPath],
+) -> Result<Option<Bytes>, repo::Error> {
+    let mut damaged = Vec::new();
+    match (read_any(storage, paths, &mut damaged).await?, damaged.pop()) {
+        (None, Some(error)) => Err(error),
+        (content, _) => Ok(content),
+    }
 }

@@ -225,6 +225,29 @@ async fn a_mark_of_which_one_object_is_lost_is_copied_whole() {
     assert_eq!(pair.to.list(&paths(FULL).keep().unwrap(), false).await.unwrap().len(), 2);
 }
 
+/// Regression: when repo-sync was interrupted between the two objects of a mark, the second one was never copied.
+#[tokio::test]
+async fn the_second_object_of_a_mark_is_brought_after_the_first() {
+    let pair = Pair::new().await;
+    let mark = Some(KeepMark { until: None });
+    keep::write(&*pair.from, &paths(FULL), mark).await.unwrap();
+    pair.sync(&options()).await.unwrap();
+    let directory = paths(FULL).keep().unwrap();
+    for name in ["00000001.copy", "00000001"] {
+        pair.to.delete(&[directory.join(name).unwrap()]).await.unwrap();
+        let outcome = pair.sync(&options()).await.unwrap();
+        assert!(outcome.failed.is_empty() && outcome.changes == 1, "{outcome:?}");
+        assert_eq!(pair.to.list(&directory, false).await.unwrap().len(), 2, "{name}");
+        assert_eq!(pair.sync(&options()).await.unwrap().changes, 0);
+    }
+    // What the target says itself is not mixed with what the source says.
+    keep::write(&*pair.from, &paths(FULL), None).await.unwrap();
+    keep::write(&*pair.to, &paths(FULL), Some(KeepMark { until: Some(7) })).await.unwrap();
+    pair.to.delete(&[directory.join("00000002.copy").unwrap()]).await.unwrap();
+    assert_eq!(pair.sync(&options()).await.unwrap().changes, 0);
+    assert_eq!(pair.to.list(&directory, false).await.unwrap().len(), 3);
+}
+
 #[tokio::test]
 async fn damage_in_the_target_is_named_and_the_rest_is_copied() {
     let pair = Pair::new().await;
