@@ -118,18 +118,37 @@ impl KeyLock {
         Ok(self.storage.put(&id.path()?, data).await?)
     }
 
-    /// Removes a recipient, unless no other would be left: then its key object is put back.
+    /// Removes a recipient, unless no other that opens the repository would be left.
     pub async fn remove(&self, id: RecipientId) -> Result<(), repo::Error> {
         let path = id.path()?;
-        let kept = recipient::read_stored(&*self.storage, &path).await?;
-        self.storage.delete(std::slice::from_ref(&path)).await?;
-        // Two of these at once may each have seen the other's recipient.
-        if recipient::list(&*self.storage).await?.is_empty() {
-            self.storage.put(&path, kept).await?;
-            let object = object_name(&*self.storage, &path);
-            return Err(repo::Error::LastKey { object });
+        let last = || repo::Error::LastKey { object: object_name(&*self.storage, &path) };
+        let key = self.data_key().await?;
+        if !self.is_opened_by_another(id, &key).await? {
+            return Err(last());
         }
-        Ok(())
+        let kept = recipient::read_stored(&*self.storage, &path).await?;
+        let deleted = self.storage.delete(std::slice::from_ref(&path)).await;
+        // Two of these at once may each have seen the other's recipient: so it is looked for again, and where another is
+        // not proven to be there, the key object goes back.
+        let why = match (deleted, self.is_opened_by_another(id, &key).await) {
+            (deleted, Ok(true)) => return Ok(deleted?),
+            (_, Ok(false)) => last(),
+            (_, Err(error)) => error,
+        };
+        match self.storage.put(&path, kept).await {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+            _ => Err(why),
+        }
+    }
+
+    /// Whether a recipient other than `id` holds the data key.
+    async fn is_opened_by_another(
+        &self,
+        id: RecipientId,
+        key: &DataKey,
+    ) -> Result<bool, repo::Error> {
+        let recipients = self.recipients(Some(key)).await?;
+        Ok(recipients.iter().any(|(other, read)| *other != id && read.is_ok()))
     }
 
     /// All recipients, those that cannot be read as errors. Where the data key is known, those of another one are.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     codec::encrypt::{HEADER_LEN, Kdf, SEALED_LEN},
-    repo::{recipient::RecipientId, recipient::list},
+    repo::{self, recipient::RecipientId, recipient::list},
     storage::{
         PosixStorage, conformance,
         fault::{Fault, FaultyStorage, Operation, Rule},
@@ -349,6 +349,49 @@ async fn recipients_come_and_go_and_the_last_one_stays() {
     assert!(opened_by(dir.path(), "one").lock().data_key().await.is_err());
     assert!(storage.lock().remove(second).await.is_err());
     assert!(opened_by(dir.path(), "two").lock().data_key().await.is_ok(), "it was put back");
+}
+
+/// Removes the first of two recipients while something happens in the store; whether the pass phrase of each still opens.
+async fn removed_while(
+    rule: impl FnOnce(&ObjectPath) -> Rule,
+) -> (std::result::Result<(), repo::Error>, [bool; 2]) {
+    let dir = tempfile::tempdir().unwrap();
+    let below = Arc::new(FaultyStorage::new(Arc::new(PosixStorage::new(dir.path()))));
+    let storage = EncryptedStorage::new(below.clone(), PassPhrase::new("one"));
+    storage.lock().create("first", CHEAP).await.unwrap();
+    let (second, key) = (RecipientId::random(), storage.lock().data_key().await.unwrap());
+    storage.lock().add(second, "second", PassPhrase::new("two"), &key, CHEAP).await.unwrap();
+    below.add(rule(&second.path().unwrap()));
+    let removed = storage.lock().remove(RecipientId::FIRST).await;
+    below.clear();
+    let opens = async |pass| opened_by(dir.path(), pass).lock().data_key().await.is_ok();
+    (removed, [opens("one").await, opens("two").await])
+}
+
+/// Regression: two processes that each removed one of the last two recipients, or a listing that failed after the removal,
+/// left a repository that no pass phrase opened.
+#[tokio::test]
+async fn a_recipient_is_put_back_where_another_is_not_proven_to_be_left() {
+    let first = RecipientId::FIRST.path().unwrap();
+    let delete = |fault| Rule::always(Operation::Delete, fault).on(first.as_str());
+    let (removed, opens) = removed_while(|second| delete(Fault::Lose(second.clone()))).await;
+    assert!(matches!(removed, Err(repo::Error::LastKey { .. })), "{removed:?}");
+    assert_eq!(opens, [true, false]);
+    // The look before the removal lists once.
+    let no_list = Rule::always(Operation::List, Fault::Fail(ErrorKind::Transient)).at(1, 9);
+    let (removed, opens) = removed_while(|_| no_list).await;
+    assert!(matches!(removed, Err(repo::Error::Storage(_))), "{removed:?}");
+    assert_eq!(opens, [true, true]);
+    // Of a removal whose answer is lost it does not matter whether it was done.
+    let (removed, opens) = removed_while(|_| delete(Fault::FailAfter(ErrorKind::Transient))).await;
+    assert!(removed.is_err());
+    assert_eq!(opens, [false, true]);
+    let flipped = |second: &ObjectPath| {
+        Rule::always(Operation::Read, Fault::FlipRead(20)).on(second.as_str())
+    };
+    let (removed, opens) = removed_while(flipped).await;
+    assert!(matches!(removed, Err(repo::Error::LastKey { .. })), "{removed:?}");
+    assert_eq!(opens, [true, true]);
 }
 
 /// The store lost them, or a user deleted them: the error must not say that the repository is not encrypted.
