@@ -1,7 +1,7 @@
 //! pgstrata: physical backup, WAL archiving and point-in-time recovery for PostgreSQL.
 //!
 //! The layers, top to bottom; an arrow only ever points down (`tests/structure.rs` holds it):
-//! `cli -> command -> {verify, sync} -> {backup, restore, expire, wal} -> {repo, postgres, codec} -> storage -> types`.
+//! `cli -> command -> {verify, sync} -> {backup, restore, expire, wal} -> {repo, postgres, codec} -> work, storage -> types`.
 
 pub mod backup;
 pub mod cli;
@@ -19,3 +19,4 @@ pub mod types;
 pub mod ui;
 pub mod verify;
 pub mod wal;
+pub mod work;

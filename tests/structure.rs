@@ -13,26 +13,27 @@ use pgstrata::types::ErrorCode;
 use regex::Regex;
 
 /// What each module of the library may name.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     ("types", &[]),
     ("host", &["types"]),
+    ("work", &["types"]),
     ("storage", &["host", "types"]),
     ("codec", &["storage", "types"]),
     ("postgres", &["types"]),
-    ("repo", &["codec", "host", "storage", "types"]),
-    ("backup", &["codec", "postgres", "repo", "storage", "types"]),
-    ("expire", &["repo", "storage", "types"]),
-    ("restore", &["codec", "postgres", "repo", "storage", "types"]),
+    ("repo", &["codec", "host", "storage", "types", "work"]),
+    ("backup", &["codec", "postgres", "repo", "storage", "types", "work"]),
+    ("expire", &["repo", "storage", "types", "work"]),
+    ("restore", &["codec", "postgres", "repo", "storage", "types", "work"]),
     ("wal", &["codec", "postgres", "repo", "storage", "types"]),
-    ("verify", &["codec", "postgres", "repo", "restore", "storage", "types", "wal"]),
-    ("sync", &["codec", "repo", "storage", "types", "wal"]),
+    ("verify", &["codec", "postgres", "repo", "restore", "storage", "types", "wal", "work"]),
+    ("sync", &["codec", "repo", "storage", "types", "wal", "work"]),
     ("config", &["types"]),
     ("ui", &["config", "host", "types"]),
     (
         "command",
         &[
             "backup", "codec", "config", "expire", "host", "postgres", "repo", "restore",
-            "storage", "sync", "types", "ui", "verify", "wal",
+            "storage", "sync", "types", "ui", "verify", "wal", "work",
         ],
     ),
     ("cli", &["command", "config", "types", "ui"]),
@@ -255,6 +256,35 @@ fn engines_never_read_the_configuration() {
             let config = named.iter().find(|name| name.starts_with("config"));
             assert!(config.is_none(), "{} reads {config:?}", file.shown());
         }
+    }
+}
+
+/// Where threads and tasks may be started, and why.
+const MAY_SPAWN: [(&str, &str); 3] = [
+    ("work/", "it is there for that"),
+    (
+        "storage/",
+        "it is not above work: blocking file operations, parts under way, clean-up after a dropped upload",
+    ),
+    (
+        "postgres/sql/session.rs",
+        "the driver of a connection ends with its client, and not with a handle",
+    ),
+];
+
+#[test]
+fn only_work_starts_threads_and_tasks() {
+    let pattern = Regex::new(
+        r"\bthread::(?:spawn|scope|Builder)\b|\bspawn_blocking\b|\bspawn_local\b|\btokio::spawn\b|\btask::spawn\b|\bJoinSet\b|\bblock_in_place\b",
+    )
+    .expect("pattern");
+    for file in production_files() {
+        let shown = file.shown();
+        if MAY_SPAWN.iter().any(|(place, _)| shown.starts_with(&format!("src/{place}"))) {
+            continue;
+        }
+        let lines = lines_matching(&file.production_code(), &pattern);
+        assert!(lines.is_empty(), "{shown}: lines {lines:?} start threads or tasks: use work");
     }
 }
 

@@ -1,12 +1,13 @@
 //! What can go wrong while a backup is taken.
 
-use std::{io, path::PathBuf};
+use std::path::PathBuf;
 
 use crate::{
     codec,
     postgres::{self, DataDirectoryError, Unseen},
     repo,
     types::{DataPath, ErrorCode, Failure, Invalid, Lsn},
+    work,
 };
 
 /// What helps where the server has files that this process cannot see.
@@ -71,12 +72,15 @@ pub enum Error {
         /// What cannot be seen, and why.
         unseen: Vec<Unseen>,
     },
-    /// A worker thread could not be started.
-    #[error("unable to start a worker thread: {0}")]
-    Thread(io::Error),
-    /// A worker thread ended before its work was done.
-    #[error("a worker thread ended unexpectedly")]
-    WorkerLost,
+    /// A thread or a task did not do its work.
+    #[error(transparent)]
+    Work(#[from] work::Error),
+    /// The program did what it must never do.
+    #[error("{what}")]
+    Bug {
+        /// What.
+        what: &'static str,
+    },
 }
 
 impl Error {
@@ -105,8 +109,8 @@ impl Failure for Error {
             Self::DataDirectory(error) => error.code(),
             Self::OtherDirectory { .. } => ErrorCode::DbMismatch,
             Self::Unseen { .. } => ErrorCode::FileOpen,
-            Self::Thread(_) => ErrorCode::Kernel,
-            Self::WorkerLost => ErrorCode::Assert,
+            Self::Work(error) => error.code(),
+            Self::Bug { .. } => ErrorCode::Assert,
         }
     }
 
@@ -137,6 +141,10 @@ impl Failure for Error {
                 "no file of PostgreSQL is that large: move it out of the data directory".to_owned(),
             ),
             Self::Unseen { .. } => Some(UNSEEN_HINT.to_owned()),
+            Self::Work(error) => error.hint(),
+            Self::Bug { .. } => {
+                Some("this is a defect of the program: report it with the log".to_owned())
+            }
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use super::failures;
 use crate::{
     backup, codec, expire, postgres, repo, restore, storage, sync,
     types::{BackupLabel, ErrorCode, Failure, Invalid},
-    verify, wal,
+    verify, wal, work,
 };
 
 /// A failed command.
@@ -37,6 +37,9 @@ pub enum Error {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
+    /// A thread or a task did not do its work.
+    #[error(transparent)]
+    Work(#[from] work::Error),
     /// A transform failed.
     #[error(transparent)]
     Codec(#[from] codec::Error),
@@ -163,6 +166,7 @@ impl Failure for Error {
             Self::Repo(error) => error.code(),
             Self::Storage(error) => error.code(),
             Self::Codec(error) => error.code(),
+            Self::Work(error) => error.code(),
             Self::Invalid(error) => error.code(),
             Self::Output(_) => ErrorCode::FileWrite,
             Self::Start { .. } => ErrorCode::Kernel,
@@ -189,6 +193,7 @@ impl Failure for Error {
             Self::Postgres(error) => error.hint(),
             Self::Repo(error) => error.hint(),
             Self::Storage(error) => error.hint(),
+            Self::Work(error) => error.hint(),
             Self::AfterBackup { source, .. } => source.hint(),
             Self::Unconfirmed { .. } => Some(
                 "nothing was removed: once the repository answers, run verify --set of this backup"

@@ -29,6 +29,7 @@ use crate::{
     },
     types::ErrorCode,
     ui::{self, Ui},
+    work,
 };
 
 /// Restores a backup, or says what it would do.
@@ -158,11 +159,11 @@ async fn plan(
     let plan = restore::plan(&repo.storage, manifest, &options).await?;
     let existing = options::existing(config);
     // Of a target with millions of files that takes long, and a signal must be heard.
-    let looking = tokio::task::spawn_blocking(move || {
+    let looking = work::blocking(move || {
         let shortages = execute::shortages(&plan, existing);
         (plan, shortages)
     });
-    let (mut plan, shortages) = looking.await.map_err(repo::Error::Task)?;
+    let (mut plan, shortages) = looking.await?;
     plan.warnings.extend(execute::dangers(&plan));
     plan.warnings.extend(shortages.iter().map(short_of_room));
     for warning in &plan.warnings {

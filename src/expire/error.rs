@@ -4,6 +4,7 @@ use crate::{
     repo::{self, retention},
     storage,
     types::{BackupLabel, ErrorCode, Failure, Invalid},
+    work,
 };
 
 /// A failed expire.
@@ -35,6 +36,12 @@ pub enum Error {
         /// The repository.
         location: String,
     },
+}
+
+impl From<work::Error> for Error {
+    fn from(error: work::Error) -> Self {
+        Self::Repo(error.into())
+    }
 }
 
 impl Error {

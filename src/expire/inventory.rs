@@ -8,7 +8,7 @@ use std::{
 use super::{Error, ExpireOptions, Result};
 use crate::{
     repo::{
-        self, archive, backup_list, concurrent, foreign,
+        self, REQUESTS_AT_ONCE, archive, backup_list, foreign,
         keep::{self, KeepMark},
         layout::{self, BackupPaths, FILE_LIST, LOST, MANIFEST},
         manifest::Manifest,
@@ -20,6 +20,7 @@ use crate::{
     },
     storage::{Entry, EntryKind, Storage},
     types::{BackupLabel, StanzaName},
+    work::try_map,
 };
 
 /// Reads the inventory; `None` where a backup was published meanwhile, so that it must be read again. Nothing is expired
@@ -51,7 +52,8 @@ pub(super) async fn read(options: &ExpireOptions) -> Result<Option<Inventory>> {
     }
     let published: BTreeSet<BackupLabel> = manifests.iter().map(|m| m.label.clone()).collect();
     let backups =
-        concurrent::map(manifests, |manifest| with_mark(shared.clone(), manifest)).await?;
+        try_map(manifests, REQUESTS_AT_ONCE, |manifest| with_mark(shared.clone(), manifest))
+            .await?;
     let known = |backup: BackupFacts| match incomplete.contains(&backup.label) {
         true => backup.incomplete(),
         false => backup,
@@ -195,7 +197,7 @@ pub(super) async fn is_unchanged(
     let ExpireOptions { storage: shared, stanza, .. } = options;
     let storage = &**shared;
     let read = |label: &BackupLabel| mark_of(shared.clone(), stanza.clone(), label.clone());
-    let marks = concurrent::map(&plan.backups, read).await?;
+    let marks = try_map(&plan.backups, REQUESTS_AT_ONCE, read).await?;
     let known: BTreeMap<_, _> = inventory.backups.iter().map(|b| (&b.label, b.mark)).collect();
     if plan.backups.iter().zip(marks).any(|(label, mark)| known.get(label) != Some(&mark)) {
         return Ok(false);

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use super::{Error, ExpireOptions, Result};
 use crate::{
     repo::{
+        REQUESTS_AT_ONCE,
         archive::{StoredWal, WalArchive},
-        concurrent,
         layout::{BackupPaths, MANIFEST, STARTED},
         ownership::{self, Sorted},
         retention::{ExpirePlan, Inventory, wal::ArchiveRule},
     },
     storage::{EntryKind, ObjectPath, Storage},
     types::{ArchiveId, BackupLabel, StanzaName, WalSegmentSize},
+    work::try_map,
 };
 
 /// What goes, in the order in which it does.
@@ -69,8 +70,8 @@ impl Removal {
         let ExpireOptions { storage, stanza, .. } = options;
         let list = |label: &BackupLabel| backup(storage.clone(), stanza.clone(), label.clone());
         let mut removal = Self {
-            backups: concurrent::map(&plan.backups, list).await?,
-            left_overs: concurrent::map(&plan.left_overs, list).await?,
+            backups: try_map(&plan.backups, REQUESTS_AT_ONCE, list).await?,
+            left_overs: try_map(&plan.left_overs, REQUESTS_AT_ONCE, list).await?,
             archives: Vec::new(),
         };
         for (id, rule) in &plan.archives {
@@ -129,6 +130,6 @@ async fn content(archive: &WalArchive, rule: &ArchiveRule) -> Result<Option<Arch
             Ok::<Vec<StoredWal>, Error>(removable.into_iter().cloned().collect())
         }
     };
-    let files: Vec<StoredWal> = concurrent::map(directories, list).await?.concat();
+    let files: Vec<StoredWal> = try_map(directories, REQUESTS_AT_ONCE, list).await?.concat();
     Ok((!files.is_empty()).then_some(ArchiveContent::Files(files)))
 }

@@ -18,7 +18,6 @@ mod listing;
 mod name;
 mod read;
 mod stored;
-mod thread;
 mod write;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-
-use super::{Error, concurrent::AT_ONCE_MAX, contents, layout, manifest::Manifest};
+use super::{Error, REQUESTS_AT_ONCE, contents, layout, manifest::Manifest};
 use crate::{
     storage::{EntryKind, Storage},
     types::{BackupLabel, StanzaName},
+    work::try_map,
 };
 
 /// A backup of a listing: its label, and its manifest or why that could not be read.
@@ -31,27 +30,16 @@ pub async fn directories(
 /// Every backup that exists, oldest first. A manifest that cannot be read, and a backup of which objects are missing, is
 /// listed with its error.
 pub async fn list(storage: &Arc<dyn Storage>, stanza: &StanzaName) -> Result<Vec<Listed>, Error> {
-    let mut waiting = directories(&**storage, stanza).await?.into_iter();
-    let mut reading = JoinSet::new();
-    let mut backups = Vec::new();
-    loop {
-        while reading.len() < AT_ONCE_MAX
-            && let Some(label) = waiting.next()
-        {
-            let (storage, stanza) = (Arc::clone(storage), stanza.clone());
-            reading.spawn(async move {
-                let manifest = contents::read_whole(&*storage, &stanza, &label).await;
-                (label, manifest)
-            });
+    let labels = directories(&**storage, stanza).await?;
+    let read = |label: BackupLabel| {
+        let (storage, stanza) = (Arc::clone(storage), stanza.clone());
+        async move {
+            let manifest = contents::read_whole(&*storage, &stanza, &label).await;
+            Ok::<Listed, Error>((label, manifest))
         }
-        match reading.join_next().await {
-            None => break,
-            Some(Ok((_, Err(Error::BackupMissing { .. })))) => {}
-            Some(Ok(listed)) => backups.push(listed),
-            Some(Err(error)) => return Err(Error::Task(error)),
-        }
-    }
-    backups.sort_by(|(a, _), (b, _)| a.cmp(b));
+    };
+    let mut backups = try_map(labels, REQUESTS_AT_ONCE, read).await?;
+    backups.retain(|(_, manifest)| !matches!(manifest, Err(Error::BackupMissing { .. })));
     Ok(backups)
 }
 

@@ -3,9 +3,6 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::Bytes;
-use tokio::task::JoinHandle;
-
 use super::{
     Error,
     file_list::{BundleKind, BundleRecord},
@@ -17,7 +14,9 @@ use super::{
 use crate::{
     storage::{ObjectPath, Storage},
     types::CompressType,
+    work::Task,
 };
+use bytes::Bytes;
 
 /// How many full bundles may be on their way to disk while the next is written.
 const FINISHING_MAX: usize = 2;
@@ -40,7 +39,8 @@ pub struct BundleWriter {
     size_max: u64,
     number: u32,
     current: Option<ObjectWriter>,
-    finishing: VecDeque<(u32, JoinHandle<Result<ObjectRecord, Error>>)>,
+    /// Aborted with this: a backup that is given up must not continue publishing bundles behind the back of its caller.
+    finishing: VecDeque<(u32, Task<Result<ObjectRecord, Error>>)>,
     records: Vec<BundleRecord>,
 }
 
@@ -100,22 +100,15 @@ impl BundleWriter {
         if self.finishing.len() >= FINISHING_MAX {
             self.end_finish().await?;
         }
-        self.finishing.push_back((self.number, tokio::spawn(bundle.finish())));
+        self.finishing.push_back((self.number, Task::start(bundle.finish())));
         Ok(())
     }
 
     async fn end_finish(&mut self) -> Result<(), Error> {
         let Some((number, task)) = self.finishing.pop_front() else { return Ok(()) };
-        let record = task.await.map_err(Error::Task)??;
+        let record = task.await??;
         self.records.push(BundleRecord { bundle: self.kind, number, record });
         Ok(())
-    }
-}
-
-impl Drop for BundleWriter {
-    /// A backup that is given up must not continue publishing bundles behind the back of its caller.
-    fn drop(&mut self) {
-        self.finishing.iter().for_each(|(_, task)| task.abort());
     }
 }
 

@@ -4,6 +4,7 @@ use super::manifest::{Span, WalPosition};
 use crate::{
     codec, host, storage,
     types::{ErrorCode, Failure, Invalid},
+    work,
 };
 
 /// A failed operation on a repository.
@@ -57,15 +58,6 @@ pub enum Error {
         /// What is wrong with it.
         source: WalFault,
     },
-    /// The system gave no thread to work on a file.
-    #[error("unable to start a thread: {source}")]
-    Thread {
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// A thread that worked on a file stopped by a panic, which was reported.
-    #[error("a thread that worked on a WAL file stopped")]
-    WorkerStopped,
     /// The files of another program are where a repository should be.
     #[error("'{object}' is a file of {tree}, which is not ours: nothing there is read or changed")]
     Foreign {
@@ -174,9 +166,9 @@ pub enum Error {
         /// Where the backup began and stopped.
         wal: Span<WalPosition>,
     },
-    /// Work on another thread was given up, or ended by a panic.
-    #[error("a task ended before its work was done: {0}")]
-    Task(#[source] tokio::task::JoinError),
+    /// A thread or a task did not do its work.
+    #[error(transparent)]
+    Work(#[from] work::Error),
     /// The archive holds two different files under one name.
     #[error("{what}")]
     Duplicate {
@@ -205,10 +197,6 @@ pub enum WalFault {
 impl Error {
     pub(crate) fn format(object: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Format { object: object.into(), what: what.into() }
-    }
-
-    pub(crate) fn task(error: tokio::task::JoinError) -> Self {
-        Self::Task(error)
     }
 
     /// An object of the WAL archive whose form is wrong.
@@ -265,8 +253,7 @@ impl Failure for Error {
             Self::StanzaMissing { .. } => ErrorCode::FileMissing,
             Self::StanzaMismatch { code, .. } => *code,
             Self::BackupMissing { .. } => ErrorCode::BackupSetInvalid,
-            Self::Thread { .. } => ErrorCode::Kernel,
-            Self::WorkerStopped => ErrorCode::Assert,
+            Self::Work(error) => error.code(),
             Self::Incomplete { .. } => ErrorCode::FileMissing,
             Self::Unpublished { source, .. } => source.code(),
             Self::Host(error) => error.code(),
@@ -274,7 +261,7 @@ impl Failure for Error {
             Self::Stopped { .. } => ErrorCode::Stop,
             Self::Duplicate { .. } => ErrorCode::ArchiveDuplicate,
             Self::OtherHistory { .. } => ErrorCode::ArchiveMismatch,
-            Self::Task(_) | Self::Bug { .. } => ErrorCode::Assert,
+            Self::Bug { .. } => ErrorCode::Assert,
             Self::Codec { source, .. } => source.code(),
             Self::Contended { .. } => ErrorCode::LockAcquire,
             Self::LastKey { .. } => ErrorCode::Crypto,
@@ -287,9 +274,8 @@ impl Failure for Error {
             Self::Host(error) => return error.hint(),
             Self::Invalid(_) => return None,
             Self::Codec { source, .. } if !self.is_damage() => return source.hint(),
-            Self::Task(_) | Self::Bug { .. } => {
-                "this is a defect of the program: report it with the log"
-            }
+            Self::Work(error) => return error.hint(),
+            Self::Bug { .. } => "this is a defect of the program: report it with the log",
             Self::LastKey { .. } => "add another pass phrase with repo-key add before",
             Self::Contended { .. } => "try again when no other process changes it",
             Self::Codec { .. } | Self::Format { .. } | Self::Damaged { .. } => {
@@ -328,10 +314,6 @@ impl Failure for Error {
             Self::Locked { .. } => {
                 "another backup, restore or expire of this stanza is running on this host"
             }
-            Self::Thread { .. } => {
-                "raise the limit of processes of this user or service (ulimit -u, TasksMax, the pids limit of a container)"
-            }
-            Self::WorkerStopped => return None,
             Self::Stopped { .. } => "run the start command to allow it again",
             Self::OtherHistory { .. } => {
                 "two servers were promoted to the same timeline, and the other one archived its history file first: \

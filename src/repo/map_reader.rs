@@ -19,6 +19,7 @@ use crate::{
     codec::BlockHasher,
     storage::{ObjectPath, Storage},
     types::{BackupLabel, BlockDigest, StanzaName},
+    work,
 };
 
 /// Largest range in which adjacent maps are read together, in bytes.
@@ -244,7 +245,7 @@ async fn apart<T: Send + 'static>(
 ) -> Result<T, Error> {
     match len < APART_MIN {
         true => work(),
-        false => tokio::task::spawn_blocking(work).await.map_err(Error::task)?,
+        false => work::blocking(work).await?,
     }
 }
 

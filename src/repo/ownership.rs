@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use super::{
-    Error,
+    Error, REQUESTS_AT_ONCE,
     archive::StoredWal,
-    concurrent,
     layout::{
         ARCHIVE_ROOT, BACKUP_ROOT, FILE_LIST, LOST, MANIFEST, STANZA_ROOT, STARTED, number_of,
     },
@@ -16,6 +15,7 @@ use crate::{
     codec::encrypt::CIPHER_MAGIC,
     storage::{ErrorKind, ObjectPath, Storage},
     types::{ArchiveId, BackupLabel, StanzaName},
+    work::try_map,
 };
 
 /// The objects directly below the directory of a backup.
@@ -95,7 +95,7 @@ pub async fn sort(
             }
         }
     };
-    let looked: Vec<(ObjectPath, bool)> = concurrent::map(unknown, look).await?;
+    let looked: Vec<(ObjectPath, bool)> = try_map(unknown, REQUESTS_AT_ONCE, look).await?;
     let (more, others): (Vec<_>, Vec<_>) = looked.into_iter().partition(|(_, is_ours)| *is_ours);
     let paths = |pairs: Vec<(ObjectPath, bool)>| pairs.into_iter().map(|(path, _)| path);
     ours.extend(paths(more));

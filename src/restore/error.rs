@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::{
     codec, repo,
     types::{DataPath, ErrorCode, Failure, Invalid},
+    work,
 };
 
 /// A restore that was refused or failed.
@@ -76,12 +77,9 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
-    /// A worker thread could not be started.
-    #[error("unable to start a worker thread: {0}")]
-    Thread(std::io::Error),
-    /// A worker thread ended before its work was done.
-    #[error("a worker thread ended unexpectedly")]
-    WorkerLost,
+    /// A thread or a task did not do its work.
+    #[error(transparent)]
+    Work(#[from] work::Error),
 }
 
 impl Error {
@@ -112,8 +110,7 @@ impl Failure for Error {
             Self::Invalid(error) => error.code(),
             Self::Refused { code, .. } | Self::Target { code, .. } => *code,
             Self::Block { .. } | Self::Frame { .. } => ErrorCode::Checksum,
-            Self::Thread(_) => ErrorCode::Kernel,
-            Self::WorkerLost => ErrorCode::Assert,
+            Self::Work(error) => error.code(),
         }
     }
 
@@ -127,6 +124,7 @@ impl Failure for Error {
                  restore another backup with --set, or from another repository with --repo"
                     .to_owned(),
             ),
+            Self::Work(error) => error.hint(),
             _ => None,
         }
     }

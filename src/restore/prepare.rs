@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     repo::{
-        self,
         archive::WalArchive,
         contents,
         file_list::{EntryKind, FileEntry, FileList},
@@ -17,6 +16,7 @@ use crate::{
     },
     storage::Storage,
     types::ErrorCode,
+    work,
 };
 
 /// How a chosen backup is to be restored.
@@ -90,9 +90,9 @@ pub async fn plan(
     let sorting = {
         let (manifest, options) = (manifest.clone(), options.clone());
         // Millions of entries take seconds, in which a signal must be heard.
-        tokio::task::spawn_blocking(move || sort_out(&manifest, list, &options))
+        work::blocking(move || sort_out(&manifest, list, &options))
     };
-    let Sorted { layout, entries, notes } = sorting.await.map_err(repo::Error::Task)??;
+    let Sorted { layout, entries, notes } = sorting.await??;
     warnings.extend(notes);
     Ok(RestorePlan { manifest, layout, entries, timeline, warnings })
 }

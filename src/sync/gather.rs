@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{BackupCopy, Error, Facts, HistoryMap, Known, Route, changes};
 use crate::{
     repo::{
-        self, archive, backup_list, concurrent, foreign,
+        self, REQUESTS_AT_ONCE, archive, backup_list, foreign,
         keep::{self, KeepMark},
         layout::BackupPaths,
         manifest::Manifest,
@@ -13,6 +13,7 @@ use crate::{
     },
     storage::{EntryKind, Storage},
     types::BackupLabel,
+    work::try_map,
 };
 
 /// Reads both repositories.
@@ -98,7 +99,7 @@ async fn read_marks(
         }
     };
     let manifests: Vec<Manifest> = backups.iter().map(|known| known.manifest.clone()).collect();
-    let marks = concurrent::map(manifests, read).await?;
+    let marks = try_map(manifests, REQUESTS_AT_ONCE, read).await?;
     let mut lost = Vec::new();
     for (known, mark) in backups.iter_mut().zip(marks) {
         known.mark = mark.unwrap_or_else(|error| {

@@ -1,12 +1,7 @@
 //! The WAL: every object of the archive is read, digested, and compared with its name and its cluster. One directory is
 //! listed and verified at a time, so memory does not grow with the archive.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
-
-use tokio::task::JoinSet;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     ArchiveReport, Error, FaultKind, Options,
@@ -25,6 +20,7 @@ use crate::{
     storage::{EntryKind, Storage},
     types::{ArchiveFile, ArchiveId, ProgressSink, Sha256, StanzaName, WalSegment},
     wal::{self, ClusterIdentity},
+    work::map_watched,
 };
 
 /// The archives of a stanza.
@@ -235,24 +231,16 @@ impl Proof<'_> {
         files: Vec<StoredWal>,
         findings: &mut Findings,
     ) -> Vec<(StoredWal, FaultKind, String)> {
-        let (mut waiting, mut reading) = (files.into_iter(), JoinSet::new());
-        let (mut wrong, mut under_way) = (Vec::new(), HashMap::new());
-        loop {
-            while reading.len() < self.threads
-                && let Some(stored) = waiting.next()
-            {
-                let (archive, cluster) = (self.one.archive.clone(), self.one.cluster);
-                let of = stored.clone();
-                let task = reading.spawn(async move { wal::verify(&archive, &of, cluster).await });
-                under_way.insert(task.id(), stored);
-            }
-            let Some(read) = reading.join_next_with_id().await else { return wrong };
-            let (id, verified) = match read {
-                Ok((id, verified)) => (id, verified),
-                Err(error) => (error.id(), Err(repo::Error::Task(error).into())),
-            };
-            let Some(stored) = under_way.remove(&id) else { continue };
-            self.progress.advance(stored.size);
+        let verify = |stored: &StoredWal| {
+            let (archive, cluster, stored) =
+                (self.one.archive.clone(), self.one.cluster, stored.clone());
+            async move { wal::verify(&archive, &stored, cluster).await }
+        };
+        let done = |index: usize| self.progress.advance(files[index].size);
+        let verified = map_watched(&files, self.threads, verify, done).await;
+        let mut wrong = Vec::new();
+        for (stored, verified) in files.iter().zip(verified) {
+            let verified = verified.unwrap_or_else(|error| Err(repo::Error::Work(error).into()));
             match verified {
                 Ok(raw) => findings.count(stored.size, raw),
                 // Expire took it since it was listed.
@@ -260,10 +248,11 @@ impl Proof<'_> {
                 Err(error) => {
                     findings.count(stored.size, 0);
                     let (kind, what) = fault_of(&error);
-                    wrong.push((stored, kind, what));
+                    wrong.push((stored.clone(), kind, what));
                 }
             }
         }
+        wrong
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::{
     repo,
     types::{ErrorCode, Failure, Invalid},
+    work,
 };
 
 /// Nothing can be told of the repository.
@@ -15,12 +16,9 @@ pub enum Error {
     /// A name is not valid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// A worker thread could not be started.
-    #[error("unable to start a worker thread: {0}")]
-    Thread(std::io::Error),
-    /// A worker thread ended before its work was done.
-    #[error("a worker thread ended unexpectedly")]
-    WorkerLost,
+    /// A thread or a task did not do its work.
+    #[error(transparent)]
+    Work(#[from] work::Error),
 }
 
 impl From<crate::storage::Error> for Error {
@@ -34,14 +32,14 @@ impl Failure for Error {
         match self {
             Self::Repo(error) => error.code(),
             Self::Invalid(error) => error.code(),
-            Self::Thread(_) => ErrorCode::Kernel,
-            Self::WorkerLost => ErrorCode::Assert,
+            Self::Work(error) => error.code(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Repo(error) => error.hint(),
+            Self::Work(error) => error.hint(),
             _ => None,
         }
     }

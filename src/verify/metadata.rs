@@ -1,12 +1,9 @@
 //! The small objects of a backup beside manifest and file list.
 
-use tokio::task::spawn_blocking;
-
 use super::{FaultKind, inventory::Inventory, report::Findings};
 use crate::{
     postgres::BackupManifest,
     repo::{
-        self,
         changes::{COPY_SUFFIX, change_of},
         keep,
         layout::{STARTED, numbered},
@@ -17,6 +14,7 @@ use crate::{
     },
     storage::{ObjectPath, Storage},
     types::{BackupLabel, ProgressSink},
+    work::blocking,
 };
 
 /// The greatest of these objects that is read, in bytes.
@@ -87,14 +85,14 @@ async fn backup_manifest(
         Ok(raw) => {
             findings.count(manifest.backup_manifest.size, raw.len() as u64);
             // Millions of files take seconds, in which a signal must be heard.
-            let parsed = spawn_blocking(move || BackupManifest::parse(&raw).map(drop)).await;
+            let parsed = blocking(move || BackupManifest::parse(&raw).map(drop)).await;
             let fault = match parsed {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => {
                     let what = format!("it is not what PostgreSQL wrote: {error}");
                     findings.add(object, FaultKind::Inconsistent, what)
                 }
-                Err(error) => findings.add_error(object, &repo::Error::Task(error)),
+                Err(error) => findings.add_error(object, &error.into()),
             };
             fault.of(&manifest.label);
         }

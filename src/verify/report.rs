@@ -384,7 +384,7 @@ pub(super) fn describe(error: &repo::Error) -> (FaultKind, String) {
         // Its stanza was read, so the repository is not: the magic is damaged.
         repo::Error::Encrypted { .. } | repo::Error::Duplicate { .. } => FaultKind::Damaged,
         repo::Error::Invalid(_) => FaultKind::Inconsistent,
-        repo::Error::Task(_) | repo::Error::Bug { .. } => FaultKind::Unproven,
+        repo::Error::Work(_) | repo::Error::Bug { .. } => FaultKind::Unproven,
         repo::Error::Codec { source, .. } => {
             let kind = if error.is_damage() { FaultKind::Damaged } else { FaultKind::Unproven };
             return (kind, format!("it is not valid: {source}"));

@@ -107,7 +107,7 @@ impl Gatherer {
 
     async fn place_oldest(&mut self, data: &mut BundleWriter) -> Result<(), Error> {
         let Some(promised) = self.in_flight.pop_front() else { return Ok(()) };
-        let frame = promised.await.map_err(|_| Error::WorkerLost)??;
+        let frame = promised.await??;
         self.placed.push_back(place(frame, data).await?);
         Ok(())
     }

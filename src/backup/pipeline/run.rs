@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::sync::mpsc;
 
 use super::{
     frame::{Batch, Piece, WorkedFrame},
@@ -23,6 +23,7 @@ use crate::{
     repo::layout::BackupPaths,
     storage::Storage,
     types::{Compression, progress::ProgressSink},
+    work::{self, Task},
 };
 
 /// Where a backup is written.
@@ -103,18 +104,15 @@ pub async fn take(
     let packer = Packer::new(facts.page_size, options.check_pages, workers.buffer().await?);
     let writer = Writer::create(writer, workers.compressing()).await?;
     let (queue, waiting) = mpsc::channel(4 * options.threads + 4);
-    // A set, so that the writer is aborted when this future is dropped.
-    let mut writing = JoinSet::new();
-    writing.spawn(write_all(writer, waiting));
+    // It is aborted when this future is dropped.
+    let writing = Task::start(write_all(writer, waiting));
     progress.start(start.size_estimate);
     let landmarks = Landmarks::default();
     let producer = Producer { workers: &workers, queue, packer, prior, progress, landmarks };
     let produced = producer.run(source).await;
     let stopped_us = jiff::Timestamp::now().as_microsecond();
     // The writer's error is the cause when both stages failed.
-    let written = writing.join_next().await.ok_or(Error::WorkerLost)?;
-    let written = written.map_err(|_| Error::WorkerLost)?;
-    let (written, (stop, landmarks)) = (written?, produced?);
+    let (written, (stop, landmarks)) = (writing.await??, produced?);
     progress.finish();
     let (written, made) = written.finish().await?;
     let backup_manifest = match (&stop.backup_manifest, made) {
@@ -131,7 +129,7 @@ async fn write_all(
 ) -> Result<Writer, Error> {
     while let Some((batch, frame)) = waiting.recv().await {
         let frame = match frame {
-            Some(frame) => Some(frame.await.map_err(|_| Error::WorkerLost)??),
+            Some(frame) => Some(frame.await??),
             None => None,
         };
         writer.write(batch, frame).await?;
@@ -230,6 +228,6 @@ impl Producer<'_> {
                 (batch, Some(self.workers.give(raw, pieces).await?))
             }
         };
-        self.queue.send((batch, frame)).await.map_err(|_| Error::WorkerLost)
+        self.queue.send((batch, frame)).await.map_err(|_| work::Error::Cancelled.into())
     }
 }

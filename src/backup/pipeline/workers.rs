@@ -2,8 +2,6 @@
 //! backup's, compress. The caller keeps the order of frames: it awaits their results in the order they
 //! were given out.
 
-use tokio::sync::oneshot;
-
 use super::{
     frame::{BLOCK_SIZE, FrameBuffer, FrameContent, Piece, StoredFrame, WorkedFrame},
     read,
@@ -14,6 +12,7 @@ use crate::{
     postgres,
     repo::block_map::FRAME_RAW_MAX,
     types::{Compression, Lsn},
+    work::{self, Giver, Pool},
 };
 
 /// What a worker is asked to do with every frame.
@@ -38,56 +37,53 @@ pub(super) struct WorkerOptions {
 /// A frame smaller than this is not stored by itself where it can share one with others.
 const ALONE_MIN: usize = FRAME_RAW_MAX / 2;
 
-enum Job {
-    /// Bytes of files, in a buffer of the pool.
-    Work { raw: FrameBuffer, pieces: Vec<Piece>, done: Done<WorkedFrame> },
-    /// Gathered blocks, which were worked on before.
-    Compress { raw: Vec<u8>, done: Done<StoredFrame> },
+/// What a worker will have made.
+pub(super) type Promised<T> = work::Promised<Result<T, Error>>;
+
+/// The worker threads, and the raw buffers that circulate between packer and workers. Their fixed number bounds the memory
+/// and makes the source wait for the workers.
+pub(super) struct Workers {
+    pool: Pool<Worker>,
+    buffers: async_channel::Receiver<FrameBuffer>,
+    buffer_return: async_channel::Sender<FrameBuffer>,
+    buffer_count: usize,
 }
 
-type Done<T> = oneshot::Sender<Result<T, Error>>;
+/// A buffer that returns to the packer when its job is done or cancelled. Also after a panic of the worker: the packer
+/// would wait for it forever.
+struct Lent {
+    buffer: Option<FrameBuffer>,
+    buffer_return: async_channel::Sender<FrameBuffer>,
+}
 
-/// What a worker will have made.
-pub(super) type Promised<T> = oneshot::Receiver<Result<T, Error>>;
-
-/// A pool of worker threads and of the raw buffers that go round between packer and workers. There
-/// is a fixed number of buffers, which bounds the memory and makes the source wait for the workers.
-pub(super) struct Workers {
-    jobs: async_channel::Sender<Job>,
-    buffers: async_channel::Receiver<FrameBuffer>,
-    /// Weak, so that no buffer is waited for when the threads are gone.
-    buffer_return: async_channel::WeakSender<FrameBuffer>,
-    buffer_count: usize,
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(mut buffer) = self.buffer.take() {
+            buffer.clear();
+            // There is room: the channel was made for all buffers.
+            let _ = self.buffer_return.try_send(buffer);
+        }
+    }
 }
 
 impl Workers {
     /// Starts the threads; they end when the pool is dropped.
     pub(super) fn start(options: &WorkerOptions) -> Result<Self, Error> {
         let buffer_count = 2 * options.threads + 2;
-        let (jobs, job_queue) = async_channel::bounded::<Job>(buffer_count);
         let (buffer_return, buffers) = async_channel::bounded(buffer_count);
         for _ in 0..buffer_count {
             // The channel has room for exactly this number of buffers: none is refused.
             let _ = buffer_return.try_send(FrameBuffer::new());
         }
-        for number in 0..options.threads {
-            let mut worker = Worker::new(options)?;
-            let (job_queue, buffer_return) = (job_queue.clone(), buffer_return.clone());
-            std::thread::Builder::new()
-                .name(format!("backup-{number}"))
-                .spawn(move || {
-                    while let Ok(job) = job_queue.recv_blocking() {
-                        worker.run(job, &buffer_return);
-                    }
-                })
-                .map_err(Error::Thread)?;
-        }
-        Ok(Self { jobs, buffers, buffer_return: buffer_return.downgrade(), buffer_count })
+        let workers: Result<Vec<_>, _> =
+            (0..options.threads).map(|_| Worker::new(options)).collect();
+        let pool = Pool::start("backup", workers?, buffer_count)?;
+        Ok(Self { pool, buffers, buffer_return, buffer_count })
     }
 
     /// An empty buffer, once one is free.
     pub(super) async fn buffer(&self) -> Result<FrameBuffer, Error> {
-        self.buffers.recv().await.map_err(|_| Error::WorkerLost)
+        self.buffers.recv().await.map_err(|_| work::Error::Cancelled.into())
     }
 
     /// Waits until all frames that were given out are worked on: all buffers but the caller's are back.
@@ -96,40 +92,40 @@ impl Workers {
         while free.len() + 1 < self.buffer_count {
             free.push(self.buffer().await?);
         }
-        let buffer_return = self.buffer_return.upgrade().ok_or(Error::WorkerLost)?;
         for buffer in free {
             // There is room: the channel was made for all of them.
-            let _ = buffer_return.try_send(buffer);
+            let _ = self.buffer_return.try_send(buffer);
         }
         Ok(())
     }
 
-    /// Gives a frame out; its result comes through the receiver.
+    /// Gives a frame out.
     pub(super) async fn give(
         &self,
         raw: FrameBuffer,
         pieces: Vec<Piece>,
     ) -> Result<Promised<WorkedFrame>, Error> {
-        let (done, result) = oneshot::channel();
-        self.jobs.send(Job::Work { raw, pieces, done }).await.map_err(|_| Error::WorkerLost)?;
-        Ok(result)
+        let mut raw = Lent { buffer: Some(raw), buffer_return: self.buffer_return.clone() };
+        let job = move |worker: &mut Worker| {
+            let bytes = raw.buffer.as_mut().map_or(&mut [][..], FrameBuffer::bytes_mut);
+            worker.work(bytes, &pieces)
+        };
+        Ok(self.pool.give(job).await?)
     }
 
     /// The way to have gathered blocks compressed.
     pub(super) fn compressing(&self) -> Compressing {
-        Compressing(self.jobs.clone())
+        Compressing(self.pool.giver())
     }
 }
 
-/// Has gathered blocks compressed by the workers.
-pub(super) struct Compressing(async_channel::Sender<Job>);
+/// Has gathered blocks, which were worked on before, compressed by the workers.
+pub(super) struct Compressing(Giver<Worker>);
 
 impl Compressing {
-    /// Gives blocks out; the frame comes through the receiver.
+    /// Gives blocks out.
     pub(super) async fn give(&self, raw: Vec<u8>) -> Result<Promised<StoredFrame>, Error> {
-        let (done, result) = oneshot::channel();
-        self.0.send(Job::Compress { raw, done }).await.map_err(|_| Error::WorkerLost)?;
-        Ok(result)
+        Ok(self.0.give(move |worker| worker.compress(&raw)).await?)
     }
 }
 
@@ -144,21 +140,6 @@ impl Worker {
     fn new(options: &WorkerOptions) -> Result<Self, Error> {
         let compressor = Compressor::new(options.compression)?;
         Ok(Self { compressor, scratch: Vec::new(), options: options.clone() })
-    }
-
-    /// Does a job. A receiver that is gone has given the backup up; so will this thread.
-    fn run(&mut self, job: Job, buffers: &async_channel::Sender<FrameBuffer>) {
-        match job {
-            Job::Work { mut raw, pieces, done } => {
-                let result = self.work(raw.bytes_mut(), &pieces);
-                raw.clear();
-                let _ = buffers.try_send(raw);
-                let _ = done.send(result);
-            }
-            Job::Compress { raw, done } => {
-                let _ = done.send(self.compress(&raw));
-            }
-        }
     }
 
     fn work(&mut self, raw: &mut [u8], pieces: &[Piece]) -> Result<WorkedFrame, Error> {

@@ -33,6 +33,9 @@ use crate::{
 /// Maximum number of files that wait for the frame of their gathered blocks; then the frame is closed.
 const WAITING_MAX: usize = 65_536;
 
+/// Packer and writer disagree on what a frame holds.
+const NO_PLACE: Error = Error::Bug { what: "a frame has bytes of no file" };
+
 /// Where the writer writes.
 #[derive(Debug)]
 pub(super) struct WriterOptions {
@@ -152,7 +155,7 @@ impl Writer {
         for part in parts {
             match part {
                 Part::Unchanged(len) => self.unchanged(*len).await?,
-                Part::Piece(_) => return Err(Error::WorkerLost),
+                Part::Piece(_) => return Err(NO_PLACE),
             }
         }
         Ok(())
@@ -242,7 +245,7 @@ impl Writer {
         while self.pending.get(self.filling).is_some_and(Pending::is_filled) {
             self.filling += 1;
         }
-        self.pending.get_mut(self.filling).ok_or(Error::WorkerLost)
+        self.pending.get_mut(self.filling).ok_or(NO_PLACE)
     }
 
     /// Lists the entries at the front of the queue that wait for nothing.

@@ -243,7 +243,7 @@ mod tests {
         let fallback = ChangeDetection::after(&about.into()).unwrap();
         assert_eq!(fallback.record().by, ChangesBy::Blocks);
         assert!(fallback.record().reason.unwrap().contains("base/5/1"));
-        assert!(ChangeDetection::after(&backup::Error::WorkerLost).is_none());
+        assert!(ChangeDetection::after(&crate::work::Error::Cancelled.into()).is_none());
         assert_eq!(ChangeDetection::Summaries.record().by, ChangesBy::Summaries);
         assert_eq!(ChangeDetection::Blocks.record().reason, None);
     }

@@ -34,6 +34,7 @@ use crate::{
         ArchiveFile, DataPath, ErrorCode, Lsn, Sha256, TimeLine, TimelineHistory, WalSegment,
         WalSegmentSize,
     },
+    work,
 };
 
 const NAMED_MAX: usize = 5;
@@ -231,12 +232,7 @@ impl<'a> Proof<'a> {
             }
             let (directory, size) = (Arc::clone(directory), self.size);
             let read = move || local_digest(&directory, segment, size);
-            let local = tokio::task::spawn_blocking(read).await;
-            let local = local.map_err(|source| Error::Start {
-                what: "the thread that reads pg_wal ended",
-                source: source.into(),
-            })?;
-            match local {
+            match work::blocking(read).await? {
                 Some(local) if local != digest => return Err(foreign(segment)),
                 Some(_) if segment == self.last => return Ok(true),
                 _ => {}

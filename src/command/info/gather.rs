@@ -3,18 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
-use tokio::task::JoinSet;
 
 use super::Query;
 use crate::{
     command::context::Repo,
     host::LockPath,
     repo::{
-        Error, annotation,
+        Error, REQUESTS_AT_ONCE, annotation,
         archive::WalArchive,
-        backup_list,
-        concurrent::AT_ONCE_MAX,
-        contents,
+        backup_list, contents,
         file_list::{self, FileEntry, FileList},
         foreign,
         keep::{self, KeepMark},
@@ -27,6 +24,7 @@ use crate::{
     storage::{EntryKind, ObjectPath, Storage},
     types::{ArchiveId, DataPath, ErrorCode, Failure, StanzaName, WalSegment},
     ui::info::Detail,
+    work::map,
 };
 
 /// A stanza over all repositories.
@@ -285,19 +283,15 @@ async fn with_remarks(
     manifests: Vec<Manifest>,
     damaged: &mut Vec<String>,
 ) -> Vec<(Manifest, Remarks)> {
-    let (mut waiting, mut reading) = (manifests.into_iter(), JoinSet::new());
-    let mut backups = Vec::new();
-    loop {
-        while reading.len() < AT_ONCE_MAX
-            && let Some(manifest) = waiting.next()
-        {
-            let storage = repo.storage.clone();
-            reading.spawn(async move {
-                let remarks = Remarks::read(&*storage, &manifest).await;
-                (manifest, remarks)
-            });
+    let read = |manifest: Manifest| {
+        let storage = repo.storage.clone();
+        async move {
+            let remarks = Remarks::read(&*storage, &manifest).await;
+            (manifest, remarks)
         }
-        let Some(read) = reading.join_next().await else { break };
+    };
+    let mut backups = Vec::with_capacity(manifests.len());
+    for read in map(manifests, REQUESTS_AT_ONCE, read).await {
         match read {
             Ok((manifest, Ok(remarks))) => backups.push((manifest, remarks)),
             Ok((manifest, Err(error))) => {
@@ -305,10 +299,9 @@ async fn with_remarks(
                 let annotations = manifest.annotations.clone();
                 backups.push((manifest, Remarks { annotations, ..Remarks::default() }));
             }
-            Err(error) => damaged.push(error.to_string()),
+            Err(error) => damaged.push(describe(&error)),
         }
     }
-    backups.sort_by(|(a, _), (b, _)| a.label.cmp(&b.label));
     backups
 }
 

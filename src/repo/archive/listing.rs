@@ -7,9 +7,10 @@ use std::{
 
 use super::{Error, StoredWal, WalArchive};
 use crate::{
-    repo::concurrent,
+    repo::REQUESTS_AT_ONCE,
     storage::{Entry, EntryKind, ObjectPath},
     types::{ArchiveFile, TimeLine, TimelineHistory, TimelineSegments, WalSegment, WalSegmentSize},
+    work::try_map,
 };
 
 /// The segments of a directory, and when their objects were made.
@@ -237,7 +238,7 @@ impl WalArchive {
         directories: Vec<String>,
         size: WalSegmentSize,
     ) -> Result<Vec<Segments>, Error> {
-        concurrent::map(directories, |directory| {
+        try_map(directories, REQUESTS_AT_ONCE, |directory| {
             let archive = self.clone();
             async move {
                 let mut segments = archive.modified_in(&directory).await?;

@@ -13,11 +13,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
-use super::{
-    Error, RAW_SIZE_MAX, StoredWal, WalArchive,
-    line::Line,
-    thread::{self, Working},
-};
+use super::{Error, RAW_SIZE_MAX, StoredWal, WalArchive, line::Line};
 use crate::{
     codec::{self, PieceReader},
     repo::{
@@ -25,6 +21,7 @@ use crate::{
         object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
     },
     storage::{self, Download, ErrorKind},
+    work::{Pool, Promised},
 };
 
 /// Takes the raw bytes of a file as they come.
@@ -64,14 +61,14 @@ impl WalArchive {
         let (chunks_tx, chunks) = mpsc::channel(STORED_DEPTH);
         let chunks = ChunkReader { chunks, current: Bytes::new() };
         let line = Arc::new(Line::new(chunks, sink, object.clone()));
-        let start = || {
+        let pool = Pool::start("wal", [(); THREADS], THREADS).map_err(Error::from)?;
+        let mut working = Vec::with_capacity(THREADS);
+        for _ in 0..THREADS {
             let line = Arc::clone(&line);
-            thread::start(move || line.work())
-        };
-        let threads: Result<Vec<_>, _> = std::iter::repeat_with(start).take(THREADS).collect();
-        let threads = threads?;
+            working.push(pool.give(move |()| line.work()).await.map_err(Error::from)?);
+        }
         let fed = feed(download, chunks_tx, &object).await;
-        let worked = join(threads).await;
+        let worked = all(working).await;
         fed?;
         worked?;
         let unfinished = || Error::Bug { what: "a WAL file was read, and not to its end" };
@@ -120,13 +117,13 @@ async fn feed(
 }
 
 /// Waits for all threads; the first error is that of the file.
-async fn join<E: From<Error>>(threads: Vec<Working<Result<(), E>>>) -> Result<(), E> {
-    let mut joined = Ok(());
-    for thread in threads {
-        let worked = thread.await.unwrap_or_else(|error| Err(error.into()));
-        joined = joined.and(worked);
+async fn all<E: From<Error>>(working: Vec<Promised<Result<(), E>>>) -> Result<(), E> {
+    let mut all = Ok(());
+    for working in working {
+        let worked = working.await.unwrap_or_else(|error| Err(Error::from(error).into()));
+        all = all.and(worked);
     }
-    joined
+    all
 }
 
 /// Reads the header and the raw size.

@@ -131,9 +131,7 @@ async fn a_sink_that_fails_ends_the_reading_with_its_error() {
     archive.put(file, Zeros { left: 9 << 20 }, options).await.unwrap();
     let stored = archive.find(file).await.unwrap().unwrap();
     archive.verify(&stored).await.unwrap();
-    for (panics, said) in
-        [(false, "it is full"), (true, "a thread that worked on a WAL file stopped")]
-    {
+    for (panics, said) in [(false, "it is full"), (true, "a worker panicked: the sink panics")] {
         let Err(error) = archive.read(&stored, Failing { taken: 0, panics }).await else {
             panic!("it was read")
         };

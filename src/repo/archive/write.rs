@@ -9,15 +9,13 @@
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
-    Error, FRAME_RAW_SIZE, StoredWal, WalArchive,
-    thread::{self, Working},
-};
+use super::{Error, FRAME_RAW_SIZE, StoredWal, WalArchive};
 use crate::{
     codec::{self, Compressor, Sha256Hasher},
     repo::object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
     storage::{self, ErrorKind, Upload},
     types::{ArchiveFile, Compression, Sha256},
+    work::{Giver, Pool, Promised},
 };
 
 /// Gives the raw bytes of a file; it may be read more than once.
@@ -148,9 +146,13 @@ impl<E: From<Error> + Send + 'static> Prepared<E> {
     pub async fn begin<S: RawSource<Error = E>>(source: S, options: PutOptions) -> Result<Self, E> {
         let (source, known) = match options.raw_size <= ONE_READ_MAX {
             true => (source, None),
-            false => thread::start(move || digest_of(source))?.await??,
+            false => {
+                let reader = Pool::start("wal", [()], 1).map_err(Error::from)?;
+                let digested = reader.give(move |()| digest_of(source)).await;
+                digested.map_err(Error::from)?.await.map_err(Error::from)??
+            }
         };
-        Ok(Self { pipeline: Pipeline::start(source, options, known)?, options })
+        Ok(Self { pipeline: Pipeline::start(source, options, known).await?, options })
     }
 }
 
@@ -176,21 +178,28 @@ fn digest_of<S: RawSource>(mut source: S) -> Result<(S, Option<Sha256>), S::Erro
     }
 }
 
-/// A piece of the file, and where its frame is waited for.
-type Job = (Bytes, oneshot::Sender<Result<Bytes, codec::Error>>);
-/// The frames in order, each as soon as it is made.
-type Frames = mpsc::Receiver<oneshot::Receiver<Result<Bytes, codec::Error>>>;
+/// The frame that a piece of the file becomes.
+type Frame = Promised<Result<Bytes, codec::Error>>;
+
+/// What a thread keeps from frame to frame.
+struct Worker {
+    compressor: Compressor,
+    frame: Vec<u8>,
+}
 
 /// The threads that read, digest and compress one file.
 struct Pipeline<E> {
     known: Option<Sha256>,
     digest: oneshot::Receiver<Sha256>,
-    frames: Frames,
-    reader: Working<Result<(), E>>,
+    /// In order, each as soon as it is made.
+    frames: mpsc::Receiver<Frame>,
+    reader: Promised<Result<(), E>>,
+    /// The threads live as long as this and what the reader gives out.
+    _threads: Pool<Worker>,
 }
 
 impl<E: From<Error> + Send + 'static> Pipeline<E> {
-    fn start<S: RawSource<Error = E>>(
+    async fn start<S: RawSource<Error = E>>(
         source: S,
         options: PutOptions,
         known: Option<Sha256>,
@@ -199,22 +208,16 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
             None => ONE_READ_MAX as usize / FRAME_RAW_SIZE + 1,
             Some(_) => DEPTH,
         };
-        let (job_tx, job_rx) = async_channel::bounded(depth);
         let (frame_tx, frames) = mpsc::channel(depth);
         let (digest_tx, digest) = oneshot::channel();
-        // The reader compresses too when it has nothing left to read.
-        for _ in 1..options.workers.max(2) {
-            let (compressor, jobs) = (compressor(options)?, job_rx.clone());
-            thread::start(move || compress(compressor, &jobs))?;
-        }
-        let compressor = compressor(options)?;
-        let reader = Reader { source, raw_size: options.raw_size, known, jobs: job_tx, frame_tx };
-        let reader = thread::start(move || {
-            reader.run(digest_tx)?;
-            compress(compressor, &job_rx);
-            Ok(())
-        })?;
-        Ok(Self { known, digest, frames, reader })
+        // Two at least: one reads, and compresses too when it has nothing left to read.
+        let workers: Result<Vec<_>, _> =
+            (0..options.workers.max(2)).map(|_| Worker::new(options)).collect();
+        let threads = Pool::start("wal", workers?, depth).map_err(Error::from)?;
+        let (raw_size, workers) = (options.raw_size, threads.giver());
+        let reader = Reader { source, raw_size, known, workers, frame_tx };
+        let reader = threads.give(move |_| reader.run(digest_tx)).await.map_err(Error::from)?;
+        Ok(Self { known, digest, frames, reader, _threads: threads })
     }
 
     /// The digest of the file; `None` when reading it failed.
@@ -231,7 +234,7 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
         match self.reader.await {
             Ok(Err(error)) => error,
             Ok(Ok(())) => Error::Bug { what: "reading a WAL file ended without a digest" }.into(),
-            Err(error) => error.into(),
+            Err(error) => Error::from(error).into(),
         }
     }
 
@@ -240,13 +243,13 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
         let failed = |error: storage::Error| E::from(error.into());
         upload.write(object_start(options)).await.map_err(failed)?;
         while let Some(frame) = self.frames.recv().await {
-            let frame = frame.await.map_err(|_| given_up())?;
+            let frame = frame.await.map_err(Error::from)?;
             let frame = frame.map_err(not_compressed)?;
             upload.write(frame).await.map_err(failed)?;
         }
         match (&mut self.reader).await {
             Ok(read) => read,
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Error::from(error).into()),
         }
     }
 }
@@ -260,18 +263,16 @@ fn object_start(options: PutOptions) -> Bytes {
     start.into()
 }
 
-fn compressor(options: PutOptions) -> Result<Compressor, Error> {
-    Compressor::new(options.compression).map_err(not_compressed)
-}
+impl Worker {
+    fn new(options: PutOptions) -> Result<Self, Error> {
+        let compressor = Compressor::new(options.compression).map_err(not_compressed)?;
+        Ok(Self { compressor, frame: Vec::new() })
+    }
 
-/// Makes frames until there are no more pieces.
-fn compress(mut compressor: Compressor, jobs: &async_channel::Receiver<Job>) {
-    let mut frame = Vec::new();
-    while let Ok((raw, done)) = jobs.recv_blocking() {
-        frame.clear();
-        let made = compressor.compress_frame(&raw, &mut frame);
-        // Without a receiver of the frame the file is given up.
-        let _ = done.send(made.map(|()| Bytes::copy_from_slice(&frame)));
+    fn compress(&mut self, raw: &[u8]) -> Result<Bytes, codec::Error> {
+        self.frame.clear();
+        self.compressor.compress_frame(raw, &mut self.frame)?;
+        Ok(Bytes::copy_from_slice(&self.frame))
     }
 }
 
@@ -279,8 +280,8 @@ struct Reader<S> {
     source: S,
     raw_size: u64,
     known: Option<Sha256>,
-    jobs: async_channel::Sender<Job>,
-    frame_tx: mpsc::Sender<oneshot::Receiver<Result<Bytes, codec::Error>>>,
+    workers: Giver<Worker>,
+    frame_tx: mpsc::Sender<Frame>,
 }
 
 impl<S: RawSource> Reader<S> {
@@ -312,7 +313,7 @@ impl<S: RawSource> Reader<S> {
 
     /// Whether the receiver of the frames still exists.
     fn hand_out(&self, piece: Bytes) -> bool {
-        let (done, frame) = oneshot::channel();
-        self.frame_tx.blocking_send(frame).is_ok() && self.jobs.send_blocking((piece, done)).is_ok()
+        let frame = self.workers.give_blocking(move |worker| worker.compress(&piece));
+        frame.is_ok_and(|frame| self.frame_tx.blocking_send(frame).is_ok())
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     },
     storage::{self, EntryKind, ErrorKind, ObjectPath, Storage},
     types::{ErrorCode, Failure},
+    work,
 };
 
 /// What became of a look at a key object.
@@ -254,7 +255,7 @@ impl KeyLock {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, storage::Error> {
-        let done = tokio::task::spawn_blocking(work).await;
+        let done = work::blocking(work).await;
         done.map_err(|error| self.error("open").caused_by(error))
     }
 

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::restore::Error;
+use crate::{restore::Error, work};
 
 /// Held by the waiting side; dropping it cancels the work.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Cancelled {
     /// An error if the caller was cancelled.
     pub(super) fn check(&self) -> Result<(), Error> {
         match self.0.load(Ordering::Relaxed) {
-            true => Err(Error::WorkerLost),
+            true => Err(work::Error::Cancelled.into()),
             false => Ok(()),
         }
     }
@@ -43,7 +43,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, Error> {
     let waiting = Waiting::default();
     let token = waiting.token();
-    let result = tokio::task::spawn_blocking(move || work(&token)).await;
+    let result = work::blocking(move || work(&token)).await;
     drop(waiting);
-    result.map_err(|_| Error::WorkerLost)?
+    result?
 }

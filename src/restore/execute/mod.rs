@@ -26,7 +26,6 @@ mod writeback;
 
 use std::{collections::HashMap, sync::Arc};
 
-use async_channel::Sender;
 use tokio::runtime::Handle;
 
 pub use space::{Shortage, shortages};
@@ -38,7 +37,7 @@ use self::{
     file_job::FileJob,
     frame_cache::FrameCache,
     owner::Owner,
-    pool::Pool,
+    pool::Units,
     read_ahead::{ReadAhead, UNITS_AHEAD_MAX},
     source::Source,
     units::{Unit, UnitBuilder},
@@ -109,9 +108,8 @@ pub async fn execute(
     progress.start(Some(plan.entries.size()));
     let threads = options.threads.max(1);
     let waiting = if storage.is_far() { UNITS_AHEAD_MAX } else { 2 * threads };
-    let pool = Pool::start(&shared, threads, waiting)?;
-    let produced = |units| produce(plan, &shared, existing.reuses(), &kept, units);
-    pool.run(produced, progress).await?;
+    let produce = |units| produce(plan, &shared, existing.reuses(), &kept, units);
+    pool::run(&shared, threads, waiting, produce, progress).await?;
     restore_control_file(plan, &shared).await?;
     let (plan, recovery) = (Arc::clone(plan), options.recovery.clone());
     let made_on = options.made_on.clone();
@@ -216,9 +214,9 @@ async fn produce(
     shared: &Arc<Shared>,
     reuse: bool,
     kept: &[bool],
-    units: Sender<Unit>,
+    units: Units,
 ) -> Result<(), Error> {
-    let mut units = Units::new(shared, units);
+    let mut units = Route::new(shared, units);
     let mut maps = map_reader(plan, shared)?;
     let mut builder = UnitBuilder::new(shared.source.block_size);
     let mut ready = Vec::new();
@@ -254,15 +252,15 @@ async fn map_of(
 }
 
 /// The way of the units to the workers.
-enum Units {
+enum Route {
     /// What they need is read by the workers.
-    Direct(Sender<Unit>),
+    Direct(Units),
     /// It is fetched before.
     Ahead(ReadAhead),
 }
 
-impl Units {
-    fn new(shared: &Arc<Shared>, to: Sender<Unit>) -> Self {
+impl Route {
+    fn new(shared: &Arc<Shared>, to: Units) -> Self {
         match shared.source.storage.is_far() {
             true => Self::Ahead(ReadAhead::new(Arc::clone(shared), to)),
             false => Self::Direct(to),
@@ -272,7 +270,7 @@ impl Units {
     async fn send(&mut self, ready: &mut Vec<Unit>) -> Result<(), Error> {
         for unit in ready.drain(..) {
             match self {
-                Self::Direct(to) => to.send(unit).await.map_err(|_| Error::WorkerLost)?,
+                Self::Direct(to) => to.give(unit).await?,
                 Self::Ahead(ahead) => ahead.send(unit).await?,
             }
         }

@@ -1,90 +1,66 @@
-//! The worker threads. Units come in through a bounded queue; how many bytes are done, or the error
-//! that ends the restore, goes out. When either end is dropped the threads stop after their unit.
+//! Units go to the worker threads through a bounded queue; the number of restored bytes comes back in order.
 
-use std::{sync::Arc, thread::JoinHandle};
+use std::{iter::repeat_with, sync::Arc};
 
-use async_channel::{Receiver, Sender};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::mpsc};
 
 use super::{
     units::Unit,
     worker::{Shared, Worker},
 };
-use crate::{restore::Error, types::progress::ProgressSink};
+use crate::{
+    restore::Error,
+    types::progress::ProgressSink,
+    work::{self, Giver, Pool, Promised},
+};
 
-/// Running worker threads.
-pub(super) struct Pool {
-    units: Sender<Unit>,
-    done: Receiver<Result<u64, Error>>,
-    threads: Vec<JoinHandle<()>>,
+/// Finished units that wait for an earlier one that takes long, for example because its reads are retried.
+const DONE_MAX: usize = 1024;
+
+/// Gives units to the workers.
+pub(super) struct Units {
+    workers: Giver<Worker>,
+    given: mpsc::Sender<Promised<Result<u64, Error>>>,
 }
 
-impl Pool {
-    /// Starts `threads` workers, for which `waiting` units may be ready.
-    pub(super) fn start(
-        shared: &Arc<Shared>,
-        threads: usize,
-        waiting: usize,
-    ) -> Result<Self, Error> {
-        let (units, queue) = async_channel::bounded(waiting);
-        let (report, done) = async_channel::bounded(4 * threads);
-        let started: Result<Vec<_>, Error> = (0..threads)
-            .map(|number| {
-                let worker = Worker::new(Arc::clone(shared), Handle::current());
-                let (queue, report) = (queue.clone(), report.clone());
-                std::thread::Builder::new()
-                    .name(format!("restore-{number}"))
-                    .spawn(move || work(worker, &queue, &report))
-                    .map_err(Error::Thread)
-            })
-            .collect();
-        Ok(Self { units, done, threads: started? })
+impl Units {
+    /// Gives a unit, once there is room for it. An error means that the restore has failed.
+    pub(super) async fn give(&self, unit: Unit) -> Result<(), Error> {
+        let done = self.workers.give(move |worker| worker.run(&unit)).await?;
+        self.given.send(done).await.map_err(|_| work::Error::Cancelled.into())
     }
 
-    /// Has the workers do all units that `produce` sends, and waits until the last is done.
-    pub(super) async fn run<F>(
-        self,
-        produce: impl FnOnce(Sender<Unit>) -> F,
-        progress: &dyn ProgressSink,
-    ) -> Result<(), Error>
-    where
-        F: Future<Output = Result<(), Error>>,
-    {
-        let Self { units, done, threads } = self;
-        let collect = async {
-            while let Ok(result) = done.recv().await {
-                progress.advance(result?);
-            }
-            Ok(())
-        };
-        // Both run to their end: a worker that fails closes the queue, which ends the producer, whose
-        // own error then only says so.
-        let (collected, produced) = tokio::join!(collect, produce(units));
-        done.close();
-        join(threads).await?;
-        collected.and(produced)
+    /// Waits until the restore has failed.
+    pub(super) async fn given_up(&self) {
+        self.given.closed().await;
     }
 }
 
-fn work(mut worker: Worker, queue: &Receiver<Unit>, report: &Sender<Result<u64, Error>>) {
-    while let Ok(unit) = queue.recv_blocking() {
-        let result = worker.run(&unit);
-        let failed = result.is_err();
-        if report.send_blocking(result).is_err() || failed {
-            // No task waits any more, or the restore was cancelled.
-            queue.close();
-            return;
+/// Has `threads` workers do all units that `produce` gives, at most `waiting` of them in the queue. No thread writes any
+/// more when this returns, also after an error.
+pub(super) async fn run<F>(
+    shared: &Arc<Shared>,
+    threads: usize,
+    waiting: usize,
+    produce: impl FnOnce(Units) -> F,
+    progress: &dyn ProgressSink,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    let worker = || Worker::new(Arc::clone(shared), Handle::current());
+    let pool = Pool::start("restore", repeat_with(worker).take(threads), waiting)?;
+    let (given, mut waited_for) = mpsc::channel(waiting + DONE_MAX);
+    let collect = async move {
+        while let Some(done) = waited_for.recv().await {
+            progress.advance(done.await??);
         }
-    }
-}
-
-/// Waits until no thread writes any more.
-async fn join(threads: Vec<JoinHandle<()>>) -> Result<(), Error> {
-    let joined = tokio::task::spawn_blocking(move || {
-        threads.into_iter().all(|thread| thread.join().is_ok())
-    });
-    match joined.await {
-        Ok(true) => Ok(()),
-        _ => Err(Error::WorkerLost),
-    }
+        Ok(())
+    };
+    // Both run to their end: a failed unit ends `collect`, and that ends the producer with an error that only says so.
+    let units = Units { workers: pool.giver(), given };
+    let (collected, produced) = tokio::join!(collect, produce(units));
+    let joined = pool.join().await;
+    collected.and(produced)?;
+    Ok(joined?)
 }

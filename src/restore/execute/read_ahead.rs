@@ -4,14 +4,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use async_channel::Sender;
 use bytes::Bytes;
-use tokio::{
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::{
+    pool::Units,
     source::Source,
     units::Unit,
     worker::{GAP_MAX, Shared},
@@ -19,6 +16,7 @@ use super::{
 use crate::{
     repo::{self, block_map::FrameRef},
     restore::Error,
+    work::{self, Task},
 };
 
 /// The stored bytes of one read, and about those that units are gathered for.
@@ -79,7 +77,7 @@ pub(super) struct Ahead {
 
 #[derive(Debug)]
 enum Fetch {
-    OnTheWay(JoinSet<Result<Bytes, repo::Error>>),
+    OnTheWay(Task<Result<Bytes, repo::Error>>),
     There(Bytes),
     /// Who asked first was told why.
     Failed,
@@ -94,12 +92,10 @@ impl Ahead {
     /// The stored bytes of a frame that lies in the stretch. `None` where the read failed and another worker was told.
     pub(super) async fn frame(&self, frame: &FrameRef) -> Result<Option<Bytes>, repo::Error> {
         let mut fetch = self.fetch.lock().await;
-        if let Fetch::OnTheWay(tasks) = &mut *fetch {
-            let fetched = tasks.join_next().await;
+        if let Fetch::OnTheWay(task) = &mut *fetch {
+            let fetched = task.await;
             *fetch = Fetch::Failed;
-            let lost = repo::Error::Bug { what: "reading ahead was given up and is waited for" };
-            let fetched = fetched.ok_or(lost)?;
-            *fetch = Fetch::There(fetched.map_err(repo::Error::Task)??);
+            *fetch = Fetch::There(fetched??);
         }
         let Fetch::There(bytes) = &*fetch else { return Ok(None) };
         let from = (frame.offset - self.stretch.range.start) as usize;
@@ -111,13 +107,13 @@ impl Ahead {
 pub(super) struct ReadAhead {
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
-    to: Sender<Unit>,
+    to: Units,
     gathered: Vec<Unit>,
     stretches: Vec<Stretch>,
 }
 
 impl ReadAhead {
-    pub(super) fn new(shared: Arc<Shared>, to: Sender<Unit>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, to: Units) -> Self {
         let room = Arc::new(Semaphore::new((ROOM / KIB) as usize));
         Self { shared, room, to, gathered: Vec::new(), stretches: Vec::new() }
     }
@@ -153,7 +149,7 @@ impl ReadAhead {
         let ahead: Arc<[Ahead]> = ahead.into();
         for mut unit in self.gathered.drain(..) {
             unit.ahead = Arc::clone(&ahead);
-            self.to.send(unit).await.map_err(|_| Error::WorkerLost)?;
+            self.to.give(unit).await?;
         }
         Ok(())
     }
@@ -165,13 +161,12 @@ impl ReadAhead {
         let room = tokio::select! {
             room = Arc::clone(&self.room).acquire_many_owned(kib) => room,
             // Units that no worker takes any more keep their room.
-            () = self.to.closed() => return Err(Error::WorkerLost),
+            () = self.to.given_up() => return Err(work::Error::Cancelled.into()),
         };
-        let room = Arc::new(room.map_err(|_| Error::WorkerLost)?);
+        let room = Arc::new(room.map_err(|_| work::Error::Cancelled)?);
         let begin = |stretch: Stretch| {
-            let mut tasks = JoinSet::new();
-            tasks.spawn(fetch(Arc::clone(&self.shared), stretch.clone()));
-            Ahead { stretch, fetch: Mutex::new(Fetch::OnTheWay(tasks)), _room: Arc::clone(&room) }
+            let task = Task::start(fetch(Arc::clone(&self.shared), stretch.clone()));
+            Ahead { stretch, fetch: Mutex::new(Fetch::OnTheWay(task)), _room: Arc::clone(&room) }
         };
         Ok(stretches.into_iter().map(begin).collect())
     }

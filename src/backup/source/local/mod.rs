@@ -36,6 +36,7 @@ use crate::{
         ScannedEntry, ScannedKind, SqlBackupStart, SqlBackupStop, version_directory,
     },
     types::{DataPath, Lsn, Oid, TimeLine, TimelineHistory, escape_path},
+    work,
 };
 
 pub use belongs::Unfit;
@@ -545,5 +546,5 @@ fn broken(reason: &str) -> Error {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Error::WorkerLost)?
+    work::blocking(work).await?
 }
