@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pgstrata::{
     backup::{
-        self, Options, Target,
-        prior::Prior,
+        self,
+        pipeline::{self, PipelineOptions, PipelineTarget, prior::Prior},
         source::{
             BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, SourceEvent,
             SourceKind, SourceOptions,
@@ -63,6 +63,10 @@ impl ManyFiles {
 impl BackupSource for ManyFiles {
     fn kind(&self) -> SourceKind {
         SourceKind::Stream
+    }
+
+    fn makes_manifest(&self) -> bool {
+        true
     }
 
     fn timeline(&self) -> TimeLine {
@@ -178,16 +182,17 @@ async fn take(
     let mut source = ManyFiles { facts: facts()?, files, number: 0, round, step: 0 };
     let start = source.start(&SourceOptions::default()).await?;
     let paths = BackupPaths::new(&"bench".parse()?, &label.parse()?)?;
-    let target = Target { storage: Arc::clone(storage), paths };
-    let options = Options {
+    let target = PipelineTarget { storage: Arc::clone(storage), paths };
+    let options = PipelineOptions {
         threads: 2,
         compression: Compression { kind: CompressType::Zst, level: 3 },
         bundle_size: 32 << 20,
         digest_key: KEY,
         check_pages: false,
     };
-    let taken = backup::take(&mut source, &start, prior, target, &options, &NoProgress).await?;
-    manifest(label, taken.written.file_list, taken.written.totals)
+    let taken = pipeline::run(&mut source, &start, prior, target, &options, &NoProgress).await?;
+    let file_list = taken.written.list.finish().await?;
+    manifest(label, file_list, taken.written.totals)
 }
 
 /// The most memory that the process ever had, MiB.

@@ -1,16 +1,19 @@
 //! What can go wrong while a backup is taken.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
+use super::lacking_wal::LackingWal;
 use crate::{
     codec,
     postgres::{self, DataDirectoryError, Unseen},
-    repo,
-    types::{DataPath, ErrorCode, Failure, Invalid, Lsn},
+    repo, storage,
+    types::{
+        ArchiveFile, BackupLabel, DataPath, ErrorCode, Failure, Invalid, Lsn, TimeLine, WalSegment,
+    },
     work,
 };
 
-/// What helps where the server has files that this process cannot see.
+/// Hint for files of the server that this process cannot see.
 pub(crate) const UNSEEN_HINT: &str = "mount every tablespace here where the server has it, at the same path; \
     backup-source=stream needs none of it";
 
@@ -23,6 +26,9 @@ pub enum Error {
     /// The repository failed.
     #[error(transparent)]
     Repo(#[from] repo::Error),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
     /// A frame could not be made.
     #[error(transparent)]
     Codec(#[from] codec::Error),
@@ -46,7 +52,7 @@ pub enum Error {
     /// The data directory could not be read.
     #[error(transparent)]
     DataDirectory(#[from] DataDirectoryError),
-    /// What was taken for the server's data directory is a copy of it.
+    /// The directory is a copy of the server's data directory.
     #[error(
         "'{}' does not have the checkpoint at {started} that the server has just made: it is not the \
          server's data directory",
@@ -81,7 +87,79 @@ pub enum Error {
         /// What.
         what: &'static str,
     },
+    /// The copy lacks what the server's catalogs have.
+    #[error("the files that came are not the whole cluster: there is no {missing}")]
+    Incomplete {
+        /// The first of what is missing, with what it belongs to.
+        missing: String,
+    },
+    /// Databases were moved while they were copied.
+    #[error(
+        "database {databases} was moved to another tablespace while the backup was taken: recovery from this \
+         backup would give back only part of it"
+    )]
+    DatabaseMoved {
+        /// The databases.
+        databases: String,
+    },
+    /// The tablespaces in `pg_tblspc` are not those that the source was started for.
+    #[error("a tablespace in pg_tblspc was made or dropped while the backup began")]
+    TablespacesChanged,
+    /// WAL did not reach the archive in time.
+    #[error("{lacking} within {}s", timeout.as_secs())]
+    NotArchived {
+        /// What is lacking.
+        lacking: LackingWal,
+        /// How long it was waited for.
+        timeout: Duration,
+        /// What the server that archives knows of it.
+        hint: String,
+    },
+    /// The archive has WAL of another server under the name of this one's.
+    #[error("WAL segment {segment} in the archive is not the one that this server wrote")]
+    ForeignWal {
+        /// The segment.
+        segment: WalSegment,
+    },
+    /// The archive has the backup history file of another server under the name of this one's.
+    #[error(
+        "backup history file {file} in the archive is that of another backup: '{}'",
+        label.escape_debug()
+    )]
+    ForeignHistory {
+        /// The file.
+        file: ArchiveFile,
+        /// The label of the backup that it is of.
+        label: String,
+    },
+    /// The archive has the timeline history file of another server under the name of this one's.
+    #[error(
+        "timeline history file {} in the archive is not the one of this server",
+        timeline.history_file_name()
+    )]
+    ForeignTimeline {
+        /// The timeline.
+        timeline: TimeLine,
+    },
+    /// The notice of the backup is gone, or another one's.
+    #[error("backup {label} was taken for an interrupted one, and its label is no longer its own")]
+    LabelLost {
+        /// The backup.
+        label: BackupLabel,
+    },
+    /// The backup was published, and whether all of it is there could not be looked at.
+    #[error("backup {label} was published, but could not be looked at afterwards: {source}")]
+    Unconfirmed {
+        /// The backup.
+        label: BackupLabel,
+        /// Why not.
+        source: Box<Error>,
+    },
 }
+
+const OTHER_SERVER_HINT: &str = "another server archives into this stanza, such as a restored copy on the same timeline: give \
+     it a stanza of its own or restore copies with --archive-mode=off. This server's WAL is not \
+     in the archive: see its log, and promote it to a timeline of its own to archive here";
 
 impl Error {
     /// Whether it is the server's incremental backup alone that failed: the same backup can be taken
@@ -100,6 +178,7 @@ impl Failure for Error {
         match self {
             Self::Postgres(error) => error.code(),
             Self::Repo(error) => error.code(),
+            Self::Storage(error) => error.code(),
             Self::Codec(error) => error.code(),
             Self::Invalid(error) => error.code(),
             Self::LeftOut { .. } => ErrorCode::LinkDestination,
@@ -111,41 +190,75 @@ impl Failure for Error {
             Self::Unseen { .. } => ErrorCode::FileOpen,
             Self::Work(error) => error.code(),
             Self::Bug { .. } => ErrorCode::Assert,
+            Self::Incomplete { .. } | Self::DatabaseMoved { .. } | Self::LabelLost { .. } => {
+                ErrorCode::FileMissing
+            }
+            Self::TablespacesChanged => ErrorCode::DbMismatch,
+            Self::NotArchived { .. } => ErrorCode::ArchiveTimeout,
+            Self::ForeignWal { .. }
+            | Self::ForeignHistory { .. }
+            | Self::ForeignTimeline { .. } => ErrorCode::ArchiveMismatch,
+            Self::Unconfirmed { source, .. } => source.code(),
         }
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
-            Self::Postgres(error) => error.hint(),
-            Self::Repo(error) => error.hint(),
-            Self::Codec(error) => error.hint(),
-            Self::DataDirectory(error) if error.is_of_link() => error.hint(),
-            Self::LeftOut { .. } => Some(
+        let text = match self {
+            Self::Postgres(error) => return error.hint(),
+            Self::Repo(error) => return error.hint(),
+            Self::Storage(error) => return error.hint(),
+            Self::Codec(error) => return error.hint(),
+            Self::Work(error) => return error.hint(),
+            Self::DataDirectory(error) if error.is_of_link() => return error.hint(),
+            Self::DataDirectory(error) => {
+                return error.hint().map(|hint| {
+                    format!("{hint} Or use --backup-source=stream, which needs no access to files")
+                });
+            }
+            Self::NotArchived { hint, .. } => hint,
+            other => other.advice()?,
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl Error {
+    /// Hint for an error of this engine's own.
+    fn advice(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::LeftOut { .. } => {
                 "use --backup-source=local on the host of the server, which follows links; or move what the \
                  link leads to back into the data directory, or into a tablespace"
-                    .to_owned(),
-            ),
-            Self::NoWarnings => Some(
+            }
+            Self::NoWarnings => {
                 "set client_min_messages to warning, notice or less in postgresql.conf, and reload the server"
-                    .to_owned(),
-            ),
-            Self::DataDirectory(error) => error.hint().map(|hint| {
-                format!("{hint} Or use --backup-source=stream, which needs no access to files")
-            }),
-            Self::OtherDirectory { .. } => Some(
+            }
+            Self::OtherDirectory { .. } => {
                 "pgN-path must be the directory that the server runs from; --backup-source=stream needs \
                  none"
-                    .to_owned(),
-            ),
-            Self::TooLarge { .. } => Some(
-                "no file of PostgreSQL is that large: move it out of the data directory".to_owned(),
-            ),
-            Self::Unseen { .. } => Some(UNSEEN_HINT.to_owned()),
-            Self::Work(error) => error.hint(),
-            Self::Bug { .. } => {
-                Some("this is a defect of the program: report it with the log".to_owned())
             }
-            _ => None,
-        }
+            Self::TooLarge { .. } => {
+                "no file of PostgreSQL is that large: move it out of the data directory"
+            }
+            Self::Unseen { .. } => UNSEEN_HINT,
+            Self::Bug { .. } => "this is a defect of the program: report it with the log",
+            Self::Incomplete { .. } => {
+                "does the server see the location of its tablespaces: is the disk mounted, and is nothing in \
+                 the data directory a symbolic link? Nothing of this backup is kept"
+            }
+            Self::DatabaseMoved { .. } => "take the backup again; nothing of this one is kept",
+            Self::TablespacesChanged => "run the backup again",
+            Self::ForeignWal { .. }
+            | Self::ForeignHistory { .. }
+            | Self::ForeignTimeline { .. } => OTHER_SERVER_HINT,
+            Self::LabelLost { .. } => {
+                "an expire found no new object of it for a day, or another host took the label; \
+                 take the backup again"
+            }
+            Self::Unconfirmed { .. } => {
+                "nothing was removed: once the repository answers, run verify --set of this backup"
+            }
+            _ => return None,
+        })
     }
 }

@@ -1,5 +1,4 @@
-//! What a copy must show to be one of the whole cluster: its directories, and the files that stand for a
-//! database. Noted while a backup is taken, and compared with the server's catalogs at its end.
+//! Entries that prove a copy to be of the whole cluster: its directories, and the files that stand for a database. Noted while a backup is taken, and compared with the server's catalogs at its end.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -19,7 +18,7 @@ impl Landmarks {
         }
     }
 
-    /// What of `required` the backup does not have.
+    /// The part of `required` that the backup lacks.
     pub fn missing(&self, required: &BTreeSet<Required>) -> BTreeSet<Required> {
         required.iter().filter(|one| !self.0.contains(&one.path)).cloned().collect()
     }

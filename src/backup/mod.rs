@@ -1,18 +1,41 @@
-//! The backup engine: the files of a [`source`] go through the [`pipeline`] into the repository, changed blocks only where
-//! there is a prior backup.
+//! The backup engine: plans, copies the files of a [`source`] through the [`pipeline`] into the repository, proves that the
+//! WAL is in the archive, and publishes.
+//!
+//! ```text
+//! plan -> BackupJob::begin -> take -> prepare -> publish
+//! ```
+//!
+//! The files come from a `BackupSource`; all other questions to the cluster go to a [`ConnectedCluster`].
 
+mod catalogs;
+mod cluster;
 mod error;
+mod job;
+mod lacking_wal;
 mod landmarks;
-mod pipeline;
+mod options;
+pub mod pipeline;
+mod plan;
+mod publish;
+mod recheck;
 pub mod source;
+mod take;
 #[cfg(test)]
 mod tests;
+mod wal_proof;
+mod wal_tail;
+mod wal_wait;
 
+pub use cluster::{ClusterDetails, ConnectedCluster};
 pub use error::Error;
 pub(crate) use error::UNSEEN_HINT;
-pub use landmarks::Landmarks;
-pub use pipeline::{
-    Options, Taken, Target,
-    frame::{self, BLOCK_SIZE},
-    prior, take,
-};
+pub use job::BackupJob;
+pub use lacking_wal::LackingWal;
+pub use options::{BackupOptions, BackupTarget};
+pub use pipeline::frame::BLOCK_SIZE;
+pub use plan::{BackupPlan, ChangeDetection, PriorBackup, plan};
+pub use publish::{discard, prepare, publish};
+pub use take::{TakenBackup, take};
+pub(crate) use wal_tail::records_before;
+
+type Result<T, E = Error> = std::result::Result<T, E>;

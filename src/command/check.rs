@@ -16,9 +16,10 @@ use super::{
     cluster::{self, Connected, Servers},
     context::{self, Repo},
     failures::Failures,
-    own_place, source, tablespaces, wal_tail,
+    own_place, source, tablespaces,
 };
 use crate::{
+    backup,
     config::{BackupStandby, Config, OutputFormat},
     postgres::{self, SqlClient},
     repo::{
@@ -265,7 +266,7 @@ async fn wait(
 
 async fn prove(archive: &WalArchive, wanted: &Wanted, stored: &StoredWal) -> Result<()> {
     let Some((name, end)) = &wanted.point else { return Ok(archive.verify(stored).await?) };
-    let records = wal_tail::records_before(archive, stored, *end, RESTORE_POINT_LENGTH).await?;
+    let records = backup::records_before(archive, stored, *end, RESTORE_POINT_LENGTH).await?;
     let has_name = |records: Vec<u8>| records.windows(name.len()).any(|at| at == name.as_bytes());
     match records.is_none_or(has_name) {
         true => Ok(()),

@@ -107,14 +107,6 @@ pub enum Error {
         /// Why expire failed.
         source: Box<Error>,
     },
-    /// The backup was published, and whether all of it is there could not be looked at.
-    #[error("backup {label} was published, but could not be looked at afterwards: {source}")]
-    Unconfirmed {
-        /// The backup.
-        label: BackupLabel,
-        /// Why not.
-        source: Box<Error>,
-    },
     /// What is done in each of several repositories failed in some of them.
     #[error("{}", failures::describe(.command, *.repos, .failed))]
     InRepos {
@@ -174,9 +166,7 @@ impl Failure for Error {
             Self::OptionRequired { .. } => ErrorCode::OptionRequired,
             Self::NotSupported(_) | Self::StoreNotBuiltIn { .. } => ErrorCode::FeatureNotSupported,
             Self::Parameter { code, .. } | Self::Check { code, .. } => *code,
-            Self::AfterBackup { source, .. }
-            | Self::Unconfirmed { source, .. }
-            | Self::InRepo { source, .. } => source.code(),
+            Self::AfterBackup { source, .. } | Self::InRepo { source, .. } => source.code(),
             Self::InRepos { failed, .. } => failures::code_of(failed),
             Self::NotACommand => ErrorCode::Assert,
         }
@@ -195,10 +185,6 @@ impl Failure for Error {
             Self::Storage(error) => error.hint(),
             Self::Work(error) => error.hint(),
             Self::AfterBackup { source, .. } => source.hint(),
-            Self::Unconfirmed { .. } => Some(
-                "nothing was removed: once the repository answers, run verify --set of this backup"
-                    .to_owned(),
-            ),
             Self::InRepos { failed, .. } => failures::hint_of(failed),
             Self::InRepo { others, source, .. } => elsewhere(others, source.hint()),
             Self::Check { hint, .. } => Some(hint.clone()),

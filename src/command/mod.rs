@@ -2,7 +2,6 @@
 //! alone read the [`Config`]; what they call takes small option structs.
 
 mod annotate;
-mod archive_command;
 mod archive_get;
 mod archive_push;
 mod backup;
@@ -37,7 +36,6 @@ mod tablespaces;
 #[cfg(test)]
 mod testing;
 mod verify;
-mod wal_tail;
 
 use std::io::Write;
 

@@ -17,10 +17,10 @@ use crate::{
     types::StanzaName,
 };
 
-/// How many objects are deleted with one call.
+/// Objects that are deleted with one call.
 const BATCH: usize = 1000;
 
-/// Removes what the job says, after a note of each backup of which the manifest is missing.
+/// Writes a note for each backup whose manifest was found missing, then removes the objects of the job.
 pub async fn execute(options: &ExpireOptions, job: &ExpireJob) -> Result<()> {
     inventory::note_lost(options, &job.inventory, &job.plan).await?;
     remove(&*options.storage, &options.stanza, &job.removal).await

@@ -128,7 +128,7 @@ async fn mark_of(
     keep::read(&*storage, &paths).await.map_err(|source| Error::Unreadable { label, source })
 }
 
-/// What a directory without manifest holds; `None` where there is a manifest by now.
+/// The state of a backup directory without a manifest; `None` if it has a manifest by now.
 async fn look_into(
     storage: &dyn Storage,
     stanza: &StanzaName,
@@ -137,7 +137,7 @@ async fn look_into(
 ) -> Result<Option<Unpublished>> {
     let paths = BackupPaths::new(stanza, &label)?;
     let entries = storage.list(paths.directory(), true).await?;
-    // What an expire wrote is no sign of life.
+    // The note of an expire is no sign of life of the backup.
     let is_of_backup = |entry: &Entry| entry.path.file_name() != LOST;
     let objects = || {
         let objects = entries.iter().filter(|e| matches!(e.kind, EntryKind::Object { .. }));

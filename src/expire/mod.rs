@@ -26,7 +26,7 @@ use crate::{
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// What is to be expired, and by which rules.
+/// The repository to expire in, and the rules.
 #[derive(Clone, Debug)]
 pub struct ExpireOptions {
     /// The repository.

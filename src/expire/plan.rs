@@ -9,15 +9,15 @@ use super::{
 };
 use crate::repo::retention::{self, ExpirePlan, Inventory};
 
-/// How often a plan is made again because the repository changed meanwhile.
+/// Plans that are made, at most, while the repository keeps changing.
 const PLANS_MAX: usize = 5;
 
-/// What an expire will do. Nothing is removed before [`execute`](super::execute), which makes it what a dry run shows.
+/// The plan of an expire with every object that it removes. [`execute`](super::execute) removes them; a dry run shows them.
 #[derive(Debug)]
 pub struct ExpireJob {
-    /// What the plan was made from.
+    /// The inventory that the plan was made from.
     pub(super) inventory: Inventory,
-    /// What goes, what stays and why.
+    /// The backups and WAL to remove, and why the others stay.
     pub plan: ExpirePlan,
     /// The objects that go.
     pub removal: Removal,

@@ -16,12 +16,12 @@ use crate::{
     work::try_map,
 };
 
-/// What goes, in the order in which it does.
+/// The objects to remove, in their order.
 #[derive(Debug, Default)]
 pub struct Removal {
     /// Backups, dependents before what they depend on.
     pub backups: Vec<BackupRemoval>,
-    /// What interrupted backups left.
+    /// Interrupted backups.
     pub left_overs: Vec<BackupRemoval>,
     /// WAL.
     pub archives: Vec<ArchiveRemoval>,
@@ -32,7 +32,7 @@ pub struct Removal {
 pub struct BackupRemoval {
     /// The backup.
     pub label: BackupLabel,
-    /// What makes it a backup, or a backup in progress: it goes first.
+    /// The manifest or the notice, which make it a backup or a backup in progress: removed first.
     pub head: Vec<ObjectPath>,
     /// All the rest.
     pub data: Vec<ObjectPath>,
@@ -40,7 +40,7 @@ pub struct BackupRemoval {
     pub size: u64,
 }
 
-/// What goes of one archive.
+/// The objects to remove of one archive.
 #[derive(Debug)]
 pub struct ArchiveRemoval {
     /// The archive.
@@ -111,7 +111,7 @@ async fn backup(
     Ok(BackupRemoval { label, head, data, size: total })
 }
 
-/// What goes of an archive; directories of which all stays are not listed.
+/// The objects to remove of an archive. Directories that stay whole are not listed.
 async fn content(archive: &WalArchive, rule: &ArchiveRule) -> Result<Option<ArchiveContent>> {
     let needed = match rule {
         ArchiveRule::KeepAll => return Ok(None),

@@ -1,6 +1,7 @@
 //! All knowledge of PostgreSQL: how to connect and speak to a server, what its backup stream holds,
 //! and the files it writes. Knows no repository; what a version does differently is decided here.
 
+mod archive_command;
 mod base_backup;
 mod changed_blocks;
 mod connect;
@@ -15,8 +16,9 @@ mod settings;
 mod sql;
 mod tar;
 
+pub use archive_command::shown_archive_command;
 pub use base_backup::{
-    BackupEvent, BackupOptions, BackupStarted, BaseBackup, LeftOut, TablespaceRow,
+    BackupEvent, BackupStarted, BaseBackup, BaseBackupOptions, LeftOut, TablespaceRow,
 };
 pub use changed_blocks::{ChangedBlocks, FileChanges};
 pub use connect::{

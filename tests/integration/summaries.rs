@@ -8,8 +8,8 @@ use pgstrata::{
     backup::{
         self,
         source::{
-            BackupSource, BackupStop, FileKind, PriorFacts, PriorFile, PriorFiles, SourceEvent,
-            SourceOptions, StreamSource, ToldBy,
+            BackupSource, BackupStop, ChangeHint, FileKind, PriorFile, PriorFiles, SourceEvent,
+            SourceHints, SourceOptions, StreamSource,
         },
     },
     postgres::{
@@ -48,21 +48,21 @@ impl PriorFiles for Sizes {
 }
 
 impl Copy {
-    pub(crate) fn facts(&self) -> PriorFacts {
+    pub(crate) fn facts(&self) -> SourceHints {
         let sizes = self.files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64));
         let range = self.parsed_manifest().wal_ranges[0];
         let at = |lsn| WalPosition { lsn, timeline: range.timeline };
-        PriorFacts {
+        SourceHints {
             files: Arc::new(Sizes(sizes.collect())),
             wal: Span { start: at(range.start), stop: at(range.end) },
-            told_by: ToldBy::Summaries { backup_manifest: self.manifest().clone() },
+            hint: ChangeHint::Summaries { backup_manifest: self.manifest().clone() },
         }
     }
 
     /// The facts with another manifest.
-    fn facts_with(&self, manifest: &[u8]) -> PriorFacts {
+    fn facts_with(&self, manifest: &[u8]) -> SourceHints {
         let backup_manifest = Bytes::copy_from_slice(manifest);
-        PriorFacts { told_by: ToldBy::Summaries { backup_manifest }, ..self.facts() }
+        SourceHints { hint: ChangeHint::Summaries { backup_manifest }, ..self.facts() }
     }
 
     fn manifest(&self) -> &Bytes {
@@ -120,11 +120,11 @@ impl Copy {
 /// Takes a backup; with a prior one, by what changed since.
 async fn try_take(
     cluster: &Cluster,
-    prior: Option<(&Copy, PriorFacts)>,
+    prior: Option<(&Copy, SourceHints)>,
 ) -> Result<Copy, backup::Error> {
     let mut source = StreamSource::connect(&options_for(cluster)).await?;
     let (base, facts) = prior.unzip();
-    let options = SourceOptions { start_fast: true, prior: facts, ..Default::default() };
+    let options = SourceOptions { start_fast: true, hints: facts, ..Default::default() };
     source.start(&options).await?;
     let (mut received, mut unchanged) = (0, 0);
     let mut files = BTreeMap::new();
@@ -180,7 +180,7 @@ pub(crate) fn take(cluster: &Cluster, prior: Option<&Copy>) -> Copy {
     taken.unwrap_or_else(|error| panic!("{error}\n{}", cluster.log()))
 }
 
-pub(crate) fn refusal(cluster: &Cluster, base: &Copy, facts: PriorFacts) -> String {
+pub(crate) fn refusal(cluster: &Cluster, base: &Copy, facts: SourceHints) -> String {
     let error = run(try_take(cluster, Some((base, facts)))).err().expect("a refusal");
     assert!(error.is_about_incremental(), "{error:?}");
     error.to_string()
@@ -271,7 +271,7 @@ for_each_fixed_version! {
         let mut sizes = full.files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64))
             .collect::<BTreeMap<_, _>>();
         sizes.remove(&DataPath::new(lost.as_bytes()).expect("path"));
-        let facts = PriorFacts { files: Arc::new(Sizes(sizes)), ..full.facts() };
+        let facts = SourceHints { files: Arc::new(Sizes(sizes)), ..full.facts() };
         let said = refusal(&site.primary, &full, facts);
         assert!(said.contains(&lost), "{said}");
     }

@@ -21,4 +21,4 @@ mod run;
 mod workers;
 mod writer;
 
-pub use run::{Options, Taken, Target, take};
+pub use run::{PipelineOptions, PipelineOutput, PipelineTarget, run};

@@ -16,7 +16,7 @@ use crate::{
     backup::{
         Error,
         landmarks::Landmarks,
-        source::{BackupSource, BackupStart, BackupStop, Deferred, SourceEvent, SourceKind},
+        source::{BackupSource, BackupStart, BackupStop, Deferred, SourceEvent},
     },
     codec::BlockHasher,
     postgres::ManifestBuilder,
@@ -28,7 +28,7 @@ use crate::{
 
 /// Where a backup is written.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct PipelineTarget {
     /// The repository.
     pub storage: Arc<dyn Storage>,
     /// The backup's paths in it.
@@ -37,7 +37,7 @@ pub struct Target {
 
 /// How a backup is written.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct PipelineOptions {
     /// How many worker threads there are.
     pub threads: usize,
     /// How frames are compressed.
@@ -52,10 +52,10 @@ pub struct Options {
 
 /// A backup whose data is durable but which is not published yet.
 #[derive(Debug)]
-pub struct Taken {
+pub struct PipelineOutput {
     /// Where it ended.
     pub stop: BackupStop,
-    /// When the source told so, microseconds since 1970.
+    /// When the source said so, microseconds since 1970.
     pub stopped_us: i64,
     /// PostgreSQL's backup_manifest: the server's, or one like it.
     pub backup_manifest: Bytes,
@@ -70,19 +70,19 @@ type Queue = mpsc::Sender<(Batch, Option<Frame>)>;
 
 /// Takes everything that `source`, already started, yields, compares it with `prior`, and writes what
 /// has changed to `target`; without a prior backup, everything.
-pub async fn take(
+pub async fn run(
     source: &mut dyn BackupSource,
     start: &BackupStart,
     prior: Option<Prior>,
-    target: Target,
-    options: &Options,
+    target: PipelineTarget,
+    options: &PipelineOptions,
     progress: &dyn ProgressSink,
-) -> Result<Taken, Error> {
+) -> Result<PipelineOutput, Error> {
     let facts = source.facts();
     let hasher = BlockHasher::new(options.digest_key);
     // A source that has no manifest of the server's leaves it to the writer to make one.
-    let manifest = (source.kind() == SourceKind::Local)
-        .then(|| ManifestBuilder::new(facts.version, facts.system_id));
+    let manifest =
+        (!source.makes_manifest()).then(|| ManifestBuilder::new(facts.version, facts.system_id));
     let workers = Workers::start(&WorkerOptions {
         threads: options.threads,
         compression: options.compression,
@@ -120,7 +120,7 @@ pub async fn take(
         (None, Some(made)) => made.finish(&stop.wal_ranges(start)).into(),
         (None, None) => return Err(Error::Source("it has no backup_manifest".to_owned())),
     };
-    Ok(Taken { stop, stopped_us, backup_manifest, written, landmarks })
+    Ok(PipelineOutput { stop, stopped_us, backup_manifest, written, landmarks })
 }
 
 async fn write_all(

@@ -1,4 +1,4 @@
-//! What a replication session tells of its cluster before a backup begins.
+//! Asks a replication session for the facts of its cluster before a backup begins.
 
 use super::ClusterFacts;
 use crate::{

@@ -40,7 +40,7 @@ impl SourceKind {
     }
 }
 
-/// What a source knows of the cluster before the first file.
+/// The cluster, as a source knows it before the first file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterFacts {
     /// The cluster's system identifier.
@@ -96,7 +96,7 @@ pub struct BackupStop {
     /// PostgreSQL's own backup_manifest, byte for byte; `None` from a source that leaves it to the pipeline
     /// to make one of what it stored.
     pub backup_manifest: Option<Bytes>,
-    /// What the server said of damaged pages, one text a complaint; empty when it found none.
+    /// The server's warnings of damaged pages; empty when it found none.
     pub checksum_complaints: Vec<String>,
     /// Entries of the data directory that the source could not give: links, and what is behind them.
     pub left_out: Vec<DataPath>,
@@ -214,7 +214,11 @@ pub trait BackupSource: Send {
     /// Which source it is.
     fn kind(&self) -> SourceKind;
 
-    /// What the cluster is.
+    /// Whether its server makes the backup_manifest, which comes with the stop. Of any other source the writer makes one of
+    /// what it stores.
+    fn makes_manifest(&self) -> bool;
+
+    /// The cluster.
     fn facts(&self) -> &ClusterFacts;
 
     /// The timeline that the server was on when the connection was made.
@@ -245,23 +249,23 @@ pub struct SourceOptions {
     pub in_place_tablespaces: Vec<Oid>,
     /// What is known of the prior backup: then the source may leave out what has not changed since. It need
     /// not; what it yields is compared block by block.
-    pub prior: Option<PriorFacts>,
+    pub hints: Option<SourceHints>,
 }
 
-/// What a source can use of the prior backup to leave out what has not changed since.
+/// The part of the prior backup that helps a source to leave out unchanged files and blocks.
 #[derive(Clone, Debug)]
-pub struct PriorFacts {
+pub struct SourceHints {
     /// Its files.
     pub files: Arc<dyn PriorFiles>,
-    /// Where it began and ended.
+    /// Its start and stop in the WAL.
     pub wal: Span<WalPosition>,
-    /// What tells that something has not changed.
-    pub told_by: ToldBy,
+    /// How to tell that something has not changed.
+    pub hint: ChangeHint,
 }
 
-/// What tells a source that something has not changed since the prior backup.
+/// How a source can tell that something has not changed since the prior backup.
 #[derive(Clone, Debug)]
-pub enum ToldBy {
+pub enum ChangeHint {
     /// The server's WAL summaries.
     Summaries {
         /// PostgreSQL's own backup_manifest of the prior backup, byte for byte, which a server that

@@ -11,14 +11,14 @@ use bytes::{Bytes, BytesMut};
 use tracing::{debug, warn};
 
 use super::{
-    BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, PriorFiles,
-    SourceEvent, SourceKind, SourceOptions, Tablespace, ToldBy, facts::read_facts, left_out::Lacks,
-    rebuild::Rebuild,
+    BackupSource, BackupStart, BackupStop, ChangeHint, ClusterFacts, FileHeader, FileKind,
+    PriorFiles, SourceEvent, SourceKind, SourceOptions, Tablespace, facts::read_facts,
+    left_out::Lacks, rebuild::Rebuild,
 };
 use crate::{
     backup::Error,
     postgres::{
-        BackupEvent, BackupOptions, BackupStarted, BaseBackup, CancelToken, ConnectOptions,
+        BackupEvent, BackupStarted, BaseBackup, BaseBackupOptions, CancelToken, ConnectOptions,
         ControlFile, ReplicationClient, Result as PgResult, TarEntry, TarEntryKind, TarEvent,
         TarReader, incremental_target, plain_backup_label,
     },
@@ -69,7 +69,7 @@ struct Running {
     member: Member,
 }
 
-/// What becomes of the member that is being read.
+/// The handling of the tar member that is being read.
 enum Member {
     /// It was sent before.
     Skipped,
@@ -123,7 +123,7 @@ impl StreamSource {
         self.backup_event(event).await
     }
 
-    /// What is left out is told in warnings alone.
+    /// The server names the files that it leaves out in warnings, and nowhere else.
     async fn check_warnings_are_sent(&self, client: &mut ReplicationClient) -> Result<(), Error> {
         match client.show("client_min_messages").await?.as_str() {
             "error" | "fatal" | "panic" => Err(Error::NoWarnings),
@@ -296,6 +296,10 @@ impl BackupSource for StreamSource {
         self.timeline
     }
 
+    fn makes_manifest(&self) -> bool {
+        true
+    }
+
     fn facts(&self) -> &ClusterFacts {
         &self.facts
     }
@@ -306,14 +310,14 @@ impl BackupSource for StreamSource {
         };
         self.check_warnings_are_sent(&mut client).await?;
         // The server does not look at times: only what it is asked about is left out.
-        let asked = options.prior.as_ref().and_then(|prior| match &prior.told_by {
-            ToldBy::Summaries { backup_manifest } => Some((prior, backup_manifest.clone())),
-            ToldBy::Times { .. } => None,
+        let asked = options.hints.as_ref().and_then(|hints| match &hints.hint {
+            ChangeHint::Summaries { backup_manifest } => Some((hints, backup_manifest.clone())),
+            ChangeHint::Times { .. } => None,
         });
-        self.prior = asked.as_ref().map(|(prior, _)| Arc::clone(&prior.files));
+        self.prior = asked.as_ref().map(|(hints, _)| Arc::clone(&hints.files));
         let is_old = self.facts.version.major() < IN_PLACE_LISTED_SINCE;
         let tablespaces_inside = is_old && !options.in_place_tablespaces.is_empty();
-        let options = BackupOptions {
+        let options = BaseBackupOptions {
             label: options.label.clone(),
             checkpoint_fast: options.start_fast,
             max_rate_kb: options.max_rate_kb,

@@ -43,7 +43,7 @@ fn deferred(content: &[u8], torn_reads: usize) -> Arc<dyn FileBytes> {
 fn source(files: &[(String, Vec<u8>)], torn_reads: usize) -> SyntheticSource {
     let mut source = SyntheticSource::new(files, 10_000);
     let stop = source.events.pop_back();
-    source.kind = SourceKind::Local;
+    source.makes_manifest = false;
     let (mut events, mut number) = (VecDeque::new(), 0);
     let mut open = None;
     for event in source.events.drain(..) {

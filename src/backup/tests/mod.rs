@@ -9,6 +9,7 @@ use proptest::prelude::*;
 mod deferred;
 
 use super::{
+    pipeline::{self, PipelineOptions, PipelineOutput, PipelineTarget},
     source::{
         BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, SourceEvent,
         SourceKind, SourceOptions,
@@ -33,7 +34,7 @@ const KEY: [u8; 32] = [7; 32];
 
 /// Yields entries that are held in memory, their bytes in chunks of a given size.
 struct SyntheticSource {
-    kind: SourceKind,
+    makes_manifest: bool,
     facts: ClusterFacts,
     events: VecDeque<SourceEvent>,
 }
@@ -63,7 +64,7 @@ impl SyntheticSource {
             left_out: Vec::new(),
         }));
         Self {
-            kind: SourceKind::Stream,
+            makes_manifest: true,
             facts: ClusterFacts {
                 system_id: SystemId(1),
                 version: PgVersion::new(15).unwrap(),
@@ -82,7 +83,11 @@ impl SyntheticSource {
 #[async_trait]
 impl BackupSource for SyntheticSource {
     fn kind(&self) -> SourceKind {
-        self.kind
+        SourceKind::Stream
+    }
+
+    fn makes_manifest(&self) -> bool {
+        self.makes_manifest
     }
 
     fn timeline(&self) -> TimeLine {
@@ -125,21 +130,26 @@ impl Taker {
         Self { _dir: dir, storage, paths: BackupPaths::new(&stanza, &label).unwrap() }
     }
 
-    async fn take(&self, mut source: SyntheticSource, kind: CompressType) -> Result<Taken, Error> {
+    async fn take(
+        &self,
+        mut source: SyntheticSource,
+        kind: CompressType,
+    ) -> Result<PipelineOutput, Error> {
         let start = source.start(&SourceOptions::default()).await?;
-        let target = Target { storage: Arc::clone(&self.storage), paths: self.paths.clone() };
-        let options = Options {
+        let target =
+            PipelineTarget { storage: Arc::clone(&self.storage), paths: self.paths.clone() };
+        let options = PipelineOptions {
             threads: 2,
             compression: Compression { kind, level: kind.default_level() },
             bundle_size: 1 << 20,
             digest_key: KEY,
             check_pages: true,
         };
-        take(&mut source, &start, None, target, &options, &NoProgress).await
+        pipeline::run(&mut source, &start, None, target, &options, &NoProgress).await
     }
 
     /// Reads every file back through its map, verifying each block.
-    async fn read_back(&self, taken: Taken, kind: CompressType) -> Vec<(String, Vec<u8>)> {
+    async fn read_back(&self, taken: PipelineOutput, kind: CompressType) -> Vec<(String, Vec<u8>)> {
         let path = self.paths.file_list().unwrap();
         let data = crate::repo::metadata::read_verified(
             &*self.storage,
@@ -263,7 +273,8 @@ async fn a_source_that_breaks_its_promises_is_an_error() {
     for (what, break_it) in broken {
         let mut events = whole.events.clone();
         break_it(&mut events);
-        let source = SyntheticSource { kind: whole.kind, facts: whole.facts.clone(), events };
+        let SyntheticSource { makes_manifest, ref facts, .. } = whole;
+        let source = SyntheticSource { makes_manifest, facts: facts.clone(), events };
         assert!(Taker::new().take(source, CompressType::Zst).await.is_err(), "{what}");
     }
 }

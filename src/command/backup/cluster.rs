@@ -1,12 +1,11 @@
-//! The cluster that is backed up: the source of its files and, beside it, a connection for SQL.
+//! The cluster that is backed up: the source of its files, and sessions for SQL.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path};
+
+use async_trait::async_trait;
 
 use crate::{
-    backup::{
-        self,
-        source::{BackupSource, BackupStart, BackupStop, SourceOptions},
-    },
+    backup::{self, ClusterDetails, ConnectedCluster, source::BackupSource},
     command::{
         Error, Result,
         cluster::{self, Connected},
@@ -16,37 +15,29 @@ use crate::{
     },
     config::{BackupStandby, Config},
     postgres::{
-        self, ConnectOptions, DataDirectory, Database, SqlClient, TablespaceInfo, version_directory,
+        self, ArchiverFacts, ConnectOptions, Placement, Required, SqlClient, SummaryFacts,
+        TablespaceInfo, version_directory,
     },
     repo::stanza::{ClusterId, StanzaEntry, StanzaHistory},
-    types::{ErrorCode, Failure, Oid, WalSegment, WalSegmentSize},
+    types::{DataPath, ErrorCode, Failure, TimeLine, WalSegment, WalSegmentSize},
 };
 
-/// The connections to the cluster, and what SQL told of it.
-pub(super) struct Cluster {
-    /// Yields the files.
-    pub source: Box<dyn BackupSource>,
-    /// The data directory, where the source reads it.
-    pub directory: Option<Arc<DataDirectory>>,
+/// The connections to the cluster, and what SQL said of it.
+pub(super) struct Cluster<'a> {
+    config: &'a Config,
+    source: Box<dyn BackupSource>,
+    details: ClusterDetails,
     /// Answers, on the same server, what the replication protocol does not.
-    pub sql: SqlClient,
-    /// The databases.
-    pub databases: Vec<Database>,
-    /// The tablespaces outside the data directory.
-    pub tablespaces: Vec<TablespaceInfo>,
-    /// The directory in a tablespace's location that belongs to the server.
-    pub version_directory: String,
-    /// Whether backups of this cluster may come from one server now and from another then.
-    pub several_sources: bool,
+    sql: SqlClient,
     /// How the session for SQL was connected.
     options: ConnectOptions,
-    /// Where the source is a standby: its primary, where that can be reached.
+    /// The primary, if the source is a standby and the primary can be reached.
     primary: Option<Connected>,
 }
 
-impl Cluster {
+impl<'a> Cluster<'a> {
     /// Chooses the server that the files come from, and opens the connections.
-    pub(super) async fn connect(config: &Config) -> Result<Self> {
+    pub(super) async fn connect(config: &'a Config) -> Result<Self> {
         let mut servers = cluster::servers(config).await?;
         let Connected { key, options, sql, facts } = servers.take_source(config.backup.standby)?;
         let Opened { source, directory } = source::open(config, key, &options).await?;
@@ -56,23 +47,17 @@ impl Cluster {
         if facts.in_recovery {
             tracing::info!("the backup is taken from the standby pg{key}");
         }
+        let details = ClusterDetails {
+            databases: sql.databases().await?,
+            tablespaces: sql.tablespaces().await?,
+            version_directory: version_directory(facts.version, facts.catalog_version),
+            several_sources: facts.in_recovery || config.backup.standby != BackupStandby::No,
+            data_directory: directory,
+        };
+        tablespaces::warn_inside(facts.data_directory.as_deref(), &details.tablespaces);
+        name_outside_files(&sql).await?;
         let primary = servers.primary.filter(|_| facts.in_recovery);
-        let databases = sql.databases().await?;
-        let tablespaces = sql.tablespaces().await?;
-        tablespaces::warn_inside(facts.data_directory.as_deref(), &tablespaces);
-        let version_directory = version_directory(facts.version, facts.catalog_version);
-        let several_sources = facts.in_recovery || config.backup.standby != BackupStandby::No;
-        Ok(Self {
-            source,
-            directory,
-            sql,
-            databases,
-            tablespaces,
-            version_directory,
-            several_sources,
-            options,
-            primary,
-        })
+        Ok(Self { config, source, details, sql, options, primary })
     }
 
     /// Checks that the cluster is the stanza's and that it archives its WAL; returns the stanza's entry.
@@ -88,7 +73,7 @@ impl Cluster {
     }
 
     /// The server that archives the WAL of the backup, where there is a session with it that has not ended.
-    pub(super) fn archiving_server(&self) -> Option<&SqlClient> {
+    fn archiving_server(&self) -> Option<&SqlClient> {
         let server = match self.source.facts().in_recovery {
             true => self.primary.as_ref().map(|primary| &primary.sql),
             false => Some(&self.sql),
@@ -109,109 +94,62 @@ impl Cluster {
             _ => Ok(()),
         }
     }
+}
 
-    /// Whether pages are to be checked: as configured, else where the cluster has checksums.
-    pub(super) fn check_pages(&self, config: &Config) -> bool {
-        let has_checksums = self.source.facts().page_checksums;
-        if config.backup.checksum_page == Some(true) && !has_checksums {
-            tracing::warn!("checksum-page is on, but the cluster has no data checksums");
-        }
-        has_checksums && config.backup.checksum_page != Some(false)
+#[async_trait(?Send)]
+impl ConnectedCluster for Cluster<'_> {
+    fn source(&self) -> &dyn BackupSource {
+        &*self.source
     }
 
-    /// Begins the backup on the server.
-    pub(super) async fn start(&mut self, options: &SourceOptions) -> Result<BackupStart> {
-        let how =
-            if options.start_fast { "" } else { " after the next regular checkpoint completes" };
-        tracing::info!("execute non-exclusive backup start: backup begins{how}");
-        let start = self.source.start(options).await?;
-        self.check_in_place(options).await?;
-        self.name_outside_files().await?;
-        let size = self.source.facts().wal_segment_size;
-        let segment = WalSegment::containing(start.lsn, start.timeline, size);
-        tracing::info!("backup start archive = {segment}, lsn = {}", start.lsn);
-        Ok(start)
+    fn source_mut(&mut self) -> &mut dyn BackupSource {
+        &mut *self.source
     }
 
-    /// The tablespaces that are directories in `pg_tblspc`, made with `allow_in_place_tablespaces`.
-    pub(super) fn in_place_tablespaces(&self) -> Vec<Oid> {
-        in_place(&self.tablespaces)
+    fn details(&self) -> &ClusterDetails {
+        &self.details
     }
 
-    /// One that was made after it was asked for them may be in no archive and in no WAL of the backup.
-    async fn check_in_place(&self, options: &SourceOptions) -> Result<()> {
-        match in_place(&self.sql.tablespaces().await?) == options.in_place_tablespaces {
-            true => Ok(()),
-            false => Err(Error::Check {
-                what: "a tablespace in pg_tblspc was made or dropped while the backup began"
-                    .to_owned(),
-                code: ErrorCode::DbMismatch,
-                hint: "run the backup again".to_owned(),
-            }),
+    async fn summaries(&self, timeline: TimeLine) -> Answer<SummaryFacts> {
+        Ok(self.sql.summaries(timeline).await?)
+    }
+
+    async fn tablespaces(&self) -> Answer<Vec<TablespaceInfo>> {
+        Ok(self.sql.tablespaces().await?)
+    }
+
+    async fn placement(&self) -> Answer<Placement> {
+        Ok(self.sql.placement().await?)
+    }
+
+    async fn still_required(&self, missing: BTreeSet<Required>) -> Answer<BTreeSet<Required>> {
+        Ok(self.sql.still_required(&self.details.version_directory, missing).await?)
+    }
+
+    async fn reread(&self, path: &DataPath, offset: u64, length: u32) -> Answer<Option<Vec<u8>>> {
+        match &self.details.data_directory {
+            Some(directory) => Ok(directory.read_page(path, offset, length)?),
+            None => Ok(self.sql.reread_page(path, offset, length).await?),
         }
     }
 
-    /// Names the configuration files that no source finds in the data directory.
-    async fn name_outside_files(&self) -> Result<()> {
-        let Some(data) = self.sql.setting_if_visible("data_directory").await? else {
-            return Ok(());
-        };
-        let mut outside = Vec::new();
-        for name in ["config_file", "hba_file", "ident_file"] {
-            let path = self.sql.setting_if_visible(name).await?;
-            outside.extend(path.filter(|path| !Path::new(path).starts_with(&data)));
-        }
-        if !outside.is_empty() {
-            tracing::info!(
-                "not in the backup, because they are outside of the data directory: {}",
-                outside.join(", ")
-            );
-        }
-        Ok(())
-    }
-
-    /// Logs where the backup ended, and what the server complained of.
-    pub(super) fn report_stop(&self, stop: &BackupStop) {
-        let size = self.source.facts().wal_segment_size;
-        let segment = WalSegment::ending_at(stop.lsn, stop.timeline(), size);
-        tracing::info!("backup stop archive = {segment}, lsn = {}", stop.lsn);
-        for complaint in &stop.checksum_complaints {
-            tracing::warn!("the server says: {complaint}");
+    async fn archiver_setting(&self, name: &str) -> Answer<Option<String>> {
+        match self.archiving_server() {
+            Some(server) => Ok(server.setting_if_visible(name).await?),
+            None => Ok(None),
         }
     }
 
-    /// Makes sure that the last WAL segment of the backup gets archived. A primary ends it by itself, a
-    /// standby cannot: there the primary is asked. Where that fails, the segment comes when it is full, or
-    /// when the primary's archive_timeout is over.
-    pub(super) async fn end_last_segment(&self, stop: &BackupStop) {
-        if !self.source.facts().in_recovery {
-            return;
-        }
-        let size = self.source.facts().wal_segment_size;
-        let last = WalSegment::ending_at(stop.lsn, stop.timeline(), size);
-        let Some(primary) = &self.primary else {
-            tracing::info!(
-                "segment {last} is archived when the primary has filled it or its archive_timeout is \
-                 over; with the primary among the pgN options it is asked to end it"
-            );
-            return;
-        };
-        match end_segment(&primary.options, last, size).await {
-            Ok(()) => {}
-            Err(error @ postgres::Error::PermissionDenied { .. }) => tracing::warn!(
-                "the primary cannot be asked to end segment {last}: {error}\n\
-                 HINT: {}",
-                error.hint().unwrap_or_default()
-            ),
-            Err(error) => {
-                tracing::warn!("the primary cannot be asked to end segment {last}: {error}");
-            }
+    async fn archiver(&self) -> Answer<Option<ArchiverFacts>> {
+        let Some(server) = self.archiving_server() else { return Ok(None) };
+        match server.archiver().await {
+            // WAL is looked for in the archive, whatever becomes of the server meanwhile.
+            Err(_) if server.is_closed() => Ok(None),
+            facts => Ok(Some(facts?)),
         }
     }
 
-    /// Connects the sessions again that ended while files were copied: they were not used in those hours, and
-    /// what was copied is not worth less for it.
-    pub(super) async fn renew_sessions(&mut self) -> Result<()> {
+    async fn renew_sessions(&mut self) -> Answer<()> {
         if self.sql.is_closed() {
             tracing::info!("the session for SQL ended in the meantime, and is opened again");
             self.sql = SqlClient::connect(&self.options).await?;
@@ -225,26 +163,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// Looks for the primary again where the standby switched to another timeline while the backup ran: the one that is
-    /// connected is not its primary any more.
-    pub(super) async fn follow_promotion(
-        &mut self,
-        config: &Config,
-        start: &BackupStart,
-        stop: &BackupStop,
-    ) {
-        let (from, to) = (start.timeline, stop.timeline());
+    async fn follow_promotion(&mut self, from: TimeLine, to: TimeLine) {
         if !self.source.facts().in_recovery || from == to {
             return;
         }
         tracing::info!(
             "the standby went over from timeline {from} to {to} in the meantime: its WAL is that of both"
         );
-        self.primary = cluster::primary_on(config, to, self.source.facts().system_id).await;
+        self.primary = cluster::primary_on(self.config, to, self.source.facts().system_id).await;
     }
 
-    /// Asks whether the standby was promoted, where the error may come from that.
-    pub(super) async fn explain(&mut self, error: backup::Error) -> backup::Error {
+    async fn explain(&mut self, error: backup::Error) -> backup::Error {
         let error = match error {
             backup::Error::Postgres(error)
                 if self.source.facts().in_recovery && error.may_be_of_promotion() =>
@@ -269,15 +198,49 @@ impl Cluster {
         }
     }
 
-    /// Ends the server's side of a backup that is given up.
-    pub(super) async fn cancel(&mut self) {
-        self.source.cancel().await;
+    async fn end_segment(&self, segment: WalSegment) {
+        let Some(primary) = &self.primary else {
+            tracing::info!(
+                "segment {segment} is archived when the primary has filled it or its archive_timeout is \
+                 over; with the primary among the pgN options it is asked to end it"
+            );
+            return;
+        };
+        let size = self.source.facts().wal_segment_size;
+        match end_segment(&primary.options, segment, size).await {
+            Ok(()) => {}
+            Err(error @ postgres::Error::PermissionDenied { .. }) => tracing::warn!(
+                "the primary cannot be asked to end segment {segment}: {error}\n\
+                 HINT: {}",
+                error.hint().unwrap_or_default()
+            ),
+            Err(error) => {
+                tracing::warn!("the primary cannot be asked to end segment {segment}: {error}");
+            }
+        }
     }
 }
 
-fn in_place(tablespaces: &[TablespaceInfo]) -> Vec<Oid> {
-    let inside = |tablespace: &&TablespaceInfo| !tablespace.location.starts_with('/');
-    tablespaces.iter().filter(inside).map(|tablespace| tablespace.oid).collect()
+/// Answer to a question of the backup engine.
+type Answer<T> = std::result::Result<T, backup::Error>;
+
+/// Names the configuration files that no source finds in the data directory.
+async fn name_outside_files(sql: &SqlClient) -> Result<()> {
+    let Some(data) = sql.setting_if_visible("data_directory").await? else {
+        return Ok(());
+    };
+    let mut outside = Vec::new();
+    for name in ["config_file", "hba_file", "ident_file"] {
+        let path = sql.setting_if_visible(name).await?;
+        outside.extend(path.filter(|path| !Path::new(path).starts_with(&data)));
+    }
+    if !outside.is_empty() {
+        tracing::info!(
+            "not in the backup, because they are outside of the data directory: {}",
+            outside.join(", ")
+        );
+    }
+    Ok(())
 }
 
 /// Ends `segment` on the primary, unless it has got past it already. The session is a new one: that of

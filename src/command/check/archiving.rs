@@ -1,8 +1,8 @@
 //! Whether the server archives its WAL through this program, and why not.
 
 use crate::{
-    command::{Error, Result, archive_command::shown},
-    postgres::{self, SqlClient},
+    command::{Error, Result},
+    postgres::{self, SqlClient, shown_archive_command},
     types::{ErrorCode, Failure},
 };
 
@@ -62,11 +62,17 @@ fn judge_command(command: Option<&str>) -> Result<()> {
         return Err(invalid("archive_command is empty".to_owned()));
     }
     if !PROGRAMS.iter().any(|program| command.contains(program)) {
-        return Err(invalid(format!("archive_command '{}' must contain pgstrata", shown(command))));
+        return Err(invalid(format!(
+            "archive_command '{}' must contain pgstrata",
+            shown_archive_command(command)
+        )));
     }
     match command.contains("%p") {
         true => Ok(()),
-        false => Err(invalid(format!("archive_command '{}' must contain %p", shown(command)))),
+        false => Err(invalid(format!(
+            "archive_command '{}' must contain %p",
+            shown_archive_command(command)
+        ))),
     }
 }
 
@@ -84,7 +90,7 @@ fn invalid(what: String) -> Error {
 pub(super) async fn explain(sql: &SqlClient) -> String {
     let mut lines = Vec::new();
     if let Ok(Some(command)) = sql.setting_if_visible("archive_command").await {
-        lines.push(format!("archive_command is '{}'", shown(&command)));
+        lines.push(format!("archive_command is '{}'", shown_archive_command(&command)));
     }
     if let Ok(facts) = sql.archiver().await {
         let name = |wal: Option<String>| wal.unwrap_or_else(|| "nothing".to_owned());

@@ -1,4 +1,4 @@
-//! What is expired, from the options of the command line and of a repository.
+//! Scope and settings of an expire, from the command line and the options of a repository.
 
 use crate::{
     command::context::Repo,
@@ -6,7 +6,7 @@ use crate::{
     repo::retention::{Calendar, FullType, Scope, Settings},
 };
 
-/// What `--set`, `--oldest` and `--archive-expire-before` name, else what retention says.
+/// The backup or WAL that `--set`, `--oldest` or `--archive-expire-before` names, else what retention says.
 pub(super) fn scope(config: &Config) -> Scope {
     match (&config.set, config.expire.oldest, config.expire.wal_before) {
         (Some(label), _, _) => Scope::Set(label.clone()),

@@ -6,7 +6,7 @@ use crate::types::PgVersion;
 
 /// How the server is asked to take the backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BackupOptions {
+pub struct BaseBackupOptions {
     /// The label in `backup_label`.
     pub label: String,
     /// An immediate checkpoint.
@@ -22,7 +22,7 @@ pub struct BackupOptions {
     pub tablespaces_inside: bool,
 }
 
-impl BackupOptions {
+impl BaseBackupOptions {
     /// The command's text. WAL is not waited for: the caller sees for itself that it is archived.
     /// TABLESPACE_MAP also lifts the limit on the length of a tablespace's path.
     pub fn command(&self, version: PgVersion) -> String {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn each_grammar() {
-        let options = BackupOptions {
+        let options = BaseBackupOptions {
             label: "it's".to_owned(),
             checkpoint_fast: true,
             max_rate_kb: Some(32),
@@ -100,7 +100,7 @@ mod tests {
             "BASE_BACKUP (LABEL 'it''s', PROGRESS, CHECKPOINT 'fast', WAIT false, MAX_RATE 32, \
              TABLESPACE_MAP, VERIFY_CHECKSUMS false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C')"
         );
-        let plain = BackupOptions { verify_checksums: true, ..Default::default() };
+        let plain = BaseBackupOptions { verify_checksums: true, ..Default::default() };
         assert_eq!(
             plain.command(PgVersion::new(13).unwrap()),
             "BASE_BACKUP LABEL '' PROGRESS NOWAIT TABLESPACE_MAP MANIFEST 'yes' \
@@ -108,10 +108,10 @@ mod tests {
         );
         assert!(plain.command(PgVersion::NEWEST).contains("CHECKPOINT 'spread'"));
         let incremental =
-            BackupOptions { prior_manifest: Some(Bytes::new()), ..Default::default() };
+            BaseBackupOptions { prior_manifest: Some(Bytes::new()), ..Default::default() };
         assert!(incremental.command(PgVersion::NEWEST).contains(", INCREMENTAL, "));
         assert!(!plain.command(PgVersion::NEWEST).contains("INCREMENTAL"));
-        let inside = BackupOptions { tablespaces_inside: true, ..Default::default() };
+        let inside = BaseBackupOptions { tablespaces_inside: true, ..Default::default() };
         for version in [PgVersion::OLDEST, PgVersion::NEWEST] {
             assert!(!inside.command(version).contains("TABLESPACE_MAP"), "{version}");
         }

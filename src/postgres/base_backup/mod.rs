@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::{ReplicationClient, Result, ServerError};
 use crate::types::{Lsn, Oid, PgVersion, TimeLine};
 
-pub use command::BackupOptions;
+pub use command::BaseBackupOptions;
 pub use left_out::LeftOut;
 
 /// Warnings kept for the end; a damaged disk can give thousands.
@@ -99,7 +99,7 @@ impl BaseBackup {
     pub async fn start(
         mut client: ReplicationClient,
         version: PgVersion,
-        options: &BackupOptions,
+        options: &BaseBackupOptions,
     ) -> Result<Self> {
         if let Some(manifest) = &options.prior_manifest {
             upload::manifest(&mut client, manifest).await?;

@@ -11,7 +11,10 @@ use bytes::Bytes;
 use crate::{
     backup::{
         self,
-        prior::{self, Prior},
+        pipeline::{
+            self, PipelineOptions, PipelineTarget,
+            prior::{self, Prior},
+        },
         source::{
             BackupSource, BackupStart, BackupStop, ClusterFacts, FileHeader, FileKind, SourceEvent,
             SourceKind, SourceOptions,
@@ -177,6 +180,10 @@ impl BackupSource for ItemSource {
         SourceKind::Stream
     }
 
+    fn makes_manifest(&self) -> bool {
+        true
+    }
+
     fn timeline(&self) -> TimeLine {
         TimeLine(1)
     }
@@ -289,7 +296,7 @@ pub(crate) async fn store_on(
         size_estimate: None,
         copy_start_us: None,
     };
-    let options = backup::Options {
+    let options = PipelineOptions {
         threads: 2,
         compression: making.compression,
         bundle_size: making.bundle_size,
@@ -297,7 +304,7 @@ pub(crate) async fn store_on(
         check_pages: false,
     };
     let mut source = ItemSource::new(items, on.as_ref().map_or(&[], |on| on.left_out), stop);
-    let target = backup::Target { storage: Arc::clone(storage), paths: paths.clone() };
+    let target = PipelineTarget { storage: Arc::clone(storage), paths: paths.clone() };
     let prior = match &on {
         Some(on) => {
             let list = FileList::read(&**storage, on.prior).await.unwrap();
@@ -305,7 +312,7 @@ pub(crate) async fn store_on(
         }
         None => None,
     };
-    let taken = backup::take(&mut source, &start, prior, target, &options, &NoProgress).await;
+    let taken = pipeline::run(&mut source, &start, prior, target, &options, &NoProgress).await;
     let taken = taken.unwrap();
     let file_list = taken.written.list.finish().await.unwrap();
     let mut base =

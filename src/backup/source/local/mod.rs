@@ -23,11 +23,11 @@ use self::{
     catalogs::Catalogs,
     file::{LocalFile, fill},
     pace::Pace,
-    plan::{Planner, Reading, Stretch, Told, times_before},
+    plan::{FileRange, KnownChanges, Planner, Reading, times_before},
 };
 use super::{
-    BackupSource, BackupStart, BackupStop, ClusterFacts, Deferred, FileBytes, FileHeader, FileKind,
-    PriorFacts, SourceEvent, SourceKind, SourceOptions, Tablespace, ToldBy,
+    BackupSource, BackupStart, BackupStop, ChangeHint, ClusterFacts, Deferred, FileBytes,
+    FileHeader, FileKind, SourceEvent, SourceHints, SourceKind, SourceOptions, Tablespace,
 };
 use crate::{
     backup::Error,
@@ -142,16 +142,16 @@ impl LocalSource {
         &self,
         started: &SqlBackupStart,
         scan: &Scan,
-        prior: Option<&PriorFacts>,
+        hints: Option<&SourceHints>,
     ) -> Result<Planner, Error> {
         let page_size = self.facts.page_size;
-        let Some(prior) = prior else { return Ok(Planner::full(page_size)) };
-        let told = match &prior.told_by {
-            ToldBy::Summaries { .. } => Some(self.summaries(started, prior).await?),
-            ToldBy::Times { since_us } => {
+        let Some(hints) = hints else { return Ok(Planner::full(page_size)) };
+        let known = match &hints.hint {
+            ChangeHint::Summaries { .. } => Some(self.summaries(started, hints).await?),
+            ChangeHint::Times { since_us } => {
                 let now = jiff::Timestamp::now().as_second();
-                match times_before(&scan.entries, prior, *since_us, now) {
-                    Ok(before) => Some(Told::Times { before }),
+                match times_before(&scan.entries, hints, *since_us, now) {
+                    Ok(before) => Some(KnownChanges::Times { before }),
                     Err(reason) => {
                         warn!("all files are read and compared: {reason}");
                         None
@@ -159,18 +159,22 @@ impl LocalSource {
                 }
             }
         };
-        Ok(match told {
-            Some(told) => Planner::new(page_size, Arc::clone(&prior.files), told),
+        Ok(match known {
+            Some(known) => Planner::new(page_size, Arc::clone(&hints.files), known),
             None => Planner::full(page_size),
         })
     }
 
-    async fn summaries(&self, started: &SqlBackupStart, prior: &PriorFacts) -> Result<Told, Error> {
+    async fn summaries(
+        &self,
+        started: &SqlBackupStart,
+        hints: &SourceHints,
+    ) -> Result<KnownChanges, Error> {
         let sql = self.session.sql();
-        let (timeline, from, to) = (started.timeline, prior.wal.start.lsn, started.lsn);
+        let (timeline, from, to) = (started.timeline, hints.wal.start.lsn, started.lsn);
         // A standby without a new restartpoint: the server's own incremental backups refuse it too.
-        if to < prior.wal.stop.lsn {
-            let stop = prior.wal.stop.lsn;
+        if to < hints.wal.stop.lsn {
+            let stop = hints.wal.stop.lsn;
             let reason = format!("the prior backup ends at {stop}, this one begins at {to}");
             return Err(postgres::Error::Summaries { reason }.into());
         }
@@ -179,7 +183,7 @@ impl LocalSource {
             sql.changed_blocks(timeline, from, to).await
         };
         match changed.await {
-            Ok(changed) => Ok(Told::Summaries(changed)),
+            Ok(changed) => Ok(KnownChanges::Summaries(changed)),
             // A role that may not read them can still have blocks compared.
             Err(postgres::Error::PermissionDenied { source, .. }) => {
                 Err(postgres::Error::Summaries { reason: source.to_string() }.into())
@@ -294,15 +298,15 @@ impl LocalSource {
         let ScannedKind::File { size } = entry.kind else { return Ok(()) };
         let file = LocalFile::new(Arc::clone(&self.directory), entry.path.clone(), size, vanished);
         let file: Arc<dyn FileBytes> = Arc::new(file);
-        let stretches = reading.stretches(size, self.facts.page_size);
+        let ranges = reading.ranges(size, self.facts.page_size);
         let (mut events, mut unchanged) = (Vec::new(), 0);
-        for stretch in stretches {
-            match stretch {
-                Stretch::Unchanged(len) => {
+        for range in ranges {
+            match range {
+                FileRange::Unchanged(len) => {
                     unchanged += len;
                     events.push(SourceEvent::Unchanged(len));
                 }
-                Stretch::Read(len) => {
+                FileRange::Read(len) => {
                     let chunks = (0..len).step_by(CHUNK as usize).map(|at| CHUNK.min(len - at));
                     events.extend(chunks.map(|len| {
                         SourceEvent::Deferred(Deferred { file: Arc::clone(&file), len })
@@ -421,6 +425,10 @@ impl BackupSource for LocalSource {
         SourceKind::Local
     }
 
+    fn makes_manifest(&self) -> bool {
+        false
+    }
+
     fn facts(&self) -> &ClusterFacts {
         &self.facts
     }
@@ -441,7 +449,7 @@ impl BackupSource for LocalSource {
         catalogs.check_scan(&self.session, &scan).await?;
         report(&scan);
         self.left_out.clone_from(&scan.left_out);
-        let planner = self.planner(&started, &scan, options.prior.as_ref()).await?;
+        let planner = self.planner(&started, &scan, options.hints.as_ref()).await?;
         let start = BackupStart {
             lsn: started.lsn,
             timeline: started.timeline,

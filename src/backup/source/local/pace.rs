@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What may be read a second.
+/// The limit of `max-rate`.
 #[derive(Debug)]
 pub(super) struct Pace {
     rate_kb: u32,

@@ -3,7 +3,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::super::{PriorFacts, PriorFiles};
+use super::super::{PriorFiles, SourceHints};
 use crate::{
     postgres::{self, ChangedBlocks, FileChanges, ScannedEntry, ScannedKind},
     types::DataPath,
@@ -26,7 +26,7 @@ pub(super) enum Reading {
 
 /// Bytes of a file that follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stretch {
+pub(super) enum FileRange {
     /// Number of bytes to read.
     Read(u64),
     /// Number of bytes that equal those of the prior backup.
@@ -34,45 +34,46 @@ pub(super) enum Stretch {
 }
 
 impl Reading {
-    /// The stretches of a file of `size` bytes, in their order.
-    pub(super) fn stretches(&self, size: u64, page_size: u32) -> Vec<Stretch> {
+    /// The ranges of a file of `size` bytes, in their order.
+    pub(super) fn ranges(&self, size: u64, page_size: u32) -> Vec<FileRange> {
         let bytes = |page: u32| (u64::from(page) * u64::from(page_size)).min(size);
-        let mut stretches = Vec::new();
+        let mut ranges = Vec::new();
         let mut at = 0;
-        let mut push = |to: u64, stretch: fn(u64) -> Stretch| {
+        let mut push = |to: u64, range: fn(u64) -> FileRange| {
             if to > at {
-                stretches.push(stretch(to - at));
+                ranges.push(range(to - at));
                 at = to;
             }
         };
         match self {
-            Self::Whole => push(size, Stretch::Read),
-            Self::Nothing => push(size, Stretch::Unchanged),
-            Self::Pages(ranges) => {
-                for range in ranges {
-                    push(bytes(range.start), Stretch::Unchanged);
-                    push(bytes(range.end), Stretch::Read);
+            Self::Whole => push(size, FileRange::Read),
+            Self::Nothing => push(size, FileRange::Unchanged),
+            Self::Pages(pages) => {
+                for range in pages {
+                    push(bytes(range.start), FileRange::Unchanged);
+                    push(bytes(range.end), FileRange::Read);
                 }
-                push(size, Stretch::Unchanged);
+                push(size, FileRange::Unchanged);
             }
         }
-        stretches
+        ranges
     }
 }
 
 /// Decides for one file after the other.
 pub(super) struct Planner {
     page_size: u32,
-    prior: Option<Known>,
+    prior: Option<PriorState>,
 }
 
-struct Known {
+/// The prior backup, and what is known of the changes since.
+struct PriorState {
     files: Arc<dyn PriorFiles>,
-    told_by: Told,
+    changes: KnownChanges,
 }
 
-/// What tells that something has not changed.
-pub(super) enum Told {
+/// What is known of the changes since the prior backup.
+pub(super) enum KnownChanges {
     /// The server's WAL summaries.
     Summaries(ChangedBlocks),
     /// Files that are as long as they were and were last written in the same second, before this one
@@ -90,26 +91,28 @@ impl Planner {
     }
 
     /// A planner for what has changed since a prior backup.
-    pub(super) fn new(page_size: u32, files: Arc<dyn PriorFiles>, told_by: Told) -> Self {
-        Self { page_size, prior: Some(Known { files, told_by }) }
+    pub(super) fn new(page_size: u32, files: Arc<dyn PriorFiles>, changes: KnownChanges) -> Self {
+        Self { page_size, prior: Some(PriorState { files, changes }) }
     }
 
     /// What is to be read of a file of `size` bytes, last written at `modified`.
     pub(super) fn reading(&self, path: &DataPath, size: u64, modified: i64) -> Reading {
-        let Some(Known { files, told_by }) = &self.prior else { return Reading::Whole };
+        let Some(PriorState { files, changes }) = &self.prior else { return Reading::Whole };
         let Some(prior) = files.file(path).filter(|_| size > 0) else { return Reading::Whole };
-        match told_by {
-            Told::Times { before } => {
+        match changes {
+            KnownChanges::Times { before } => {
                 let same = size == prior.size && modified == prior.modified && modified < *before;
                 if same { Reading::Nothing } else { Reading::Whole }
             }
-            Told::Summaries(changed) => match changed.of(path, size, prior.size, self.page_size) {
-                FileChanges::All => Reading::Whole,
-                FileChanges::Ranges(pages) if pages.is_empty() && size == prior.size => {
-                    Reading::Nothing
+            KnownChanges::Summaries(changed) => {
+                match changed.of(path, size, prior.size, self.page_size) {
+                    FileChanges::All => Reading::Whole,
+                    FileChanges::Ranges(pages) if pages.is_empty() && size == prior.size => {
+                        Reading::Nothing
+                    }
+                    FileChanges::Ranges(pages) => Reading::Pages(pages),
                 }
-                FileChanges::Ranges(pages) => Reading::Pages(pages),
-            },
+            }
         }
     }
 }
@@ -120,7 +123,7 @@ impl Planner {
 /// Every rule is about a clock that went back, which could give a file that has changed the time it had.
 pub(super) fn times_before(
     entries: &[ScannedEntry],
-    prior: &PriorFacts,
+    hints: &SourceHints,
     since_us: i64,
     now: i64,
 ) -> Result<i64, String> {
@@ -136,7 +139,7 @@ pub(super) fn times_before(
         if *modified > now + CLOCK_SLACK_S {
             return Err(format!("'{path}' was last written in the future"));
         }
-        let Some(before) = prior.files.file(path) else { continue };
+        let Some(before) = hints.files.file(path) else { continue };
         if *modified < before.modified {
             return Err(format!("'{path}' has an earlier time than in the prior backup"));
         }

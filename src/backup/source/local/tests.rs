@@ -29,13 +29,13 @@ fn path(name: &str) -> DataPath {
     DataPath::new(name.as_bytes()).unwrap()
 }
 
-fn prior(files: &[(&str, u64, i64)]) -> PriorFacts {
+fn prior(files: &[(&str, u64, i64)]) -> SourceHints {
     let file =
         |&(name, size, modified): &(&str, u64, i64)| (path(name), PriorFile { size, modified });
-    PriorFacts {
+    SourceHints {
         files: Arc::new(Files(files.iter().map(file).collect())),
         wal: Span { start: at(1), stop: at(2) },
-        told_by: ToldBy::Times { since_us: SINCE * 1_000_000 },
+        hint: ChangeHint::Times { since_us: SINCE * 1_000_000 },
     }
 }
 
@@ -44,7 +44,7 @@ fn found(name: &str, size: u64, modified: i64) -> ScannedEntry {
     ScannedEntry { path: path(name), kind, mode: 0o600, modified, uid: 1, gid: 1, link: None }
 }
 
-fn judge(entries: &[ScannedEntry], prior: &PriorFacts, now: i64) -> Result<i64, String> {
+fn judge(entries: &[ScannedEntry], prior: &SourceHints, now: i64) -> Result<i64, String> {
     times_before(entries, prior, SINCE * 1_000_000 + 999_999, now)
 }
 
@@ -71,9 +71,9 @@ fn a_clock_that_went_back_is_not() {
 
 #[test]
 fn changed_pages_are_read_and_those_between_are_not() {
-    use Stretch::{Read, Unchanged};
+    use FileRange::{Read, Unchanged};
     let pages = |ranges: &[std::ops::Range<u32>], pages: u64| {
-        Reading::Pages(ranges.to_vec()).stretches(pages * 10, 10)
+        Reading::Pages(ranges.to_vec()).ranges(pages * 10, 10)
     };
     assert_eq!(
         pages(&[2..3, 5..9], 12),
@@ -82,16 +82,16 @@ fn changed_pages_are_read_and_those_between_are_not() {
     assert_eq!(pages(&[0..2, 4..6], 6), [Read(20), Unchanged(20), Read(20)]);
     assert_eq!(pages(&[], 3), [Unchanged(30)]);
     assert_eq!(pages(&[1..2, 2..9], 3), [Unchanged(10), Read(10), Read(10)], "it got shorter");
-    assert_eq!(Reading::Whole.stretches(25, 10), [Read(25)]);
-    assert_eq!(Reading::Whole.stretches(0, 10), []);
-    assert_eq!(Reading::Nothing.stretches(25, 10), [Unchanged(25)]);
+    assert_eq!(Reading::Whole.ranges(25, 10), [Read(25)]);
+    assert_eq!(Reading::Whole.ranges(0, 10), []);
+    assert_eq!(Reading::Nothing.ranges(25, 10), [Unchanged(25)]);
 }
 
 #[test]
 fn only_files_that_surely_are_the_same_are_not_read() {
     let prior = prior(&[("a", 10, SINCE - 9), ("just", 10, SINCE - 1), ("empty", 0, 7)]);
     let before = judge(&[], &prior, NOW).unwrap();
-    let planner = Planner::new(8192, Arc::clone(&prior.files), Told::Times { before });
+    let planner = Planner::new(8192, Arc::clone(&prior.files), KnownChanges::Times { before });
     let reading = |name: &str, size, modified| planner.reading(&path(name), size, modified);
     assert_eq!(reading("a", 10, SINCE - 9), Reading::Nothing);
     assert_eq!(reading("a", 11, SINCE - 9), Reading::Whole, "another size");

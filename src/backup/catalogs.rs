@@ -3,30 +3,26 @@
 
 use std::collections::BTreeSet;
 
-use super::cluster::Cluster;
-use crate::{
-    backup::Landmarks,
-    command::{Error, Result},
-    postgres::{Placement, Required},
-    types::ErrorCode,
-};
+use super::{Error, Result, cluster::ConnectedCluster, landmarks::Landmarks};
+use crate::postgres::{Placement, Required};
 
 /// How many are named.
 const NAMED_MAX: usize = 3;
 
 /// Compares a backup that was taken with the catalogs, as they were `before` it began and are now.
 pub(super) async fn check(
-    cluster: &Cluster,
+    cluster: &dyn ConnectedCluster,
     before: &Placement,
     landmarks: &Landmarks,
 ) -> Result<()> {
-    let name = &cluster.version_directory;
-    let missing = landmarks.missing(&before.required(name)?);
-    let still = cluster.sql.still_required(name, missing).await?;
-    if !still.is_empty() {
-        return Err(incomplete(&still));
+    let version_directory = &cluster.details().version_directory;
+    let missing = landmarks.missing(&before.required(version_directory)?);
+    // What was dropped meanwhile is missing rightly: WAL has the drop.
+    let missing = cluster.still_required(missing).await?;
+    if !missing.is_empty() {
+        return Err(Error::Incomplete { missing: describe(&missing) });
     }
-    check_changes(before, &cluster.sql.placement().await?)
+    check_changes(before, &cluster.placement().await?)
 }
 
 /// WAL says of a database that is moved, or copied as files, only from where to where: recovery repeats the
@@ -47,15 +43,7 @@ fn check_changes(before: &Placement, now: &Placement) -> Result<()> {
     let moved = before.moved(now);
     match moved.is_empty() {
         true => Ok(()),
-        false => Err(Error::Check {
-            what: format!(
-                "database {} was moved to another tablespace while the backup was taken: recovery from this \
-                 backup would give back only part of it",
-                shown(&moved)
-            ),
-            code: ErrorCode::FileMissing,
-            hint: "take the backup again; nothing of this one is kept".to_owned(),
-        }),
+        false => Err(Error::DatabaseMoved { databases: shown(&moved) }),
     }
 }
 
@@ -64,21 +52,13 @@ fn shown(names: &[&str]) -> String {
     quoted.collect::<Vec<_>>().join(", ")
 }
 
-fn incomplete(missing: &BTreeSet<Required>) -> Error {
+/// The first of what is missing: `'base/5' of database 'app', no 'base/6' of …`.
+fn describe(missing: &BTreeSet<Required>) -> String {
     let named =
         missing.iter().take(NAMED_MAX).map(|one| format!("'{}' of {}", one.path, one.owner));
-    let more = match missing.len().saturating_sub(NAMED_MAX) {
-        0 => String::new(),
-        more => format!(", and {more} more"),
-    };
-    Error::Check {
-        what: format!(
-            "the files that came are not the whole cluster: there is no {}{more}",
-            named.collect::<Vec<_>>().join(", no ")
-        ),
-        code: ErrorCode::FileMissing,
-        hint: "does the server see the location of its tablespaces: is the disk mounted, and is nothing in \
-               the data directory a symbolic link? Nothing of this backup is kept"
-            .to_owned(),
+    let named = named.collect::<Vec<_>>().join(", no ");
+    match missing.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named}, and {more} more"),
     }
 }

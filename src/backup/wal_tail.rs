@@ -1,7 +1,6 @@
 //! Looks into an archived segment at the record that ends at a position: what a server wrote there tells its WAL from
 //! that of another server under the same name.
 
-use super::Result;
 use crate::{
     postgres::{WalHeader, wal_records},
     repo::{
@@ -13,12 +12,12 @@ use crate::{
 
 /// The bytes of a record of `length` bytes that ends at `end`, and of some before it, without page headers; read from the
 /// segment with that position, all of which is proven. `None` where the record begins in the segment before.
-pub(super) async fn records_before(
+pub(crate) async fn records_before(
     archive: &WalArchive,
     stored: &StoredWal,
     end: Lsn,
     length: u64,
-) -> Result<Option<Vec<u8>>> {
+) -> Result<Option<Vec<u8>>, repo::Error> {
     // A page header may cut the record in two.
     let length = length + WalHeader::LENGTH as u64;
     let object = stored.path.to_string();
@@ -42,7 +41,7 @@ struct Tail {
 impl RawSink for Tail {
     type Error = repo::Error;
 
-    fn accept(&mut self, raw: &[u8]) -> std::result::Result<(), repo::Error> {
+    fn accept(&mut self, raw: &[u8]) -> Result<(), repo::Error> {
         let (from, to) = match self.window {
             Some(window) => window,
             None => {

@@ -1,11 +1,8 @@
-//! Whether a server is asked what changed since the prior backup. It is where its answer can be relied
-//! on; otherwise everything is sent and compared block by block, which is slower and as good.
+//! Decides how changes since the prior backup are detected: by the server's WAL summaries if these can be relied on, else by
+//! comparing every block, which is slower and as good.
 
-use super::cluster::Cluster;
 use crate::{
-    backup,
-    backup::BLOCK_SIZE,
-    command::Result,
+    backup::{BLOCK_SIZE, Error, Result, cluster::ConnectedCluster},
     repo::manifest::{ChangeRecord, ChangesBy, Manifest, WalPosition},
     types::{Lsn, TimeLine},
 };
@@ -13,9 +10,9 @@ use crate::{
 /// The first major version that has WAL summaries.
 const SUMMARIES_SINCE: u32 = 17;
 
-/// How it is found out what has changed since the prior backup.
+/// How changes since the prior backup are detected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ChangeDetection {
+pub enum ChangeDetection {
     /// The server is asked, and sends nothing else.
     Summaries,
     /// Blocks are compared, because the server cannot do better.
@@ -33,14 +30,14 @@ pub(super) enum ChangeDetection {
 }
 
 impl ChangeDetection {
-    /// What is left to do after the server's incremental backup failed with `error`; `None` where any
-    /// backup would have.
-    pub(super) fn after(error: &backup::Error) -> Option<Self> {
+    /// The change detection to fall back to after the server's incremental backup failed with `error`; `None` if any
+    /// backup would have failed.
+    pub fn after(error: &Error) -> Option<Self> {
         error.is_about_incremental().then(|| Self::Fallback { reason: error.to_string() })
     }
 
     /// For the manifest.
-    pub(super) fn record(&self) -> ChangeRecord {
+    pub(in crate::backup) fn record(&self) -> ChangeRecord {
         let (by, reason) = match self {
             Self::Summaries => (ChangesBy::Summaries, None),
             Self::Blocks => (ChangesBy::Blocks, None),
@@ -52,7 +49,7 @@ impl ChangeDetection {
     }
 
     /// Says it in the log: what was to be expected quietly, what was not loudly.
-    pub(super) fn report(&self) {
+    pub(in crate::backup) fn report(&self) {
         match self {
             Self::Summaries => tracing::info!("the server's WAL summaries say what has changed"),
             Self::Blocks => {}
@@ -66,8 +63,8 @@ impl ChangeDetection {
     }
 }
 
-/// What decides: the server as it is now, and the prior backup.
-struct Facts {
+/// The facts that the decision is made from: the server as it is now, and the prior backup.
+struct DetectionFacts {
     version_num: u32,
     page_size: u32,
     several_sources: bool,
@@ -81,18 +78,21 @@ struct Facts {
     prior_started_us: i64,
 }
 
-/// Decides how to find out what has changed since `prior`.
-pub(super) async fn decide(cluster: &Cluster, prior: &Manifest) -> Result<ChangeDetection> {
-    let server = cluster.source.facts();
+/// Decides how changes since `prior` are detected.
+pub(super) async fn decide(
+    cluster: &dyn ConnectedCluster,
+    prior: &Manifest,
+) -> Result<ChangeDetection> {
+    let server = cluster.source().facts();
     if server.version_num / 10_000 < SUMMARIES_SINCE {
         return Ok(ChangeDetection::Blocks);
     }
-    let timeline = cluster.source.timeline();
-    let summaries = cluster.sql.summaries(timeline).await?;
-    Ok(judge(&Facts {
+    let timeline = cluster.source().timeline();
+    let summaries = cluster.summaries(timeline).await?;
+    Ok(judge(&DetectionFacts {
         version_num: server.version_num,
         page_size: server.page_size,
-        several_sources: cluster.several_sources,
+        several_sources: cluster.details().several_sources,
         timeline,
         enabled: summaries.enabled,
         earliest: summaries.earliest,
@@ -104,7 +104,7 @@ pub(super) async fn decide(cluster: &Cluster, prior: &Manifest) -> Result<Change
     }))
 }
 
-fn judge(facts: &Facts) -> ChangeDetection {
+fn judge(facts: &DetectionFacts) -> ChangeDetection {
     if !facts.enabled {
         let reason = "summarize_wal is off; with it on the server would read and send only what \
                       has changed"
@@ -118,8 +118,8 @@ fn judge(facts: &Facts) -> ChangeDetection {
 }
 
 /// Why the server's answer cannot be had, or not be relied on.
-fn obstacle(facts: &Facts) -> Option<String> {
-    let Facts { prior_start: start, prior_stop: stop, timeline, .. } = facts;
+fn obstacle(facts: &DetectionFacts) -> Option<String> {
+    let DetectionFacts { prior_start: start, prior_stop: stop, timeline, .. } = facts;
     if facts.page_size != BLOCK_SIZE {
         return Some(format!("the server's pages have {} bytes", facts.page_size));
     }
@@ -181,8 +181,8 @@ mod tests {
         WalPosition { lsn: Lsn(lsn), timeline: TimeLine(timeline) }
     }
 
-    fn good() -> Facts {
-        Facts {
+    fn good() -> DetectionFacts {
+        DetectionFacts {
             version_num: 170_011,
             page_size: BLOCK_SIZE,
             several_sources: false,
@@ -200,37 +200,37 @@ mod tests {
     #[test]
     fn a_server_that_can_be_relied_on_is_asked() {
         assert_eq!(judge(&good()), ChangeDetection::Summaries);
-        let unseen = Facts { earliest: None, ..good() };
+        let unseen = DetectionFacts { earliest: None, ..good() };
         assert_eq!(judge(&unseen), ChangeDetection::Summaries);
-        let one_of_two = Facts { several_sources: true, ..good() };
+        let one_of_two = DetectionFacts { several_sources: true, ..good() };
         assert_eq!(judge(&one_of_two), ChangeDetection::Summaries);
         for version_num in [180_006, 190_000] {
-            let newer = Facts { version_num, prior_version_num: version_num, ..good() };
+            let newer = DetectionFacts { version_num, prior_version_num: version_num, ..good() };
             assert_eq!(judge(&newer), ChangeDetection::Summaries);
         }
     }
 
     #[test]
     fn what_is_switched_off_is_no_surprise() {
-        let off = Facts { enabled: false, version_num: 170_001, ..good() };
+        let off = DetectionFacts { enabled: false, version_num: 170_001, ..good() };
         assert!(matches!(judge(&off), ChangeDetection::NotSetUp { .. }));
     }
 
     #[test]
     fn each_obstacle_has_its_reason() {
-        let of = |facts: Facts| match judge(&facts) {
+        let of = |facts: DetectionFacts| match judge(&facts) {
             ChangeDetection::Fallback { reason } => reason,
             other => panic!("{other:?}"),
         };
         let reasons = [
-            of(Facts { page_size: 4096, ..good() }),
-            of(Facts { version_num: 170_010, ..good() }),
-            of(Facts { version_num: 180_005, ..good() }),
-            of(Facts { prior_version_num: 170_010, ..good() }),
-            of(Facts { timeline: TimeLine(3), ..good() }),
-            of(Facts { prior_start: at(100, 1), ..good() }),
-            of(Facts { several_sources: true, up_since_us: 61, ..good() }),
-            of(Facts { earliest: Some(Lsn(101)), ..good() }),
+            of(DetectionFacts { page_size: 4096, ..good() }),
+            of(DetectionFacts { version_num: 170_010, ..good() }),
+            of(DetectionFacts { version_num: 180_005, ..good() }),
+            of(DetectionFacts { prior_version_num: 170_010, ..good() }),
+            of(DetectionFacts { timeline: TimeLine(3), ..good() }),
+            of(DetectionFacts { prior_start: at(100, 1), ..good() }),
+            of(DetectionFacts { several_sources: true, up_since_us: 61, ..good() }),
+            of(DetectionFacts { earliest: Some(Lsn(101)), ..good() }),
         ];
         insta::assert_snapshot!(reasons.join("\n"));
     }

@@ -2,8 +2,7 @@
 //! schedule continues, and the log and `info` show the reason.
 
 use crate::{
-    backup::{BLOCK_SIZE, prior, source::ClusterFacts},
-    command::{Result, context::Repo},
+    backup::{BLOCK_SIZE, BackupTarget, Result, source::ClusterFacts},
     repo::{
         self,
         backup_list::{self, Listed},
@@ -11,22 +10,26 @@ use crate::{
         manifest::Manifest,
         stanza::StanzaEntry,
     },
+    storage::Storage,
     types::{BackupLabel, BackupType, StanzaName},
 };
 
-/// What kind of backup is made.
+/// The type of a backup and what it builds on.
 pub(super) struct Choice {
     /// The type, which is full where nothing fits.
     pub kind: BackupType,
-    /// What it is compared with; `None` for a full.
-    pub base: Option<Base>,
+    /// The prior backup; `None` for a full.
+    pub base: Option<PriorBackup>,
     /// Why it is a full although another type was asked for.
     pub full_reason: Option<String>,
 }
 
-/// The prior backup.
-pub(super) struct Base {
+/// A backup that another one builds on.
+#[derive(Debug)]
+pub struct PriorBackup {
+    /// Its manifest.
     pub manifest: Manifest,
+    /// Its files.
     pub list: FileList,
 }
 
@@ -34,29 +37,23 @@ impl Choice {
     fn full(full_reason: Option<String>) -> Self {
         Self { kind: BackupType::Full, base: None, full_reason }
     }
-
-    /// The whole chain that the new backup will refer to, oldest first.
-    pub(super) fn references(&self) -> Vec<BackupLabel> {
-        self.base.as_ref().map(|base| prior::references(&base.manifest)).unwrap_or_default()
-    }
 }
 
 /// Chooses the prior backup for the type that was asked for.
 pub(super) async fn choose(
     requested: BackupType,
-    repo: &Repo,
-    stanza: &StanzaName,
-    entry: &StanzaEntry,
+    target: &BackupTarget,
     facts: &ClusterFacts,
 ) -> Result<Choice> {
+    let BackupTarget { storage, stanza, entry } = target;
     if requested == BackupType::Full {
         return Ok(Choice::full(None));
     }
-    let mut backups = backup_list::list(&repo.storage, stanza).await?;
+    let mut backups = backup_list::list(storage, stanza).await?;
     let base = match newest(&backups, requested).map(|at| backups.remove(at)) {
         None => Err("no prior backup exists".to_owned()),
         Some((label, manifest)) => match usable(manifest, entry, facts, &backups)? {
-            Ok(manifest) => read(repo, manifest).await?,
+            Ok(manifest) => read(&**storage, manifest).await?,
             Err(reason) => Err(format!("it cannot build on backup {label}: {reason}")),
         },
     };
@@ -118,7 +115,7 @@ fn mismatch(manifest: &Manifest, entry: &StanzaEntry, facts: &ClusterFacts) -> O
     Some(reason)
 }
 
-/// What is wrong with the backups that it refers to.
+/// The first of the backups that it refers to which is missing or damaged, as a reason.
 fn broken_chain(manifest: &Manifest, backups: &[Listed]) -> Option<String> {
     let is_there = |wanted: &BackupLabel| {
         backups.iter().any(|(label, manifest)| label == wanted && manifest.is_ok())
@@ -127,9 +124,12 @@ fn broken_chain(manifest: &Manifest, backups: &[Listed]) -> Option<String> {
     Some(format!("it refers to backup {missing}, which is missing or damaged"))
 }
 
-async fn read(repo: &Repo, manifest: Manifest) -> Result<std::result::Result<Base, String>> {
-    match FileList::read(&*repo.storage, &manifest).await {
-        Ok(list) => Ok(Ok(Base { manifest, list })),
+async fn read(
+    storage: &dyn Storage,
+    manifest: Manifest,
+) -> Result<std::result::Result<PriorBackup, String>> {
+    match FileList::read(storage, &manifest).await {
+        Ok(list) => Ok(Ok(PriorBackup { manifest, list })),
         Err(error) if error.is_damage() => {
             Ok(Err(format!("it cannot build on backup {}: {error}", manifest.label)))
         }
@@ -139,13 +139,13 @@ async fn read(repo: &Repo, manifest: Manifest) -> Result<std::result::Result<Bas
 
 /// Looks once more for the backups that a new one refers to: a retention run of another host may have
 /// removed them.
-pub(super) async fn check_references(
-    repo: &Repo,
+pub(in crate::backup) async fn check_references(
+    storage: &dyn Storage,
     stanza: &StanzaName,
     references: &[BackupLabel],
 ) -> Result<()> {
     for label in references {
-        Manifest::read(&*repo.storage, stanza, label).await?;
+        Manifest::read(storage, stanza, label).await?;
     }
     Ok(())
 }
@@ -161,7 +161,7 @@ mod tests {
         },
     };
 
-    /// What becomes of a backup on a prior one whose manifest could not be read.
+    /// Plans a backup on a prior one whose manifest could not be read.
     fn after(error: repo::Error) -> Result<std::result::Result<Manifest, String>> {
         let of = manifest("20261121-092452F", TimeLine(1), Lsn(1), Lsn(2), 0);
         let version = PgVersion::new(15).unwrap();

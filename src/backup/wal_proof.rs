@@ -14,25 +14,27 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     io::Read,
     sync::Arc,
 };
 
-use super::cluster::Cluster;
+use super::{
+    Error, Result,
+    cluster::ConnectedCluster,
+    lacking_wal::LackingWal,
+    source::{BackupStart, BackupStop},
+    wal_tail,
+};
 use crate::{
-    backup::source::{BackupStart, BackupStop},
     codec::Sha256Hasher,
-    command::{Error, Result, wal_tail},
-    postgres::{BACKUP_END_LENGTH, BackupLabelFile, DataDirectory, SqlClient, backup_end},
+    postgres::{BACKUP_END_LENGTH, BackupLabelFile, DataDirectory, backup_end},
     repo::{
         archive::{SegmentRange, WalArchive},
         manifest::{Span, WalPosition},
         wal_needed,
     },
     types::{
-        ArchiveFile, DataPath, ErrorCode, Lsn, Sha256, TimeLine, TimelineHistory, WalSegment,
-        WalSegmentSize,
+        ArchiveFile, DataPath, Lsn, Sha256, TimeLine, TimelineHistory, WalSegment, WalSegmentSize,
     },
     work,
 };
@@ -43,47 +45,10 @@ const HISTORY_MAX: usize = 64 << 10;
 /// Bytes of a segment that are read at a time.
 const READ_SIZE: usize = 1 << 20;
 
-/// What a backup still waits for.
-#[derive(Debug)]
-pub(super) enum Lacking {
-    /// Segments, the first few of them.
-    Segments(Vec<WalSegment>),
-    /// The backup history file.
-    BackupHistory(ArchiveFile),
-    /// The history file of the timeline on which the backup stopped.
-    TimelineHistory(TimeLine),
-    /// The archiver gets no further than this file.
-    Archiver(String),
-}
-
-impl fmt::Display for Lacking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Segments(missing) => {
-                let names: Vec<String> = missing.iter().map(WalSegment::to_string).collect();
-                write!(f, "WAL segment(s) {} did not reach the archive", names.join(", "))
-            }
-            Self::BackupHistory(file) => write!(
-                f,
-                "backup history file {file}, by which the WAL in the archive is known to be this server's, did not \
-                 reach the archive"
-            ),
-            Self::TimelineHistory(timeline) => write!(
-                f,
-                "timeline history file {}, by which recovery finds the WAL of this backup, did not reach the archive",
-                timeline.history_file_name()
-            ),
-            Self::Archiver(file) => write!(f, "the server did not get {file} archived"),
-        }
-    }
-}
-
 /// The WAL of a backup, and what proves it.
 pub(super) struct Proof<'a> {
     archive: &'a WalArchive,
-    /// The server that archives, where there is a session with it.
-    server: Option<&'a SqlClient>,
-    directory: Option<&'a Arc<DataDirectory>>,
+    cluster: &'a dyn ConnectedCluster,
     size: WalSegmentSize,
     /// The segments that the backup needs, a range for each timeline.
     needed: Vec<SegmentRange>,
@@ -91,7 +56,7 @@ pub(super) struct Proof<'a> {
     last: WalSegment,
     /// The server's history of the timeline on which the backup stopped, where it began on another one.
     timeline_history: Option<&'a TimelineHistory>,
-    /// What a primary leaves at the end of a backup.
+    /// The backup history file, which a primary writes at the end of a backup.
     backup_history: Option<BackupHistory>,
     stop: Lsn,
 }
@@ -105,15 +70,16 @@ struct BackupHistory {
 }
 
 impl<'a> Proof<'a> {
-    /// What is to be proven for the backup with this label.
+    /// The proof for the backup that the server knows by `server_label`.
     pub(super) async fn new(
         archive: &'a WalArchive,
-        cluster: &'a Cluster,
-        label: String,
+        cluster: &'a dyn ConnectedCluster,
+        server_label: String,
         start: &BackupStart,
         stop: &'a BackupStop,
     ) -> Result<Self> {
-        let size = cluster.source.facts().wal_segment_size;
+        let facts = cluster.source().facts();
+        let size = facts.wal_segment_size;
         let wal = Span {
             start: WalPosition { lsn: start.lsn, timeline: start.timeline },
             stop: WalPosition { lsn: stop.lsn, timeline: stop.timeline() },
@@ -123,20 +89,18 @@ impl<'a> Proof<'a> {
         let first = WalSegment::containing(start.lsn, start.timeline, size);
         let first = needed.first().map_or(first, |range| range.first);
         let last = WalSegment::ending_at(stop.lsn, stop.timeline(), size);
-        let server = cluster.archiving_server();
-        let backup_history = match cluster.source.facts().in_recovery {
+        let backup_history = match facts.in_recovery {
             true => None,
             false => Some(BackupHistory {
                 file: history_file(start.lsn, stop.timeline(), size),
-                label: super::server_label(&label),
+                label: server_label,
                 start: start.lsn,
                 stop: stop.lsn,
             }),
         };
         let proof = Self {
             archive,
-            server,
-            directory: cluster.directory.as_ref(),
+            cluster,
             size,
             first,
             last,
@@ -164,39 +128,34 @@ impl<'a> Proof<'a> {
 
     /// Whether the server archives by itself.
     async fn archives(&self) -> Result<bool> {
-        let Some(server) = self.server else { return Ok(true) };
-        Ok(server.setting_if_visible("archive_mode").await?.as_deref() != Some("off"))
+        let mode = self.cluster.archiver_setting("archive_mode").await?;
+        Ok(mode.as_deref() != Some("off"))
     }
 
-    /// What is still waited for; `None` where all is there.
-    pub(super) async fn lacking(&self) -> Result<Option<Lacking>> {
+    /// What the archive lacks now; `None` if it has everything.
+    pub(super) async fn lacking(&self) -> Result<Option<LackingWal>> {
         if let Some(own) = self.timeline_history {
             let Some(archived) = self.archive.timeline_history(own.timeline).await? else {
-                return Ok(Some(Lacking::TimelineHistory(own.timeline)));
+                return Ok(Some(LackingWal::TimelineHistory(own.timeline)));
             };
             check_history(own, &archived)?;
         }
         let missing = self.archive.missing(&self.needed, NAMED_MAX).await?;
         if !missing.is_empty() {
-            return Ok(Some(Lacking::Segments(missing)));
+            return Ok(Some(LackingWal::Segments(missing)));
         }
         if let Some(history) = &self.backup_history {
             let Some(stored) = self.archive.find(history.file).await? else {
-                return Ok(Some(Lacking::BackupHistory(history.file)));
+                return Ok(Some(LackingWal::BackupHistory(history.file)));
             };
             history.check(&self.archive.read_small(&stored, HISTORY_MAX).await?)?;
         }
-        Ok(self.failing().await?.map(Lacking::Archiver))
+        Ok(self.failing().await?.map(LackingWal::Archiver))
     }
 
     /// The file of this backup that the server cannot get archived.
     async fn failing(&self) -> Result<Option<String>> {
-        let Some(server) = self.server else { return Ok(None) };
-        let facts = match server.archiver().await {
-            // The WAL is looked for in the archive; that the server went away meanwhile makes it no worse.
-            Err(_) if server.is_closed() => return Ok(None),
-            facts => facts?,
-        };
+        let Some(facts) = self.cluster.archiver().await? else { return Ok(None) };
         let Some(name) = facts.last_failed_wal.filter(|_| facts.failing) else { return Ok(None) };
         let is_needed = match name.parse() {
             Ok(ArchiveFile::History(timeline)) => {
@@ -223,7 +182,7 @@ impl<'a> Proof<'a> {
 
     /// Compares the segments with those of `pg_wal`. Says whether the last one was among them.
     async fn check_local(&self) -> Result<bool> {
-        let Some(directory) = self.directory else { return Ok(false) };
+        let Some(directory) = &self.cluster.details().data_directory else { return Ok(false) };
         let archived = self.digests().await?;
         for (segment, digest) in archived {
             // A standby may not have received the end of the last one.
@@ -233,7 +192,7 @@ impl<'a> Proof<'a> {
             let (directory, size) = (Arc::clone(directory), self.size);
             let read = move || local_digest(&directory, segment, size);
             match work::blocking(read).await? {
-                Some(local) if local != digest => return Err(foreign(segment)),
+                Some(local) if local != digest => return Err(Error::ForeignWal { segment }),
                 Some(_) if segment == self.last => return Ok(true),
                 _ => {}
             }
@@ -265,10 +224,12 @@ impl<'a> Proof<'a> {
     async fn check_end(&self, start: Lsn) -> Result<()> {
         let last = self.last;
         let stored = self.archive.find(ArchiveFile::Segment(last)).await?;
-        let stored = stored.ok_or_else(|| foreign(last))?;
+        let stored = stored.ok_or(Error::ForeignWal { segment: last })?;
         match wal_tail::records_before(self.archive, &stored, self.stop, BACKUP_END_LENGTH).await? {
-            Some(records) if backup_end(&records) != Some(start) => Err(foreign(last)),
-            // Where it begins in the segment before, the history file is what there is.
+            Some(records) if backup_end(&records) != Some(start) => {
+                Err(Error::ForeignWal { segment: last })
+            }
+            // A record that begins in the segment before is not looked at: the history file has to do.
             _ => Ok(()),
         }
     }
@@ -282,14 +243,7 @@ fn check_history(own: &TimelineHistory, archived: &TimelineHistory) -> Result<()
     };
     match forks(own) == forks(archived) {
         true => Ok(()),
-        false => Err(Error::Check {
-            what: format!(
-                "timeline history file {} in the archive is not the one of this server",
-                own.timeline.history_file_name()
-            ),
-            code: ErrorCode::ArchiveMismatch,
-            hint: OTHER_SERVER.to_owned(),
-        }),
+        false => Err(Error::ForeignTimeline { timeline: own.timeline }),
     }
 }
 
@@ -299,27 +253,7 @@ impl BackupHistory {
         if (&found.label, found.start, found.stop) == (&self.label, self.start, Some(self.stop)) {
             return Ok(());
         }
-        Err(Error::Check {
-            what: format!(
-                "backup history file {} in the archive is that of another backup: '{}'",
-                self.file,
-                found.label.escape_debug()
-            ),
-            code: ErrorCode::ArchiveMismatch,
-            hint: OTHER_SERVER.to_owned(),
-        })
-    }
-}
-
-const OTHER_SERVER: &str = "another server archives into this stanza, such as a restored copy on the same timeline: give \
-                            it a stanza of its own or restore copies with --archive-mode=off. This server's WAL is not \
-                            in the archive: see its log, and promote it to a timeline of its own to archive here";
-
-fn foreign(segment: WalSegment) -> Error {
-    Error::Check {
-        what: format!("WAL segment {segment} in the archive is not the one that this server wrote"),
-        code: ErrorCode::ArchiveMismatch,
-        hint: OTHER_SERVER.to_owned(),
+        Err(Error::ForeignHistory { file: self.file, label: found.label })
     }
 }
 

@@ -1,13 +1,11 @@
 //! Reads pages that looked damaged once more. The server copies files while it writes to them, so a
 //! page can be read half old and half new; recovery mends such a page, and a second look shows it whole.
 
-use super::cluster::Cluster;
+use super::{Error, Result, cluster::ConnectedCluster, source::BackupStart};
 use crate::{
-    backup::{self, source::BackupStart},
-    command::{Error, Result},
     postgres::{self, RELATION_SEGMENT_BYTES, check_pages, is_checked_file},
     repo::manifest::{MisalignedFile, PageErrors},
-    types::{DataPath, Failure},
+    types::Failure,
 };
 
 /// Maximum number of pages that are read again; if more are damaged, a second read would not help.
@@ -41,7 +39,7 @@ fn ranges(pages: &[u32]) -> String {
 
 /// Takes the pages off the list that are whole, or gone, at a second look.
 pub(super) async fn drop_mended_pages(
-    cluster: &Cluster,
+    cluster: &dyn ConnectedCluster,
     start: &BackupStart,
     errors: &mut Vec<PageErrors>,
 ) -> Result<()> {
@@ -76,14 +74,14 @@ pub(super) async fn drop_mended_pages(
 /// Takes the files off the list that end with a whole page, or are gone, at a second look: a file is
 /// longer for a moment before a whole page is added to it.
 pub(super) async fn drop_grown_files(
-    cluster: &Cluster,
+    cluster: &dyn ConnectedCluster,
     files: &mut Vec<MisalignedFile>,
 ) -> Result<()> {
-    let page = cluster.source.facts().page_size;
+    let page = cluster.source().facts().page_size;
     let mut cut = Vec::new();
     for file in files.iter().take(PAGES_MAX) {
         let at = file.size - file.size % u64::from(page);
-        match read_again(cluster, &file.path, at, page).await {
+        match cluster.reread(&file.path, at, page).await {
             Ok(Some(bytes)) if bytes.len() < page as usize && !bytes.is_empty() => {
                 cut.push(file.clone());
             }
@@ -100,30 +98,15 @@ pub(super) async fn drop_grown_files(
     Ok(())
 }
 
-/// Part of a file as it is now; `None` where it is gone.
-async fn read_again(
-    cluster: &Cluster,
-    path: &DataPath,
-    offset: u64,
-    length: u32,
-) -> Result<Option<Vec<u8>>> {
-    match &cluster.directory {
-        Some(directory) => {
-            Ok(directory.read_page(path, offset, length).map_err(backup::Error::from)?)
-        }
-        None => Ok(cluster.sql.reread_page(path, offset, length).await?),
-    }
-}
-
 async fn is_damaged(
-    cluster: &Cluster,
+    cluster: &dyn ConnectedCluster,
     start: &BackupStart,
     file: &PageErrors,
     page: u32,
 ) -> Result<bool> {
-    let size = cluster.source.facts().page_size;
+    let size = cluster.source().facts().page_size;
     let offset = u64::from(page) * u64::from(size);
-    let Some(bytes) = read_again(cluster, &file.path, offset, size).await? else {
+    let Some(bytes) = cluster.reread(&file.path, offset, size).await? else {
         return Ok(false);
     };
     let segment = is_checked_file(&file.path).unwrap_or_default();

@@ -5,7 +5,7 @@
 const HIDDEN: &str = "…";
 
 /// The command without whatever may be a secret: its program, its stanza, `archive-push`, and where the file goes in.
-pub(super) fn shown(command: &str) -> String {
+pub fn shown_archive_command(command: &str) -> String {
     let mut shown: Vec<&str> = Vec::new();
     let mut program_seen = false;
     for word in command.split_whitespace() {
@@ -43,8 +43,8 @@ mod tests {
             ("env PASS=s3cr3t cp %p /archive/%f", "env … %p /archive/%f"),
             ("", ""),
         ] {
-            assert_eq!(shown(command), expected);
-            assert!(!shown(command).contains("s3cr3t"));
+            assert_eq!(shown_archive_command(command), expected);
+            assert!(!shown_archive_command(command).contains("s3cr3t"));
         }
     }
 }

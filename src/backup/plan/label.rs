@@ -3,7 +3,7 @@
 use jiff::{Zoned, civil::DateTime};
 
 use crate::{
-    command::Result,
+    backup::Result,
     repo::backup_list,
     storage::Storage,
     types::{BackupLabel, BackupType, StanzaName},
@@ -11,14 +11,15 @@ use crate::{
 
 const STAMP: &str = "%Y%m%d-%H%M%S";
 
-/// The label for a backup that starts now and builds on `prior`. Directories of interrupted backups
-/// count too.
-pub(super) async fn choose(
+/// The label for a backup that starts now and builds on `prior`.
+pub(in crate::backup) async fn choose(
     storage: &dyn Storage,
     stanza: &StanzaName,
     kind: BackupType,
     prior: Option<&BackupLabel>,
 ) -> Result<BackupLabel> {
+    // Directories and not manifests: an interrupted backup may have left objects under its label, and a write that it gave
+    // up may still take effect.
     let taken = backup_list::directories(storage, stanza).await?;
     let newest = taken.last().map(BackupLabel::stamp);
     let stamp = stamp_after(Zoned::now().datetime(), newest);

@@ -1,0 +1,40 @@
+//! The WAL that a backup waits for, as an error names it.
+
+use std::fmt;
+
+use crate::types::{ArchiveFile, TimeLine, WalSegment};
+
+/// The WAL that a backup still waits for.
+#[derive(Debug)]
+pub enum LackingWal {
+    /// Segments, the first few of them.
+    Segments(Vec<WalSegment>),
+    /// The backup history file.
+    BackupHistory(ArchiveFile),
+    /// The history file of the timeline on which the backup stopped.
+    TimelineHistory(TimeLine),
+    /// The archiver gets no further than this file.
+    Archiver(String),
+}
+
+impl fmt::Display for LackingWal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Segments(missing) => {
+                let names: Vec<String> = missing.iter().map(WalSegment::to_string).collect();
+                write!(f, "WAL segment(s) {} did not reach the archive", names.join(", "))
+            }
+            Self::BackupHistory(file) => write!(
+                f,
+                "backup history file {file}, by which the WAL in the archive is known to be this server's, did not \
+                 reach the archive"
+            ),
+            Self::TimelineHistory(timeline) => write!(
+                f,
+                "timeline history file {}, by which recovery finds the WAL of this backup, did not reach the archive",
+                timeline.history_file_name()
+            ),
+            Self::Archiver(file) => write!(f, "the server did not get {file} archived"),
+        }
+    }
+}
