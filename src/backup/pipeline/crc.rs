@@ -1,15 +1,15 @@
-//! The CRC-32C of a file, joined from those of its pieces, which workers make in any order.
+//! The CRC-32C of a file, joined from those of its chunks, which workers make in any order.
 
 use std::sync::LazyLock;
 
 use crate::repo::block_map::FRAME_RAW_MAX;
 
-/// What a whole frame behind them makes of each bit of a CRC: joining is linear, and most pieces of large
-/// files have this length. The library's own way takes tens of microseconds a piece.
+/// What a whole frame behind them makes of each bit of a CRC: joining is linear, and most chunks of large
+/// files have this length. The library's own way takes tens of microseconds a chunk.
 static BEHIND_A_FRAME: LazyLock<[u32; 32]> =
     LazyLock::new(|| std::array::from_fn(|bit| crc32c::crc32c_combine(1 << bit, 0, FRAME_RAW_MAX)));
 
-/// The CRC-32C of the pieces so far.
+/// The CRC-32C of the chunks so far.
 #[derive(Debug, Default)]
 pub(super) struct JoinedCrc {
     value: u32,
@@ -17,7 +17,7 @@ pub(super) struct JoinedCrc {
 }
 
 impl JoinedCrc {
-    /// Takes the CRC-32C of the next piece, of `len` bytes, in.
+    /// Takes the CRC-32C of the next chunk, of `len` bytes, in.
     pub(super) fn join(&mut self, crc: u32, len: u32) {
         self.value = match len as usize {
             _ if self.len == 0 => crc,
@@ -30,12 +30,12 @@ impl JoinedCrc {
         self.len += u64::from(len);
     }
 
-    /// The CRC-32C of all pieces.
+    /// The CRC-32C of all chunks.
     pub(super) fn value(&self) -> u32 {
         self.value
     }
 
-    /// The bytes of all pieces.
+    /// The bytes of all chunks.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
@@ -50,7 +50,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
-        fn pieces_have_the_checksum_of_the_whole(
+        fn chunks_have_the_checksum_of_the_whole(
             lens in prop::collection::vec(
                 prop_oneof![Just(FRAME_RAW_MAX), 0..FRAME_RAW_MAX, 0..100_usize],
                 0..6,
@@ -62,8 +62,8 @@ mod tests {
             let mut joined = JoinedCrc::default();
             let mut rest = &whole[..];
             for len in lens {
-                let (piece, later) = rest.split_at(len);
-                joined.join(crc32c::crc32c(piece), len as u32);
+                let (chunk, later) = rest.split_at(len);
+                joined.join(crc32c::crc32c(chunk), len as u32);
                 rest = later;
             }
             prop_assert_eq!((joined.value(), joined.len()), (crc32c::crc32c(&whole), size as u64));

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::prior::Known;
+use super::prior::PriorBlocks;
 use crate::{
     backup::source::{FileBytes, FileHeader},
     repo::block_map::FRAME_RAW_MAX,
@@ -13,10 +13,10 @@ use crate::{
 /// The size of a block, the unit in which changes are found and data is verified: a PostgreSQL page.
 pub const BLOCK_SIZE: u32 = 8192;
 
-/// Consecutive bytes of one file in a frame. Every piece but a file's last is a whole number of blocks.
+/// Consecutive bytes of one file in a frame. Every chunk but a file's last is a whole number of blocks.
 #[derive(Clone, Debug)]
-pub struct Piece {
-    /// Where the piece begins in the raw frame, in bytes.
+pub struct FileChunk {
+    /// Where the chunk begins in the raw frame, in bytes.
     pub raw_offset: u32,
     /// Its length in bytes.
     pub len: u32,
@@ -24,9 +24,9 @@ pub struct Piece {
     pub first_block: usize,
     /// The number of its first page within its relation, where its pages carry checksums.
     pub first_page: Option<u32>,
-    /// What the prior backup has of the file.
-    pub known: Option<Arc<Known>>,
-    /// Where the bytes are to be read from; `None` where they are in the frame already.
+    /// The file in the prior backup.
+    pub known: Option<Arc<PriorBlocks>>,
+    /// The file to read the bytes from; `None` if they are in the frame already.
     pub unread: Option<Arc<dyn FileBytes>>,
 }
 
@@ -82,39 +82,39 @@ impl Default for FrameBuffer {
     }
 }
 
-impl Piece {
-    /// How many blocks the piece has.
+impl FileChunk {
+    /// How many blocks the chunk has.
     pub fn blocks(&self) -> usize {
         self.len.div_ceil(BLOCK_SIZE) as usize
     }
 
-    /// Where the piece begins in its file, in bytes.
+    /// Where the chunk begins in its file, in bytes.
     pub fn file_offset(&self) -> u64 {
         self.first_block as u64 * u64::from(BLOCK_SIZE)
     }
 
-    /// The piece's bytes in the raw frame.
+    /// The chunk's bytes in the raw frame.
     pub fn of<'a>(&self, raw: &'a [u8]) -> &'a [u8] {
         &raw[self.raw_offset as usize..][..self.len as usize]
     }
 
-    /// The piece's place in the raw frame.
+    /// The chunk's place in the raw frame.
     pub fn of_mut<'a>(&self, raw: &'a mut [u8]) -> &'a mut [u8] {
         &mut raw[self.raw_offset as usize..][..self.len as usize]
     }
 
-    /// Whether the prior backup has this block of the piece.
+    /// Whether the prior backup has this block of the chunk.
     pub fn is_known(&self, block: usize, digest: BlockDigest) -> bool {
         let known = self.known.as_ref().and_then(|known| known.digest(self.first_block + block));
         known == Some(digest)
     }
 }
 
-/// What comes next of the files in line.
+/// The next bytes of the files in line.
 #[derive(Clone, Debug)]
 pub enum Part {
     /// Bytes in the frame.
-    Piece(Piece),
+    Chunk(FileChunk),
     /// Number of bytes that the prior backup has.
     Unchanged(u64),
 }
@@ -122,26 +122,26 @@ pub enum Part {
 /// An entry that began.
 #[derive(Debug)]
 pub struct Begun {
-    /// What the source said of it.
+    /// Its header from the source.
     pub header: FileHeader,
-    /// What the prior backup has of it.
-    pub known: Option<Arc<Known>>,
+    /// The file in the prior backup.
+    pub known: Option<Arc<PriorBlocks>>,
 }
 
-/// What the packer made since its last batch: entries that began, in order, and what follows of their bytes.
+/// Output of the packer since its last batch: entries that began, in order, and the bytes that follow.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Entries that began since the batch before.
     pub begun: Vec<Begun>,
-    /// What comes next of the files in line, oldest file first.
+    /// The next bytes of the files in line, oldest file first.
     pub parts: Vec<Part>,
 }
 
 impl Batch {
-    /// The pieces that make up the frame.
-    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+    /// The chunks that make up the frame.
+    pub fn chunks(&self) -> impl Iterator<Item = &FileChunk> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Piece(piece) => Some(piece),
+            Part::Chunk(chunk) => Some(chunk),
             Part::Unchanged(_) => None,
         })
     }
@@ -150,19 +150,19 @@ impl Batch {
 /// A frame as a worker leaves it.
 #[derive(Debug)]
 pub struct WorkedFrame {
-    /// What is to be stored of it.
+    /// The bytes to store.
     pub content: FrameContent,
-    /// The digests of the blocks, piece after piece.
+    /// The digests of the blocks, chunk after chunk.
     pub digests: Vec<BlockDigest>,
     /// Whether the prior backup has the block, for each digest; empty where it has none of them.
     pub known: Vec<bool>,
-    /// CRC-32C of each piece, where it was asked for.
+    /// CRC-32C of each chunk, where it was asked for.
     pub crcs: Vec<u32>,
-    /// Damaged pages: the piece by its index in the batch, and the page's number within its relation.
+    /// Damaged pages: the chunk by its index in the batch, and the page's number within its relation.
     pub bad_pages: Vec<(usize, u32)>,
 }
 
-/// What is to be stored of a frame.
+/// The bytes of a frame that are stored.
 #[derive(Debug)]
 pub enum FrameContent {
     /// All of it, as it is.

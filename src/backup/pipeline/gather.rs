@@ -35,7 +35,7 @@ pub(super) struct Gatherer {
     placed_first: u64,
 }
 
-/// Where a gathered block will be.
+/// The place of a gathered block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     /// The number of the frame among those that were gathered.
@@ -112,7 +112,7 @@ impl Gatherer {
         Ok(())
     }
 
-    /// Where a frame is stored; `None` while it is not.
+    /// The place of a stored frame; `None` before it is stored.
     pub(super) fn placed(&self, number: u64) -> Option<FrameRef> {
         let index = usize::try_from(number.checked_sub(self.placed_first)?).ok()?;
         self.placed.get(index).copied()

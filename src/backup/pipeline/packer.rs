@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    frame::{BLOCK_SIZE, Batch, Begun, FrameBuffer, Part, Piece},
-    prior::Known,
+    frame::{BLOCK_SIZE, Batch, Begun, FileChunk, FrameBuffer, Part},
+    prior::PriorBlocks,
 };
 use crate::{
     backup::{
@@ -27,15 +27,15 @@ const GATHERED_MAX: usize = 4096;
 struct Current {
     path: DataPath,
     size: u64,
-    /// The bytes of it that the prior backup has, as far as the source told.
+    /// The bytes of it that are unchanged, as the source announced.
     unchanged: u64,
     received: u64,
-    known: Option<Arc<Known>>,
+    known: Option<Arc<PriorBlocks>>,
     /// The relation's segment number, where the file's pages carry checksums.
     segment: Option<u32>,
 }
 
-/// Cuts files into pieces and gathers the pieces in frames.
+/// Cuts files into chunks and gathers the chunks in frames.
 #[derive(Debug)]
 pub(super) struct Packer {
     page_size: u32,
@@ -43,7 +43,7 @@ pub(super) struct Packer {
     raw: FrameBuffer,
     batch: Batch,
     current: Option<Current>,
-    /// Bytes of the current piece that may still come before it must end.
+    /// Bytes of the current chunk that may still come before it must end.
     room: usize,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Packer {
 pub(super) type Packed = (Batch, FrameBuffer);
 
 impl Packer {
-    /// A packer that fills `buffer` first; `check_pages` marks the pieces whose pages have checksums.
+    /// A packer that fills `buffer` first; `check_pages` marks the chunks whose pages have checksums.
     pub(super) fn new(page_size: u32, check_pages: bool, buffer: FrameBuffer) -> Self {
         Self {
             page_size,
@@ -68,7 +68,7 @@ impl Packer {
     pub(super) fn begin(
         &mut self,
         header: FileHeader,
-        known: Option<Arc<Known>>,
+        known: Option<Arc<PriorBlocks>>,
     ) -> Result<bool, Error> {
         if self.current.is_some() {
             return Err(Error::source(&header.path, "it begins before the entry before it ended"));
@@ -100,7 +100,7 @@ impl Packer {
     /// Adds bytes of the current file. What is left in `data` waits for [`Packer::take`].
     pub(super) fn add(&mut self, data: &mut Bytes) -> Result<(), Error> {
         self.check_room_for(data.len() as u64)?;
-        while !data.is_empty() && self.has_piece(None)? {
+        while !data.is_empty() && self.has_chunk(None)? {
             let part = data.split_to(self.room.min(data.len()));
             self.raw.extend(part.len()).copy_from_slice(&part);
             self.advance(part.len());
@@ -111,7 +111,7 @@ impl Packer {
     /// Adds bytes of the current file that are yet to be read. What is left waits for [`Packer::take`].
     pub(super) fn defer(&mut self, deferred: &mut Deferred) -> Result<(), Error> {
         self.check_room_for(deferred.len)?;
-        while deferred.len > 0 && self.has_piece(Some(&deferred.file))? {
+        while deferred.len > 0 && self.has_chunk(Some(&deferred.file))? {
             let part = deferred.len.min(self.room as u64);
             self.raw.extend(part as usize);
             self.advance(part as usize);
@@ -130,21 +130,21 @@ impl Packer {
         }
     }
 
-    /// Makes sure that there is a piece with room, whose bytes are read from `unread` or come by
+    /// Makes sure that there is a chunk with room, whose bytes are read from `unread` or come by
     /// themselves; false where the frame must go first.
-    fn has_piece(&mut self, unread: Option<&Arc<dyn FileBytes>>) -> Result<bool, Error> {
+    fn has_chunk(&mut self, unread: Option<&Arc<dyn FileBytes>>) -> Result<bool, Error> {
         let Some(file) = &self.current else { return Ok(false) };
         if self.room > 0 {
             return match self.batch.parts.last() {
-                Some(Part::Piece(last)) if last.unread.is_some() == unread.is_some() => Ok(true),
+                Some(Part::Chunk(last)) if last.unread.is_some() == unread.is_some() => Ok(true),
                 _ => Err(Error::source(&file.path, "some of its bytes are deferred, others not")),
             };
         }
-        let Some(piece) = next_piece(file, self.raw.len(), self.page_size) else {
+        let Some(chunk) = next_chunk(file, self.raw.len(), self.page_size) else {
             return Ok(false);
         };
-        self.room = piece.len as usize;
-        self.batch.parts.push(Part::Piece(Piece { unread: unread.cloned(), ..piece }));
+        self.room = chunk.len as usize;
+        self.batch.parts.push(Part::Chunk(FileChunk { unread: unread.cloned(), ..chunk }));
         Ok(true)
     }
 
@@ -157,7 +157,7 @@ impl Packer {
 
     /// Adds bytes of the current file that the prior backup has. Says whether [`Packer::take`] is due.
     pub(super) fn unchanged(&mut self, len: u64) -> Result<bool, Error> {
-        self.cut_piece()?;
+        self.cut_chunk()?;
         let Some(file) = &mut self.current else {
             return Err(Error::Source("unchanged bytes outside of any entry".to_owned()));
         };
@@ -173,11 +173,11 @@ impl Packer {
         Ok(self.batch.parts.len() >= GATHERED_MAX)
     }
 
-    /// Ends the current piece where bytes of another kind follow.
-    fn cut_piece(&mut self) -> Result<(), Error> {
+    /// Ends the current chunk where bytes of another kind follow.
+    fn cut_chunk(&mut self) -> Result<(), Error> {
         let room = std::mem::take(&mut self.room) as u32;
         match self.batch.parts.last_mut() {
-            Some(Part::Piece(piece)) if room > 0 => piece.len -= room,
+            Some(Part::Chunk(chunk)) if room > 0 => chunk.len -= room,
             _ => {}
         }
         match &self.current {
@@ -225,8 +225,8 @@ impl Packer {
     }
 }
 
-/// The next piece of `file` in a frame that holds `used` bytes; `None` where the frame must go first.
-fn next_piece(file: &Current, used: usize, page_size: u32) -> Option<Piece> {
+/// The next chunk of `file` in a frame that holds `used` bytes; `None` where the frame must go first.
+fn next_chunk(file: &Current, used: usize, page_size: u32) -> Option<FileChunk> {
     let space = FRAME_RAW_MAX - used;
     let left = file.size - file.received;
     let blocks = space - space % BLOCK_SIZE as usize;
@@ -235,7 +235,7 @@ fn next_piece(file: &Current, used: usize, page_size: u32) -> Option<Piece> {
     let first_page = file.segment.map(|segment| {
         (u64::from(segment) * pages_per_segment + file.received / u64::from(page_size)) as u32
     });
-    (len > 0).then(|| Piece {
+    (len > 0).then(|| FileChunk {
         raw_offset: used as u32,
         len: len as u32,
         first_block: (file.received / u64::from(BLOCK_SIZE)) as usize,

@@ -1,4 +1,4 @@
-//! A file on its way through the writer: where its blocks are or will be, in the order they came.
+//! A file on its way through the writer, with the places of its blocks in the order in which they came.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::{
     crc::JoinedCrc,
     frame::BLOCK_SIZE,
     gather::{Gatherer, Slot},
-    prior::Known,
+    prior::PriorBlocks,
 };
 use crate::{
     backup::{
@@ -21,12 +21,12 @@ use crate::{
 };
 
 /// A file whose bytes have not all been placed.
-pub(super) struct Pending {
+pub(super) struct PendingFile {
     pub(super) header: FileHeader,
-    pub(super) known: Option<Arc<Known>>,
+    pub(super) known: Option<Arc<PriorBlocks>>,
     /// Damaged pages among the bytes that came.
     pub(super) bad_pages: Vec<u32>,
-    stretches: Vec<Stretch>,
+    runs: Vec<BlockRun>,
     /// The digests of the blocks that the prior backup does not have.
     digests: Vec<BlockDigest>,
     placed: u64,
@@ -35,7 +35,7 @@ pub(super) struct Pending {
 }
 
 /// Consecutive blocks of the file.
-struct Stretch {
+struct BlockRun {
     blocks: usize,
     place: Place,
 }
@@ -49,13 +49,13 @@ enum Place {
     Gathered(Slot),
 }
 
-impl Pending {
-    pub(super) fn new(header: FileHeader, known: Option<Arc<Known>>) -> Self {
+impl PendingFile {
+    pub(super) fn new(header: FileHeader, known: Option<Arc<PriorBlocks>>) -> Self {
         Self {
             header,
             known,
             bad_pages: Vec::new(),
-            stretches: Vec::new(),
+            runs: Vec::new(),
             digests: Vec::new(),
             placed: 0,
             crc: JoinedCrc::default(),
@@ -106,7 +106,7 @@ impl Pending {
 
     fn push(&mut self, blocks: usize, place: Place, len: u64) {
         self.placed += len;
-        self.stretches.push(Stretch { blocks, place });
+        self.runs.push(BlockRun { blocks, place });
     }
 
     /// Takes the CRC-32C of the next bytes that came in.
@@ -125,7 +125,7 @@ impl Pending {
     }
 
     fn slots(&self) -> impl DoubleEndedIterator<Item = u64> {
-        self.stretches.iter().filter_map(|stretch| match stretch.place {
+        self.runs.iter().filter_map(|run| match run.place {
             Place::Gathered(slot) => Some(slot.number),
             _ => None,
         })
@@ -141,10 +141,10 @@ impl Pending {
         self.slots().next_back()
     }
 
-    /// Where the map is, if every block is where it was and the file is as long as it was.
+    /// The place of the prior backup's map, if the file has the same blocks and the same length.
     pub(super) fn unchanged_place(&self) -> Option<MapPlace> {
         let known = self.known.as_ref().filter(|known| known.size == self.size())?;
-        let kept = self.stretches.iter().all(|at| matches!(at.place, Place::Prior { .. }));
+        let kept = self.runs.iter().all(|at| matches!(at.place, Place::Prior { .. }));
         kept.then_some(known.place)
     }
 
@@ -153,9 +153,9 @@ impl Pending {
         let mut pages = std::mem::take(&mut self.bad_pages);
         let before = self.known.as_ref().map_or(&[][..], |known| &known.bad_pages);
         let mut first = 0;
-        for stretch in &self.stretches {
-            let end = first + stretch.blocks;
-            if matches!(stretch.place, Place::Prior { seen: false }) {
+        for run in &self.runs {
+            let end = first + run.blocks;
+            if matches!(run.place, Place::Prior { seen: false }) {
                 pages
                     .extend(before.iter().filter(|page| (first..end).contains(&(**page as usize))));
             }
@@ -172,12 +172,12 @@ impl Pending {
         let mut prior =
             self.known.as_ref().and_then(|known| Some(known.map.as_ref()?.map.cursor(BLOCK_SIZE)));
         let mut digests = self.digests.as_slice();
-        for stretch in &self.stretches {
-            let (frame, raw_offset) = match stretch.place {
+        for run in &self.runs {
+            let (frame, raw_offset) = match run.place {
                 Place::Prior { .. } => {
                     let copied = prior
                         .as_mut()
-                        .and_then(|prior| prior.copy(&mut map, stretch.blocks as u64, u64::MAX));
+                        .and_then(|prior| prior.copy(&mut map, run.blocks as u64, u64::MAX));
                     copied.ok_or_else(|| self.broken())?;
                     continue;
                 }
@@ -187,7 +187,7 @@ impl Pending {
                     (frame, slot.raw_offset)
                 }
             };
-            let (own, later) = digests.split_at(stretch.blocks);
+            let (own, later) = digests.split_at(run.blocks);
             digests = later;
             map.push(frame, raw_offset, own, BLOCK_SIZE);
         }

@@ -51,12 +51,12 @@ struct Indexed {
     crc32c: Option<u32>,
 }
 
-/// What the prior backup has of one file. References are numbered as in the new backup.
+/// The blocks of one file in the prior backup. References are numbered as in the new backup.
 #[derive(Debug)]
-pub struct Known {
+pub struct PriorBlocks {
     /// The size that the file had, in bytes.
     pub size: u64,
-    /// Where its map is.
+    /// The place of its map.
     pub place: MapPlace,
     /// Its map, unless no block of the file is looked at.
     pub map: Option<FileMap>,
@@ -66,7 +66,7 @@ pub struct Known {
     pub bad_pages: Vec<u32>,
 }
 
-impl Known {
+impl PriorBlocks {
     /// The digest of a block; `None` behind the end.
     pub fn digest(&self, block: usize) -> Option<BlockDigest> {
         self.map.as_ref()?.map.digests.get(block).copied()
@@ -107,7 +107,7 @@ impl Prior {
         Ok(Self { files, maps })
     }
 
-    /// Takes over what PostgreSQL's manifest of it says of its files. To be called before
+    /// Takes over the checksums of its backup_manifest. To be called before
     /// [`Prior::files`].
     pub fn learn_checksums(&mut self, manifest: &BackupManifest) {
         let Some(index) = Arc::get_mut(&mut self.files) else { return };
@@ -123,9 +123,13 @@ impl Prior {
         Arc::clone(&self.files)
     }
 
-    /// What it has of a file that begins; where it has nothing, of one that the file may be a copy of.
-    pub(super) async fn known(&mut self, header: &FileHeader) -> Result<Option<Arc<Known>>, Error> {
+    /// Looks up the prior backup's blocks of a file that begins, or of the file that it may have been copied from.
+    pub(super) async fn known(
+        &mut self,
+        header: &FileHeader,
+    ) -> Result<Option<Arc<PriorBlocks>>, Error> {
         let FileKind::File { size, unchanged } = header.kind else { return Ok(None) };
+        // A copy is only ever compared. What the source says has not changed is what the same path had.
         let found = match unchanged {
             0 => self.files.find_or_copied(&header.path, size),
             _ => self.files.find(&header.path),
@@ -147,13 +151,13 @@ impl Prior {
         }
     }
 
-    /// What it has of a file; of one that is wholly the same, without its map.
+    /// Reads the map of a file, unless the file is `untouched`: then no block of it is looked at.
     async fn read(
         &mut self,
         index: usize,
         path: &DataPath,
         untouched: bool,
-    ) -> Result<Option<Known>, repo::Error> {
+    ) -> Result<Option<PriorBlocks>, repo::Error> {
         let Indexed { facts: PriorFile { size, .. }, place, crc32c } = self.files.files[index];
         let Some(place) = place else { return Ok(None) };
         let ahead = self.files.files[index + 1..].iter().filter_map(|file| file.place);
@@ -162,7 +166,7 @@ impl Prior {
             false => Some(self.maps.read(&place, size, ahead).await?),
         };
         let bad_pages = self.files.bad_pages.get(path).cloned().unwrap_or_default();
-        Ok(Some(Known { size, place, map, crc32c, bad_pages }))
+        Ok(Some(PriorBlocks { size, place, map, crc32c, bad_pages }))
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    frame::{Batch, Piece, WorkedFrame},
+    frame::{Batch, FileChunk, WorkedFrame},
     packer::Packer,
     prior::Prior,
     workers::{Promised, WorkerOptions, Workers},
@@ -26,7 +26,7 @@ use crate::{
     work::{self, Task},
 };
 
-/// Where a backup is written.
+/// The place that a backup is written to.
 #[derive(Clone, Debug)]
 pub struct PipelineTarget {
     /// The repository.
@@ -53,15 +53,15 @@ pub struct PipelineOptions {
 /// A backup whose data is durable but which is not published yet.
 #[derive(Debug)]
 pub struct PipelineOutput {
-    /// Where it ended.
+    /// The stop of the backup.
     pub stop: BackupStop,
     /// When the source said so, microseconds since 1970.
     pub stopped_us: i64,
     /// PostgreSQL's backup_manifest: the server's, or one like it.
     pub backup_manifest: Bytes,
-    /// What was written.
+    /// The objects and sums.
     pub written: Written,
-    /// What shows that it is the whole cluster.
+    /// Proof that it is the whole cluster.
     pub landmarks: Landmarks,
 }
 
@@ -103,6 +103,7 @@ pub async fn run(
     };
     let packer = Packer::new(facts.page_size, options.check_pages, workers.buffer().await?);
     let writer = Writer::create(writer, workers.compressing()).await?;
+    // Bounded: frames that are worked on and not yet written wait here, and a full queue makes the source wait.
     let (queue, waiting) = mpsc::channel(4 * options.threads + 4);
     // It is aborted when this future is dropped.
     let writing = Task::start(write_all(writer, waiting));
@@ -110,6 +111,7 @@ pub async fn run(
     let landmarks = Landmarks::default();
     let producer = Producer { workers: &workers, queue, packer, prior, progress, landmarks };
     let produced = producer.run(source).await;
+    // Now the queue is closed, so the writer ends when it has written what is in it.
     let stopped_us = jiff::Timestamp::now().as_microsecond();
     // The writer's error is the cause when both stages failed.
     let (written, (stop, landmarks)) = (writing.await??, produced?);
@@ -127,6 +129,8 @@ async fn write_all(
     mut writer: Writer,
     mut waiting: mpsc::Receiver<(Batch, Option<Frame>)>,
 ) -> Result<Writer, Error> {
+    // Frames are awaited in the order in which they were given out, whichever worker ends first: the writer relies on the
+    // order of the source.
     while let Some((batch, frame)) = waiting.recv().await {
         let frame = match frame {
             Some(frame) => Some(frame.await??),
@@ -211,7 +215,8 @@ impl Producer<'_> {
         }
     }
 
-    /// Has everything worked on that was given so far.
+    /// Has everything worked on that was given so far. The source asks for it before it stops the backup: what is read
+    /// after the stop may have changes whose WAL lies behind the stop, which recovery does not replay.
     async fn settle(&mut self) -> Result<(), Error> {
         if self.packer.between()? {
             self.hand_on().await?;
@@ -224,8 +229,8 @@ impl Producer<'_> {
             false => (self.packer.take_batch(), None),
             true => {
                 let (batch, raw) = self.packer.take(self.workers.buffer().await?);
-                let pieces: Vec<Piece> = batch.pieces().cloned().collect();
-                (batch, Some(self.workers.give(raw, pieces).await?))
+                let chunks: Vec<FileChunk> = batch.chunks().cloned().collect();
+                (batch, Some(self.workers.give(raw, chunks).await?))
             }
         };
         self.queue.send((batch, frame)).await.map_err(|_| work::Error::Cancelled.into())

@@ -3,7 +3,7 @@
 //! were given out.
 
 use super::{
-    frame::{BLOCK_SIZE, FrameBuffer, FrameContent, Piece, StoredFrame, WorkedFrame},
+    frame::{BLOCK_SIZE, FileChunk, FrameBuffer, FrameContent, StoredFrame, WorkedFrame},
     read,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     work::{self, Giver, Pool},
 };
 
-/// What a worker is asked to do with every frame.
+/// The work on every frame.
 #[derive(Clone)]
 pub(super) struct WorkerOptions {
     /// How many threads there are.
@@ -28,7 +28,7 @@ pub(super) struct WorkerOptions {
     pub compare: bool,
     /// The size of a page in bytes.
     pub page_size: u32,
-    /// Whether the CRC-32C of each piece is wanted.
+    /// Whether the CRC-32C of each chunk is wanted.
     pub crc: bool,
     /// Pages written at this position or later may be torn; recovery mends them.
     pub start_lsn: Lsn,
@@ -37,7 +37,7 @@ pub(super) struct WorkerOptions {
 /// A frame smaller than this is not stored by itself where it can share one with others.
 const ALONE_MIN: usize = FRAME_RAW_MAX / 2;
 
-/// What a worker will have made.
+/// The result of a worker, once it is done.
 pub(super) type Promised<T> = work::Promised<Result<T, Error>>;
 
 /// The worker threads, and the raw buffers that circulate between packer and workers. Their fixed number bounds the memory
@@ -103,12 +103,12 @@ impl Workers {
     pub(super) async fn give(
         &self,
         raw: FrameBuffer,
-        pieces: Vec<Piece>,
+        chunks: Vec<FileChunk>,
     ) -> Result<Promised<WorkedFrame>, Error> {
         let mut raw = Lent { buffer: Some(raw), buffer_return: self.buffer_return.clone() };
         let job = move |worker: &mut Worker| {
             let bytes = raw.buffer.as_mut().map_or(&mut [][..], FrameBuffer::bytes_mut);
-            worker.work(bytes, &pieces)
+            worker.work(bytes, &chunks)
         };
         Ok(self.pool.give(job).await?)
     }
@@ -131,7 +131,7 @@ impl Compressing {
 
 struct Worker {
     compressor: Compressor,
-    /// Where frames are compressed to: what goes out of it has the size that it needs.
+    /// Frames are compressed into it, and copied out at their size.
     scratch: Vec<u8>,
     options: WorkerOptions,
 }
@@ -142,43 +142,44 @@ impl Worker {
         Ok(Self { compressor, scratch: Vec::new(), options: options.clone() })
     }
 
-    fn work(&mut self, raw: &mut [u8], pieces: &[Piece]) -> Result<WorkedFrame, Error> {
-        for piece in pieces {
-            read::fill(piece, raw)?;
+    fn work(&mut self, raw: &mut [u8], chunks: &[FileChunk]) -> Result<WorkedFrame, Error> {
+        for chunk in chunks {
+            read::fill(chunk, raw)?;
         }
-        let bad_pages = self.bad_pages(raw, pieces)?;
-        let blocks = pieces.iter().map(Piece::blocks).sum();
+        // Before the digests: a page that is read again is another one, and its digest must be that of what is stored.
+        let bad_pages = self.bad_pages(raw, chunks)?;
+        let blocks = chunks.iter().map(FileChunk::blocks).sum();
         let mut digests = Vec::with_capacity(blocks);
         let mut known = Vec::with_capacity(if self.options.compare { blocks } else { 0 });
-        for piece in pieces {
-            for (block, bytes) in piece.of(raw).chunks(BLOCK_SIZE as usize).enumerate() {
+        for chunk in chunks {
+            for (block, bytes) in chunk.of(raw).chunks(BLOCK_SIZE as usize).enumerate() {
                 let digest = self.options.hasher.digest(bytes);
                 digests.push(digest);
                 if self.options.compare {
-                    known.push(piece.is_known(block, digest));
+                    known.push(chunk.is_known(block, digest));
                 }
             }
         }
-        let content = self.content(raw, pieces, &known)?;
+        let content = self.content(raw, chunks, &known)?;
         let crcs = match self.options.crc {
-            true => pieces.iter().map(|piece| crc32c::crc32c(piece.of(raw))).collect(),
+            true => chunks.iter().map(|chunk| crc32c::crc32c(chunk.of(raw))).collect(),
             false => Vec::new(),
         };
         Ok(WorkedFrame { content, digests, known, crcs, bad_pages })
     }
 
-    /// The damaged pages of each piece. A page that was read while it was written is whole when it is read
+    /// The damaged pages of each chunk. A page that was read while it was written is whole when it is read
     /// again; then its bytes are those.
-    fn bad_pages(&self, raw: &mut [u8], pieces: &[Piece]) -> Result<Vec<(usize, u32)>, Error> {
+    fn bad_pages(&self, raw: &mut [u8], chunks: &[FileChunk]) -> Result<Vec<(usize, u32)>, Error> {
         let WorkerOptions { page_size, start_lsn, .. } = self.options;
         let mut bad_pages = Vec::new();
-        for (index, piece) in pieces.iter().enumerate() {
-            let Some(first) = piece.first_page else { continue };
-            for page in postgres::check_pages(piece.of(raw), page_size, first, start_lsn) {
+        for (index, chunk) in chunks.iter().enumerate() {
+            let Some(first) = chunk.first_page else { continue };
+            for page in postgres::check_pages(chunk.of(raw), page_size, first, start_lsn) {
                 let is_whole = |bytes: &[u8]| {
                     postgres::check_pages(bytes, page_size, page, start_lsn).is_empty()
                 };
-                if !read::again(piece, raw, (page - first) * page_size, page_size, is_whole)? {
+                if !read::again(chunk, raw, (page - first) * page_size, page_size, is_whole)? {
                     bad_pages.push((index, page));
                 }
             }
@@ -190,14 +191,14 @@ impl Worker {
     fn content(
         &mut self,
         raw: &[u8],
-        pieces: &[Piece],
+        chunks: &[FileChunk],
         known: &[bool],
     ) -> Result<FrameContent, Error> {
         let alone = !self.options.compare || raw.len() >= ALONE_MIN && !known.contains(&true);
         if alone {
             return self.compress(raw).map(FrameContent::Whole);
         }
-        let blocks = pieces.iter().flat_map(|piece| piece.of(raw).chunks(BLOCK_SIZE as usize));
+        let blocks = chunks.iter().flat_map(|chunk| chunk.of(raw).chunks(BLOCK_SIZE as usize));
         let mut changed = Vec::new();
         for (block, _) in blocks.zip(known).filter(|(_, known)| !**known) {
             changed.extend_from_slice(block);

@@ -4,9 +4,9 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    frame::{BLOCK_SIZE, Batch, Begun, FrameContent, Part, Piece, WorkedFrame},
+    frame::{BLOCK_SIZE, Batch, Begun, FileChunk, FrameContent, Part, WorkedFrame},
     gather::{self, Gatherer},
-    pending_file::Pending,
+    pending_file::PendingFile,
     workers::Compressing,
 };
 use crate::{
@@ -51,11 +51,11 @@ pub(super) struct WriterOptions {
     pub hasher: BlockHasher,
     /// Pages of this size make up relation files.
     pub page_size: u32,
-    /// Where a backup_manifest is to be made of what is stored.
+    /// Makes a backup_manifest of the stored files, if the server makes none.
     pub manifest: Option<ManifestBuilder>,
 }
 
-/// What was written.
+/// The result of the writer.
 #[derive(Debug)]
 pub struct Written {
     /// The file list, which has all its lines. It is finished right before the manifest is written: only a backup that
@@ -79,7 +79,7 @@ pub(super) struct Writer {
     hasher: BlockHasher,
     pages_per_segment: u32,
     /// The files in line: those whose bytes have not all come, and those that wait for a frame.
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingFile>,
     /// The first of them whose bytes have not all come.
     filling: usize,
     totals: Totals,
@@ -88,7 +88,7 @@ pub(super) struct Writer {
     misaligned_files: Vec<MisalignedFile>,
 }
 
-/// Where new blocks of a frame go, piece by piece.
+/// The destination of the new blocks of a frame.
 enum Destination {
     /// Stored already.
     Frame(FrameRef),
@@ -96,9 +96,9 @@ enum Destination {
     Gathered(Vec<u8>),
 }
 
-/// The blocks of one piece.
+/// The blocks of one chunk.
 struct Blocks<'a> {
-    piece: &'a Piece,
+    chunk: &'a FileChunk,
     digests: &'a [BlockDigest],
     known: &'a [bool],
 }
@@ -139,11 +139,14 @@ impl Writer {
         frame: Option<WorkedFrame>,
     ) -> Result<(), Error> {
         let entries = batch.begun.into_iter();
-        self.pending.extend(entries.map(|Begun { header, known }| Pending::new(header, known)));
+        self.pending.extend(entries.map(|Begun { header, known }| PendingFile::new(header, known)));
+        // Entries begin in a batch before their bytes come in it: they are in line by now.
         match frame {
             Some(frame) => self.place(&batch.parts, frame).await?,
             None => self.pass(&batch.parts).await?,
         }
+        // Files behind one that waits for its frame wait too, because the list keeps the order of the source. That must
+        // not grow with the number of files.
         if self.pending.len() >= WAITING_MAX {
             self.gatherer.close(&mut self.data).await?;
         }
@@ -155,7 +158,7 @@ impl Writer {
         for part in parts {
             match part {
                 Part::Unchanged(len) => self.unchanged(*len).await?,
-                Part::Piece(_) => return Err(NO_PLACE),
+                Part::Chunk(_) => return Err(NO_PLACE),
             }
         }
         Ok(())
@@ -170,14 +173,14 @@ impl Writer {
         };
         let (mut at, mut taken, mut index) = (0, 0, 0);
         for part in parts {
-            let piece = match part {
-                Part::Piece(piece) => piece,
+            let chunk = match part {
+                Part::Chunk(chunk) => chunk,
                 Part::Unchanged(len) => {
                     self.unchanged(*len).await?;
                     continue;
                 }
             };
-            let range = at..at + piece.blocks();
+            let range = at..at + chunk.blocks();
             at = range.end;
             let bad = frame.bad_pages.iter().filter(|(of, _)| *of == index);
             let pages_per_segment = self.pages_per_segment;
@@ -185,28 +188,28 @@ impl Writer {
             let file = self.filling()?;
             file.bad_pages.extend(pages);
             if let Some(crc) = frame.crcs.get(index) {
-                file.add_crc(*crc, piece.len);
+                file.add_crc(*crc, chunk.len);
             }
             let known = frame.known.get(range.clone()).unwrap_or_default();
-            let blocks = Blocks { piece, digests: &frame.digests[range], known };
-            self.place_piece(&blocks, &mut to, &mut taken).await?;
+            let blocks = Blocks { chunk, digests: &frame.digests[range], known };
+            self.place_chunk(&blocks, &mut to, &mut taken).await?;
             index += 1;
         }
         Ok(())
     }
 
-    /// Places the blocks of a piece; `taken` bytes of what is gathered are placed already.
-    async fn place_piece(
+    /// Places the blocks of a chunk; `taken` bytes of what is gathered are placed already.
+    async fn place_chunk(
         &mut self,
         blocks: &Blocks<'_>,
         to: &mut Destination,
         taken: &mut usize,
     ) -> Result<(), Error> {
-        let piece = blocks.piece;
+        let chunk = blocks.chunk;
         let mut at = 0;
-        for (known, alike) in blocks.stretches() {
+        for (known, alike) in blocks.runs() {
             let from = at * BLOCK_SIZE as usize;
-            let len = (alike.len() * BLOCK_SIZE as usize).min(piece.len as usize - from);
+            let len = (alike.len() * BLOCK_SIZE as usize).min(chunk.len as usize - from);
             at += alike.len();
             if known {
                 self.filling()?.prior(alike.len(), len as u64);
@@ -218,7 +221,7 @@ impl Writer {
                     let frame = *frame;
                     self.filling()?.stored(
                         frame,
-                        piece.raw_offset + from as u32,
+                        chunk.raw_offset + from as u32,
                         alike,
                         len as u64,
                     );
@@ -231,7 +234,7 @@ impl Writer {
                 }
             }
         }
-        self.gatherer.pass(piece.len.into(), &mut self.data).await
+        self.gatherer.pass(chunk.len.into(), &mut self.data).await
     }
 
     async fn unchanged(&mut self, len: u64) -> Result<(), Error> {
@@ -240,9 +243,9 @@ impl Writer {
         self.gatherer.pass(len, &mut self.data).await
     }
 
-    /// The file whose bytes come next.
-    fn filling(&mut self) -> Result<&mut Pending, Error> {
-        while self.pending.get(self.filling).is_some_and(Pending::is_filled) {
+    /// The file whose bytes come next: bytes come in the order in which files began, so it is the first that lacks some.
+    fn filling(&mut self) -> Result<&mut PendingFile, Error> {
+        while self.pending.get(self.filling).is_some_and(PendingFile::is_filled) {
             self.filling += 1;
         }
         self.pending.get_mut(self.filling).ok_or(NO_PLACE)
@@ -257,13 +260,14 @@ impl Writer {
             self.filling = self.filling.saturating_sub(1);
             self.list_entry(file).await?;
         }
-        if let Some(first) = self.pending.front().and_then(Pending::first_slot) {
+        // Files are listed in order, so no file asks for a frame before those that the first one waits for.
+        if let Some(first) = self.pending.front().and_then(PendingFile::first_slot) {
             self.gatherer.forget_before(first);
         }
         Ok(())
     }
 
-    async fn list_entry(&mut self, mut file: Pending) -> Result<(), Error> {
+    async fn list_entry(&mut self, mut file: PendingFile) -> Result<(), Error> {
         let pages = file.all_bad_pages();
         let place = self.map_place(&file).await?;
         let kind = match &file.header.kind {
@@ -297,10 +301,11 @@ impl Writer {
 
     /// Where the map of a file is: that of the prior backup where nothing changed, else a patch to it or a
     /// whole one, whichever is worth it.
-    async fn map_place(&mut self, file: &Pending) -> Result<Option<MapPlace>, Error> {
+    async fn map_place(&mut self, file: &PendingFile) -> Result<Option<MapPlace>, Error> {
         if file.size() == 0 {
             return Ok(None);
         }
+        // Every block is where it was: the file refers to the map of the prior backup, and no map is written.
         if let Some(place) = file.unchanged_place() {
             return Ok(Some(place));
         }
@@ -330,6 +335,8 @@ impl Writer {
 
     /// Makes everything durable but the file list. With it comes the manifest that was to be made, not yet complete.
     pub(super) async fn finish(mut self) -> Result<(Written, Option<ManifestBuilder>), Error> {
+        // Gathered frames first: maps say where they are, and the list says where maps are. Each object is durable when
+        // its writer has finished, and nothing refers to one that is not.
         self.gatherer.finish(&mut self.data).await?;
         self.finish_complete().await?;
         if let Some(file) = self.pending.front() {
@@ -357,7 +364,7 @@ impl Writer {
 
 impl<'a> Blocks<'a> {
     /// Blocks that follow each other and are all known, or all new.
-    fn stretches(&self) -> impl Iterator<Item = (bool, &'a [BlockDigest])> {
+    fn runs(&self) -> impl Iterator<Item = (bool, &'a [BlockDigest])> {
         let (known, digests) = (self.known, self.digests);
         let mut at = 0;
         std::iter::from_fn(move || {

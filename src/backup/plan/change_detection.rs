@@ -105,6 +105,7 @@ pub(super) async fn decide(
 }
 
 fn judge(facts: &DetectionFacts) -> ChangeDetection {
+    // First, because a server that was never set up for it is no reason to warn.
     if !facts.enabled {
         let reason = "summarize_wal is off; with it on the server would read and send only what \
                       has changed"
@@ -120,6 +121,7 @@ fn judge(facts: &DetectionFacts) -> ChangeDetection {
 /// Why the server's answer cannot be had, or not be relied on.
 fn obstacle(facts: &DetectionFacts) -> Option<String> {
     let DetectionFacts { prior_start: start, prior_stop: stop, timeline, .. } = facts;
+    // Summaries count in pages. A page that has not changed must be a block that has not changed.
     if facts.page_size != BLOCK_SIZE {
         return Some(format!("the server's pages have {} bytes", facts.page_size));
     }
@@ -137,6 +139,7 @@ fn obstacle(facts: &DetectionFacts) -> Option<String> {
             shown(facts.prior_version_num)
         ));
     }
+    // Of another timeline the prior backup may have blocks from behind the fork, which this timeline never had.
     if let Some(other) = [start, stop].into_iter().find(|at| at.timeline != *timeline) {
         return Some(format!(
             "the prior backup is of timeline {}, the server is on timeline {timeline}",
@@ -151,6 +154,8 @@ fn obstacle(facts: &DetectionFacts) -> Option<String> {
                 .to_owned(),
         );
     }
+    // Pages that changed while the prior backup was taken are in it old or new. So summaries are needed from its start on,
+    // not from its stop. Where the earliest one is not known, the server itself refuses if it lacks any.
     let earliest = facts.earliest.filter(|earliest| *earliest > start.lsn)?;
     Some(format!(
         "the oldest WAL summary of the server begins at {earliest}, the prior backup at {}",
@@ -158,8 +163,9 @@ fn obstacle(facts: &DetectionFacts) -> Option<String> {
     ))
 }
 
-/// The minor version that can be relied on, where `version_num` cannot. Before it the summarizer misses
-/// visibility maps that are cleared, and may not get over the end of a timeline.
+/// The minor version that can be relied on, where `version_num` cannot. Before it the summarizer
+/// (`src/backend/postmaster/walsummarizer.c`) misses visibility maps that are cleared, and may not get over the end of a
+/// timeline.
 fn fixed_in(version_num: u32) -> Option<u32> {
     let fixed = match version_num / 10_000 {
         17 => 170_011,
