@@ -6,6 +6,8 @@ mod lock_progress;
 mod options;
 mod report;
 
+use std::io::Write;
+
 use self::{cluster::Cluster, lock_progress::LockProgress, options::options};
 use super::{
     Error, Result, branches,
@@ -36,8 +38,8 @@ struct Setting<'a> {
     progress: LockProgress,
 }
 
-/// Takes a backup, publishes it, and expires what it makes superfluous.
-pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
+/// Takes a backup, publishes it, and expires what it makes superfluous; or says what it would do.
+pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
     own_place::check(config, config.pgs.values().filter_map(|pg| pg.path.as_deref()))?;
     lock::check_not_stopped(&context::lock_path(config), stanza)?;
@@ -47,6 +49,10 @@ pub(super) async fn run(config: &Config, ui: &Ui) -> Result<u8> {
     let lock = Lock::acquire(&context::lock_path(config), stanza, kind, "backup")?;
     let progress = LockProgress::new(lock, ui.progress("backup"));
     let setting = Setting { config, repo: &repo, options: options(config, repo_config), progress };
+    if config.dry_run {
+        let (_, _, plan) = signals.guard(plan(&setting, None)).await?;
+        return report::planned(out, config.output, repo.key, &plan).map(|()| 0);
+    }
     let first = attempt(&setting, None, &mut signals).await;
     let label = match first.as_ref().err().and_then(blocks_instead) {
         Some(changes) => attempt(&setting, Some(changes), &mut signals).await?,

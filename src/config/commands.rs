@@ -278,6 +278,7 @@ pub static COMMANDS: &[CommandSpec] = &[
     .examples(&[
         "--stanza=db --type=full backup",
         "--stanza=db --type=full --start-fast --process-max=4 --log-level-console=info backup",
+        "--stanza=db backup --dry-run",
     ]),
     command(
         "check",

@@ -42,6 +42,19 @@ for_each_version_and_source! {
         assert!(label.ends_with('F') && label.len() == 16, "{label}");
     }
 
+    fn a_dry_run_says_what_a_backup_would_be_and_writes_nothing(version) {
+        let site = Site::new(version);
+        let backups = || std::fs::read_dir(site.repository().join("backup")).map_or(0, |dir| dir.count());
+        let before = backups();
+        site.run(&["backup", "--dry-run"]).ok().says("full backup, because: no prior backup exists");
+        assert_eq!(backups(), before);
+        site.full_backup(&[]);
+        let full = site.last_label();
+        let planned = site.run(&["backup", "--type=incr", "--dry-run"]).ok();
+        planned.says(&format!("backup: incr {full}_")).says(&format!("prior backup: {full}"));
+        assert_eq!(site.last_label(), full);
+    }
+
     fn group_access_comes_back(version) {
         let site = Site::builder(version)
             .prepare(|cluster, _| {

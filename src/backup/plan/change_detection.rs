@@ -37,7 +37,7 @@ impl ChangeDetection {
     }
 
     /// For the manifest.
-    pub(in crate::backup) fn record(&self) -> ChangeRecord {
+    pub fn record(&self) -> ChangeRecord {
         let (by, reason) = match self {
             Self::Summaries => (ChangesBy::Summaries, None),
             Self::Blocks => (ChangesBy::Blocks, None),

@@ -108,7 +108,8 @@ pub(super) static ROWS: &[OptionSpec] = &[
         "dry-run",
         CommandLine,
         Boolean,
-        Commands::EXPIRE
+        Commands::BACKUP
+            .or(Commands::EXPIRE)
             .or(Commands::REPO_KEY)
             .or(Commands::REPO_SYNC)
             .or(Commands::RESTORE)
