@@ -153,6 +153,8 @@ on_one_version! {
         let oid = fill(&site);
         show_to_the_server_only(&site, &format!("pg_tblspc/{oid}"), "fast");
         let location = site.dir.path().join("fast");
+        // pg_stat_file gives times in seconds.
+        site.wait_for_the_next_second();
         let copy = elsewhere(&site, "copy", |fast| {
             let copied = Command::new("cp").arg("-aT").arg(&location).arg(fast).status();
             assert!(copied.expect("cp runs").success());
