@@ -8,7 +8,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use pgstrata::{
     codec::{BlockHasher, Compressor, Decompressor, Sha256Hasher},
     postgres::{TarReader, check_pages, page_checksum},
-    repo::block_map::{BlockMap, FRAME_RAW_MAX, FrameRef, Numbers},
+    repo::block_map::{BlockMap, FRAME_RAW_MAX, FrameRef, ReferenceNumbers},
     types::{BlockDigest, CompressType, Compression, Lsn},
 };
 
@@ -19,7 +19,7 @@ const BLOCKS_IN_FRAME: u64 = (FRAME_RAW_MAX / PAGE) as u64;
 
 type Error = Box<dyn std::error::Error>;
 
-/// Numbers that look random, the same in every run (splitmix64).
+/// ReferenceNumbers that look random, the same in every run (splitmix64).
 fn noise(seed: u64) -> u64 {
     let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -230,11 +230,20 @@ fn block_maps(criterion: &mut Criterion) -> Result<(), Error> {
     let size = MAP_BLOCKS * PAGE as u64;
     let (base, changed) = (map(), changed_map());
     let (encoded, patch) = (base.encode(), changed.encode_patch(&base, PAGE as u32));
-    let read = || BlockMap::decode(&encoded, "map", size, PAGE as u32, Numbers::of_reference(1));
+    let read =
+        || BlockMap::decode(&encoded, "map", size, PAGE as u32, ReferenceNumbers::of_reference(1));
     let of_prior = read()?;
     let of_prior = (&of_prior, size);
-    let apply =
-        || BlockMap::decode_patch(&patch, "patch", of_prior, size, PAGE as u32, Numbers::of_own(1));
+    let apply = || {
+        BlockMap::decode_patch(
+            &patch,
+            "patch",
+            of_prior,
+            size,
+            PAGE as u32,
+            ReferenceNumbers::of_own(1),
+        )
+    };
     apply()?;
     let mut group = criterion.benchmark_group("map of 1 GiB");
     group.throughput(Throughput::Elements(MAP_BLOCKS));

@@ -19,7 +19,7 @@ use pgstrata::{
     repo::{
         file_list::FileList,
         layout::BackupPaths,
-        manifest::{BlockFacts, ClusterRecord, Manifest, ObjectRecord, Span, Totals, WalPosition},
+        manifest::{BlockFormat, ClusterRecord, Manifest, ObjectRecord, Span, Totals, WalPosition},
     },
     storage::{PosixStorage, Storage},
     types::{
@@ -159,7 +159,7 @@ fn manifest(label: &str, file_list: ObjectRecord, totals: Totals) -> Result<Mani
         timestamp_us: Span { start: 0, stop: 0 },
         wal: Span { start: at(0x100), stop: at(0x200) },
         compression: Compression { kind: CompressType::Zst, level: 3 },
-        block: BlockFacts { size: backup::BLOCK_SIZE, digest_key: Sha256(KEY) },
+        block: BlockFormat { size: backup::BLOCK_SIZE, digest_key: Sha256(KEY) },
         tablespaces: Vec::new(),
         databases: Vec::new(),
         totals,

@@ -5,7 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use pgstrata::{
     codec::encrypt::CipherHeader,
     repo::{
-        block_map::{BlockMap, FrameRef, Numbers},
+        block_map::{BlockMap, FrameRef, ReferenceNumbers},
         object_header::ObjectHeader,
         recipient::{Recipient, RecipientId},
     },
@@ -32,7 +32,7 @@ fn check(map: &BlockMap, file_size: u64) {
 
 fuzz_target!(|input: (u32, u8, u8, &[u8])| {
     let (file_size, references, base_blocks, bytes) = input;
-    let (file_size, numbers) = (u64::from(file_size), Numbers::of_own(references.into()));
+    let (file_size, numbers) = (u64::from(file_size), ReferenceNumbers::of_own(references.into()));
     let _ = ObjectHeader::decode_any(bytes, "object");
     let _ = CipherHeader::decode(bytes);
     let _ = Recipient::decode(RecipientId::FIRST, bytes.to_vec().into(), "key");

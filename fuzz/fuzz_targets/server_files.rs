@@ -37,7 +37,7 @@ fn incremental(bytes: &[u8]) {
         if let Some(header) = found {
             let pages = header.pages();
             assert!(header.unchanged_pages(prior_pages.into()) <= pages);
-            assert!(header.stretches(prior_pages.into()).count() <= pages as usize);
+            assert!(header.runs(prior_pages.into()).count() <= pages as usize);
             return;
         }
     }

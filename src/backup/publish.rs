@@ -16,7 +16,7 @@ use crate::{
         contents,
         layout::{FILE_LIST, STARTED},
         manifest::{
-            BlockFacts, ClusterRecord, DatabaseRecord, Manifest, Span, TablespaceRecord,
+            BlockFormat, ClusterRecord, DatabaseRecord, Manifest, Span, TablespaceRecord,
             WalPosition,
         },
         pg_manifest,
@@ -63,7 +63,7 @@ pub async fn prepare(
             stop: WalPosition { lsn: stop.lsn, timeline: stop.timeline() },
         },
         compression: options.compression,
-        block: BlockFacts { size: BLOCK_SIZE, digest_key: Sha256(job.digest_key) },
+        block: BlockFormat { size: BLOCK_SIZE, digest_key: Sha256(job.digest_key) },
         tablespaces: tablespace_records(&cluster.details().tablespaces, &start.tablespaces),
         databases: database_records(&cluster.details().databases),
         totals,

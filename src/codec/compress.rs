@@ -1,5 +1,5 @@
-//! Makes independent frames. The working state of the library is kept between frames, because
-//! setting it up costs more than compressing a small frame.
+//! Compresses independent frames. The library's state is kept between frames, because setting it up costs more than
+//! compressing a small frame.
 
 use std::io::{Cursor, Write};
 
@@ -9,7 +9,7 @@ use zstd::zstd_safe;
 use super::{Error, Result};
 use crate::types::{CompressType, Compression};
 
-/// Compresses one frame after the other with one method and level.
+/// Compresses frames with one compression type and level.
 pub struct Compressor {
     engine: Engine,
 }
@@ -21,13 +21,13 @@ enum Engine {
     Gz(flate2::Compress),
 }
 
-/// The smallest output buffer that makes deflate progress.
+/// Output buffer that is added when deflate has no room left.
 const GZ_STEP: usize = 32 << 10;
 /// Window bits of gzip: the format's 32 KiB.
 pub(super) const GZ_WINDOW_BITS: u8 = 15;
 
 impl Compressor {
-    /// Checks the level and sets the method up.
+    /// An error if the compression type does not have the level.
     pub fn new(compression: Compression) -> Result<Self> {
         check_level(compression)?;
         let engine = match compression.kind {
@@ -42,8 +42,7 @@ impl Compressor {
         Ok(Self { engine })
     }
 
-    /// Appends to `out` one frame that holds all of `raw` and depends on no other frame. With
-    /// `none` the frame is the bytes themselves.
+    /// Appends one frame with all of `raw` to `out`. With `none` the frame is the bytes themselves.
     pub fn compress_frame(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
         match &mut self.engine {
             Engine::None => out.extend_from_slice(raw),
@@ -62,9 +61,10 @@ fn check_level(compression: Compression) -> Result<()> {
         CompressType::Lz4 => (-5..=12, "-5 to 12"),
         CompressType::Gz => (0..=9, "0 to 9"),
     };
-    match range.contains(&compression.level) {
-        true => Ok(()),
-        false => Err(Error::Level { kind: compression.kind, level: compression.level, allowed }),
+    if range.contains(&compression.level) {
+        Ok(())
+    } else {
+        Err(Error::Level { kind: compression.kind, level: compression.level, allowed })
     }
 }
 

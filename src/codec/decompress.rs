@@ -1,4 +1,4 @@
-//! Undoes one frame whose raw length is known, and trusts nothing in it.
+//! Decompresses a frame whose raw length is known. Nothing in the frame is trusted.
 
 use std::io::{Cursor, Read};
 
@@ -8,7 +8,7 @@ use zstd::zstd_safe;
 use super::{Error, Result, compress::GZ_WINDOW_BITS};
 use crate::types::CompressType;
 
-/// Decompresses one frame after the other of one method.
+/// Decompresses frames of one compression type.
 pub struct Decompressor {
     engine: Engine,
 }
@@ -21,7 +21,6 @@ enum Engine {
 }
 
 impl Decompressor {
-    /// Sets the method up.
     pub fn new(kind: CompressType) -> Self {
         let engine = match kind {
             CompressType::None => Engine::None,
@@ -32,8 +31,8 @@ impl Decompressor {
         Self { engine }
     }
 
-    /// Appends to `out` exactly the `raw_len` bytes that `stored` holds as exactly one frame. After
-    /// an error `out` is as long as before.
+    /// Appends `raw_len` bytes to `out`. `stored` must be exactly one frame with that many raw bytes. After an error `out`
+    /// has its previous length.
     pub fn decompress_frame(
         &mut self,
         stored: &[u8],
@@ -41,7 +40,7 @@ impl Decompressor {
         out: &mut Vec<u8>,
     ) -> Result<()> {
         let before = out.len();
-        // One byte more, so that a frame that is too long shows itself.
+        // Room for one byte more, by which a frame that is too long is noticed.
         let room = raw_len.saturating_add(1);
         out.try_reserve_exact(room).map_err(|_| Error::Memory { bytes: room })?;
         let done = match &mut self.engine {
@@ -81,11 +80,11 @@ fn zst(
 ) -> Result<()> {
     const KIND: CompressType = CompressType::Zst;
     let failed = |code| damaged(KIND, zstd_safe::get_error_name(code));
-    // The frame's own word on its size is checked before anything is decompressed.
+    // The size that the frame declares is checked before anything is decompressed.
     match zstd_safe::get_frame_content_size(stored) {
         Ok(Some(size)) if size == raw_len as u64 => {}
         Ok(Some(size)) => return Err(length(KIND, raw_len, size)),
-        Ok(None) => return Err(damaged(KIND, "the frame does not tell its size")),
+        Ok(None) => return Err(damaged(KIND, "the frame does not declare its size")),
         Err(_) => return Err(damaged(KIND, "the frame header is not valid")),
     }
     if zstd_safe::find_frame_compressed_size(stored).map_err(failed)? != stored.len() {
@@ -97,15 +96,16 @@ fn zst(
     let written = context.decompress(&mut cursor, stored);
     *out = cursor.into_inner();
     let written = written.map_err(failed)?;
-    match written == raw_len && out.len() == before + raw_len {
-        true => Ok(()),
-        false => Err(length(KIND, raw_len, written as u64)),
+    if written == raw_len && out.len() == before + raw_len {
+        Ok(())
+    } else {
+        Err(length(KIND, raw_len, written as u64))
     }
 }
 
 fn lz4(stored: &[u8], raw_len: usize, out: &mut Vec<u8>) -> Result<()> {
     const KIND: CompressType = CompressType::Lz4;
-    // The decoder takes a missing end mark for the end.
+    // The decoder accepts a frame without its end mark.
     match lz4_frame_len(stored) {
         Some(len) if len == stored.len() => {}
         Some(_) => return Err(Error::Trailing { kind: KIND }),
@@ -125,8 +125,8 @@ fn lz4(stored: &[u8], raw_len: usize, out: &mut Vec<u8>) -> Result<()> {
     }
 }
 
-/// The length of the LZ4 frame that `stored` begins with, end mark included; `None` where it is cut.
-/// What the fields hold is checked by the decoder.
+/// The length of the LZ4 frame at the start of `stored`, end mark included; `None` if it is truncated. The decoder checks
+/// the content of the fields.
 fn lz4_frame_len(stored: &[u8]) -> Option<usize> {
     let flags = *stored.get(4)?;
     let field = |bit: u8, len: usize| if flags & bit != 0 { len } else { 0 };
@@ -169,8 +169,9 @@ fn gz(
     if found != raw_len as u64 {
         return Err(length(KIND, raw_len, found));
     }
-    match state.total_in() == stored.len() as u64 {
-        true => Ok(()),
-        false => Err(Error::Trailing { kind: KIND }),
+    if state.total_in() == stored.len() as u64 {
+        Ok(())
+    } else {
+        Err(Error::Trailing { kind: KIND })
     }
 }

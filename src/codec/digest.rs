@@ -5,52 +5,44 @@ use sha2::Digest;
 use super::{Error, Result};
 use crate::types::{BlockDigest, Sha256};
 
-/// SHA-256 of bytes that come piece by piece.
+/// Incremental SHA-256.
 #[derive(Clone, Default)]
 pub struct Sha256Hasher {
     state: sha2::Sha256,
 }
 
 impl Sha256Hasher {
-    /// The hasher of nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The digest of bytes at hand.
     pub fn digest(bytes: &[u8]) -> Sha256 {
         Sha256(sha2::Sha256::digest(bytes).into())
     }
 
-    /// Takes the next bytes in.
     pub fn update(&mut self, bytes: &[u8]) {
         self.state.update(bytes);
     }
 
-    /// The digest of all bytes taken in.
     pub fn finish(self) -> Sha256 {
         Sha256(self.state.finalize().into())
     }
 
-    /// Ends with the digest that was expected, or with an error that shows both.
+    /// [`Error::Checksum`] if the digest is not the expected one.
     pub fn expect(self, expected: Sha256) -> Result<()> {
         let found = self.finish();
-        match found == expected {
-            true => Ok(()),
-            false => Err(Error::Checksum { expected, found }),
-        }
+        if found == expected { Ok(()) } else { Err(Error::Checksum { expected, found }) }
     }
 }
 
-/// Digests raw blocks under a key, so that a user who can write to the database cannot make up two
-/// blocks with one digest.
+/// Digests raw blocks under a secret key, so that a user who can write to the database cannot construct two blocks with the
+/// same digest, of which a backup would store only one.
 #[derive(Clone)]
 pub struct BlockHasher {
     key: [u8; 32],
 }
 
 impl BlockHasher {
-    /// A hasher under `key`.
     pub fn new(key: [u8; 32]) -> Self {
         Self { key }
     }

@@ -1,4 +1,4 @@
-//! Streams the raw bytes out of frames that follow each other, in little memory however long they are.
+//! Streams the raw bytes of consecutive frames in constant memory.
 
 use std::io::{self, BufRead, Read};
 
@@ -7,14 +7,13 @@ use lz4_flex::frame::FrameDecoder;
 use super::{Error, Result};
 use crate::types::CompressType;
 
-/// Reads the raw bytes of one or more frames. It yields exactly as many bytes as the caller
-/// expects, then the end; anything more, less or else is an error.
+/// Yields exactly as many raw bytes as the caller expects, then the end; more, fewer or damaged bytes are an error.
 pub struct FrameReader<R: BufRead> {
     kind: CompressType,
     engine: Engine<R>,
-    /// Raw bytes that the frames must hold.
+    /// Raw bytes that all frames must hold.
     expected: u64,
-    /// Raw bytes that came out so far.
+    /// Raw bytes so far.
     found: u64,
 }
 
@@ -25,16 +24,16 @@ enum Engine<R: BufRead> {
     Gz(Box<flate2::bufread::MultiGzDecoder<R>>),
 }
 
-/// No frame of ours needs a longer window, however high its level: frames are cut at 4 MiB.
+/// Bounds the decoder's memory. No frame of ours needs a larger window at any level: frames have at most 4 MiB.
 const ZST_WINDOW_LOG_MAX: u32 = 23;
 
 impl<R: BufRead> FrameReader<R> {
-    /// A reader of frames that together hold `raw_size` bytes.
+    /// `raw_size` are the raw bytes of all frames together.
     pub fn new(kind: CompressType, stored: R, raw_size: u64) -> Result<Self> {
         Self::after(0, kind, stored, raw_size)
     }
 
-    /// A reader of what follows frames that held the first `found` bytes of `raw_size`.
+    /// A reader of the frames that follow the first `found` of `raw_size` bytes.
     pub(super) fn after(found: u64, kind: CompressType, stored: R, raw_size: u64) -> Result<Self> {
         let engine = match kind {
             CompressType::None => Engine::None(stored),
@@ -45,9 +44,8 @@ impl<R: BufRead> FrameReader<R> {
         Ok(Self { kind, engine, expected: raw_size, found })
     }
 
-    /// Fills `buffer` from its start and says with how many bytes; 0 only at the proven end, when
-    /// all expected bytes came out and none follow. An error of the stored source is `Damaged`
-    /// with its text: the caller that owns the source knows it better.
+    /// Fills `buffer` from its start and returns the number of bytes; 0 only at the verified end: all expected bytes were
+    /// read and none follow. An error of the source becomes `Damaged` with its text.
     pub fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -84,11 +82,11 @@ fn zst_decoder<R: BufRead>(stored: R) -> Result<zstd::stream::read::Decoder<'sta
     Ok(decoder)
 }
 
-/// The decoder says 0 at the end of every frame, but also when only the four bytes of a magic number,
-/// whatever they are, come before the end of the source. So the bytes of each frame are counted.
+/// The decoder returns 0 at the end of every frame, but also if the source ends after any four bytes in the place of a
+/// magic number. So the bytes of each frame are counted.
 struct Lz4Frames<R: BufRead> {
     decoder: FrameDecoder<Counted<R>>,
-    /// Bytes of the source up to the end of the last frame.
+    /// Bytes of the source up to the end of the previous frame.
     ended_at: u64,
 }
 
@@ -108,7 +106,7 @@ impl<R: BufRead> Lz4Frames<R> {
             }
             let source = self.decoder.get_mut();
             if source.taken != self.ended_at && source.taken - self.ended_at < LZ4_FRAME_LEN_MIN {
-                let reason = "bytes that are no frame follow the last one";
+                let reason = "trailing bytes follow the last frame";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }
             self.ended_at = source.taken;
@@ -119,7 +117,7 @@ impl<R: BufRead> Lz4Frames<R> {
     }
 }
 
-/// A source that knows how much was taken from it.
+/// A source that counts the bytes that were read.
 struct Counted<R> {
     stored: R,
     taken: u64,
@@ -133,8 +131,8 @@ impl<R: BufRead> Read for Counted<R> {
     }
 }
 
-/// The decoder takes an empty source for an empty file and stops at the first byte that begins no
-/// member: both are looked at here.
+/// The decoder accepts an empty source as an empty file, and stops at the first byte that does not begin a gzip member.
+/// The raw size catches the former; the latter is checked here.
 fn gz_step<R: BufRead>(
     decoder: &mut flate2::bufread::MultiGzDecoder<R>,
     buffer: &mut [u8],

@@ -40,8 +40,8 @@ fn read_all(kind: CompressType, stored: &[u8], raw_size: u64, step: usize) -> Re
 }
 
 fn read_pieces(kind: CompressType, stored: &[u8], raw_size: u64, step: usize) -> Result<Vec<u8>> {
-    let mut reader = PieceReader::new(kind, BufReader::with_capacity(step, stored), raw_size)?;
-    let (mut piece, mut decompressor) = (Piece::default(), Decompressor::new(kind));
+    let mut reader = FrameSplitter::new(kind, BufReader::with_capacity(step, stored), raw_size)?;
+    let (mut piece, mut decompressor) = (FrameBuffer::default(), Decompressor::new(kind));
     let mut out = Vec::new();
     while reader.next(&mut piece)? {
         out.extend_from_slice(piece.decompress(&mut decompressor)?);
@@ -119,8 +119,8 @@ fn a_frame_that_does_not_tell_its_size_is_read_too() {
 
 #[test]
 fn nothing_comes_after_a_damaged_piece() {
-    let mut reader = PieceReader::new(CompressType::Zst, &b"no frame"[..], 8).unwrap();
-    let mut piece = Piece::default();
+    let mut reader = FrameSplitter::new(CompressType::Zst, &b"no frame"[..], 8).unwrap();
+    let mut piece = FrameBuffer::default();
     assert!(reader.next(&mut piece).is_err());
     assert!(reader.next(&mut piece).is_err());
 }

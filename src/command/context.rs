@@ -35,7 +35,7 @@ impl Repo {
     /// others get the error from their first read.
     pub(super) async fn unlock(&self) -> std::result::Result<(), repo::Error> {
         match &self.encrypted {
-            Some(encrypted) => Ok(encrypted.lock().unlock().await?),
+            Some(encrypted) => Ok(encrypted.keyring().unlock().await?),
             None if recipient::list(&*self.storage).await?.is_empty() => Ok(()),
             None => {
                 let object = metadata::object_name(&*self.storage, &layout::key_directory()?);
@@ -47,7 +47,7 @@ impl Repo {
     /// Makes the key of an encrypted repository that holds nothing yet; any other is opened.
     pub(super) async fn make_key(&self, comment: &str) -> Result<()> {
         let Some(encrypted) = &self.encrypted else { return Ok(self.unlock().await?) };
-        if encrypted.lock().create(comment, Kdf::DEFAULT).await? {
+        if encrypted.keyring().create(comment, Kdf::DEFAULT).await? {
             tracing::info!("the key of repo{} was made; the pass phrase alone opens it", self.key);
         }
         Ok(())
@@ -56,7 +56,7 @@ impl Repo {
     /// Opens the repository and says which data key its objects are encrypted with; `None` where they are not.
     pub(super) async fn data_key(&self) -> std::result::Result<Option<DataKeyId>, repo::Error> {
         match &self.encrypted {
-            Some(encrypted) => Ok(Some(encrypted.lock().data_key().await?.id())),
+            Some(encrypted) => Ok(Some(encrypted.keyring().data_key().await?.id())),
             None => self.unlock().await.map(|()| None),
         }
     }

@@ -132,7 +132,7 @@ async fn sync_one(
     };
     let plan = sync::prepare(&route, &options).await?;
     for skipped in &plan.skipped {
-        tracing::info!("backup {} is not copied: {}", skipped.label, skipped.why);
+        tracing::info!("backup {} is not copied: {}", skipped.label, skipped.reason);
     }
     if config.dry_run {
         return Ok(Synced::Planned(plan));
@@ -155,7 +155,8 @@ fn conclude(synced: Vec<(StanzaName, Result<Synced>)>) -> Result<u8> {
             Ok(Synced::Planned(plan)) => plan.unreadable.iter().for_each(|(_, e)| note(e.code())),
             Ok(Synced::Done(outcome)) => {
                 outcome.failed.iter().for_each(|failed| note(failed.error.code()));
-                let incomplete = outcome.skipped.iter().filter(|skipped| skipped.why.is_failure());
+                let incomplete =
+                    outcome.skipped.iter().filter(|skipped| skipped.reason.is_failure());
                 incomplete.for_each(|_| note(ErrorCode::FileMissing));
             }
             Err(error) => {

@@ -45,7 +45,7 @@ impl Signals {
         };
         tokio::select! {
             result = work => result,
-            () = shield.lowered() => Err(Error::Terminated(signal)),
+            () = shield.wait_idle() => Err(Error::Terminated(signal)),
         }
     }
 
@@ -71,7 +71,7 @@ mod tests {
         let published = std::cell::Cell::new(false);
         let work = async {
             shield
-                .over(async {
+                .protect(async {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     published.set(true);
                 })

@@ -15,7 +15,7 @@ use crate::{
         backup_list, foreign,
         layout::{self, BackupPaths},
         lock::{self, Lock, LockKind},
-        ownership::{self, Sorted},
+        ownership::{self, ClassifiedObjects},
     },
     storage::{EntryKind, ObjectPath, Storage},
     types::{ErrorCode, StanzaName},
@@ -149,7 +149,8 @@ impl DeletePlan {
         {
             found.extend(objects(&**storage, directory).await?);
         }
-        let Sorted { ours, others } = ownership::sort(storage, stanza, found).await?;
+        let ClassifiedObjects { ours, others } =
+            ownership::classify(storage, stanza, found).await?;
         let mut rest: HashSet<ObjectPath> = ours.into_iter().collect();
         let mut plan = Self { others, ..Self::default() };
         for label in backup_list::directories(&**storage, stanza).await?.iter().rev() {

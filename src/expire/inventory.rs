@@ -13,7 +13,7 @@ use crate::{
         layout::{self, BackupPaths, FILE_LIST, LOST, MANIFEST},
         manifest::Manifest,
         retention::{
-            BackupFacts, ExpirePlan, GRACE_SECONDS, InProgress, Inventory, Scope, Unpublished,
+            BackupSummary, ExpirePlan, GRACE_SECONDS, InProgress, Inventory, Scope, Unpublished,
         },
         stanza::StanzaHistory,
         started::Started,
@@ -54,7 +54,7 @@ pub(super) async fn read(options: &ExpireOptions) -> Result<Option<Inventory>> {
     let backups =
         try_map(manifests, REQUESTS_AT_ONCE, |manifest| with_mark(shared.clone(), manifest))
             .await?;
-    let known = |backup: BackupFacts| match incomplete.contains(&backup.label) {
+    let known = |backup: BackupSummary| match incomplete.contains(&backup.label) {
         true => backup.incomplete(),
         false => backup,
     };
@@ -114,9 +114,9 @@ async fn directories(
     Ok(directories.filter_map(labelled).collect())
 }
 
-async fn with_mark(storage: Arc<dyn Storage>, manifest: Manifest) -> Result<BackupFacts> {
+async fn with_mark(storage: Arc<dyn Storage>, manifest: Manifest) -> Result<BackupSummary> {
     let mark = mark_of(storage, manifest.stanza.clone(), manifest.label.clone()).await?;
-    Ok(BackupFacts::new(&manifest, mark))
+    Ok(BackupSummary::new(&manifest, mark))
 }
 
 async fn mark_of(

@@ -8,7 +8,7 @@ use crate::{
         REQUESTS_AT_ONCE,
         archive::{StoredWal, WalArchive},
         layout::{BackupPaths, MANIFEST, STARTED},
-        ownership::{self, Sorted},
+        ownership::{self, ClassifiedObjects},
         retention::{ExpirePlan, Inventory, wal::ArchiveRule},
     },
     storage::{EntryKind, ObjectPath, Storage},
@@ -97,7 +97,7 @@ async fn backup(
         total += size;
         found.push(entry.path);
     }
-    let Sorted { ours, others } = ownership::sort(&storage, &stanza, found).await?;
+    let ClassifiedObjects { ours, others } = ownership::classify(&storage, &stanza, found).await?;
     if let Some(first) = others.first() {
         let (count, location) = (others.len(), storage.location());
         tracing::warn!(

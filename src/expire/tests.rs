@@ -408,7 +408,7 @@ async fn a_marked_backup_stays_until_the_mark_is_off() {
     assert_eq!(labels(&storage).await, [OLD[0], OLD[1], NEW]);
     let set = Scope::Set(OLD[0].parse().unwrap());
     let error = run_expire(&storage, settings(1), set.clone()).await.unwrap_err();
-    assert!(error.to_string().contains("marked"), "{error}");
+    assert!(error.to_string().contains("keep mark"), "{error}");
     keep::write(&*storage, &paths, None).await.unwrap();
     run_expire(&storage, settings(9), set).await.unwrap();
     assert_eq!(labels(&storage).await, [NEW]);
@@ -449,7 +449,7 @@ async fn what_is_left_of_a_lost_backup_stays_while_another_needs_it() {
     let before = names(&storage, &format!("backup/demo/{}", OLD[0])).await;
     let set = Scope::Set(OLD[0].parse().unwrap());
     let refused = run_expire(&storage, settings(9), set).await.unwrap_err().to_string();
-    assert!(refused.contains(&format!("backup {} needs it", OLD[1])), "{refused}");
+    assert!(refused.contains(&format!("backup {} depends on it", OLD[1])), "{refused}");
     assert_eq!(names(&storage, &format!("backup/demo/{}", OLD[0])).await, before);
     // Nor does it matter what else of it is gone.
     storage.delete(&[paths.file_list().unwrap()]).await.unwrap();

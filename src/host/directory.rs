@@ -14,13 +14,13 @@ use rustix::{
 
 use super::{Error, User, give_to_owner_of};
 
-/// Where the way to a directory begins.
+/// The directory from which a path is opened.
 const ROOT: &str = "/";
 const FILE_MODE: u32 = 0o640;
-/// Write permission of other users.
+/// Write permission of others.
 const OTHERS_WRITE: u32 = 0o002;
 
-/// A directory that is held open, so that no user can replace it.
+/// A directory that is held open, so that it cannot be replaced between two operations.
 #[derive(Debug)]
 pub struct HostDirectory {
     handle: OwnedFd,
@@ -30,19 +30,19 @@ pub struct HostDirectory {
 }
 
 impl HostDirectory {
-    /// Opens the directory; `None` where it is proven not to be there. Whose it is, is for [`Self::trusted`] to say.
+    /// Opens the directory; `None` only on ENOENT. Does not check the owner, see [`Self::trusted`].
     pub fn open(path: &Path) -> Result<Option<Self>, Error> {
         Self::walk(path, None)
     }
 
-    /// Opens the directory, and makes it, with those above it, where it is missing.
+    /// Opens the directory. Creates it and its parents if they are missing.
     pub fn ensure(path: &Path, mode: u32) -> Result<Self, Error> {
         let made = Self::walk(path, Some(mode))?;
         made.ok_or_else(|| failed("create", path, io::ErrorKind::NotFound.into()))
     }
 
-    /// Opens one component after the other. A link is followed where it belongs to this user or to root, as `/var/run`
-    /// does; with another's it could lead anywhere.
+    /// Opens one component at a time. A link is followed only if it belongs to this user or to root (such as
+    /// `/var/run`), because a link of another user could lead anywhere.
     fn walk(path: &Path, make: Option<u32>) -> Result<Option<Self>, Error> {
         let start = std::path::absolute(path).map_err(|e| failed("open", path, e))?;
         let mut at = PathBuf::from(ROOT);
@@ -63,56 +63,54 @@ impl HostDirectory {
                 },
             };
         }
-        let stat = fs::fstat(&handle).map_err(|errno| failed("look at", &at, errno.into()))?;
+        let stat = fs::fstat(&handle).map_err(|errno| failed("examine", &at, errno.into()))?;
         let (owner, mode) = (User::new(stat.st_uid), stat.st_mode);
         Ok(Some(Self { handle, path: path.to_owned(), owner, mode }))
     }
 
-    /// Whether [`Self::trusted`] takes it.
     pub fn is_trusted(&self) -> bool {
         let user = User::current();
         self.mode & OTHERS_WRITE == 0
             && (user.is_root() || self.owner.is_root() || self.owner == user)
     }
 
-    /// The directory, if nobody else can have put anything in it: it belongs to this user or to root, and not everybody
-    /// may write to it. Root may use everybody's: what it makes there is the owner's.
+    /// The directory, if no other user can have created files in it: it belongs to this user or to root, and is not
+    /// world-writable. Root may use the directory of any user, because files that root creates there are given to the
+    /// owner.
     pub fn trusted(self) -> Result<Self, Error> {
         if self.is_trusted() {
             return Ok(self);
         }
         Err(match self.mode & OTHERS_WRITE {
-            0 => self.of_stranger(),
+            0 => self.foreign_owner_error(),
             _ => Error::Open { path: self.path.display().to_string() },
         })
     }
 
-    /// The error that says whose the directory is.
-    pub fn of_stranger(&self) -> Error {
-        Error::Stranger { path: self.path.display().to_string(), owner: self.owner }
+    pub fn foreign_owner_error(&self) -> Error {
+        Error::ForeignOwner { path: self.path.display().to_string(), owner: self.owner }
     }
 
-    /// Whose it is.
     pub fn owner(&self) -> User {
         self.owner
     }
 
-    /// The path of an entry, for messages.
+    /// For messages.
     pub fn path_of(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Opens a file to read and write, and makes it where it is missing.
+    /// Opens a file for reading and writing. Creates it if it is missing.
     pub fn open_or_create(&self, name: &str) -> Result<File, Error> {
         self.open_file(name, OFlags::RDWR | OFlags::CREATE)
     }
 
-    /// Opens a file to append to, and makes it where it is missing.
+    /// Opens a file for appending. Creates it if it is missing.
     pub fn append(&self, name: &str) -> Result<File, Error> {
         self.open_file(name, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)
     }
 
-    /// Opens a file to read; `None` where there is none.
+    /// Opens a file for reading; `None` if it is missing.
     pub fn open_to_read(&self, name: &str) -> Result<Option<File>, Error> {
         match self.open_file(name, OFlags::RDONLY) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -120,7 +118,7 @@ impl HostDirectory {
         }
     }
 
-    /// Makes an empty file; `false` where the name is taken.
+    /// Creates an empty file; `false` if it exists.
     pub fn create_new(&self, name: &str) -> Result<bool, Error> {
         match self.open_file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL) {
             Ok(_) => Ok(true),
@@ -131,7 +129,7 @@ impl HostDirectory {
         }
     }
 
-    /// Removes a file; `false` where there was none.
+    /// Removes a file; `false` if it is missing.
     pub fn remove(&self, name: &str) -> Result<bool, Error> {
         match fs::unlinkat(&self.handle, name, AtFlags::empty()) {
             Ok(()) => Ok(true),
@@ -140,16 +138,16 @@ impl HostDirectory {
         }
     }
 
-    /// Whose the entry is, a link not being followed; `None` where there is none.
+    /// The owner of the entry, without following links; `None` if it is missing.
     pub fn owner_of(&self, name: &str) -> Result<Option<User>, Error> {
         match fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(User::new(stat.st_uid))),
             Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(self.refused("look at", name, errno)),
+            Err(errno) => Err(self.refused("examine", name, errno)),
         }
     }
 
-    /// The names in the directory; those that are not text are left out.
+    /// The names in the directory that are UTF-8.
     pub fn names(&self) -> Result<Vec<String>, Error> {
         let failed = |errno: Errno| failed("list", &self.path, errno.into());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -163,7 +161,7 @@ impl HostDirectory {
     }
 
     fn open_file(&self, name: &str, flags: OFlags) -> Result<File, Error> {
-        // Without O_NONBLOCK a named pipe would block this process without a limit.
+        // Without O_NONBLOCK, a named pipe would block this process forever.
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = Mode::from_raw_mode(FILE_MODE);
         let path = || self.path_of(name).display().to_string();
@@ -174,17 +172,17 @@ impl HostDirectory {
             }
             Err(errno) => return Err(self.refused("open", name, errno)),
         };
-        let stat = fs::fstat(&file).map_err(|errno| self.refused("look at", name, errno))?;
+        let stat = fs::fstat(&file).map_err(|errno| self.refused("examine", name, errno))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Error::NotAFile { path: path(), what: "it is no regular file" });
+            return Err(Error::NotAFile { path: path(), what: "it is not a regular file" });
         }
-        // A second name of somebody's file, made by who may not write to it.
+        // A hard link to a file of another user could have been created by a user without write permission.
         if stat.st_nlink > 1 {
-            return Err(Error::NotAFile { path: path(), what: "it has more than one name" });
+            return Err(Error::NotAFile { path: path(), what: "it has more than one hard link" });
         }
         let owner = User::new(stat.st_uid);
         if !(owner.is_root() || owner == User::current() || owner == self.owner) {
-            return Err(Error::Stranger { path: path(), owner });
+            return Err(Error::ForeignOwner { path: path(), owner });
         }
         if owner.is_root() {
             give_to_owner_of(&self.handle, &file)
@@ -193,7 +191,7 @@ impl HostDirectory {
         Ok(File::from(file))
     }
 
-    /// Says whose the entry is, or else the directory, where that is why the system refuses.
+    /// Adds the owner of the entry or of the directory to an error for missing permission.
     fn refused(&self, operation: &'static str, name: &str, errno: Errno) -> Error {
         let denied = matches!(errno, Errno::ACCESS | Errno::PERM);
         let found = || fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW).ok();
@@ -212,7 +210,7 @@ fn open_at(parent: impl AsFd, name: &Path, flags: OFlags) -> rustix::io::Result<
     fs::openat(parent, name, flags, Mode::empty())
 }
 
-/// The next directory on the way; `None` where there is none.
+/// Opens the next component; `None` if it is missing.
 fn step(parent: &OwnedFd, name: &Path, at: &Path) -> Result<Option<OwnedFd>, Error> {
     let failed = |errno: Errno| failed("open", at, errno.into());
     match open_at(parent, name, OFlags::NOFOLLOW) {
@@ -226,13 +224,14 @@ fn step(parent: &OwnedFd, name: &Path, at: &Path) -> Result<Option<OwnedFd>, Err
         return Err(failed(Errno::NOTDIR));
     }
     let owner = User::new(stat.st_uid);
-    match owner.is_root() || owner == User::current() {
-        true => open_at(parent, name, OFlags::empty()).map(Some).map_err(failed),
-        false => Err(Error::Link { path: at.display().to_string(), owner }),
+    if owner.is_root() || owner == User::current() {
+        open_at(parent, name, OFlags::empty()).map(Some).map_err(failed)
+    } else {
+        Err(Error::Link { path: at.display().to_string(), owner })
     }
 }
 
-/// Makes the next directory on the way. Who was faster may have made it: then it is looked at like any other.
+/// Creates the next component. If another process created it at the same time, it is checked like any existing one.
 fn make_step(parent: &OwnedFd, name: &Path, at: &Path, mode: u32) -> Result<OwnedFd, Error> {
     let failed = |errno: Errno| failed("create", at, errno.into());
     let made = match fs::mkdirat(parent, name, Mode::from_raw_mode(mode)) {

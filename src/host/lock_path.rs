@@ -1,4 +1,4 @@
-//! Where locks and stop files are.
+//! Directories of lock and stop files.
 
 use std::path::{Path, PathBuf};
 
@@ -6,18 +6,18 @@ use rustix::fs::{self, Access};
 
 use super::{Error, HostDirectory, User};
 
-/// The directory that root, or the package, makes for the user of the commands.
+/// Created by root, or by the package, for the user of the commands.
 const RUN: &str = "/run/pgstrata";
-/// Every user may look for a stop file in it.
+/// Every user may read it to check for stop files.
 const RUN_MODE: u32 = 0o755;
-/// The parent of the directory of a user; every user may create entries in it.
+/// Parent of the directories of users; world-writable.
 const TEMPORARY: &str = "/tmp";
 const OF_USER: &str = "pgstrata-";
 const OF_USER_MODE: u32 = 0o700;
-/// Mode of a directory that the configuration names.
+/// Mode of a configured directory.
 const CONFIGURED_MODE: u32 = 0o770;
 
-/// The directory of locks and stop files, and where else stop files count.
+/// The directory of lock and stop files, and the others whose stop files are respected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockPath {
     own: PathBuf,
@@ -26,22 +26,24 @@ pub struct LockPath {
 }
 
 impl LockPath {
-    /// The directory that the configuration names.
+    /// The configured directory.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { own: path.into(), mode: CONFIGURED_MODE, others: Vec::new() }
     }
 
-    /// Where none is configured: `/run/pgstrata` if this user may use it, else a directory of the user's own. Stop files
-    /// count in `/run/pgstrata` in any case, so that root can stop everybody, and in `former`, the default of old.
+    /// The default: `/run/pgstrata` if this user may use it, otherwise a directory of the user. Stop files in
+    /// `/run/pgstrata` are always respected, so that root can stop all users, and those in `former`, the earlier
+    /// default.
     pub fn of_host(former: &Path) -> Self {
         Self::choose(Path::new(RUN), Path::new(TEMPORARY), former)
     }
 
     fn choose(run: &Path, temporary: &Path, former: &Path) -> Self {
         let user = User::current();
-        let (own, mode) = match is_usable(run, user) {
-            true => (run.to_owned(), RUN_MODE),
-            false => (temporary.join(format!("{OF_USER}{}", user.id())), OF_USER_MODE),
+        let (own, mode) = if is_usable(run, user) {
+            (run.to_owned(), RUN_MODE)
+        } else {
+            (temporary.join(format!("{OF_USER}{}", user.id())), OF_USER_MODE)
         };
         let mut others = vec![run.to_owned(), former.to_owned()];
         if user.is_root() {
@@ -51,28 +53,28 @@ impl LockPath {
         Self { own, mode, others }
     }
 
-    /// The directory that this process makes locks and stop files in, made where it is missing.
+    /// The directory in which this process creates lock and stop files. Creates it if it is missing.
     pub fn ensure(&self) -> Result<HostDirectory, Error> {
         HostDirectory::ensure(&self.own, self.mode)?.trusted()
     }
 
-    /// The directory that this process makes locks and stop files in.
+    /// The directory in which this process creates lock and stop files.
     pub fn own(&self) -> &Path {
         &self.own
     }
 
-    /// The other directories that locks and stop files may be in.
+    /// The other directories with lock and stop files.
     pub fn others(&self) -> impl Iterator<Item = &Path> {
         self.others.iter().map(PathBuf::as_path)
     }
 
-    /// All of them, the own one first.
+    /// All directories, the own one first.
     pub fn all(&self) -> impl Iterator<Item = &Path> {
         std::iter::once(self.own()).chain(self.others())
     }
 }
 
-/// Root makes it where it is missing; others use what root made for them.
+/// Root creates it if it is missing; other users use it if root created it for them.
 fn is_usable(run: &Path, user: User) -> bool {
     match HostDirectory::open(run).map(|found| found.map(HostDirectory::trusted)) {
         Ok(Some(Ok(_))) => fs::access(run, Access::WRITE_OK | Access::EXEC_OK).is_ok(),
@@ -84,7 +86,7 @@ fn is_usable(run: &Path, user: User) -> bool {
     }
 }
 
-/// The directories of all users, for root, who looks after them all. Each counts only if it is its user's.
+/// The directories of all users, for root. A directory counts only if it belongs to its user.
 fn of_users(temporary: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(temporary) else { return Vec::new() };
     let of_its_user = |path: PathBuf| {

@@ -1,5 +1,5 @@
-//! Files of this host beside the repository: locks, stop files, logs. Their directories may lie where every user can
-//! make one, so nothing in them is taken for ours before its owner and mode are seen, and no link of others is followed.
+//! Local files outside the repository: locks, stop files, logs. Their directories may be below a world-writable one,
+//! so owner and mode are checked before use, and links of other users are not followed.
 
 mod directory;
 mod error;

@@ -1,4 +1,4 @@
-//! Users of this host, and whose the files are that root makes.
+//! Users of this host, and the owner of files created by root.
 
 use std::{
     fmt,
@@ -8,34 +8,30 @@ use std::{
 
 use rustix::{fs, process};
 
-/// The file that names users; longer ones are not read to their end.
+/// The password file, read up to this size.
 const PASSWD: &str = "/etc/passwd";
 const PASSWD_MAX: u64 = 1 << 20;
 
-/// A user, shown by name where the host knows one.
+/// A user, displayed by name if /etc/passwd has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User(u32);
 
 impl User {
-    /// The user root.
     pub const ROOT: Self = Self(0);
 
-    /// The user that this process runs as.
+    /// The effective user of this process.
     pub fn current() -> Self {
         Self(process::geteuid().as_raw())
     }
 
-    /// The user of that number.
     pub const fn new(id: u32) -> Self {
         Self(id)
     }
 
-    /// The number of the user.
     pub const fn id(self) -> u32 {
         self.0
     }
 
-    /// Whether it is root.
     pub fn is_root(self) -> bool {
         self == Self::ROOT
     }
@@ -50,7 +46,7 @@ impl fmt::Display for User {
     }
 }
 
-/// Only messages show it, so that the file is read only for them.
+/// Needed for messages only, so the file is not read before.
 fn name_of(id: u32) -> Option<String> {
     let mut text = String::new();
     std::fs::File::open(PASSWD).ok()?.take(PASSWD_MAX).read_to_string(&mut text).ok()?;
@@ -61,8 +57,8 @@ fn name_of(id: u32) -> Option<String> {
     })
 }
 
-/// Gives what root has just made to the owner of the directory it is in, so that one command as root does not lock the
-/// usual user out. Made by any other user, it is left as it is.
+/// If root created the file, changes its owner to that of the directory, so that a command run as root does not lock
+/// out the usual user. Does nothing for other users.
 pub fn give_to_owner_of(directory: impl AsFd, made: impl AsFd) -> io::Result<()> {
     if !User::current().is_root() {
         return Ok(());

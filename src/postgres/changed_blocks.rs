@@ -1,5 +1,5 @@
-//! Which blocks of which files may have changed between two positions of the WAL. A block that is not
-//! named here is taken from the prior backup unread, so that every doubt is answered with "changed".
+//! The blocks that may have changed between two WAL positions. All other blocks are taken from the prior backup
+//! without reading them, so in case of doubt a block counts as changed.
 
 mod marks;
 #[cfg(test)]
@@ -18,64 +18,59 @@ use super::{
 };
 use crate::types::{DataPath, Oid};
 
-/// What the WAL between two positions changed. Takes a bit for a changed block, or less.
+/// Blocks changed by the WAL between two positions. Uses at most one bit of memory per changed block.
 #[derive(Debug, Default)]
 pub struct ChangedBlocks {
     forks: HashMap<RelationFork, Marks>,
-    /// Directories of a tablespace and database that were made, copied or removed as a whole.
+    /// (tablespace, database) directories that were created, copied or removed as a whole.
     databases: HashSet<(Oid, Oid)>,
 }
 
-/// What of a file may differ from what it was.
+/// The blocks of a file that may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileChanges {
-    /// Everything: it must be read whole.
+    /// The whole file has to be read.
     All,
-    /// Only these blocks, counted from the start of the file: half-open, ascending, no two that touch,
-    /// none beyond the file's size.
+    /// Only these blocks, counted from the start of the file: half-open ranges, ascending, not adjacent, within the
+    /// file.
     Ranges(Vec<Range<u32>>),
 }
 
-/// A line of a WAL summary.
+/// A row of `pg_wal_summary_contents`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SummaryRow {
     pub(super) tablespace: Oid,
     pub(super) database: Oid,
-    /// 0 says that the whole directory of tablespace and database was made or removed.
+    /// 0: the whole directory of the database in the tablespace was created or removed.
     pub(super) relation: Oid,
     pub(super) fork: i16,
-    /// Counts from the start of the fork, across its files.
+    /// Counted from the start of the fork, across its segment files.
     pub(super) block: u32,
-    /// Whether `block` is no changed block but the least number of blocks that the fork ever had.
+    /// `block` is not a changed block, but the limit block: the minimum length of the fork in the summarized range.
     pub(super) is_limit: bool,
 }
 
 impl ChangedBlocks {
-    /// Takes in a line of a summary. The order of lines does not matter.
+    /// Adds a row, in any order.
     pub(super) fn add(&mut self, row: &SummaryRow) {
         if row.relation == Oid(0) {
             self.databases.insert((row.tablespace, row.database));
             return;
         }
-        // Files of a fork that is not known are read whole: they are no relation files to us.
+        // Files of an unknown fork are not parsed as relation files, so they are read whole.
         let Some(fork) = Fork::of_number(row.fork) else { return };
         let SummaryRow { tablespace, database, relation, .. } = *row;
         let marks =
             self.forks.entry(RelationFork { tablespace, database, relation, fork }).or_default();
-        match row.is_limit {
-            true => marks.limit(row.block),
-            false => marks.mark(row.block),
-        }
+        if row.is_limit { marks.limit(row.block) } else { marks.mark(row.block) }
     }
 
-    /// What of the file at `path` in the data directory, which has `size` bytes now and had
-    /// `prior_size` in the prior backup, may differ from that backup. A file that the prior backup does
-    /// not have is changed as a whole, which the caller knows. Unlogged relations leave no trace in the
-    /// WAL: of them only the init fork is to be asked for.
+    /// The blocks of the file at `path` that may differ from the prior backup; it has `size` bytes now and had
+    /// `prior_size` there. Do not call it for files that the prior backup does not have, nor for unlogged relations
+    /// except their init fork: their changes are not in the WAL.
     ///
-    /// The rules of the server (`GetFileBackupMethod` in
-    /// `src/backend/backup/basebackup_incremental.c`), except that every block is changed that lies at
-    /// or beyond the least length that the fork had, whether the WAL names it or not.
+    /// The server's rules (`GetFileBackupMethod` in `src/backend/backup/basebackup_incremental.c`), except that all
+    /// blocks from the limit block on count as changed, whether the WAL names them or not.
     pub fn of(&self, path: &DataPath, size: u64, prior_size: u64, page_size: u32) -> FileChanges {
         let Some(file) = RelationFile::parse(path) else { return FileChanges::All };
         if file.of.fork == Fork::FreeSpaceMap
@@ -89,7 +84,7 @@ impl ChangedBlocks {
         }
     }
 
-    /// The changes in `blocks` of a fork, which are one file of it.
+    /// The changes in `blocks`, the range of the fork that one segment file has.
     fn within(&self, file: &RelationFile, blocks: &Range<u32>, prior_blocks: u64) -> FileChanges {
         let mut ranges = Vec::new();
         let mut tail = u64::from(blocks.start).saturating_add(prior_blocks);
@@ -107,8 +102,8 @@ impl ChangedBlocks {
     }
 }
 
-/// Which blocks of its fork a file holds. `None` for an empty one, one with a part of a block or with
-/// more than a file may have, and one beyond what a fork can have.
+/// The blocks of the fork in a segment file. `None` if the file is empty, has a partial block or more than a segment's
+/// blocks, or is beyond the maximum size of a fork.
 fn blocks_of(file: &RelationFile, size: u64, page_size: u32) -> Option<Range<u32>> {
     let segment_blocks = RELATION_SEGMENT_BYTES.checked_div(page_size)?;
     if size == 0 || !size.is_multiple_of(u64::from(page_size)) {
@@ -119,7 +114,7 @@ fn blocks_of(file: &RelationFile, size: u64, page_size: u32) -> Option<Range<u32
     (blocks <= segment_blocks).then_some(first..first.checked_add(blocks)?)
 }
 
-/// The ranges, counted from the start of the file; all of it where that is nearly so.
+/// The ranges, counted from the start of the file; the whole file if nearly all blocks changed.
 fn relative(mut ranges: Vec<Range<u32>>, blocks: &Range<u32>) -> FileChanges {
     let changed: u64 = ranges.iter().map(|range| u64::from(range.end - range.start)).sum();
     if changed * 10 > u64::from(blocks.end - blocks.start) * 9 {

@@ -1,4 +1,4 @@
-//! What can go wrong between this program and a server, or in a file that a server wrote.
+//! Errors of the connection to a server, of the server, and of files that a server wrote.
 
 use std::{fmt, io};
 
@@ -7,149 +7,101 @@ use postgres_protocol::message::backend::ErrorFields;
 
 use crate::types::{DataPath, ErrorCode, Failure, Invalid};
 
-/// The result of an operation of this module.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What is waited for between the command and the first archive of a backup.
+/// The operation between BASE_BACKUP and the first archive, during which the server waits for a checkpoint.
 pub(crate) const WAITING_FOR_START: &str = "waiting for the backup to start";
 
 /// A failure of the connection, of the server, or of bytes that a server wrote.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The options do not make a connection.
-    #[error("the connection options are not valid: {0}")]
+    #[error("invalid connection options: {0}")]
     Options(String),
-    /// The server cannot be reached.
     #[error("unable to connect to {endpoint}: {source}")]
     Connect {
         /// Socket, or host and port.
         endpoint: String,
-        /// What the operating system said.
         source: io::Error,
     },
-    /// The TLS handshake, its files or its checks failed.
+    /// The TLS handshake or a certificate check failed, or a TLS file cannot be used.
     #[error("unable to use TLS with {endpoint}: {reason}")]
     Tls {
         /// Socket, or host and port.
         endpoint: String,
-        /// What OpenSSL or the check said.
         reason: String,
     },
-    /// The server let us not in, or the exchange could not be completed.
+    /// Authentication failed, or its exchange could not be completed.
     #[error("unable to authenticate as {user} at {endpoint}: {reason}")]
     Authentication {
         /// Socket, or host and port.
         endpoint: String,
-        /// The role.
         user: String,
-        /// Why.
         reason: String,
     },
-    /// A connection pooler stands where the server was expected.
     #[error(
-        "{endpoint} is a connection pooler and not the server: it says that the session is process \
-         {announced}, the server says {server_process}"
+        "{endpoint} is a connection pooler, not the server: it reports backend process {announced}, but \
+         the server reports {server_process}"
     )]
     Pooler {
         /// Socket, or host and port.
         endpoint: String,
-        /// The process that the session was said to have.
+        /// From BackendKeyData.
         announced: i32,
-        /// The process that it has.
+        /// From `pg_backend_pid()`.
         server_process: i32,
     },
-    /// The server answered with an error before the session began.
+    /// The server reported an error before the session began.
     #[error("unable to open a session at {endpoint}: {source}")]
     Refused {
         /// Socket, or host and port.
         endpoint: String,
-        /// What the server said.
         source: Box<ServerError>,
     },
-    /// The server answered with an error.
+    /// The server reported an error.
     #[error("{doing}: {source}")]
-    Server {
-        /// What was asked of it.
-        doing: String,
-        /// What it said.
-        source: Box<ServerError>,
-    },
-    /// The connection broke.
-    #[error("the connection to the server broke while {doing}: {source}")]
-    Broken {
-        /// What was going on.
-        doing: &'static str,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Nothing came for too long.
-    #[error("the server sent nothing for {seconds} s while {doing}")]
-    Timeout {
-        /// What was waited for.
-        doing: &'static str,
-        /// How long.
-        seconds: u64,
-    },
-    /// What came is not what the protocol allows here.
-    #[error("the server broke the protocol: {0}")]
+    Server { doing: String, source: Box<ServerError> },
+    #[error("connection to the server lost while {doing}: {source}")]
+    Broken { doing: &'static str, source: io::Error },
+    #[error("no data from the server for {seconds} s while {doing}")]
+    Timeout { doing: &'static str, seconds: u64 },
+    #[error("protocol error: {0}")]
     Protocol(String),
-    /// The archive inside the backup stream is damaged.
+    /// The tar archive in the backup stream is damaged.
     #[error("the backup stream is damaged: {0}")]
     Tar(String),
-    /// The role may not do what was asked.
+    /// The role lacks a privilege.
     #[error("{doing}: {source}")]
-    PermissionDenied {
-        /// What was asked.
-        doing: String,
-        /// What the server said.
-        source: Box<ServerError>,
-    },
-    /// A file that PostgreSQL writes is not in its form.
+    PermissionDenied { doing: String, source: Box<ServerError> },
+    /// A file written by PostgreSQL has an unexpected format.
     #[error("{file} is not valid: {reason}")]
     Format {
         /// The file or kind of file.
         file: &'static str,
-        /// What is wrong with it.
         reason: String,
     },
-    /// A checksum does not match.
     #[error("{file} is damaged: {reason}")]
     Checksum {
         /// The file or kind of file.
         file: &'static str,
-        /// Which checksum, expected and found.
+        /// Which checksum, with the expected and the found value.
         reason: String,
     },
-    /// The standby that the files come from became a primary: what came so far is of no use.
-    #[error("the standby was promoted while the backup was taken: {source}")]
-    Promoted {
-        /// What the server said.
-        source: Box<ServerError>,
-    },
-    /// The server cannot say what changed since the prior backup.
+    /// The standby was promoted, which makes the backup unusable.
+    #[error("the standby was promoted during the backup: {source}")]
+    Promoted { source: Box<ServerError> },
     #[error("the server cannot take an incremental backup: {source}")]
-    NotIncremental {
-        /// What the server said.
-        source: Box<ServerError>,
-    },
-    /// The server's WAL summaries do not say what changed since the prior backup.
-    #[error("the server's WAL summaries cannot be used: {reason}")]
-    Summaries {
-        /// What is wrong with them.
-        reason: String,
-    },
-    /// A file of an incremental backup does not go together with the prior backup.
-    #[error("'{path}' of the server's incremental backup cannot be used: {reason}")]
+    NotIncremental { source: Box<ServerError> },
+    #[error("unable to use the server's WAL summaries: {reason}")]
+    Summaries { reason: String },
+    /// A file of the server's incremental backup does not match the prior backup.
+    #[error("unable to use '{path}' of the server's incremental backup: {reason}")]
     IncrementalFile {
-        /// The file it stands for.
+        /// Without the prefix `INCREMENTAL.`.
         path: DataPath,
-        /// What does not fit.
         reason: String,
     },
-    /// A value that came from a server is not valid.
-    #[error("the server sent a value that is not valid: {0}")]
+    #[error("the server sent an invalid value: {0}")]
     Invalid(#[from] Invalid),
-    /// The server is not one of the supported versions.
     #[error("PostgreSQL version {0} is not supported")]
     Version(String),
 }
@@ -167,7 +119,7 @@ impl Error {
         Self::Protocol(reason.into())
     }
 
-    /// What the server said, where it is the server that failed.
+    /// The ErrorResponse, if the server reported the failure.
     pub fn server_error(&self) -> Option<&ServerError> {
         match self {
             Self::Refused { source, .. }
@@ -179,13 +131,13 @@ impl Error {
         }
     }
 
-    /// Whether it is what a standby that was promoted answers to a backup. It answers so in other states too: whether it
-    /// was promoted must be asked.
+    /// Whether a standby that was promoted during a backup reports this error. It has other causes too: the caller has to
+    /// check that the server was promoted.
     pub fn may_be_of_promotion(&self) -> bool {
         matches!(self, Self::Server { source, .. } if source.code == ServerError::NOT_IN_STATE)
     }
 
-    /// The same error of a server that was promoted.
+    /// Converts the error, once the promotion is confirmed.
     #[must_use]
     pub fn of_promotion(self) -> Self {
         match self {
@@ -194,8 +146,8 @@ impl Error {
         }
     }
 
-    /// Whether it is the server's knowledge of what changed alone that failed: the same backup can be
-    /// taken, on a new session, without asking for it.
+    /// Whether only the change detection by WAL summaries failed: the same backup can be taken without them, on a new
+    /// session.
     pub fn is_about_incremental(&self) -> bool {
         matches!(
             self,
@@ -230,23 +182,23 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Connect { .. } => Some(
-                "is the server running, and are host, port and socket directory right?".to_owned(),
+                "is the server running, and are pgN-host, pgN-port and pgN-socket-path correct?".to_owned(),
             ),
             Self::Refused { source, .. }
             | Self::Server { source, .. }
             | Self::PermissionDenied { source, .. }
             | Self::NotIncremental { source } => source.hint.clone(),
             Self::Pooler { .. } => Some(
-                "connect to the server itself: pgN-port and pgN-host, or pgN-socket-path. Poolers such as \
-                 PgBouncer may give every statement another session, and a backup needs one of its own."
+                "set pgN-host and pgN-port, or pgN-socket-path, to connect to the server directly: a backup needs a \
+                 session of its own, which poolers such as PgBouncer do not provide."
                     .to_owned(),
             ),
             Self::Promoted { .. } => {
-                Some("nothing of this backup is kept: take another one.".to_owned())
+                Some("this backup was discarded: take another one.".to_owned())
             }
             Self::Timeout { doing, .. } if *doing == WAITING_FOR_START => Some(
-                "the server waits for its next checkpoint: use start-fast, or a db-timeout longer \
-                 than the server's checkpoint_timeout."
+                "the server waits for its next checkpoint: use start-fast, or set db-timeout higher than the \
+                 server's checkpoint_timeout."
                     .to_owned(),
             ),
             Self::Version(_) => Some("PostgreSQL 13 to 18 are supported.".to_owned()),
@@ -262,39 +214,37 @@ pub struct ServerError {
     pub severity: String,
     /// The five characters of SQLSTATE.
     pub code: String,
-    /// The message.
     pub message: String,
-    /// The detail, where there is one.
     pub detail: Option<String>,
-    /// The hint, where there is one.
     pub hint: Option<String>,
-    /// The function of the server that the message comes from.
+    /// The C function that raised the message.
     pub routine: Option<String>,
 }
 
 impl ServerError {
-    /// SQLSTATE of a backup that is complete but had checksum failures (`data_corrupted`).
+    /// SQLSTATE `data_corrupted`: the backup is complete, but has checksum failures.
     pub const DATA_CORRUPTED: &'static str = "XX001";
     /// SQLSTATE `object_not_in_prerequisite_state`.
     pub const NOT_IN_STATE: &'static str = "55000";
     /// SQLSTATE `insufficient_privilege`.
     pub const INSUFFICIENT_PRIVILEGE: &'static str = "42501";
-    /// SQLSTATE `invalid_authorization_specification`: also what a missing pg_hba.conf entry gives.
+    /// SQLSTATE `invalid_authorization_specification`, also for a missing pg_hba.conf entry.
     pub const INVALID_AUTHORIZATION: &'static str = "28000";
 
-    /// Whether an error that came while the server prepared an incremental backup speaks against that
-    /// kind of backup, and not against any: summaries that are missing, damaged or late, a prior backup
-    /// of another timeline or cluster. By SQLSTATE, since the words may be translated: object not in
-    /// prerequisite state, internal error (the manifest's parser), damaged data, missing file.
+    /// Whether an error during the preparation of an incremental backup rules out only that type of backup: missing,
+    /// damaged or late summaries, or a prior backup of another timeline or cluster. Decided by SQLSTATE, because
+    /// messages may be translated: object not in prerequisite state, internal error (the manifest parser), data
+    /// corrupted, undefined file.
     pub(crate) fn refuses_incremental(&self) -> bool {
         matches!(&*self.code, Self::NOT_IN_STATE | "XX000" | Self::DATA_CORRUPTED | "58P01")
     }
 
-    /// The error of a server that was asked for an incremental backup.
+    /// The error of a server during the preparation of an incremental backup.
     pub(crate) fn while_incremental(self, doing: &str) -> Error {
-        match self.refuses_incremental() {
-            true => Error::NotIncremental { source: Box::new(self) },
-            false => Error::server(doing, self),
+        if self.refuses_incremental() {
+            Error::NotIncremental { source: Box::new(self) }
+        } else {
+            Error::server(doing, self)
         }
     }
 

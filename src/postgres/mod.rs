@@ -1,5 +1,5 @@
-//! All knowledge of PostgreSQL: how to connect and speak to a server, what its backup stream holds,
-//! and the files it writes. Knows no repository; what a version does differently is decided here.
+//! Everything specific to PostgreSQL: connections and protocol, the backup stream, and the files that it writes.
+//! Independent of the repository. Differences between versions are handled here.
 
 mod archive_command;
 mod base_backup;
@@ -35,7 +35,7 @@ pub use format::{
     config_file::{ConfigLine, config_lines, config_name, config_quoted},
     control_file::{ClusterState, ControlFile, catalog_version_of},
     incremental::{
-        IncrementalHeader, IncrementalHeaderReader, Stretch, Stretches, incremental_target,
+        IncrementalHeader, IncrementalHeaderReader, PageRun, PageRuns, incremental_target,
     },
     manifest_builder::ManifestBuilder,
     manifest_edit::manifest_without,

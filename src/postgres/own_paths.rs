@@ -1,8 +1,8 @@
-//! Which paths of a data directory PostgreSQL itself needs, and which belong to its administrator.
+//! Distinguishes PostgreSQL's own paths in a data directory from those of administrators.
 
 use crate::types::DataPath;
 
-/// The directories that initdb makes (`subdirs` in `src/bin/initdb/initdb.c`).
+/// Directories created by initdb (`subdirs` in `src/bin/initdb/initdb.c`).
 const DIRECTORIES: [&str; 17] = [
     "base",
     "global",
@@ -23,7 +23,7 @@ const DIRECTORIES: [&str; 17] = [
     "pg_xact",
 ];
 
-/// Whether the path is one of PostgreSQL's own directories, or in one.
+/// Whether the path is one of PostgreSQL's own directories or below one.
 pub fn is_of_postgres(path: &DataPath) -> bool {
     DIRECTORIES.iter().any(|directory| path.is_within(directory))
 }

@@ -1,5 +1,5 @@
-//! Where a server keeps its databases, by its own catalogs: the directories and files that a copy of the
-//! cluster must have. A copy that lacks one of them has lost data, whatever the file system says.
+//! The directories and files that a copy of the cluster must have, according to the server's catalogs. A copy that lacks
+//! one of them has lost data, whatever the file system shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,43 +8,39 @@ use crate::types::{DataPath, Invalid, Oid, PgVersion};
 /// The tablespace whose databases are below `base` (`src/include/catalog/pg_tablespace.dat`).
 const PG_DEFAULT: Oid = Oid(1663);
 
-/// The tablespaces and databases of a server at one moment.
+/// The tablespaces and databases of a server at one moment, from `pg_tablespace` and `pg_database`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// The tablespaces other than `pg_default` and `pg_global`, and their names.
+    /// Names by OID, without `pg_default` and `pg_global`.
     pub tablespaces: BTreeMap<Oid, String>,
-    /// The databases; not those whose DROP was interrupted, which may have lost files.
+    /// Without those whose DROP was interrupted, because they may have lost files.
     pub databases: BTreeMap<Oid, PlacedDatabase>,
-    /// The tablespaces that hold files of a database, as the server sees them: (tablespace, database).
+    /// (tablespace, database): tablespaces with files of a database.
     pub filled: BTreeSet<(Oid, Oid)>,
 }
 
-/// A database as `pg_database` has it.
+/// A row of `pg_database`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedDatabase {
-    /// Its name.
     pub name: String,
-    /// Its default tablespace, which holds its `PG_VERSION`.
+    /// The default tablespace, which has its `PG_VERSION`.
     pub tablespace: Oid,
 }
 
-/// Something that every copy of the cluster has.
+/// A path that every copy of the cluster must have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Required {
-    /// The path from the data directory.
+    /// Relative to the data directory.
     pub path: DataPath,
-    /// What it must be.
     pub kind: RequiredKind,
-    /// What it belongs to: "tablespace 'fast'", "database 'app'", "the cluster".
+    /// For messages: "tablespace 'fast'", "database 'app'", "the cluster".
     pub owner: String,
 }
 
-/// What a required path must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RequiredKind {
     /// A regular file.
     File,
-    /// A directory.
     Directory,
     /// A directory that is not empty.
     FilledDirectory,
@@ -57,7 +53,7 @@ pub fn version_directory(version: PgVersion, catalog_version: u32) -> String {
 }
 
 impl Placement {
-    /// What a copy of the cluster must have. `version_directory` is that of the server.
+    /// `version_directory`: see [`version_directory`].
     pub fn required(&self, version_directory: &str) -> Result<BTreeSet<Required>, Invalid> {
         use RequiredKind::{Directory, File, FilledDirectory};
         let mut all = BTreeSet::new();
@@ -90,7 +86,7 @@ impl Placement {
         Ok(all)
     }
 
-    /// The databases that have another default tablespace `later`.
+    /// The databases whose default tablespace is a different one in `later`.
     pub fn moved<'a>(&'a self, later: &Self) -> Vec<&'a str> {
         let moved = |(oid, database): (&Oid, &'a PlacedDatabase)| {
             let now = later.databases.get(oid)?;
@@ -99,7 +95,7 @@ impl Placement {
         self.databases.iter().filter_map(moved).collect()
     }
 
-    /// The databases that are not there `later`.
+    /// The databases that `later` does not have.
     pub fn dropped<'a>(&'a self, later: &Self) -> Vec<&'a str> {
         let gone = self.databases.iter().filter(|(oid, _)| !later.databases.contains_key(oid));
         gone.map(|(_, database)| &*database.name).collect()

@@ -1,20 +1,14 @@
-//! What to do about a server that does not let a session begin: named by role and database, with the statement
-//! that helps. By SQLSTATE alone, since the server's words may be translated.
+//! Hints for a rejected session, with role, database, and the statement that helps. Decided only by SQLSTATE, because
+//! messages may be translated.
 
 use super::{ServerError, sql::quoted};
 
-/// The kind of session that was asked for.
 pub(crate) enum Session<'a> {
-    /// For SQL, in a database.
-    Sql {
-        /// The database.
-        database: &'a str,
-    },
-    /// For replication commands.
+    Sql { database: &'a str },
     Replication,
 }
 
-/// Adds the hint, where the server gave none.
+/// Adds the hint if the server sent none.
 pub(crate) fn explain(said: &mut ServerError, role: &str, session: &Session<'_>) {
     if said.hint.is_none() {
         said.hint = hint(said, role, session);
@@ -52,7 +46,7 @@ fn hint(said: &ServerError, role: &str, session: &Session<'_>) -> Option<String>
             "raise max_connections, or the limit of the role or database: ALTER ROLE {role} CONNECTION LIMIT \
              -1; ALTER DATABASE {database} CONNECTION LIMIT -1;"
         ),
-        // A server knows every parameter that is sent to it; PgBouncer says this of those that it does not.
+        // PostgreSQL accepts all parameters that are sent; PgBouncer rejects unknown ones with this error.
         ("08P01", _) => {
             "is this a connection pooler, such as PgBouncer? Connect to the server itself: pgN-port and \
              pgN-host, or pgN-socket-path"

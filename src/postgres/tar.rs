@@ -1,8 +1,8 @@
-//! A reader of the tar archives in a backup stream, fed with the chunks as they arrive: no temporary
-//! files, and file bytes are slices of the chunks. One `Begin` and one `End` for every member.
+//! Parses the tar archives in a backup stream chunk by chunk, without temporary files. File contents are slices of the
+//! chunks. Every member has one `Begin` and one `End`.
 //!
-//! Reads what the server writes (`src/port/tar.c`): ustar headers, sizes over 8 GiB in base 256, no
-//! extended headers. Servers before 15 leave the two zero blocks out that end an archive.
+//! Supports what the server writes (`src/port/tar.c`): ustar headers, sizes over 8 GiB in base 256, no extended
+//! headers. Servers before 15 omit the two zero blocks at the end of an archive.
 
 use bytes::{Buf, Bytes};
 
@@ -11,64 +11,51 @@ use crate::types::DataPath;
 
 const BLOCK: usize = 512;
 
-/// What a member is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TarEntryKind {
-    /// A file of `size` bytes.
     File {
-        /// Size in bytes.
+        /// In bytes.
         size: u64,
     },
-    /// A directory.
     Directory,
-    /// A symbolic link.
     Link {
-        /// Where it points.
         target: Vec<u8>,
     },
 }
 
-/// The header of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TarEntry {
-    /// The name, without a leading `./` or a trailing `/`; `None` for the root itself.
+    /// Without a leading `./` or a trailing `/`; `None` for the root directory.
     pub path: Option<DataPath>,
-    /// What it is.
     pub kind: TarEntryKind,
-    /// Permission bits.
     pub mode: u32,
-    /// Modification time, seconds since 1970.
+    /// Seconds since 1970.
     pub modified: i64,
-    /// Numeric owner.
     pub uid: u32,
-    /// Numeric group.
     pub gid: u32,
 }
 
-/// What the reader yields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TarEvent {
-    /// A member begins.
     Begin(TarEntry),
-    /// Bytes of the member that began last; never empty.
+    /// Bytes of the current member; never empty.
     Bytes(Bytes),
-    /// The member is complete.
     End,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Collecting a header block.
+    /// Reading a header block.
     Header,
-    /// In the bytes of a member.
+    /// In the contents of a member.
     Data { remaining: u64, padding: usize },
-    /// In the zero bytes after a member.
+    /// In the padding after a member.
     Padding { remaining: usize },
     /// After the first zero block that ends the archive.
     Terminator,
 }
 
-/// The reader of one archive.
+/// Parses one archive.
 #[derive(Debug)]
 pub struct TarReader {
     state: State,
@@ -84,7 +71,6 @@ impl Default for TarReader {
 }
 
 impl TarReader {
-    /// A reader at the start of an archive.
     pub fn new() -> Self {
         Self {
             state: State::Header,
@@ -94,8 +80,8 @@ impl TarReader {
         }
     }
 
-    /// Gives the reader the next chunk. Call [`Self::next_event`] until it yields `None` first:
-    /// what is left of an earlier chunk would be lost, which is an error.
+    /// Adds the next chunk. Fails unless [`Self::next_event`] returned `None` before, that is, the previous chunk is
+    /// consumed.
     pub fn push(&mut self, chunk: Bytes) -> Result<()> {
         if !self.chunk.is_empty() {
             return Err(damaged("a chunk came before the last one was read"));
@@ -104,7 +90,7 @@ impl TarReader {
         Ok(())
     }
 
-    /// The next event; `None` when more bytes are needed.
+    /// The next event; `None` if more bytes are needed.
     pub fn next_event(&mut self) -> Result<Option<TarEvent>> {
         loop {
             match self.state {
@@ -137,7 +123,7 @@ impl TarReader {
         }
     }
 
-    /// Checks that the archive may end here: between members.
+    /// Checks that the archive is complete: it may end only between members.
     pub fn finish(&self) -> Result<()> {
         match self.state {
             State::Header if self.header_length == 0 => Ok(()),
@@ -152,7 +138,7 @@ impl TarReader {
         TarEvent::Bytes(self.chunk.split_to(length as usize))
     }
 
-    /// Collects header bytes; a member once the block is complete and not the terminator.
+    /// Reads header bytes. Returns a member when the block is complete and not the terminator.
     fn take_header(&mut self) -> Result<Option<TarEntry>> {
         let length = (BLOCK - self.header_length).min(self.chunk.len());
         let target = &mut self.header[self.header_length..self.header_length + length];
@@ -181,7 +167,6 @@ fn damaged(reason: impl Into<String>) -> Error {
     Error::Tar(reason.into())
 }
 
-/// The fields of a ustar header block.
 mod field {
     use std::ops::Range;
 
@@ -216,15 +201,16 @@ fn parse_header(header: &[u8; BLOCK]) -> Result<TarEntry> {
     })
 }
 
-/// The sum of all bytes, the field itself taken as blanks.
+/// The header checksum: sum of all bytes, with the checksum field as blanks.
 fn verify_checksum(header: &[u8; BLOCK]) -> Result<()> {
     let expected = number(&header[field::CHECKSUM], "checksum")?;
     let outside = |at: &usize| !field::CHECKSUM.contains(at);
     let bytes = header.iter().enumerate().filter(|(at, _)| outside(at));
     let sum = bytes.map(|(_, &b)| u64::from(b)).sum::<u64>() + 8 * u64::from(b' ');
-    match sum == expected {
-        true => Ok(()),
-        false => Err(damaged(format!("a header's checksum is {sum} and should be {expected}"))),
+    if sum == expected {
+        Ok(())
+    } else {
+        Err(damaged(format!("a header's checksum is {sum} and should be {expected}")))
     }
 }
 
@@ -241,7 +227,7 @@ fn path(header: &[u8; BLOCK], kind: &TarEntryKind) -> Result<Option<DataPath>> {
     if is_directory && (trimmed.is_empty() || trimmed == b".") {
         return Ok(None);
     }
-    // The server ends the name of a link with a slash too: it only has links to directories (`src/port/tar.c`).
+    // The server appends a slash to the name of a link, because all its links are to directories (`src/port/tar.c`).
     let trimmed = match kind {
         TarEntryKind::Directory | TarEntryKind::Link { .. } => {
             trimmed.strip_suffix(b"/").unwrap_or(trimmed)
@@ -255,7 +241,7 @@ fn text(field: &[u8]) -> &[u8] {
     field.split(|&b| b == 0).next().unwrap_or_default()
 }
 
-/// A number: octal digits between blanks, or, with the top bit set, big-endian base 256.
+/// Parses a number: octal digits between blanks, or big-endian base 256 if the top bit is set.
 fn number(field: &[u8], what: &str) -> Result<u64> {
     let invalid = || damaged(format!("a member's {what} is not a number"));
     let Some((&first, rest)) = field.split_first() else { return Err(invalid()) };

@@ -1,5 +1,5 @@
-//! Annotations of a backup. A manifest never changes, so each later change is an object of its own;
-//! what holds is the manifest's annotations with every change applied in order.
+//! Annotations of a backup. A manifest is never changed: a later annotation is an object of its own. The annotations in
+//! force are those of the manifest with every change applied in order.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +12,21 @@ use crate::{storage::Storage, types::Nonce};
 
 const SIZE_MAX: usize = 1 << 20;
 
-/// One change: values to set; an empty value removes its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// The keys and their new values.
+    /// New values by key; an empty value removes the key.
     pub set: BTreeMap<String, String>,
 }
 
-/// A change as it is stored.
 #[derive(Serialize)]
 struct Stored<'a> {
     #[serde(flatten)]
     change: &'a Change,
-    /// Tells this change from any other.
+    /// Makes the object unique, so that a lost answer to its write can be told from another command's write.
     nonce: Nonce,
 }
 
-/// The annotations that hold for a backup.
+/// The annotations in force.
 pub async fn effective(
     storage: &dyn Storage,
     manifest: &Manifest,
@@ -39,16 +37,16 @@ pub async fn effective(
         let body = metadata::read(storage, &path, ObjectKind::Annotation, SIZE_MAX).await?;
         let change: Change = metadata::from_json(&body, path.as_str())?;
         for (key, value) in change.set {
-            match value.is_empty() {
-                true => annotations.remove(&key),
-                false => annotations.insert(key, value),
+            if value.is_empty() {
+                annotations.remove(&key)
+            } else {
+                annotations.insert(key, value)
             };
         }
     }
     Ok(annotations)
 }
 
-/// Records a change.
 pub async fn add(storage: &dyn Storage, paths: &BackupPaths, change: &Change) -> Result<(), Error> {
     let directory = paths.annotations()?;
     let stored = Stored { change, nonce: Nonce::random() };

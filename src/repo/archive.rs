@@ -1,4 +1,4 @@
-//! The WAL archive: which objects it is made of, how they are found, and how they are read and written.
+//! The WAL archive of a stanza: object names, lookup, reading and writing.
 //!
 //! ```text
 //! archive/<stanza>/<archive id>/<timeline>.history-<sha256>
@@ -7,24 +7,26 @@
 //! archive/<stanza>/<archive id>/<first 16 digits>/<segment>.<offset>.backup-<sha256>
 //! ```
 //!
-//! The SHA-256 is that of the raw bytes, so a reader can prove what it reads, and two different files
-//! under one name are seen at once. An object is the common header, the raw size as u64 little-endian,
-//! and then frames of the header's method that together hold the raw bytes. Every frame but the last
-//! holds [`FRAME_RAW_SIZE`] bytes; a reader takes any sizes.
+//! The SHA-256 is that of the raw bytes: a reader verifies against it, and two different files under one name show in
+//! a listing. An object is the common header, the raw size as u64 little-endian, and then frames of the header's
+//! compression type that together hold the raw bytes. A writer puts [`FRAME_RAW_SIZE`] bytes into every frame but the
+//! last; a reader accepts any frame size up to the codec's bound.
 
-mod in_turn;
-mod line;
+mod in_order;
 mod listing;
 mod name;
+mod parallel_read;
 mod read;
+mod sink;
 mod stored;
+mod stored_stream;
 mod write;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub use listing::{Holdings, Listed, SegmentRange, Stretch};
+pub use listing::{ArchivedSegments, DirectoryListing, SegmentRange, SegmentRun};
 pub use name::StoredWal;
-pub use read::RawSink;
+pub use sink::RawSink;
 pub use stored::archive_ids;
 pub use write::{Prepared, PutOptions, PutOutcome, RawSource};
 
@@ -34,10 +36,10 @@ use crate::{
     types::{ArchiveFile, ArchiveId, Sha256, StanzaName, TimeLine, TimelineHistory},
 };
 
-/// Raw bytes in a frame of an archived file.
+/// Raw bytes in a frame of an archived file, the last one excepted.
 pub const FRAME_RAW_SIZE: usize = 1 << 20;
 
-/// The largest file there is in a WAL archive: a segment of the largest size.
+/// The largest archived file in raw bytes: a segment of the largest size that initdb accepts.
 pub const RAW_SIZE_MAX: u64 = 1 << 30;
 
 /// The archive of one cluster of a stanza.
@@ -48,7 +50,7 @@ pub struct WalArchive {
 }
 
 impl WalArchive {
-    /// The archive of `archive_id` in `stanza`. That it exists is not looked at.
+    /// The archive of `archive_id` in `stanza`, whether it exists or not.
     pub fn new(
         storage: Arc<dyn Storage>,
         stanza: &StanzaName,
@@ -58,13 +60,13 @@ impl WalArchive {
         Ok(Self { storage, directory })
     }
 
-    /// The directory of the archive in the repository.
+    /// Path in the repository.
     pub fn directory(&self) -> &ObjectPath {
         &self.directory
     }
 
-    /// Finds a file. `None` is proven absence: the listing succeeded and it was not there. Two
-    /// different contents under its name are [`Error::Duplicate`], which names both.
+    /// Finds a file. `None` is proven absence: the listing succeeded and did not have it. Two objects with different
+    /// content are [`Error::Duplicate`].
     pub async fn find(&self, file: ArchiveFile) -> Result<Option<StoredWal>, Error> {
         let stored = self.all_of(file).await?;
         match stored.iter().find(|other| other.digest != stored[0].digest) {
@@ -73,29 +75,29 @@ impl WalArchive {
         }
     }
 
-    /// When a file came into the archive, seconds since 1970; `None` where it is not there or the store does not tell.
+    /// When a file was archived, seconds since 1970; `None` if it is not there or the store reports no times.
     pub async fn archived_at(&self, file: ArchiveFile) -> Result<Option<i64>, Error> {
         let directory = self.directory_of(file)?;
         let entries = self.storage.list_prefix(&directory, &format!("{file}-")).await?;
         Ok(entries.iter().filter_map(|entry| entry.modified).max())
     }
 
-    /// All objects that hold `file`; more than one where it was stored under two methods, or where
-    /// two servers stored different bytes.
+    /// All objects that hold `file`: more than one if it was stored with two compression types, or if two servers
+    /// stored different bytes.
     async fn all_of(&self, file: ArchiveFile) -> Result<Vec<StoredWal>, Error> {
         let directory = self.directory_of(file)?;
         let entries = self.storage.list_prefix(&directory, &format!("{file}-")).await?;
         let mut stored = Vec::with_capacity(entries.len());
         for entry in entries {
             let EntryKind::Object { size } = entry.kind else { continue };
-            let damaged = || Error::format(self.name_of(&entry.path), "its name holds no SHA-256");
+            let damaged = || Error::format(self.name_of(&entry.path), "its name has no SHA-256");
             stored.push(StoredWal::parse(&entry.path, size).ok_or_else(damaged)?);
         }
         Ok(stored)
     }
 
-    /// The timelines whose history files are in the archive, and when these came there, seconds since 1970, where the
-    /// store tells.
+    /// The timelines whose history files are in the archive, with the time each was archived, seconds since 1970, if the
+    /// store reports times.
     pub async fn timeline_histories(&self) -> Result<BTreeMap<TimeLine, Option<i64>>, Error> {
         let entries = self.storage.list(&self.directory, false).await?;
         let history = |entry: &Entry| match StoredWal::parse(&entry.path, 0)?.file {
@@ -105,7 +107,7 @@ impl WalArchive {
         Ok(entries.iter().filter_map(history).collect())
     }
 
-    /// The history of a timeline; `None` where its file is not in the archive.
+    /// The history of a timeline; `None` if its file is not in the archive.
     pub async fn timeline_history(
         &self,
         timeline: TimeLine,
@@ -128,7 +130,7 @@ impl WalArchive {
         })
     }
 
-    /// An object as an error names it.
+    /// The object's name in errors.
     fn name_of(&self, path: &ObjectPath) -> String {
         format!("{}/{path}", self.storage.location())
     }

@@ -1,4 +1,4 @@
-//! Which backups exist: those with a manifest. Those of which objects are missing are listed with that error.
+//! Lists the backups of a stanza. A backup exists if it has a manifest; there is no index that could disagree.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::{
     work::try_map,
 };
 
-/// A backup of a listing: its label, and its manifest or why that could not be read.
-pub type Listed = (BackupLabel, Result<Manifest, Error>);
+/// A backup and its manifest, or the error that reading it gave.
+pub type ListedBackup = (BackupLabel, Result<Manifest, Error>);
 
-/// The labels of all backup directories, oldest first, also of those that have no manifest.
+/// The labels of all backup directories, oldest first, also of those without a manifest.
 pub async fn directories(
     storage: &dyn Storage,
     stanza: &StanzaName,
@@ -27,23 +27,26 @@ pub async fn directories(
     Ok(labels)
 }
 
-/// Every backup that exists, oldest first. A manifest that cannot be read, and a backup of which objects are missing, is
-/// listed with its error.
-pub async fn list(storage: &Arc<dyn Storage>, stanza: &StanzaName) -> Result<Vec<Listed>, Error> {
+/// Every backup that exists, oldest first. One with an unreadable manifest or missing objects is listed with its error.
+pub async fn list(
+    storage: &Arc<dyn Storage>,
+    stanza: &StanzaName,
+) -> Result<Vec<ListedBackup>, Error> {
     let labels = directories(&**storage, stanza).await?;
     let read = |label: BackupLabel| {
         let (storage, stanza) = (Arc::clone(storage), stanza.clone());
         async move {
             let manifest = contents::read_whole(&*storage, &stanza, &label).await;
-            Ok::<Listed, Error>((label, manifest))
+            Ok::<ListedBackup, Error>((label, manifest))
         }
     };
     let mut backups = try_map(labels, REQUESTS_AT_ONCE, read).await?;
+    // No manifest: in progress, interrupted, or expired since the listing.
     backups.retain(|(_, manifest)| !matches!(manifest, Err(Error::BackupMissing { .. })));
     Ok(backups)
 }
 
-/// Every backup that exists, oldest first; an unreadable manifest is an error.
+/// Every backup that exists, oldest first. One with an unreadable manifest or missing objects is an error.
 pub async fn manifests(
     storage: &Arc<dyn Storage>,
     stanza: &StanzaName,

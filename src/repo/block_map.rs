@@ -1,16 +1,15 @@
-//! The block map of a file: where each of its blocks is stored, and the digest each must have.
+//! The block map of a file: where each block is stored, and its digest.
 //!
-//! A file is cut into blocks of the manifest's block size; only the last may be shorter. A *frame* is
-//! a stretch of compressed bytes in a bundle, a *run* says which consecutive blocks of the file lie
-//! one after the other in a frame. Blocks that an earlier backup holds are runs in its frames, so a
-//! reader needs no other map than this one.
+//! A file is divided into blocks of the manifest's block size; only the last may be shorter. A *frame* is a compressed
+//! range of a bundle. A *run* is a sequence of blocks that are consecutive both in the file and in a frame. Blocks that an
+//! earlier backup holds are runs in its frames, so a reader needs no other map than this one.
 //!
-//! Encoding, all integers LEB128 (`varint`): frame count; for each frame: reference, bundle, offset,
-//! stored length, raw length; run count; for each run: frame index, raw offset in the frame, block
-//! count; then the block digests, [`BlockDigest::LEN`] bytes each, in file order.
+//! Encoding, all integers LEB128 (`varint`): frame count; for each frame: reference, bundle, offset, stored length, raw
+//! length; run count; for each run: frame index, raw offset in the frame, block count; then the block digests,
+//! [`BlockDigest::LEN`] bytes each, in file order.
 //!
-//! A *patch* says how a map differs from another one, so that a backup in which few blocks changed
-//! does not repeat the digests of all others; see [`BlockMap::encode_patch`].
+//! A *patch* encodes the difference to another map, so that a backup in which few blocks changed does not repeat the
+//! digests of all others; see [`BlockMap::encode_patch`].
 
 mod patch;
 
@@ -19,70 +18,65 @@ use std::collections::HashMap;
 use super::{Error, limits, varint};
 use crate::types::BlockDigest;
 
-/// The greatest raw length of a frame, in bytes.
-pub const FRAME_RAW_MAX: usize = 1 << 20;
+pub use limits::FRAME_RAW_MAX;
 
 /// Where a frame is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FrameRef {
-    /// 0 for the backup that the map belongs to, n for the n-th of its manifest's references.
+    /// 0: the backup that the map belongs to; n: the n-th of its manifest's references, counted from 1.
     pub reference: u32,
-    /// The number of the bundle in that backup.
     pub bundle: u32,
-    /// The offset of the frame in the bundle object, in bytes.
+    /// In the bundle object, its header included.
     pub offset: u64,
-    /// The length of the frame as stored, in bytes.
     pub stored_len: u32,
-    /// The length of the frame when decompressed, at most [`FRAME_RAW_MAX`].
+    /// At most [`FRAME_RAW_MAX`].
     pub raw_len: u32,
 }
 
 impl FrameRef {
-    /// The offset of the first byte behind the frame.
+    /// Offset of the first byte after the frame.
     pub fn end(&self) -> u64 {
         self.offset + u64::from(self.stored_len)
     }
 }
 
-/// Consecutive blocks of a file that lie one after the other in a frame.
+/// Blocks that are consecutive in the file and in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Index into [`BlockMap::frames`].
     pub frame: u32,
-    /// Where the first block begins in the raw frame, in bytes.
+    /// Offset of the first block in the decompressed frame.
     pub raw_offset: u32,
-    /// How many blocks follow one another.
     pub blocks: u32,
 }
 
-/// The block map of one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockMap {
-    /// The frames that hold the file's blocks, in the order of their first use.
+    /// In the order of their first use.
     pub frames: Vec<FrameRef>,
-    /// The runs, in file order; their block counts add up to the number of digests.
+    /// In file order; their block counts add up to the number of digests.
     pub runs: Vec<Run>,
-    /// A digest for each block.
+    /// One per block.
     pub digests: Vec<BlockDigest>,
 }
 
-/// How a reader numbers the backups that a map refers to. References of backups that
-/// build on each other agree: each has those of its prior, in their order, and then the prior itself.
+/// Translates the references of a map to those of the backup that is being read. The references of a chain are
+/// compatible: each backup has those of its prior, in the same order, and then the prior itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbers {
-    /// The reader's number for the backup that holds the map, which the map itself calls 0.
+pub struct ReferenceNumbers {
+    /// The reader's reference for the backup that holds the map, which is 0 in the map.
     pub own: u32,
-    /// How many references that backup has.
+    /// Number of references of that backup.
     pub references: u32,
 }
 
-impl Numbers {
-    /// For maps of the reader's own backup; `references` is their number.
+impl ReferenceNumbers {
+    /// For maps of the backup that is being read.
     pub fn of_own(references: usize) -> Self {
         Self { own: 0, references: references as u32 }
     }
 
-    /// For maps that the reader's reference `number` holds.
+    /// For maps held by the reader's reference `number`.
     pub fn of_reference(number: u32) -> Self {
         Self { own: number, references: number.saturating_sub(1) }
     }
@@ -95,23 +89,22 @@ impl Numbers {
     }
 }
 
-/// Blocks that a run stores, with what a reader needs to place and verify them.
+/// A run with what a reader needs to place and verify its blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent<'a> {
-    /// Where the blocks are stored.
     pub frame: FrameRef,
-    /// Where the first block begins in the raw frame.
+    /// Offset of the first block in the decompressed frame.
     pub raw_offset: usize,
-    /// Where the first block belongs in the file, in bytes.
+    /// Offset of the first block in the file.
     pub file_offset: u64,
-    /// The bytes of all blocks together.
+    /// Raw bytes of all blocks.
     pub len: usize,
-    /// The digest of each block.
+    /// One per block.
     pub digests: &'a [BlockDigest],
 }
 
 impl BlockMap {
-    /// Appends consecutive blocks; joins them to the last run or frame where they continue it.
+    /// Appends consecutive blocks; extends the last run if they continue it.
     pub fn push(
         &mut self,
         frame: FrameRef,
@@ -132,7 +125,7 @@ impl BlockMap {
         self.runs.push(Run { frame: self.frames.len() as u32 - 1, raw_offset, blocks });
     }
 
-    /// The extents in file order. `file_size` is that of the file list; the map must have been decoded for it.
+    /// The extents in file order. The map must have been decoded for this `file_size`.
     pub fn extents(&self, file_size: u64, block_size: u32) -> impl Iterator<Item = Extent<'_>> {
         let mut block = 0;
         self.runs.iter().map(move |run| {
@@ -150,7 +143,6 @@ impl BlockMap {
         })
     }
 
-    /// The bytes of the map.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(16 * (1 + self.frames.len() + self.digests.len()));
         let mut frames = FrameTable::default();
@@ -167,14 +159,14 @@ impl BlockMap {
         out
     }
 
-    /// Reads the map of a file of `file_size` bytes from `object`, and checks it whole: counts, bounds,
-    /// references, and that every block lies inside its frame.
+    /// Decodes the map of a file of `file_size` bytes, read from `object`. Checks counts, bounds and references, and that
+    /// every block lies inside its frame, so that users of the map need no checks of their own.
     pub fn decode(
         bytes: &[u8],
         object: &str,
         file_size: u64,
         block_size: u32,
-        numbers: Numbers,
+        numbers: ReferenceNumbers,
     ) -> Result<Self, Error> {
         let invalid = |what| Error::format(object, what);
         let blocks = file_size.div_ceil(block_size.into());
@@ -187,13 +179,14 @@ impl BlockMap {
             invalid("the block map has another number of digests than the file has blocks")
         })?;
         let map = Self { frames, runs, digests };
-        match map.runs_are_sound(file_size, block_size) {
-            true => Ok(map),
-            false => Err(invalid("the runs of the block map do not cover the file")),
+        if map.runs_are_sound(file_size, block_size) {
+            Ok(map)
+        } else {
+            Err(invalid("the runs of the block map do not cover the file"))
         }
     }
 
-    /// Whether the runs make up the file and lie inside their frames.
+    /// Whether the runs cover the file exactly and lie inside their frames.
     fn runs_are_sound(&self, file_size: u64, block_size: u32) -> bool {
         let block_size = u64::from(block_size);
         let mut block = 0u64;
@@ -213,7 +206,7 @@ impl BlockMap {
     }
 }
 
-/// The frames that an encoded map names, each once.
+/// The frames of a map that is being encoded, each once.
 #[derive(Default)]
 struct FrameTable {
     frames: Vec<FrameRef>,
@@ -246,15 +239,15 @@ fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     varint::take(rest)?.try_into().ok()
 }
 
-/// Takes a count that the remaining bytes can hold at `bytes_each_min`, and of which each block of the file needs
-/// one at most, so that it bounds an allocation.
+/// Reads a count. `None` if the remaining bytes cannot hold that many items of `bytes_each_min` bytes, or if the file has
+/// fewer blocks: the count then is safe to allocate for.
 fn take_count(rest: &mut &[u8], bytes_each_min: usize, blocks: u64) -> Option<usize> {
     let count = varint::take(rest)?;
     let held = (rest.len() / bytes_each_min) as u64;
     (count <= held.min(blocks)).then_some(count as usize)
 }
 
-fn take_frames(rest: &mut &[u8], numbers: Numbers, blocks: u64) -> Option<Vec<FrameRef>> {
+fn take_frames(rest: &mut &[u8], numbers: ReferenceNumbers, blocks: u64) -> Option<Vec<FrameRef>> {
     let count = take_count(rest, 5, blocks)?;
     let mut frames = Vec::with_capacity(count);
     for _ in 0..count {
@@ -273,7 +266,7 @@ fn take_frames(rest: &mut &[u8], numbers: Numbers, blocks: u64) -> Option<Vec<Fr
     Some(frames)
 }
 
-/// The digests that the rest is; `None` where it is not made of whole ones.
+/// Reads digests to the end; `None` if the length is no multiple of a digest's.
 fn take_digests(rest: &[u8]) -> Option<Vec<BlockDigest>> {
     let (digests, odd) = rest.as_chunks::<{ BlockDigest::LEN }>();
     odd.is_empty().then(|| digests.iter().map(|digest| BlockDigest(*digest)).collect())
@@ -315,7 +308,7 @@ mod tests {
         map.push(frame(116), 0, &digests(3), BLOCK);
         let size = 130 * u64::from(BLOCK) + 5;
         let decoded =
-            BlockMap::decode(&map.encode(), "m", size, BLOCK, Numbers::of_own(0)).unwrap();
+            BlockMap::decode(&map.encode(), "m", size, BLOCK, ReferenceNumbers::of_own(0)).unwrap();
         assert_eq!(decoded, map);
         let last = decoded.extents(size, BLOCK).last().unwrap();
         assert_eq!((last.file_offset, last.len), (128 * u64::from(BLOCK), 2 * BLOCK as usize + 5));
@@ -334,7 +327,7 @@ mod tests {
     #[test]
     fn unsound_maps_are_refused() {
         let refused = |bytes: &[u8], size, references| {
-            BlockMap::decode(bytes, "m", size, BLOCK, Numbers::of_own(references)).is_err()
+            BlockMap::decode(bytes, "m", size, BLOCK, ReferenceNumbers::of_own(references)).is_err()
         };
         let mut map = BlockMap::default();
         map.push(FrameRef { reference: 1, ..frame(0) }, 0, &digests(1), BLOCK);
@@ -353,7 +346,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>, size in 0u64..1 << 40) {
-            if let Ok(map) = BlockMap::decode(&bytes, "m", size, BLOCK, Numbers::of_own(3)) {
+            if let Ok(map) = BlockMap::decode(&bytes, "m", size, BLOCK, ReferenceNumbers::of_own(3)) {
                 map.extents(size, BLOCK).for_each(drop);
             }
         }

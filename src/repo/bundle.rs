@@ -1,5 +1,5 @@
-//! Bundles: objects of a few tens of MiB that hold frames, or block maps, one after the other, so that
-//! a million small files are a few hundred objects.
+//! Bundles: objects of tens of MiB that hold many frames or block maps, so that a million small files are a few hundred
+//! objects.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -18,19 +18,19 @@ use crate::{
 };
 use bytes::Bytes;
 
-/// How many full bundles may be on their way to disk while the next is written.
+/// Full bundles that may be waiting for durability while the next one is written.
 const FINISHING_MAX: usize = 2;
 
-/// Where an appended piece was put.
+/// Where a frame or block map is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placed {
-    /// The number of the bundle.
+pub struct BundlePosition {
+    /// Bundle number, from 1.
     pub bundle: u32,
-    /// The offset in the bundle object, in bytes.
+    /// In the bundle object, its header included.
     pub offset: u64,
 }
 
-/// Appends pieces to bundles, beginning a new one when the current one is full.
+/// Appends frames or block maps to bundles; starts a new bundle when the current one is full.
 pub struct BundleWriter {
     storage: Arc<dyn Storage>,
     paths: BackupPaths,
@@ -45,7 +45,7 @@ pub struct BundleWriter {
 }
 
 impl BundleWriter {
-    /// A writer of bundles of one kind; a bundle is full at `size_max` stored bytes.
+    /// A bundle is full once it has `size_max` stored bytes; it may exceed that by one frame.
     pub fn new(
         storage: Arc<dyn Storage>,
         paths: BackupPaths,
@@ -66,8 +66,8 @@ impl BundleWriter {
         }
     }
 
-    /// Appends a piece; it never spans two bundles.
-    pub async fn append(&mut self, piece: Bytes) -> Result<Placed, Error> {
+    /// Appends bytes that are read as a unit: they never span two bundles.
+    pub async fn append(&mut self, data: Bytes) -> Result<BundlePosition, Error> {
         if self.current.as_ref().is_some_and(|bundle| bundle.size() >= self.size_max) {
             self.begin_finish().await?;
         }
@@ -81,12 +81,12 @@ impl BundleWriter {
                 .await?,
             ),
         };
-        let placed = Placed { bundle: self.number, offset: bundle.size() };
-        bundle.write(piece).await?;
-        Ok(placed)
+        let position = BundlePosition { bundle: self.number, offset: bundle.size() };
+        bundle.write(data).await?;
+        Ok(position)
     }
 
-    /// Makes every bundle durable and tells what they are.
+    /// Makes every bundle durable; returns their records.
     pub async fn finish(mut self) -> Result<Vec<BundleRecord>, Error> {
         self.begin_finish().await?;
         while !self.finishing.is_empty() {
@@ -127,7 +127,6 @@ async fn start(
     ObjectWriter::new(storage.put_stream(&path).await?, ObjectHeader::new(kind, compress)).await
 }
 
-/// The path of a bundle of this kind.
 pub fn path_of(paths: &BackupPaths, kind: BundleKind, number: u32) -> Result<ObjectPath, Error> {
     Ok(match kind {
         BundleKind::Data => paths.bundle(number)?,

@@ -1,5 +1,5 @@
-//! Changes to what never changes: what is said of a backup after it was published is a series of
-//! numbered objects in a directory beside its manifest, each created once.
+//! Later changes of a published backup (annotations, keep mark). Objects are never overwritten, so each change is a new
+//! numbered object in a directory beside the manifest.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use super::{
 };
 use crate::storage::{ErrorKind, ObjectPath, Storage};
 
-/// How many numbers of other writers are skipped before giving up.
+/// How many numbers are tried that concurrent commands take first.
 const TRIES_MAX: u32 = 100;
 
-/// What the name of the second object of a change ends with.
+/// File name suffix of a change's copy. A keep mark is written twice, so that one lost object does not lose it.
 pub const COPY_SUFFIX: &str = ".copy";
 
-/// The number of a change, and whether the object is the second one of it; `None` for any other name.
+/// The number of a change and whether the object is its copy; `None` for any other name.
 pub fn change_of(file_name: &str) -> Option<(u32, bool)> {
     match file_name.strip_suffix(COPY_SUFFIX) {
         Some(name) => Some((number_of(name)?, true)),
@@ -25,18 +25,17 @@ pub fn change_of(file_name: &str) -> Option<(u32, bool)> {
     }
 }
 
-/// Where the second object of a change is.
 pub fn copy_path(directory: &ObjectPath, number: u32) -> Result<ObjectPath, Error> {
     Ok(directory.join(&format!("{}{COPY_SUFFIX}", numbered(number)))?)
 }
 
-/// The objects of each change in `directory`, in the order of their numbers: the change itself before its copy.
+/// The objects of each change in `directory` by number: the change, then its copy.
 pub async fn objects(
     storage: &dyn Storage,
     directory: &ObjectPath,
 ) -> Result<BTreeMap<u32, Vec<ObjectPath>>, Error> {
     let mut changes: BTreeMap<u32, Vec<ObjectPath>> = BTreeMap::new();
-    // The listing is in the order of the names, in which a change comes before its copy.
+    // The listing is sorted by name, so a change comes before its copy.
     for entry in storage.list(directory, false).await? {
         if let Some((number, _)) = change_of(entry.path.file_name()) {
             changes.entry(number).or_default().push(entry.path);
@@ -45,7 +44,7 @@ pub async fn objects(
     Ok(changes)
 }
 
-/// The changes in `directory`, in the order of their numbers.
+/// The changes in `directory` in ascending order; a copy only if its change is missing.
 pub(super) async fn list(
     storage: &dyn Storage,
     directory: &ObjectPath,
@@ -54,7 +53,7 @@ pub(super) async fn list(
     Ok(objects.into_values().filter_map(|paths| paths.into_iter().next()).collect())
 }
 
-/// Creates the next change; its number.
+/// Creates the next change and returns its number.
 pub(super) async fn append(
     storage: &dyn Storage,
     directory: &ObjectPath,
@@ -66,6 +65,7 @@ pub(super) async fn append(
     for number in first..first.saturating_add(TRIES_MAX) {
         let path = directory.join(&numbered(number))?;
         match metadata::write(storage, &path, kind, body).await {
+            // Another command took the number since the listing.
             Err(Error::Storage(error)) if error.kind() == ErrorKind::AlreadyExists => {}
             other => return other.map(|_| number),
         }

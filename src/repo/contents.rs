@@ -1,5 +1,6 @@
-//! The objects of a backup, compared with a listing. A manifest alone is no backup: a write of it that takes effect
-//! after its writer gave up leaves a manifest without data. So only backups whose objects exist are counted.
+//! Checks a backup's objects against its manifest. A manifest alone is not a backup: if the write of a manifest takes
+//! effect after its backup gave up and removed its objects, it remains without data. So a backup only counts if all its
+//! objects are there.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +14,16 @@ use crate::{
     types::{BackupLabel, StanzaName},
 };
 
-/// How many missing objects an error names.
+/// Missing objects that an error lists.
 const NAMED_MAX: usize = 5;
 
-/// The objects below the directory of a backup: stored sizes in bytes, by name in the directory.
+/// The objects of a backup: stored sizes in bytes by name below its directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     objects: BTreeMap<String, u64>,
 }
 
 impl Contents {
-    /// Lists the directory of a backup.
     pub async fn list(storage: &dyn Storage, paths: &BackupPaths) -> Result<Self, Error> {
         let root = format!("{}/", paths.directory());
         let entries = storage.list(paths.directory(), true).await?;
@@ -36,12 +36,11 @@ impl Contents {
         Ok(Self { objects: objects.collect() })
     }
 
-    /// Whether the object of that name is there.
     pub fn has(&self, name: &str) -> bool {
         self.objects.contains_key(name)
     }
 
-    /// The names of the objects that the manifest says are there and that are not, or not in full length.
+    /// The names of the objects in the manifest that are missing, or whose size is not the recorded one.
     pub fn missing(&self, manifest: &Manifest) -> Vec<String> {
         let totals = &manifest.totals;
         let lists = [("files", manifest.file_list), ("backup_manifest", manifest.backup_manifest)];
@@ -56,15 +55,15 @@ impl Contents {
         lists.chain(bundles).collect()
     }
 
-    /// Manifests of older versions do not say how many map bundles there are: there is none less than the greatest
-    /// number says.
+    /// The number of map bundles of a backup whose manifest does not record it (older versions): the greatest number that
+    /// is there, so a missing last one goes unnoticed, or 1 if the manifest records map bytes.
     fn map_bundles_seen(&self, map_size: u64) -> u32 {
         let numbers = self.objects.keys().filter_map(|name| number_of(name.strip_prefix("map/")?));
         numbers.max().unwrap_or(0).max(u32::from(map_size > 0))
     }
 }
 
-/// Reads the manifest of a backup that exists, and proves that its objects are there.
+/// Reads the manifest of a backup and checks that its objects are there.
 pub async fn read_whole(
     storage: &dyn Storage,
     stanza: &StanzaName,
@@ -74,7 +73,7 @@ pub async fn read_whole(
     check(storage, &manifest).await.map(|()| manifest)
 }
 
-/// An error unless every object of the backup is there; `BackupMissing` where it was removed meanwhile.
+/// [`Error::Incomplete`] if an object is missing, [`Error::BackupMissing`] if the backup was removed meanwhile.
 pub async fn check(storage: &dyn Storage, manifest: &Manifest) -> Result<(), Error> {
     let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
     let contents = Contents::list(storage, &paths).await?;
@@ -82,7 +81,7 @@ pub async fn check(storage: &dyn Storage, manifest: &Manifest) -> Result<(), Err
     if missing.is_empty() && contents.has(MANIFEST) {
         return Ok(());
     }
-    // An expire removes the manifest before anything else. Where it is gone by now, so may be what was listed.
+    // Expire removes the manifest first. If it is gone by now, the missing objects are those of an expired backup.
     match storage.stat(&paths.manifest()?).await {
         Err(error) if error.is_not_found() => Err(Error::BackupMissing {
             label: manifest.label.to_string(),
@@ -106,7 +105,7 @@ fn named(missing: &[String]) -> String {
     names
 }
 
-/// Puts something in the place of each object that the manifest names and that is not there.
+/// Creates a stub for each missing object of the manifest.
 #[cfg(test)]
 pub(crate) async fn put_stubs(storage: &dyn Storage, manifest: &Manifest) -> Result<(), Error> {
     let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
@@ -114,7 +113,7 @@ pub(crate) async fn put_stubs(storage: &dyn Storage, manifest: &Manifest) -> Res
         let content = match name.as_str() {
             "files" => vec![b'x'; manifest.file_list.size as usize],
             "backup_manifest" => vec![b'x'; manifest.backup_manifest.size as usize],
-            // By it the directory is known for ours.
+            // Recognised by `ownership`.
             _ => super::object_header::MAGIC.to_vec(),
         };
         let path = paths.directory().join(&name)?;

@@ -1,195 +1,130 @@
-//! What can be wrong with a repository.
+//! Errors of a repository.
 
-use super::manifest::{Span, WalPosition};
+use super::wal_span::{Span, WalPosition};
 use crate::{
     codec, host, storage,
     types::{ErrorCode, Failure, Invalid},
     work,
 };
 
-/// A failed operation on a repository.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The storage failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// A name in the repository, or made for it, is not valid.
+    /// A name in the repository, or a name for a new object, is not valid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The bytes are not of the format they should be of.
+    /// The bytes are not in the expected format.
     #[error("'{object}' is not valid: {what}")]
-    Format {
-        /// The object.
-        object: String,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// The object is encrypted, and was to be read as it is.
+    Format { object: String, what: String },
+    /// An encrypted object in a repository that is configured without encryption.
     #[error("'{object}' is encrypted")]
-    Encrypted {
-        /// The object.
-        object: String,
-    },
+    Encrypted { object: String },
     /// A newer version of the program wrote the object.
     #[error(
         "'{object}' has format version {found}, but this program reads versions up to {newest}"
     )]
     Version {
-        /// The object.
         object: String,
-        /// The version found.
         found: u16,
         /// The newest version that can be read.
         newest: u16,
     },
-    /// The bytes are not those that were stored.
+    /// A digest does not match.
     #[error("'{object}' is damaged: its {what} does not match what was recorded")]
     Damaged {
-        /// The object.
         object: String,
-        /// What does not match, such as "SHA-256".
+        /// Such as "SHA-256".
         what: &'static str,
     },
-    /// An object of the WAL archive is not what was stored.
-    #[error("'{object}' is no whole WAL file: {source}")]
-    Wal {
-        /// The object.
-        object: String,
-        /// What is wrong with it.
-        source: WalFault,
-    },
-    /// The files of another program are where a repository should be.
-    #[error("'{object}' is a file of {tree}, which is not ours: nothing there is read or changed")]
+    /// An object of the WAL archive is damaged.
+    #[error("'{object}' is not a complete WAL file: {source}")]
+    Wal { object: String, source: WalFault },
+    /// The path of the repository holds files of another program.
+    #[error("'{object}' belongs to {tree}, which pgstrata neither reads nor changes")]
     Foreign {
-        /// A file that shows it.
+        /// The file by which it was recognised.
         object: String,
-        /// What it is, such as "a pgBackRest repository".
+        /// Such as "a pgBackRest repository".
         tree: &'static str,
     },
-    /// The stanza has no history in this repository.
+    /// There is no stanza history in the repository.
     #[error("stanza '{stanza}' does not exist in repository '{location}'")]
-    StanzaMissing {
-        /// The stanza.
-        stanza: String,
-        /// The repository.
-        location: String,
-    },
+    StanzaMissing { stanza: String, location: String },
     /// The stanza belongs to another cluster.
     #[error("{found} is not the cluster of stanza '{stanza}', which is {expected}")]
     StanzaMismatch {
-        /// The stanza.
         stanza: String,
-        /// The cluster that the stanza belongs to.
+        /// The stanza's cluster.
         expected: String,
-        /// The cluster at hand.
         found: String,
-        /// The code, which depends on who asks.
+        /// Depends on the command, as with pgBackRest.
         code: ErrorCode,
     },
-    /// There is no such backup.
     #[error("backup '{label}' does not exist in repository '{location}'")]
-    BackupMissing {
-        /// The label.
-        label: String,
-        /// The repository.
-        location: String,
-    },
-    /// Objects of the backup are not there.
+    BackupMissing { label: String, location: String },
+    /// Objects of the backup are missing.
     #[error("backup '{label}' in repository '{location}' is incomplete: {missing} missing")]
     Incomplete {
-        /// The label.
         label: String,
-        /// The repository.
         location: String,
-        /// The objects that are missing, by their names in the directory of the backup.
+        /// Names below the directory of the backup.
         missing: String,
     },
-    /// A manifest was sent, and whether it is in the repository is not known.
-    #[error("whether '{object}' was written is not known: {source}")]
-    Unpublished {
-        /// The manifest.
-        object: String,
-        /// Why the write failed.
-        source: storage::Error,
-    },
-    /// A file of this host that a lock needs could not be used.
+    /// The write of a manifest failed, and it cannot be told whether it took effect.
+    #[error("unable to determine whether '{object}' was written: {source}")]
+    Unpublished { object: String, source: storage::Error },
     #[error(transparent)]
     Host(#[from] host::Error),
-    /// Another process holds the lock.
     #[error("unable to acquire lock on file '{path}': another process holds it{holder}")]
     Locked {
-        /// The lock file.
         path: String,
-        /// Who holds it, where that is known.
+        /// In parentheses after a space; empty if unknown.
         holder: String,
     },
-    /// The stanza was stopped.
     #[error("stop file exists for {whom}: '{path}'")]
     Stopped {
         /// "all stanzas" or the stanza.
         whom: String,
-        /// The file.
         path: String,
     },
-    /// Bytes could not be compressed, decompressed or decrypted.
+    /// Compression, decompression, encryption or decryption failed.
     #[error("unable to process '{object}': {source}")]
-    Codec {
-        /// The object or file.
-        object: String,
-        /// What the codec says.
-        source: codec::Error,
-    },
-    /// The program found itself in a state that cannot be.
-    #[error("the program is in a state that cannot be: {what}")]
-    Bug {
-        /// The state.
-        what: &'static str,
-    },
-    /// The last key object of an encrypted repository was to be removed.
-    #[error("'{object}' is the last key object, without which nothing can be decrypted")]
-    LastKey {
-        /// The key object.
-        object: String,
-    },
-    /// Another process took every number that was tried.
-    #[error("unable to add to '{object}': others added to it each time")]
-    Contended {
-        /// The directory.
-        object: String,
-    },
-    /// The history of the timeline on which a backup stopped does not lead back to where it began.
+    Codec { object: String, source: codec::Error },
+    /// An invariant of the program was violated.
+    #[error("internal error: {what}")]
+    Bug { what: &'static str },
+    #[error(
+        "'{object}' cannot be removed: it is the last key object, without which nothing can be decrypted"
+    )]
+    LastKey { object: String },
+    /// Concurrent commands took every number that was tried.
+    #[error("unable to add to '{object}': too many concurrent changes")]
+    Contended { object: String },
+    /// The history of the timeline on which a backup stopped does not contain the start of the backup.
     #[error(
         "'{}' is not the history of the backup's WAL: it does not lead from {} on timeline {} to {} on timeline {}",
         .wal.stop.timeline.history_file_name(), .wal.start.lsn, .wal.start.timeline, .wal.stop.lsn, .wal.stop.timeline
     )]
-    OtherHistory {
-        /// Where the backup began and stopped.
-        wal: Span<WalPosition>,
-    },
-    /// A thread or a task did not do its work.
+    OtherHistory { wal: Span<WalPosition> },
     #[error(transparent)]
     Work(#[from] work::Error),
-    /// The archive holds two different files under one name.
+    /// The archive holds two files with one name and different content.
     #[error("{what}")]
-    Duplicate {
-        /// What was found.
-        what: String,
-    },
+    Duplicate { what: String },
 }
 
 /// What is wrong with an object of the WAL archive.
 #[derive(Debug, thiserror::Error)]
 pub enum WalFault {
-    /// Its form is wrong.
+    /// Wrong structure.
     #[error("{0}")]
     Form(String),
-    /// It could not be decompressed.
     #[error(transparent)]
     Codec(#[from] codec::Error),
-    /// It holds no timeline history.
+    /// Not a valid timeline history file.
     #[error(transparent)]
     History(#[from] Invalid),
-    /// The bytes are not those that were stored.
     #[error("its SHA-256 is not the one in its name")]
     Digest,
 }
@@ -199,12 +134,12 @@ impl Error {
         Self::Format { object: object.into(), what: what.into() }
     }
 
-    /// An object of the WAL archive whose form is wrong.
+    /// [`Error::Wal`] for a wrong structure.
     pub(crate) fn wal(object: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Wal { object: object.into(), source: WalFault::Form(what.into()) }
     }
 
-    /// Whether an object was proven not to be there.
+    /// Whether an object is proven to be absent.
     pub fn is_not_found(&self) -> bool {
         match self {
             Self::Storage(error) => error.is_not_found(),
@@ -213,7 +148,7 @@ impl Error {
         }
     }
 
-    /// Whether the repository does not hold what it should. Other errors may pass when tried again.
+    /// Whether the repository's content is damaged or missing. Other errors may be gone at the next attempt.
     pub fn is_damage(&self) -> bool {
         use storage::ErrorKind::{Damaged, Truncated};
         let damaged = matches!(
@@ -275,53 +210,52 @@ impl Failure for Error {
             Self::Invalid(_) => return None,
             Self::Codec { source, .. } if !self.is_damage() => return source.hint(),
             Self::Work(error) => return error.hint(),
-            Self::Bug { .. } => "this is a defect of the program: report it with the log",
-            Self::LastKey { .. } => "add another pass phrase with repo-key add before",
-            Self::Contended { .. } => "try again when no other process changes it",
+            Self::Bug { .. } => "this is a bug in pgstrata: please report it with the log",
+            Self::LastKey { .. } => "add another pass phrase with repo-key add first",
+            Self::Contended { .. } => "try again when no other command changes it",
             Self::Codec { .. } | Self::Format { .. } | Self::Damaged { .. } => {
-                "the object was changed after it was written; use another backup or repository"
+                "the object was damaged after it was written; use another backup or repository"
             }
             Self::Wal { .. } => {
-                "the object was cut, emptied or changed in the repository, and no other backup helps: recovery needs \
-                 this file. Where another repository has it, archive-get takes it from there. Where pg_wal of a server \
-                 still has it, remove the object and run archive-push on the file"
+                "the object was damaged in the repository, and recovery from any backup needs it. If another repository \
+                 has the file, archive-get reads it from there. If pg_wal of a server still has it, remove the object \
+                 and run archive-push on the file"
             }
             Self::Encrypted { .. } => {
                 "set repoN-cipher-type=aes-256-gcm and repoN-cipher-pass for this repository"
             }
             Self::Foreign { .. } => {
-                "set repoN-path to a path of its own, such as /var/lib/pgstrata, and run \
-                 stanza-create; keep the old backups there until they are no longer needed, its own \
-                 program restores them"
+                "set repoN-path to a separate path, such as /var/lib/pgstrata, and run stanza-create; keep the old \
+                 backups where they are as long as they are needed: only the program that made them can restore them"
             }
-            Self::Version { .. } => "use the version of the program that wrote it, or a newer one",
+            Self::Version { .. } => "use the pgstrata version that wrote it, or a newer one",
             Self::StanzaMissing { .. } => {
-                "has stanza-create been run, and is the repository path the right one?"
+                "has stanza-create been performed, and is repoN-path correct?"
             }
             Self::StanzaMismatch { .. } => {
                 "after a PostgreSQL upgrade run stanza-upgrade; otherwise check that the stanza and \
                  the connection name the same cluster"
             }
-            Self::BackupMissing { .. } => "info lists the backups that exist",
+            Self::BackupMissing { .. } => "run the info command to list the backups",
             Self::Incomplete { .. } => {
-                "bring the objects back from a copy, or remove the backup with expire --set; until \
-                 then nothing else is expired"
+                "restore the objects from a copy of the repository, or remove the backup with expire --set; until then \
+                 nothing else is expired"
             }
             Self::Unpublished { .. } => {
-                "nothing of the backup was removed: once the repository answers, run info to see \
-                 whether the backup is there; if it is not, take another one"
+                "no object of the backup was removed: when the repository is available again, run info to see whether the \
+                 backup exists; if it does not, take another one"
             }
             Self::Locked { .. } => {
                 "another backup, restore or expire of this stanza is running on this host"
             }
-            Self::Stopped { .. } => "run the start command to allow it again",
+            Self::Stopped { .. } => "run the start command to allow commands again",
             Self::OtherHistory { .. } => {
                 "two servers were promoted to the same timeline, and the other one archived its history file first: \
                  give it a stanza of its own, or restore copies with --archive-mode=off"
             }
             Self::Duplicate { .. } => {
-                "two servers archived into one stanza, or a restored copy archives into production; \
-                 keep the right file and remove the other by hand"
+                "two servers archive into one stanza, or a restored copy archives into production; keep the right file \
+                 and remove the other one by hand"
             }
         };
         Some(text.to_owned())

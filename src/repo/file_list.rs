@@ -1,6 +1,6 @@
-//! The file list of a backup: a line of JSON for every entry of the data directory in the order they
-//! were stored, then a line for every object of the backup. One zstd stream, so a million files take
-//! a few tens of MiB, and it is written and read without holding its text in memory.
+//! The file list of a backup: a line of JSON for every entry of the data directory, in the order they were stored, then
+//! one for every bundle. It is one zstd stream: a million files take a few tens of MiB, and the text is never held in
+//! memory as a whole.
 
 mod decode;
 
@@ -27,12 +27,11 @@ const LINE_MAX: u64 = 64 << 10;
 const LEVEL: i32 = 3;
 const FLUSH_AT: usize = 256 << 10;
 
-/// An entry of the data directory. Files of a tablespace are named through its link in `pg_tblspc`.
+/// An entry of the data directory. Files of a tablespace have paths through its link in `pg_tblspc`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// The path from the data directory.
+    /// Relative to the data directory.
     pub path: DataPath,
-    /// What it is.
     #[serde(flatten)]
     pub kind: EntryKind,
     /// Permission bits.
@@ -43,81 +42,76 @@ pub struct FileEntry {
     pub uid: u32,
     /// Numeric group on the server.
     pub gid: u32,
-    /// Of a file or directory that is a symbolic link on the server: where the link points, in the form of
-    /// [`EntryKind::Link`]. The content is that of the link's destination, under the path of the link.
+    /// The target of a symbolic link on the server that was followed, as in [`EntryKind::Link`]. The entry has the content
+    /// of the link's target, under the path of the link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
 }
 
-/// File, directory or link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum EntryKind {
-    /// A file.
     File {
-        /// Its size in bytes.
+        /// Bytes.
         size: u64,
-        /// Where its block map is; an empty file has none.
+        /// `None` for an empty file.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         map: Option<MapRef>,
-        /// Where the map is a patch: what it is a patch to.
+        /// The base map, if `map` is a patch.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         base: Option<BaseRef>,
     },
-    /// A directory.
     Dir,
-    /// A symbolic link: of a tablespace, or to another entry of the data directory.
+    /// A symbolic link that was not followed: to a tablespace, or to another entry of the data directory.
     Link {
-        /// Where it points; bytes that are not UTF-8 are written `%XX`.
+        /// Bytes that are not UTF-8 are written `%XX`.
         target: String,
     },
 }
 
-/// Where the block map of a file is, and the digest that proves it.
+/// Where a block map is stored, and its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapRef {
-    /// 0 where this backup holds it, n where the n-th of the manifest's references does.
+    /// 0: in this backup; n: in the n-th of the manifest's references, counted from 1.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reference: u32,
-    /// The number of the map bundle.
     pub bundle: u32,
-    /// The offset of the map in it, in bytes.
+    /// In the bundle object, its header included.
     pub offset: u64,
-    /// The length of the map in bytes.
+    /// Bytes.
     pub len: u32,
-    /// The keyed digest of the map's bytes, as hexadecimal digits.
+    /// The keyed digest of the map's bytes; hexadecimal in JSON.
     #[serde(with = "hex_digest")]
     pub digest: BlockDigest,
 }
 
-/// A whole block map that a patch refers to. It is never a patch itself, so a map is at most two pieces.
+/// The base of a patch: a whole block map, never a patch itself, so that reading a map takes two reads at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseRef {
-    /// Where it is.
     #[serde(flatten)]
     pub map: MapRef,
-    /// The size of the file that it is the map of, in bytes.
+    /// Size of the file that it maps, in bytes.
     pub size: u64,
 }
 
-/// The block map of a file, in one piece or two.
+/// Where the block map of a file is stored: whole, or as a patch and its base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MapPlace {
-    /// Where the map, or the patch, is.
+pub struct MapLocation {
+    /// The map, or the patch.
     pub map: MapRef,
-    /// Where it is a patch: what it is a patch to.
+    /// The base map, if `map` is a patch.
     pub base: Option<BaseRef>,
 }
 
 impl MapRef {
-    /// The offset of the first byte behind the map.
+    /// Offset of the first byte after the map.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.len.into())
     }
 }
 
 impl FileEntry {
-    /// The size of a file in bytes; 0 for anything else.
+    /// Size of a file in bytes; 0 for other entries.
     pub fn size(&self) -> u64 {
         match self.kind {
             EntryKind::File { size, .. } => size,
@@ -125,10 +119,10 @@ impl FileEntry {
         }
     }
 
-    /// Where the block map is; `None` for an empty file, and for what is no file.
-    pub fn map_place(&self) -> Option<MapPlace> {
+    /// `None` for an empty file and for other entries.
+    pub fn map_location(&self) -> Option<MapLocation> {
         match self.kind {
-            EntryKind::File { map: Some(map), base, .. } => Some(MapPlace { map, base }),
+            EntryKind::File { map: Some(map), base, .. } => Some(MapLocation { map, base }),
             _ => None,
         }
     }
@@ -138,25 +132,19 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// A bundle of this backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundleRecord {
-    /// Whether it holds frames or block maps.
     pub bundle: BundleKind,
-    /// Its number.
     pub number: u32,
-    /// What its bytes must be.
     #[serde(flatten)]
     pub record: ObjectRecord,
 }
 
-/// What a bundle holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BundleKind {
     /// Frames of file data.
     Data,
-    /// Block maps.
     Map,
 }
 
@@ -167,16 +155,15 @@ enum Line {
     File(FileEntry),
 }
 
-/// The whole list; its memory grows with the number of files.
+/// The whole list in memory, which grows with the number of files.
 #[derive(Debug, Default)]
 pub struct FileList {
-    /// The entries of the data directory, in the order they were stored.
+    /// In the order they were stored.
     pub files: Vec<FileEntry>,
-    /// The bundles of this backup.
     pub bundles: Vec<BundleRecord>,
 }
 
-/// Writes a file list as its entries become known.
+/// Writes a file list entry by entry.
 pub struct FileListWriter {
     object: ObjectWriter,
     encoder: zstd::stream::write::Encoder<'static, Vec<u8>>,
@@ -190,7 +177,6 @@ impl fmt::Debug for FileListWriter {
 }
 
 impl FileListWriter {
-    /// Starts the file list of a backup.
     pub async fn create(storage: &dyn Storage, paths: &BackupPaths) -> Result<Self, Error> {
         let path = paths.file_list()?;
         let name = metadata::object_name(storage, &path);
@@ -202,12 +188,10 @@ impl FileListWriter {
         Ok(Self { object, encoder, name })
     }
 
-    /// Appends an entry of the data directory.
     pub async fn file(&mut self, entry: &FileEntry) -> Result<(), Error> {
         self.line(entry).await
     }
 
-    /// Appends a bundle.
     pub async fn bundle(&mut self, record: &BundleRecord) -> Result<(), Error> {
         self.line(record).await
     }
@@ -223,7 +207,7 @@ impl FileListWriter {
         Ok(())
     }
 
-    /// Completes the list and makes it durable.
+    /// Makes the list durable.
     pub async fn finish(mut self) -> Result<ObjectRecord, Error> {
         let rest = self.encoder.finish().map_err(|e| Error::format(&self.name, e.to_string()))?;
         self.object.write(rest.into()).await?;
@@ -232,16 +216,16 @@ impl FileListWriter {
 }
 
 impl FileList {
-    /// Reads the file list of a backup and holds it against the SHA-256 in the manifest.
+    /// Reads the file list of a backup and verifies it against the SHA-256 in the manifest.
     pub async fn read(storage: &dyn Storage, manifest: &Manifest) -> Result<Self, Error> {
         let path = BackupPaths::new(&manifest.stanza, &manifest.label)?.file_list()?;
         let object = metadata::object_name(storage, &path);
-        let max = limits::stored_max(&manifest.totals);
+        let max = limits::stored_max(manifest.totals.files);
         let data = metadata::read_verified(storage, &path, manifest.file_list, max).await?;
         decode::Decoding::new(data, &object, &manifest.totals)?.finish().await
     }
 
-    /// The list that these bytes are, of a backup without a manifest.
+    /// Decodes a list without a manifest to verify it against.
     #[cfg(test)]
     pub(crate) async fn decode(
         data: bytes::Bytes,

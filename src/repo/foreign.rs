@@ -1,5 +1,5 @@
-//! Trees of other programs at the place of a repository. They are recognised and named, so that nobody creates a
-//! stanza in them or deletes them as if they were the rest of one.
+//! Recognises the files of other programs in the path of a repository, so that no stanza is created among them and
+//! none of them is deleted as if it were ours.
 //!
 //! pgBackRest keeps `backup/<stanza>/backup.info` and `archive/<stanza>/archive.info`, each with a copy. Its directories
 //! of backups and WAL have the same names as ours, so these files are what tells the two apart. Where they are gone, the
@@ -19,7 +19,7 @@ use crate::{
 
 const BACKUP_INFO: [&str; 2] = ["backup.info", "backup.info.copy"];
 const ARCHIVE_INFO: [&str; 2] = ["archive.info", "archive.info.copy"];
-/// How a file begins that pgBackRest encrypted, as everything that `openssl enc` writes.
+/// The first bytes of a file that pgBackRest encrypted, as of all output of `openssl enc`.
 const SALTED: &[u8] = b"Salted__";
 
 /// The directory of pgBackRest that keeps the manifests of expired backups.
@@ -36,12 +36,12 @@ const WAL_G: [&str; 2] = ["basebackups_005", "wal_005"];
 /// Barman: base backups and WAL of one server.
 const BARMAN: [&str; 2] = ["base", "wals"];
 
-/// How many directories are looked into for the files of a stanza of pgBackRest.
+/// Directories that are searched for the files of a pgBackRest stanza.
 const STANZAS_MAX: usize = 64;
 /// How many directories of a stanza are looked into on each level for what is left of pgBackRest's files.
 const DIRECTORIES_MAX: usize = 4;
 
-/// Refuses what is not ours: the files of another program for the stanza, or a tree that as a whole is another's.
+/// [`Error::Foreign`] if another program's files are in the directories of the stanza or at the root.
 pub async fn refuse(storage: &dyn Storage, stanza: &StanzaName) -> Result<(), Error> {
     if let Some(error) = of_stanza(storage, stanza).await? {
         return Err(error);
@@ -52,7 +52,7 @@ pub async fn refuse(storage: &dyn Storage, stanza: &StanzaName) -> Result<(), Er
     }
 }
 
-/// The error that names pgBackRest's files for the stanza; `None` where there are none.
+/// [`Error::Foreign`] for pgBackRest's files of the stanza; `None` if there are none.
 pub async fn of_stanza(storage: &dyn Storage, stanza: &StanzaName) -> Result<Option<Error>, Error> {
     let backup = layout::backup_directory(stanza)?;
     if let Some(error) = info_file(storage, &backup, BACKUP_INFO).await? {
@@ -63,9 +63,10 @@ pub async fn of_stanza(storage: &dyn Storage, stanza: &StanzaName) -> Result<Opt
     {
         return Ok(Some(error));
     }
-    match holds_any(storage, &layout::stanza_directory(stanza)?).await? {
-        true => Ok(None),
-        false => remains(storage, stanza.as_str()).await,
+    if holds_any(storage, &layout::stanza_directory(stanza)?).await? {
+        Ok(None)
+    } else {
+        remains(storage, stanza.as_str()).await
     }
 }
 
@@ -81,7 +82,7 @@ pub async fn of_object(storage: &dyn Storage, path: &ObjectPath) -> Result<Optio
     of_root(storage).await
 }
 
-/// The error that names the tree at the root, where it is a known one of another program.
+/// [`Error::Foreign`] for a known tree of another program at the root; `None` if there is none.
 pub async fn of_root(storage: &dyn Storage) -> Result<Option<Error>, Error> {
     let named =
         |path: &ObjectPath, tree| Error::Foreign { object: object_name(storage, path), tree };
@@ -205,14 +206,15 @@ async fn info_file(
 
 async fn of_pgbackrest(storage: &dyn Storage, path: &ObjectPath) -> Error {
     let object = object_name(storage, path);
-    let tree = match is_salted(storage, path).await {
-        true => "an encrypted pgBackRest repository",
-        false => "a pgBackRest repository",
+    let tree = if is_salted(storage, path).await {
+        "an encrypted pgBackRest repository"
+    } else {
+        "a pgBackRest repository"
     };
     Error::Foreign { object, tree }
 }
 
-/// Only chooses the words: the name alone says that the file is not ours, so a look that fails decides nothing.
+/// Only for the wording of the error: a failure to read counts as not encrypted.
 async fn is_salted(storage: &dyn Storage, path: &ObjectPath) -> bool {
     let start: storage::Result<_> = storage.get_range(path, 0..SALTED.len() as u64).await;
     start.is_ok_and(|start| start == SALTED)
@@ -271,7 +273,7 @@ mod tests {
         let (_dir, storage) = tree(&[("backup/demo/backup.info", "Salted__xyz")]).await;
         let encrypted =
             EncryptedStorage::new(std::sync::Arc::new(storage), PassPhrase::new("pass"));
-        let error = encrypted.lock().unlock().await.unwrap_err();
+        let error = encrypted.keyring().unlock().await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::RepoInvalid);
         assert!(error.to_string().contains("encrypted pgBackRest"), "{error}");
     }

@@ -1,6 +1,6 @@
-//! The keep mark of a backup: retention leaves a marked backup, and what it needs, alone. A manifest
-//! never changes, so each change of the mark is an object of its own; the last one is what holds. Each is written twice:
-//! a mark that went with one lost object would let retention take what it protects.
+//! The keep mark of a backup: retention keeps a marked backup and all that it needs. A manifest is never changed, so each
+//! change of the mark is an object of its own, and the last one is in force. Each is written twice: otherwise one lost
+//! object would let retention remove a backup that is marked.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,34 +12,32 @@ use crate::{
 
 const SIZE_MAX: usize = 64 << 10;
 
-/// A mark that is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepMark {
-    /// From this second since 1970 on the mark no longer holds; `None`: it holds until it is removed.
+    /// When the mark runs out, seconds since 1970; `None`: never.
     pub until: Option<i64>,
 }
 
 impl KeepMark {
-    /// Whether the mark holds at `now`, seconds since 1970.
+    /// Whether the mark is in force at `now`, seconds since 1970.
     pub fn holds(self, now: i64) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }
 
-/// One change, as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Change {
-    /// Whether the mark is set or removed.
+    /// `false` removes the mark.
     keep: bool,
-    /// Where it is set: how long it holds, seconds since 1970.
+    /// When the mark runs out, seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<i64>,
-    /// Tells this change from any other; older versions wrote none.
+    /// Makes the object unique; `None` in objects of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nonce: Option<Nonce>,
 }
 
-/// The mark of a backup, also where its time has passed; `None` where none is set.
+/// The mark of a backup, even one that has run out; `None` if none is set.
 pub async fn read(storage: &dyn Storage, paths: &BackupPaths) -> Result<Option<KeepMark>, Error> {
     let changes = changes::objects(storage, &paths.keep()?).await?;
     let Some((_, objects)) = changes.into_iter().next_back() else { return Ok(None) };
@@ -47,7 +45,7 @@ pub async fn read(storage: &dyn Storage, paths: &BackupPaths) -> Result<Option<K
     for path in objects {
         match read_change(storage, &path).await {
             Ok(change) => return Ok(change.keep.then_some(KeepMark { until: change.until })),
-            // The other object says the same.
+            // The copy has the same content.
             Err(error) if error.is_damage() => drop(first_error.get_or_insert(error)),
             Err(error) => return Err(error),
         }
@@ -60,12 +58,12 @@ async fn read_change(storage: &dyn Storage, path: &ObjectPath) -> Result<Change,
     metadata::from_json(&body, path.as_str())
 }
 
-/// Whether a change was written twice. Older versions wrote each once, and no nonce.
+/// Whether a change must have a copy. Older versions wrote none, and no nonce.
 pub async fn is_doubled(storage: &dyn Storage, path: &ObjectPath) -> Result<bool, Error> {
     Ok(read_change(storage, path).await?.nonce.is_some())
 }
 
-/// Sets the mark of a backup, or removes it.
+/// Sets the mark, or removes it (`None`).
 pub async fn write(
     storage: &dyn Storage,
     paths: &BackupPaths,

@@ -1,5 +1,5 @@
-//! Locks between processes of one host, and the stop files. A lock is a `flock` on a file, so a crash
-//! frees it; the file's text says who holds it and how far a backup is, for `info` to show.
+//! Locks between processes of one host, and stop files. A lock is a `flock` on a file, so it dies with its process. The
+//! file's text names the holder and the progress of a backup, for `info` to show.
 
 use std::{
     fs::{File, TryLockError},
@@ -17,40 +17,35 @@ use crate::{
     types::StanzaName,
 };
 
-/// `info` looks at a lock by taking it for a moment; so a lock that is taken is tried again briefly.
-const TRIES: u32 = 10;
-const TRY_PAUSE: Duration = Duration::from_millis(30);
-const TEXT_MAX: u64 = 4096;
+/// [`peek`] holds the lock for a moment, so a lock that is taken is tried again briefly.
+const ATTEMPTS_MAX: u32 = 10;
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(30);
+const TEXT_LEN_MAX: u64 = 4096;
 
-/// What a lock guards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockKind {
-    /// Backups, expire and stanza commands in one repository.
+    /// backup, expire and the stanza commands, per repository.
     Backup {
-        /// The repository's number.
         repo: u16,
     },
-    /// Restores.
     Restore,
 }
 
-/// Who holds a lock, and how far a backup is. Sizes in bytes.
+/// The text of a lock file. Sizes in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LockState {
-    /// The process.
     pub pid: u32,
-    /// The command, such as `backup`.
     pub command: String,
-    /// The size of the whole backup, once it is known.
+    /// Size of the whole backup; `None` until it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// How much of it is done.
+    /// Done so far. The name is pgBackRest's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_cplt: Option<u64>,
 }
 
-/// A lock that is held until it is dropped.
+/// Held until dropped.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -59,7 +54,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, or says who has it.
+    /// Takes the lock; [`Error::Locked`] names the holder.
     pub fn acquire(
         lock_path: &LockPath,
         stanza: &StanzaName,
@@ -86,7 +81,7 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Records how far the work is.
+    /// Records the progress of a backup, for `info`.
     pub fn progress(&mut self, size: Option<u64>, done: u64) -> Result<(), Error> {
         self.state.size = size;
         self.state.size_cplt = Some(done);
@@ -94,15 +89,15 @@ impl Lock {
     }
 
     fn write_state(&mut self) -> Result<(), Error> {
-        let failed = |source| lock_file("write", &self.path, source);
-        // Padded to one length, so that a reader never sees the tail of a longer text.
+        let failed = |source| lock_file_error("write", &self.path, source);
+        // Padded to one length: the file is overwritten in place, and a shorter text would leave the end of a longer one.
         let text = serde_json::to_string(&self.state).map_err(|error| failed(error.into()))?;
         self.file.rewind().map_err(failed)?;
         self.file.write_all(format!("{text:<256}\n").as_bytes()).map_err(failed)
     }
 }
 
-/// Reads a lock: `None` if no process holds it.
+/// The state of a lock; `None` if nobody holds it.
 pub fn peek(
     lock_path: &LockPath,
     stanza: &StanzaName,
@@ -110,10 +105,10 @@ pub fn peek(
 ) -> Result<Option<LockState>, Error> {
     let name = file_of(stanza, kind);
     for path in lock_path.all() {
-        let Some(directory) = to_look_into(lock_path, path)? else { continue };
+        let Some(directory) = open_trusted(lock_path, path)? else { continue };
         match peek_file(&directory, &name) {
             Ok(None) => {}
-            // Another user's, whose locks this user may not read.
+            // Another user's directory may be closed to this one.
             Err(_) if path != lock_path.own() => {}
             seen => return seen,
         }
@@ -121,8 +116,9 @@ pub fn peek(
     Ok(None)
 }
 
-/// A directory whose locks mean something: those of the own one must be seen, others may be out of sight.
-fn to_look_into(lock_path: &LockPath, path: &Path) -> Result<Option<HostDirectory>, Error> {
+/// Opens a lock directory if its owner can be trusted. An error for this user's own directory; other users' directories
+/// are skipped.
+fn open_trusted(lock_path: &LockPath, path: &Path) -> Result<Option<HostDirectory>, Error> {
     let opened =
         HostDirectory::open(path).and_then(|found| found.map(HostDirectory::trusted).transpose());
     match opened {
@@ -137,17 +133,17 @@ fn peek_file(directory: &HostDirectory, name: &str) -> Result<Option<LockState>,
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Ok(Some(read_state(&file).unwrap_or_default())),
         Err(TryLockError::Error(source)) => {
-            Err(lock_file("look at", &directory.path_of(name).display().to_string(), source))
+            Err(lock_file_error("read", &directory.path_of(name).display().to_string(), source))
         }
     }
 }
 
-/// Who holds locks of a stanza, or of all. A process counts only if it has the lock file open: the
-/// number in the file may be that of a process in another container that shares the directory.
+/// The holders of the locks of one stanza, or of all. A process counts only if it has the lock file open: its id in the
+/// file may be that of a process in another container that shares the directory.
 pub fn holders(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<Vec<LockState>, Error> {
     let mut holders = Vec::new();
     for path in lock_path.all() {
-        let Some(directory) = to_look_into(lock_path, path)? else { continue };
+        let Some(directory) = open_trusted(lock_path, path)? else { continue };
         match holders_in(&directory, stanza) {
             Err(_) if path != lock_path.own() => {}
             found => holders.extend(found?),
@@ -166,16 +162,21 @@ fn holders_in(
         let wanted = found.is_some_and(|name| stanza.is_none_or(|stanza| stanza.as_str() == name));
         if wanted && let Some(state) = peek_file(directory, &name)? {
             let path = directory.path_of(&name);
-            match has_open(state.pid, &path, directory.owner()) {
-                true => holders.push(state),
-                false => tracing::warn!("the holder of lock '{}' is not seen", path.display()),
+            if has_open(state.pid, &path, directory.owner()) {
+                holders.push(state)
+            } else {
+                tracing::warn!(
+                    "process {} that holds lock '{}' is not visible here",
+                    state.pid,
+                    path.display()
+                )
             }
         }
     }
     Ok(holders)
 }
 
-/// The stanza in the name of a lock file.
+/// The stanza in a lock file's name.
 fn stanza_of(file_name: &str) -> Option<&str> {
     let name = file_name.strip_suffix(".lock")?;
     name.strip_suffix("-restore").or_else(|| {
@@ -184,8 +185,8 @@ fn stanza_of(file_name: &str) -> Option<&str> {
     })
 }
 
-/// Whether process `pid` of this host has `file` open, as far as this user may see it. In the directory of a user only
-/// that user's processes and root's count: the file's text could name any other.
+/// Whether process `pid` of this host has `file` open, as far as this user can see. In a user's directory only that
+/// user's and root's processes count, because the user can write any process id into the file.
 fn has_open(pid: u32, file: &Path, owner: User) -> bool {
     let identity = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
     let Ok(process) = std::fs::metadata(format!("/proc/{pid}")) else { return false };
@@ -199,12 +200,14 @@ fn has_open(pid: u32, file: &Path, owner: User) -> bool {
 }
 
 fn try_lock(file: &File, path: &str) -> Result<bool, Error> {
-    for attempt in 0..TRIES {
+    for attempt in 0..ATTEMPTS_MAX {
         match file.try_lock() {
             Ok(()) => return Ok(true),
-            Err(TryLockError::WouldBlock) if attempt + 1 < TRIES => std::thread::sleep(TRY_PAUSE),
+            Err(TryLockError::WouldBlock) if attempt + 1 < ATTEMPTS_MAX => {
+                std::thread::sleep(ATTEMPT_PAUSE);
+            }
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(source)) => return Err(lock_file("lock", path, source)),
+            Err(TryLockError::Error(source)) => return Err(lock_file_error("lock", path, source)),
         }
     }
     Ok(false)
@@ -214,7 +217,7 @@ fn read_state(file: &File) -> Option<LockState> {
     let mut text = String::new();
     let mut file = file;
     file.rewind().ok()?;
-    file.take(TEXT_MAX).read_to_string(&mut text).ok()?;
+    file.take(TEXT_LEN_MAX).read_to_string(&mut text).ok()?;
     serde_json::from_str(text.trim_end()).ok()
 }
 
@@ -225,30 +228,29 @@ fn file_of(stanza: &StanzaName, kind: LockKind) -> String {
     }
 }
 
-fn lock_file(operation: &'static str, path: &str, source: std::io::Error) -> Error {
+fn lock_file_error(operation: &'static str, path: &str, source: std::io::Error) -> Error {
     host::Error::Io { operation, path: path.to_owned(), owner: None, source }.into()
 }
 
-fn stop_file(stanza: Option<&StanzaName>) -> String {
+fn stop_file_name(stanza: Option<&StanzaName>) -> String {
     stanza.map_or("all.stop".to_owned(), |stanza| format!("{stanza}.stop"))
 }
 
-/// Forbids commands on a stanza, or on all; `false` where they were forbidden already.
+/// Creates the stop file of a stanza, or of all; `false` if it was stopped already.
 pub fn stop(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<bool, Error> {
     let was_stopped = is_stopped(lock_path, stanza)?;
-    let made = lock_path.ensure()?.create_new(&stop_file(stanza))?;
+    let made = lock_path.ensure()?.create_new(&stop_file_name(stanza))?;
     Ok(made && !was_stopped)
 }
 
-/// Allows commands again, wherever they were forbidden; `false` where they were not.
+/// Removes the stop file of a stanza, or of all, from every lock directory; `false` if there was none.
 pub fn start(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<bool, Error> {
-    let (name, mut removed) = (stop_file(stanza), false);
+    let (name, mut removed) = (stop_file_name(stanza), false);
     for path in lock_path.all() {
         match start_in(path, &name) {
             Ok(was_there) => removed |= was_there,
-            // The directory of another user is ignored.
             Err(error) if path != lock_path.own() => {
-                tracing::warn!("{error}: no stop file is looked for in '{}'", path.display());
+                tracing::warn!("{error}: stop files in '{}' are ignored", path.display());
             }
             Err(error) => return Err(error.into()),
         }
@@ -258,18 +260,18 @@ pub fn start(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<bool, 
 
 fn start_in(path: &Path, name: &str) -> Result<bool, host::Error> {
     let Some(directory) = HostDirectory::open(path)? else { return Ok(false) };
-    match maker(&directory, name)? {
-        Some(owner) if counts(&directory, owner, true) => directory.remove(name),
+    match stop_file_owner(&directory, name)? {
+        Some(owner) if may_stop(&directory, owner, true) => directory.remove(name),
         _ => Ok(false),
     }
 }
 
-/// Whether the stop file of the stanza, or the one for all, is there and counts.
+/// Whether the stop file of the stanza (`None`: the one for all stanzas) is in force.
 pub fn is_stopped(lock_path: &LockPath, stanza: Option<&StanzaName>) -> Result<bool, Error> {
     Ok(stopped_by(lock_path, &[stanza])?.is_some())
 }
 
-/// An error while a stop file forbids the stanza.
+/// [`Error::Stopped`] if the stop file of the stanza or that of all stanzas is in force.
 pub fn check_not_stopped(lock_path: &LockPath, stanza: &StanzaName) -> Result<(), Error> {
     match stopped_by(lock_path, &[None, Some(stanza)])? {
         None => Ok(()),
@@ -280,21 +282,21 @@ pub fn check_not_stopped(lock_path: &LockPath, stanza: &StanzaName) -> Result<()
     }
 }
 
-/// The stanzas that a stop file blocks, and its path.
-type Stop<'a> = (Option<&'a StanzaName>, String);
+/// A stop file: its stanza (`None`: all), and its path.
+type StopFile<'a> = (Option<&'a StanzaName>, String);
 
-/// The first stop file that counts.
+/// The first stop file that is in force.
 fn stopped_by<'a>(
     lock_path: &LockPath,
     stanzas: &[Option<&'a StanzaName>],
-) -> Result<Option<Stop<'a>>, Error> {
+) -> Result<Option<StopFile<'a>>, Error> {
     for path in lock_path.all() {
         match stopped_in(path, path == lock_path.own(), stanzas) {
             Ok(None) => {}
             Ok(stop) => return Ok(stop),
-            // Neither a link nor a directory of another user may prevent WAL from being archived.
-            Err(error) if error.is_of_stranger() || path != lock_path.own() => {
-                tracing::warn!("{error}: no stop file is looked for in '{}'", path.display());
+            // Another user must not be able to stop WAL archiving with a link or a directory of theirs.
+            Err(error) if error.is_foreign() || path != lock_path.own() => {
+                tracing::warn!("{error}: stop files in '{}' are ignored", path.display());
             }
             Err(error) => return Err(error.into()),
         }
@@ -306,33 +308,34 @@ fn stopped_in<'a>(
     path: &Path,
     is_own: bool,
     stanzas: &[Option<&'a StanzaName>],
-) -> Result<Option<Stop<'a>>, host::Error> {
+) -> Result<Option<StopFile<'a>>, host::Error> {
     let Some(directory) = HostDirectory::open(path)? else { return Ok(None) };
     for stanza in stanzas {
-        let name = stop_file(*stanza);
-        let Some(owner) = maker(&directory, &name)? else { continue };
+        let name = stop_file_name(*stanza);
+        let Some(owner) = stop_file_owner(&directory, &name)? else { continue };
         let path = directory.path_of(&name).display().to_string();
-        if counts(&directory, owner, is_own) {
+        if may_stop(&directory, owner, is_own) {
             return Ok(Some((*stanza, path)));
         }
-        tracing::warn!("stop file '{path}' was made by user {owner} and does not count");
+        tracing::warn!("stop file '{path}' was created by user {owner} and is ignored");
     }
     Ok(None)
 }
 
-/// Who made a stop file, if it is there.
-fn maker(directory: &HostDirectory, name: &str) -> Result<Option<User>, host::Error> {
+/// The owner of a stop file; `None` if there is no such file.
+fn stop_file_owner(directory: &HostDirectory, name: &str) -> Result<Option<User>, host::Error> {
     match directory.owner_of(name) {
-        // This user has no permission on the directory of another user.
-        Err(error) if error.is_denied() && !directory.is_trusted() => Err(directory.of_stranger()),
+        // Another user closed the directory to this one: as untrusted as a directory of theirs.
+        Err(error) if error.is_denied() && !directory.is_trusted() => {
+            Err(directory.foreign_owner_error())
+        }
         owner => owner,
     }
 }
 
-/// Whether a stop file was made by who may stop the commands of this user: the user, root, or whose the directory is
-/// where it can be trusted. Root trusts all directories, but only its own may stop it: any user can make one of those
-/// that it looks into besides.
-fn counts(directory: &HostDirectory, owner: User, is_own: bool) -> bool {
+/// Whether the owner of a stop file may stop this user's commands: the user, root, and the owner of a trusted directory.
+/// Root trusts every directory, but only its own may stop it, because any user can create one of the others.
+fn may_stop(directory: &HostDirectory, owner: User, is_own: bool) -> bool {
     let of_directory = directory.is_trusted() && owner == directory.owner();
     owner.is_root()
         || owner == User::current()

@@ -1,5 +1,5 @@
-//! Reads the block maps of a backup, of its files or of those it shares with the backups it refers to,
-//! each proven by its digest. Maps that lie together in a bundle are fetched together.
+//! Reads the block maps of a backup, wherever in its chain they are stored, and verifies each by its digest. Adjacent
+//! maps of a bundle are fetched with one request.
 
 use std::{collections::VecDeque, ops::Range, sync::Arc};
 
@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::{
     Error,
-    block_map::{BlockMap, Numbers},
-    file_list::{MapPlace, MapRef},
+    block_map::{BlockMap, ReferenceNumbers},
+    file_list::{MapLocation, MapRef},
     layout::BackupPaths,
     limits,
     manifest::Manifest,
@@ -22,30 +22,30 @@ use crate::{
     work,
 };
 
-/// Largest range in which adjacent maps are read together, in bytes.
+/// Bytes that are fetched with one request at most, unless a single map is larger.
 const WINDOW_MAX: u64 = 1 << 20;
-/// Largest gap between two maps that are read together, in bytes.
+/// Bytes between two maps that are fetched for the sake of one request.
 const GAP_MAX: u64 = 64 << 10;
-/// How many ranges of map bundles are kept, and how many bytes of them beside the one in use.
+/// Windows that are kept, and their bytes beside the one in use.
 const WINDOWS_MAX: usize = 8;
 const KEPT_MAX: u64 = WINDOWS_MAX as u64 * WINDOW_MAX;
-/// A map of more bytes is decoded on a thread where work may block: it takes long enough to be interrupted.
-const APART_MIN: u32 = 4 << 20;
-/// How many files ahead are looked at for maps to read along.
+/// Maps of more bytes are decoded on a blocking thread, so that a signal can still end the command.
+const BLOCKING_LEN_MIN: u32 = 4 << 20;
+/// How many of the next files are searched for adjacent maps.
 const AHEAD_MAX: usize = 4096;
 
-/// Reads block maps. References in what it returns are numbered as in the backup that it was made for.
+/// The references in the maps it returns are those of the backup that it was created for.
 pub struct MapReader {
     storage: Arc<dyn Storage>,
-    /// The paths of the backup and, from 1, of its references.
+    /// The backup, and from index 1 its references.
     holders: Vec<BackupPaths>,
     hasher: BlockHasher,
     block_size: u32,
-    /// What was fetched lately, the latest first.
+    /// Most recently used first.
     windows: VecDeque<Window>,
 }
 
-/// A stretch of a map bundle.
+/// A range of a map bundle that was fetched.
 struct Window {
     reference: u32,
     bundle: u32,
@@ -53,24 +53,22 @@ struct Window {
     bytes: Bytes,
 }
 
-/// The map of a file, and the whole map that later backups may give as the base of a patch.
+/// The map of a file, and the map that a later backup may use as the base of a patch.
 #[derive(Clone, Debug, Default)]
 pub struct FileMap {
-    /// Every block of the file.
     pub map: Arc<BlockMap>,
-    /// The base; the map itself where it is stored whole.
+    /// The same as `map` if that is stored whole.
     pub base: Arc<BlockMap>,
 }
 
 impl MapReader {
-    /// A reader for the maps of a backup.
     pub fn of(storage: Arc<dyn Storage>, manifest: &Manifest) -> Result<Self, Error> {
         let labels = std::iter::once(&manifest.label).chain(&manifest.references);
         let hasher = BlockHasher::new(manifest.block.digest_key.0);
         Self::new(storage, &manifest.stanza, labels, hasher, manifest.block.size)
     }
 
-    /// A reader for the backup that comes first among `labels`; its references follow in their order.
+    /// `labels` are the backup and then its references, in their order.
     pub fn new<'a>(
         storage: Arc<dyn Storage>,
         stanza: &StanzaName,
@@ -82,23 +80,23 @@ impl MapReader {
         Ok(Self { storage, holders: holders?, hasher, block_size, windows: VecDeque::new() })
     }
 
-    /// Reads the map of a file of `size` bytes, as [`Self::read_part`] does.
+    /// [`Self::read_part`] without the part in the error.
     pub async fn read(
         &mut self,
-        place: &MapPlace,
+        place: &MapLocation,
         size: u64,
-        ahead: impl Iterator<Item = MapPlace> + Clone,
+        ahead: impl Iterator<Item = MapLocation> + Clone,
     ) -> Result<FileMap, Error> {
         self.read_part(place, size, ahead).await.map_err(|(_, error)| error)
     }
 
-    /// Reads the map of a file of `size` bytes; an error comes with the part that it is about. `ahead` names the maps that will probably be asked for
-    /// next; those that lie behind this one come along in the same request.
+    /// Reads the map of a file of `size` bytes. `ahead` are the maps that will be read next: those that follow this one in
+    /// its bundle are fetched with the same request. An error comes with the part, map or base, that it is about.
     pub async fn read_part(
         &mut self,
-        place: &MapPlace,
+        place: &MapLocation,
         size: u64,
-        ahead: impl Iterator<Item = MapPlace> + Clone,
+        ahead: impl Iterator<Item = MapLocation> + Clone,
     ) -> Result<FileMap, (MapRef, Error)> {
         let of = |at: MapRef| move |error| (at, error);
         let patches = ahead.clone().map(|place| place.map);
@@ -117,7 +115,7 @@ impl MapReader {
         Ok(FileMap { base: base_map, map: Arc::new(map.map_err(of(place.map))?) })
     }
 
-    /// The bytes of the map of a file of `size` bytes.
+    /// [`Self::fetch`] for a file of `size` bytes.
     async fn fetch_of(
         &mut self,
         at: &MapRef,
@@ -128,7 +126,7 @@ impl MapReader {
         self.fetch(at, ahead).await
     }
 
-    /// Refuses a map that is longer than that of a file of `size` bytes can be, before memory is taken for it.
+    /// Refuses a map that is longer than the map of a file of `size` bytes can be, before memory is allocated for it.
     fn check_len(&self, at: &MapRef, size: u64) -> Result<(), Error> {
         let max = limits::map_len_max(size, self.block_size);
         if u64::from(at.len) <= max {
@@ -141,7 +139,10 @@ impl MapReader {
     async fn decode(&self, bytes: Bytes, at: &MapRef, size: u64) -> Result<BlockMap, Error> {
         let object = metadata::object_name(&*self.storage, &self.path(at)?);
         let (block_size, numbers) = (self.block_size, self.numbers(at));
-        apart(at.len, move || BlockMap::decode(&bytes, &object, size, block_size, numbers)).await
+        decode_maybe_blocking(at.len, move || {
+            BlockMap::decode(&bytes, &object, size, block_size, numbers)
+        })
+        .await
     }
 
     async fn decode_patch(
@@ -154,35 +155,35 @@ impl MapReader {
         let object = metadata::object_name(&*self.storage, &self.path(at)?);
         let (block_size, numbers) = (self.block_size, self.numbers(at));
         let len = at.len.max((base.digests.len() * BlockDigest::LEN) as u32);
-        let base_of = move || {
+        let decode = move || {
             let base = (&*base, base_size);
             BlockMap::decode_patch(&bytes, &object, base, size, block_size, numbers)
         };
-        apart(len, base_of).await
+        decode_maybe_blocking(len, decode).await
     }
 
-    fn numbers(&self, at: &MapRef) -> Numbers {
+    fn numbers(&self, at: &MapRef) -> ReferenceNumbers {
         match at.reference {
-            0 => Numbers::of_own(self.holders.len() - 1),
-            n => Numbers::of_reference(n),
+            0 => ReferenceNumbers::of_own(self.holders.len() - 1),
+            n => ReferenceNumbers::of_reference(n),
         }
     }
 
-    /// The map bundle that holds a map.
+    /// The path of the bundle that holds the map.
     fn path(&self, at: &MapRef) -> Result<ObjectPath, Error> {
         match self.holders.get(at.reference as usize) {
             Some(holder) => Ok(holder.map(at.bundle)?),
             None => Err(Error::format(
                 self.holders[0].directory().as_str(),
                 format!(
-                    "a block map is said to be in backup {}, which is not recorded",
+                    "it refers to a block map in backup number {}, which it does not list",
                     at.reference
                 ),
             )),
         }
     }
 
-    /// The bytes of a map, proven by their digest.
+    /// The bytes of a map, verified by their digest.
     async fn fetch(
         &mut self,
         at: &MapRef,
@@ -193,27 +194,28 @@ impl MapReader {
             None => self.fetch_window(at, ahead).await?,
         };
         let Some(window) = self.windows.remove(index) else {
-            return Err(Error::Bug { what: "a range of a map bundle that was read is gone" });
+            return Err(Error::Bug { what: "a window of a map bundle is gone" });
         };
         let from = (at.offset - window.offset) as usize;
         let bytes = window.bytes.slice(from..from + at.len as usize);
         self.windows.push_front(window);
-        match self.hasher.digest(&bytes) == at.digest {
-            true => Ok(bytes),
-            false => Err(Error::Damaged {
+        if self.hasher.digest(&bytes) == at.digest {
+            Ok(bytes)
+        } else {
+            Err(Error::Damaged {
                 object: metadata::object_name(&*self.storage, &self.path(at)?),
                 what: "block map",
-            }),
+            })
         }
     }
 
-    /// Reads the map and those `ahead` that lie behind it in its bundle; returns the new window's index.
+    /// Fetches the map and those `ahead` that follow it in its bundle; returns the index of the new window.
     async fn fetch_window(
         &mut self,
         at: &MapRef,
         ahead: impl Iterator<Item = MapRef>,
     ) -> Result<usize, Error> {
-        let end = reach(at, ahead.take(AHEAD_MAX));
+        let end = window_end(at, ahead.take(AHEAD_MAX));
         let path = self.path(at)?;
         let bytes = self.fetch_range(&path, at.offset..end).await?;
         self.windows.truncate(WINDOWS_MAX - 1);
@@ -225,7 +227,7 @@ impl MapReader {
         Ok(self.windows.len() - 1)
     }
 
-    /// Reads maps; with the first of a bundle comes the header in front of it.
+    /// Fetches maps; with the first one of a bundle also the object header, to verify it.
     async fn fetch_range(&self, path: &ObjectPath, range: Range<u64>) -> Result<Bytes, Error> {
         if range.start != HEADER_LEN as u64 {
             return Ok(self.storage.get_range(path, range).await?);
@@ -238,15 +240,12 @@ impl MapReader {
     }
 }
 
-/// Runs `work` on `len` bytes of a map: apart where that takes long, so that a signal is heard meanwhile.
-async fn apart<T: Send + 'static>(
+/// Runs `work`, which takes time in proportion to `len` bytes, on a blocking thread if that is long.
+async fn decode_maybe_blocking<T: Send + 'static>(
     len: u32,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    match len < APART_MIN {
-        true => work(),
-        false => work::blocking(work).await?,
-    }
+    if len < BLOCKING_LEN_MIN { work() } else { work::blocking(work).await? }
 }
 
 impl Window {
@@ -257,8 +256,8 @@ impl Window {
     }
 }
 
-/// The end of what is read in one request that begins with `at`.
-fn reach(at: &MapRef, ahead: impl Iterator<Item = MapRef>) -> u64 {
+/// Where the request that begins with `at` ends.
+fn window_end(at: &MapRef, ahead: impl Iterator<Item = MapRef>) -> u64 {
     let mut end = at.end();
     for next in ahead {
         if (next.reference, next.bundle) != (at.reference, at.bundle) {
@@ -290,11 +289,11 @@ mod tests {
     fn maps_that_follow_each_other_are_read_together() {
         let first = at(1, 16, 100);
         let ahead = [at(1, 116, 50), at(2, 16, 9), at(1, 170, 30)];
-        assert_eq!(reach(&first, ahead.into_iter()), 200);
+        assert_eq!(window_end(&first, ahead.into_iter()), 200);
         let far = at(1, 16 + 100 + GAP_MAX + 1, 5);
-        assert_eq!(reach(&first, [far].into_iter()), 116);
+        assert_eq!(window_end(&first, [far].into_iter()), 116);
         let large = at(1, 116, WINDOW_MAX as u32);
-        assert_eq!(reach(&first, [large].into_iter()), 116);
+        assert_eq!(window_end(&first, [large].into_iter()), 116);
     }
 
     #[tokio::test]
@@ -302,11 +301,11 @@ mod tests {
         let manifest = manifest("20261121-092452F", TimeLine(1), Lsn(1), Lsn(2), 0);
         let mut maps = MapReader::of(Arc::new(MemoryStorage::default()), &manifest).unwrap();
         // The bundle does not exist: had it been asked for, that would be the error.
-        let place = MapPlace { map: at(1, 16, u32::MAX), base: None };
+        let place = MapLocation { map: at(1, 16, u32::MAX), base: None };
         let refused = maps.read(&place, 8192, std::iter::empty()).await.unwrap_err();
         let said = refused.to_string();
         assert!(said.ends_with("block map is 4294967295, and cannot be more than 80"), "{said}");
-        let place = MapPlace { map: at(1, 16, u32::MAX), base: None };
+        let place = MapLocation { map: at(1, 16, u32::MAX), base: None };
         let refused = maps.read(&place, u64::MAX, std::iter::empty()).await.unwrap_err();
         assert!(refused.to_string().contains("cannot be more than 1073741824"), "{refused}");
     }

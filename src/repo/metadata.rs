@@ -1,12 +1,12 @@
-//! Small objects that carry their own proof: header, body, and the SHA-256 of both at the end.
+//! Small objects that verify themselves: header, body, and the SHA-256 of both at the end.
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Error, limits,
-    manifest::ObjectRecord,
     object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
+    object_record::ObjectRecord,
 };
 use crate::{
     codec::Sha256Hasher,
@@ -15,10 +15,10 @@ use crate::{
 };
 
 pub(super) const TRAILER_LEN: usize = 32;
-/// Memory that is reserved before the first byte of an object has come, in bytes.
+/// Bytes that are allocated before the first byte of an object arrived.
 const RESERVED_MAX: usize = 1 << 20;
 
-/// Creates the object; the record says what its bytes are.
+/// Creates the object and returns its record.
 pub async fn write(
     storage: &dyn Storage,
     path: &ObjectPath,
@@ -31,7 +31,7 @@ pub async fn write(
     Ok(record)
 }
 
-/// Reads the object, at most `size_max` bytes of it, and returns the body once it is proven.
+/// Reads and verifies an object of at most `size_max` bytes; returns the body.
 pub async fn read(
     storage: &dyn Storage,
     path: &ObjectPath,
@@ -42,7 +42,7 @@ pub async fn read(
     unframe(kind, read_whole(storage, path, size_max).await?, &object)
 }
 
-/// Reads the object, whatever kind it is, and proves it by its own SHA-256.
+/// Reads and verifies an object of any kind; returns the kind.
 pub async fn prove(
     storage: &dyn Storage,
     path: &ObjectPath,
@@ -54,7 +54,7 @@ pub async fn prove(
     unframe(kind, data, &object).map(|_| kind)
 }
 
-/// Reads the object as it is stored, whatever kind it is, once it is proven by its own SHA-256.
+/// Reads and verifies an object of any kind; returns it as it is stored.
 pub async fn read_proven(
     storage: &dyn Storage,
     path: &ObjectPath,
@@ -66,8 +66,7 @@ pub async fn read_proven(
     unframe(kind, data.clone(), &object).map(|_| data)
 }
 
-/// Reads a whole object, which can have at most `size_max` bytes, and compares it with what was recorded of
-/// it; returns it with its header.
+/// Reads an object of at most `size_max` bytes and verifies it against `record`; returns it with its header.
 pub async fn read_verified(
     storage: &dyn Storage,
     path: &ObjectPath,
@@ -80,13 +79,14 @@ pub async fn read_verified(
         usize::try_from(record.size).map_err(|_| Error::format(&object, "it is too large"))?;
     let mut sha256 = Sha256Hasher::new();
     let data = collect(storage, path, size, |chunk| sha256.update(chunk)).await?;
-    match data.len() == size && sha256.finish() == record.sha256 {
-        true => Ok(data),
-        false => Err(Error::Damaged { object, what: "SHA-256" }),
+    if data.len() == size && sha256.finish() == record.sha256 {
+        Ok(data)
+    } else {
+        Err(Error::Damaged { object, what: "SHA-256" })
     }
 }
 
-/// An object as a person would name it in an error.
+/// The object's name in errors: location and path.
 pub fn object_name(storage: &dyn Storage, path: &ObjectPath) -> String {
     format!("{}/{path}", storage.location())
 }
@@ -99,7 +99,7 @@ pub(super) async fn read_whole(
     collect(storage, path, size_max, |_| {}).await
 }
 
-/// Reads an object of at most `size_max` bytes and shows each chunk to `see`.
+/// Reads an object of at most `size_max` bytes and passes each chunk to `see`.
 async fn collect(
     storage: &dyn Storage,
     path: &ObjectPath,
@@ -109,21 +109,22 @@ async fn collect(
     let mut download = storage.get(path).await?;
     let object = || object_name(storage, path);
     if download.size() > size_max as u64 {
-        return Err(Error::format(object(), "it is larger than such an object can be"));
+        return Err(Error::format(object(), "it is larger than an object of its kind can be"));
     }
-    // Memory follows what comes: the size is only what the store says.
+    // The store may report any size: memory is allocated as bytes arrive.
     let mut data = Vec::with_capacity((download.size() as usize).min(RESERVED_MAX));
     while let Some(chunk) = download.next().await? {
         if data.len() + chunk.len() > size_max {
-            return Err(Error::format(object(), "it is larger than such an object can be"));
+            return Err(Error::format(object(), "it is larger than an object of its kind can be"));
         }
         see(&chunk);
         data.extend_from_slice(&chunk);
         tokio::task::yield_now().await;
     }
-    match data.len() as u64 == download.size() {
-        true => Ok(data.into()),
-        false => Err(storage::Error::new(ErrorKind::Truncated, "read", object()).into()),
+    if data.len() as u64 == download.size() {
+        Ok(data.into())
+    } else {
+        Err(storage::Error::new(ErrorKind::Truncated, "read", object()).into())
     }
 }
 
@@ -142,18 +143,17 @@ pub(super) fn unframe(kind: ObjectKind, data: Bytes, object: &str) -> Result<Byt
     let end = data.len().checked_sub(TRAILER_LEN).filter(|&end| end >= HEADER_LEN);
     let end = end.ok_or_else(|| Error::format(object, "it is too short"))?;
     let proven: Sha256 = Sha256Hasher::digest(&data[..end]);
-    match proven.0 == data[end..] {
-        true => Ok(data.slice(HEADER_LEN..end)),
-        false => Err(Error::Damaged { object: object.to_owned(), what: "SHA-256" }),
+    if proven.0 == data[end..] {
+        Ok(data.slice(HEADER_LEN..end))
+    } else {
+        Err(Error::Damaged { object: object.to_owned(), what: "SHA-256" })
     }
 }
 
-/// The JSON form of a value that goes into `object`.
 pub fn to_json<T: Serialize>(value: &T, object: &str) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value).map_err(|error| Error::format(object, error.to_string()))
 }
 
-/// The value whose JSON form `object` holds.
 pub fn from_json<T: DeserializeOwned>(body: &[u8], object: &str) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|error| Error::format(object, error.to_string()))
 }
@@ -176,6 +176,9 @@ mod tests {
         assert_eq!(refused.code(), crate::types::ErrorCode::Format);
         assert!(refused.to_string().contains("its recorded size is 4398046511104"), "{refused}");
         let refused = read_whole(&storage, &path, 64 << 20).await.unwrap_err();
-        assert!(refused.to_string().contains("larger than such an object can be"), "{refused}");
+        assert!(
+            refused.to_string().contains("larger than an object of its kind can be"),
+            "{refused}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What is in a repository: its paths, formats and locks. Formats live here and nowhere else;
-//! `docs/repository-format.md` specifies them to the byte.
+//! Paths, object formats and locks of a repository. Formats live here and nowhere else; `docs/repository-format.md`
+//! specifies them to the byte.
 
 mod error;
 
@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod map_reader;
 pub mod metadata;
 pub mod object_header;
+pub mod object_record;
 pub mod object_writer;
 pub mod ownership;
 pub mod pg_manifest;
@@ -36,6 +37,7 @@ mod test_vectors;
 pub(crate) mod testing;
 mod varint;
 pub mod wal_needed;
+mod wal_span;
 pub mod writer;
 
 pub use error::{Error, WalFault};

@@ -1,4 +1,4 @@
-//! The 16 bytes that every object opens with, so that it can be told apart wherever it turns up.
+//! The first 16 bytes of every object, which identify it wherever it is found.
 //!
 //! Magic `pgstrata`; four ASCII bytes of kind; format version, u16 little-endian; compression, u8;
 //! a zero byte.
@@ -6,33 +6,26 @@
 use super::Error;
 use crate::{codec::encrypt::CIPHER_MAGIC, types::CompressType};
 
-/// The length of the header in bytes.
 pub const HEADER_LEN: usize = 16;
-/// What every object that is not encrypted opens with.
+/// The first bytes of every object that is not encrypted.
 pub const MAGIC: &[u8; 8] = b"pgstrata";
-/// The format version that is written.
 pub const FORMAT_VERSION: u16 = 1;
 
-/// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
-    /// A WAL archive file.
+    /// A file of the WAL archive.
     Wal,
-    /// The manifest of a backup.
     Manifest,
-    /// The file list of a backup.
     FileList,
-    /// A bundle of block maps.
     MapBundle,
-    /// A bundle of frames.
+    /// A bundle of frames of file data.
     Bundle,
     /// A cluster of a stanza's history.
     Stanza,
     /// A change of annotations.
     Annotation,
-    /// PostgreSQL's backup_manifest.
     BackupManifest,
-    /// The notice that a backup has begun.
+    /// A notice: a backup has begun.
     Started,
     /// A change of a keep mark.
     Keep,
@@ -55,7 +48,6 @@ impl ObjectKind {
         Self::Key,
     ];
 
-    /// The four bytes that stand for the kind.
     pub const fn tag(self) -> &'static [u8; 4] {
         match self {
             Self::Wal => b"wal ",
@@ -73,24 +65,19 @@ impl ObjectKind {
     }
 }
 
-/// The header of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectHeader {
-    /// What the object is.
     pub kind: ObjectKind,
-    /// The version of the kind's format.
     pub version: u16,
-    /// How the body, or each frame in it, is compressed.
+    /// Of the body, or of each frame in it.
     pub compress: CompressType,
 }
 
 impl ObjectHeader {
-    /// The header of an object that is written now.
     pub const fn new(kind: ObjectKind, compress: CompressType) -> Self {
         Self { kind, version: FORMAT_VERSION, compress }
     }
 
-    /// The bytes of the header.
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[..8].copy_from_slice(MAGIC);
@@ -105,16 +92,17 @@ impl ObjectHeader {
         bytes
     }
 
-    /// Reads the header at the front of `bytes` and holds it against the kind that `object` must be.
+    /// Decodes the header at the start of `bytes`; an error if `object` is not of the `expected` kind.
     pub fn decode(bytes: &[u8], expected: ObjectKind, object: &str) -> Result<Self, Error> {
         let header = Self::decode_any(bytes, object)?;
-        match header.kind == expected {
-            true => Ok(header),
-            false => Err(Error::format(object, "it is an object of another kind")),
+        if header.kind == expected {
+            Ok(header)
+        } else {
+            Err(Error::format(object, "it is an object of another kind"))
         }
     }
 
-    /// Reads the header at the front of `bytes`, whatever kind `object` is.
+    /// Decodes the header at the start of `bytes`, of any kind.
     pub fn decode_any(bytes: &[u8], object: &str) -> Result<Self, Error> {
         let invalid = |what| Error::format(object, what);
         if bytes.starts_with(CIPHER_MAGIC) {

@@ -1,11 +1,10 @@
-//! Writes an object of unknown length behind its header, and digests what it writes.
+//! Streams an object of unknown length: its header, then bytes, of which it keeps size and SHA-256 for the record.
 
 use bytes::Bytes;
 
-use super::{Error, manifest::ObjectRecord, object_header::ObjectHeader};
+use super::{Error, object_header::ObjectHeader, object_record::ObjectRecord};
 use crate::{codec::Sha256Hasher, storage::Upload};
 
-/// An object being written.
 pub struct ObjectWriter {
     upload: Box<dyn Upload>,
     hasher: Sha256Hasher,
@@ -13,19 +12,17 @@ pub struct ObjectWriter {
 }
 
 impl ObjectWriter {
-    /// Starts the object with its header.
     pub async fn new(upload: Box<dyn Upload>, header: ObjectHeader) -> Result<Self, Error> {
         let mut writer = Self { upload, hasher: Sha256Hasher::new(), size: 0 };
         writer.write(Bytes::copy_from_slice(&header.encode())).await?;
         Ok(writer)
     }
 
-    /// How many bytes the object has so far, header included: the offset of what is written next.
+    /// Bytes so far, header included: the offset of the next byte.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Appends bytes.
     pub async fn write(&mut self, data: Bytes) -> Result<(), Error> {
         if data.is_empty() {
             return Ok(());
@@ -35,7 +32,7 @@ impl ObjectWriter {
         Ok(self.upload.write(data).await?)
     }
 
-    /// Makes the object durable.
+    /// Makes the object durable and visible.
     pub async fn finish(self) -> Result<ObjectRecord, Error> {
         self.upload.finish().await?;
         Ok(ObjectRecord { size: self.size, sha256: self.hasher.finish() })

@@ -1,5 +1,5 @@
-//! Which objects below a stanza's directories are ours. Only those are ever deleted: a user may keep other files
-//! there, or the whole tree may be another program's.
+//! Tells which objects below a stanza's directories are ours. Only those are ever deleted: the directories may hold files
+//! of the user, or belong to another program.
 
 use std::sync::Arc;
 
@@ -22,19 +22,16 @@ use crate::{
 const OF_BACKUP: [&str; 5] = [MANIFEST, STARTED, FILE_LIST, LOST, "backup_manifest"];
 /// The directories of a backup that hold numbered objects.
 const NUMBERED: [&str; 4] = ["bundle", "map", "annotation", "keep"];
-/// Of how many objects the first bytes are looked at to prove that a tree is ours.
+/// Objects of which the first bytes are read, at most, to prove that the tree is ours.
 const PROOF_MAX: usize = 32;
 
-/// The objects of a tree, ours apart from all others.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Sorted {
-    /// Those that this program wrote.
+pub struct ClassifiedObjects {
     pub ours: Vec<ObjectPath>,
-    /// All others.
     pub others: Vec<ObjectPath>,
 }
 
-/// Whether the path is one that this program gives to an object of the stanza.
+/// Whether an object of the stanza can have this path.
 pub fn has_our_name(stanza: &StanzaName, path: &ObjectPath) -> bool {
     let parts: Vec<&str> = path.as_str().split('/').collect();
     let [root, name, rest @ ..] = &parts[..] else { return false };
@@ -58,7 +55,7 @@ fn is_label(text: &str) -> bool {
     text.parse::<BackupLabel>().is_ok()
 }
 
-/// Whether the object opens as every object of ours does, encrypted or not.
+/// Whether the object begins with our magic, plain or encrypted.
 pub async fn has_our_magic(storage: &dyn Storage, path: &ObjectPath) -> Result<bool, Error> {
     match storage.get_range(path, 0..MAGIC.len() as u64).await {
         Ok(start) => Ok(start == MAGIC[..] || start == CIPHER_MAGIC[..]),
@@ -69,24 +66,25 @@ pub async fn has_our_magic(storage: &dyn Storage, path: &ObjectPath) -> Result<b
     }
 }
 
-/// Tells our objects from all others: by name, and those whose names are not known here, which a newer version may
-/// have written, by their first bytes. Names alone prove nothing: where no object opens as ours do, none is ours.
-pub async fn sort(
+/// Separates our objects from all others: by name, and objects with unknown names, which a newer version may have
+/// written, by their first bytes. Names alone prove nothing: if no object with our names begins with our magic, none is
+/// ours.
+pub async fn classify(
     storage: &Arc<dyn Storage>,
     stanza: &StanzaName,
     paths: Vec<ObjectPath>,
-) -> Result<Sorted, Error> {
+) -> Result<ClassifiedObjects, Error> {
     let (mut ours, unknown): (Vec<_>, Vec<_>) =
         paths.into_iter().partition(|path| has_our_name(stanza, path));
     if !ours.is_empty() && !is_proven(storage, &ours).await? {
         ours.extend(unknown);
-        return Ok(Sorted { ours: Vec::new(), others: ours });
+        return Ok(ClassifiedObjects { ours: Vec::new(), others: ours });
     }
     let look = |path: ObjectPath| {
         let storage = Arc::clone(storage);
         async move {
             match has_our_magic(&*storage, &path).await {
-                // A user without read permission did not write it: objects of one repository have one owner.
+                // The objects of a repository have one owner: an object that cannot be read is not ours.
                 Err(Error::Storage(error)) if error.kind() == ErrorKind::Denied => {
                     Ok((path, false))
                 }
@@ -99,7 +97,7 @@ pub async fn sort(
     let (more, others): (Vec<_>, Vec<_>) = looked.into_iter().partition(|(_, is_ours)| *is_ours);
     let paths = |pairs: Vec<(ObjectPath, bool)>| pairs.into_iter().map(|(path, _)| path);
     ours.extend(paths(more));
-    Ok(Sorted { ours, others: paths(others).collect() })
+    Ok(ClassifiedObjects { ours, others: paths(others).collect() })
 }
 
 async fn is_proven(storage: &Arc<dyn Storage>, named: &[ObjectPath]) -> Result<bool, Error> {

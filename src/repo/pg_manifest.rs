@@ -1,6 +1,5 @@
-//! PostgreSQL's own `backup_manifest`, kept byte for byte: a restored copy must be one that
-//! pg_verifybackup accepts, and an incremental backup of the server needs it again. The object is a
-//! header and one zstd stream.
+//! PostgreSQL's own `backup_manifest`, kept byte for byte: pg_verifybackup must accept a restored copy, and the server
+//! needs it for an incremental backup. The object is a header and one zstd stream.
 
 use std::io::Read;
 
@@ -18,10 +17,9 @@ use super::{
 use crate::{storage::Storage, types::CompressType};
 
 const LEVEL: i32 = 3;
-/// Raw bytes that are decompressed in one step, between which a signal is heard.
+/// Raw bytes that are decompressed between two yields, so that a signal can end the command.
 const STEP: u64 = 4 << 20;
 
-/// Stores the manifest that came with a backup.
 pub async fn write(
     storage: &dyn Storage,
     paths: &BackupPaths,
@@ -36,14 +34,14 @@ pub async fn write(
     object.finish().await
 }
 
-/// Reads the manifest of a backup and compares it with the SHA-256 in ours.
+/// Reads the `backup_manifest` of a backup and verifies it against the SHA-256 in our manifest.
 pub async fn read(storage: &dyn Storage, manifest: &Manifest) -> Result<Vec<u8>, Error> {
     let path = BackupPaths::new(&manifest.stanza, &manifest.label)?.backup_manifest()?;
     let object = metadata::object_name(storage, &path);
-    let (totals, record) = (&manifest.totals, manifest.backup_manifest);
-    let max = limits::stored_max(totals);
+    let (files, record) = (manifest.totals.files, manifest.backup_manifest);
+    let max = limits::stored_max(files);
     let data = metadata::read_verified(storage, &path, record, max).await?;
-    decompress(&data, &object, limits::raw_max(totals, record.size)).await
+    decompress(&data, &object, limits::raw_max(files, record.size)).await
 }
 
 async fn decompress(data: &[u8], object: &str, raw_max: u64) -> Result<Vec<u8>, Error> {
@@ -74,8 +72,7 @@ mod tests {
     async fn more_than_there_can_be_is_refused_while_it_is_decompressed() {
         let raw = vec![b' '; 64 << 20];
         let data = stored(&raw);
-        let small = crate::repo::manifest::Totals { files: 3, ..Default::default() };
-        let max = limits::raw_max(&small, data.len() as u64);
+        let max = limits::raw_max(3, data.len() as u64);
         assert!(max < 32 << 20, "{max}");
         let refused = decompress(&data, "m", max).await.unwrap_err().to_string();
         assert!(refused.contains("its raw size is"), "{refused}");

@@ -1,5 +1,5 @@
-//! The plain form of an object, for people who look into a repository: the JSON of a metadata object,
-//! the lines of a file list, PostgreSQL's own manifest. Works on chunks as they come, in little memory.
+//! The readable content of an object, for `repo-get`: the JSON of a metadata object, the lines of a file list,
+//! PostgreSQL's `backup_manifest`. Works on chunks in constant memory.
 
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
@@ -12,28 +12,27 @@ use crate::{codec::Sha256Hasher, types::CompressType};
 
 const STEP: usize = 64 << 10;
 
-/// Turns the stored bytes of one object into its plain form.
 pub struct PlainReader {
     object: String,
     state: State,
 }
 
 enum State {
-    /// The header is not complete yet.
+    /// The first bytes of an incomplete header.
     Header(Vec<u8>),
-    /// A metadata object; the last bytes seen may be its trailer.
+    /// A metadata object. `tail` holds the last bytes so far, which may be the trailer.
     Metadata { hasher: Sha256Hasher, tail: Vec<u8> },
-    /// A zstd stream; whether it has ended.
+    /// A zstd stream.
     Stream { decoder: Decoder<'static>, ended: bool },
 }
 
 impl PlainReader {
-    /// A reader of `object`, as errors name it.
+    /// `object` is its name in errors.
     pub fn new(object: impl Into<String>) -> Self {
         Self { object: object.into(), state: State::Header(Vec::with_capacity(HEADER_LEN)) }
     }
 
-    /// Takes the next stored bytes and appends to `plain` what can be told by now.
+    /// Takes the next stored bytes and appends to `plain` as much as can be decoded.
     pub fn push(&mut self, mut stored: &[u8], plain: &mut Vec<u8>) -> Result<(), Error> {
         if let State::Header(start) = &mut self.state {
             let missing = (HEADER_LEN - start.len()).min(stored.len());
@@ -57,16 +56,19 @@ impl PlainReader {
         }
     }
 
-    /// Ends the object: `Ok` where it is complete and, as far as it can by itself, proves its bytes.
+    /// Ends the object: `Ok` if it is complete and, for a metadata object, its SHA-256 matches.
     pub fn finish(self) -> Result<(), Error> {
         let too_short = Error::format(&self.object, "it is too short");
         match self.state {
             State::Header(_) => Err(too_short),
             State::Metadata { tail, .. } if tail.len() < TRAILER_LEN => Err(too_short),
-            State::Metadata { hasher, tail } => match hasher.finish().0 == tail[..] {
-                true => Ok(()),
-                false => Err(Error::Damaged { object: self.object, what: "SHA-256" }),
-            },
+            State::Metadata { hasher, tail } => {
+                if hasher.finish().0 == tail[..] {
+                    Ok(())
+                } else {
+                    Err(Error::Damaged { object: self.object, what: "SHA-256" })
+                }
+            }
             State::Stream { ended: true, .. } => Ok(()),
             State::Stream { ended: false, .. } => Err(too_short),
         }
@@ -94,7 +96,7 @@ impl State {
                 Err(Error::format(object, "its compression is unknown"))
             }
             ObjectKind::Wal | ObjectKind::MapBundle | ObjectKind::Bundle | ObjectKind::Key => {
-                Err(Error::format(object, "it has no plain form by itself"))
+                Err(Error::format(object, "it has no readable content by itself"))
             }
         }
     }

@@ -1,8 +1,8 @@
-//! The step that makes a backup exist: the write of its manifest.
+//! Publication: the write of the manifest, with which a backup exists.
 //!
-//! From the moment the manifest is sent nobody can take the step back: a write whose answer was lost, or that was given
-//! up, may have taken effect, and may still. So it is run to its end, its effect is looked for afterwards, and where that
-//! cannot be told, nothing of the backup is removed: its data must not go while its manifest may come.
+//! A write whose answer was lost, or that was cancelled, may have taken effect, or may still do so. So publication is
+//! never cancelled, its effect is checked afterwards, and if the effect is unknown, nothing of the backup is removed:
+//! otherwise a manifest could appear whose data is gone.
 
 use std::sync::Arc;
 
@@ -12,40 +12,41 @@ use tokio::sync::RwLock;
 use super::{Error, metadata};
 use crate::storage::{self, ErrorKind, ObjectPath, Storage};
 
-/// Keeps work that a signal is to end from being dropped while a step is under way that cannot be taken back.
+/// Delays the end of a command by a signal while a step runs that must not be cancelled.
 #[derive(Clone, Debug, Default)]
 pub struct Shield(Arc<RwLock<()>>);
 
 impl Shield {
-    /// Runs `step`; [`Shield::lowered`] waits until it has ended.
-    pub async fn over<T>(&self, step: impl Future<Output = T>) -> T {
+    /// Runs `step`; [`Shield::wait_idle`] waits for its end.
+    pub async fn protect<T>(&self, step: impl Future<Output = T>) -> T {
         let _raised = self.0.read().await;
         step.await
     }
 
-    /// Waits until no step is under way. None begins while a task waits.
-    pub async fn lowered(&self) {
+    /// Waits until no step runs. The lock is fair: no new step begins while this waits.
+    pub async fn wait_idle(&self) {
         drop(self.0.write().await);
     }
 }
 
-/// Creates the manifest of a backup and looks for the effect. `Ok`: it is there, durably. The error says whether it may
-/// be there: [`Error::Unpublished`] where that is not known.
+/// Creates the manifest and checks the effect. `Ok`: it is there, durably. [`Error::Unpublished`]: it may be there. Any
+/// other error: it is not.
 pub async fn create(storage: &dyn Storage, path: &ObjectPath, data: Bytes) -> Result<(), Error> {
     let Err(error) = storage.put(path, data.clone()).await else { return Ok(()) };
     match metadata::read_whole(storage, path, data.len()).await {
         Ok(found) if found == data => {
-            tracing::debug!("{error}; the manifest is there");
+            tracing::debug!("{error}; but the manifest is there");
             settle(storage, path, data).await
         }
-        // Whatever came of this write, the name is that of another manifest.
+        // Another manifest has the name, so this write had and will have no effect.
         Ok(_) => Err(taken(storage, path)),
         Err(look) if look.is_damage() && !look.is_not_found() => Err(taken(storage, path)),
         Err(_) => Err(unpublished(storage, path, error)),
     }
 }
 
-/// It can be read, and the write of it failed: whether it is durable is told by a store that says that it is there.
+/// The manifest can be read although its write failed. A second write that succeeds, or that the store refuses because
+/// the object exists, proves that it is durable.
 async fn settle(storage: &dyn Storage, path: &ObjectPath, data: Bytes) -> Result<(), Error> {
     match storage.put(path, data).await {
         Ok(()) => Ok(()),
@@ -126,13 +127,13 @@ mod tests {
     async fn a_shield_is_lowered_when_the_step_has_ended() {
         let shield = Shield::default();
         let (go, gone) = tokio::sync::oneshot::channel();
-        let step = shield.over(async { gone.await.unwrap() });
+        let step = shield.protect(async { gone.await.unwrap() });
         let asked = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            let early = tokio::time::timeout(Duration::from_millis(20), shield.lowered()).await;
+            let early = tokio::time::timeout(Duration::from_millis(20), shield.wait_idle()).await;
             assert!(early.is_err());
             go.send(7).unwrap();
-            shield.lowered().await;
+            shield.wait_idle().await;
         };
         assert_eq!(tokio::join!(step, asked).0, 7);
     }

@@ -1,8 +1,8 @@
-//! The key objects of an encrypted repository. Each holds the data key once more, wrapped under the pass phrase of one
-//! recipient; so pass phrases come and go, and no data is written again.
+//! The key objects of an encrypted repository. Each holds the data key wrapped under the pass phrase of one recipient, so
+//! pass phrases can be added and removed without rewriting data.
 //!
-//! Body: the length of the facts, u32 little-endian; the facts, JSON; the nonce, 12 bytes; the wrapped key, 48 bytes.
-//! Everything before the nonce, from the first byte of the object, is additional data of the wrapping.
+//! Body: the length of the key metadata, u32 little-endian; the key metadata, JSON; the nonce, 12 bytes; the wrapped key,
+//! 48 bytes. Everything from the first byte of the object up to the nonce is additional authenticated data.
 
 use std::{fmt, str::FromStr};
 
@@ -24,20 +24,19 @@ use crate::{
 };
 
 const SIZE_MAX: usize = 16 << 10;
-/// The longest comment in bytes.
+/// Bytes.
 pub const COMMENT_MAX: usize = 1000;
-/// The most recipients of a repository: each that does not open costs a derivation.
+/// Bounds the key derivations of one attempt to open the repository: each recipient costs one.
 pub const RECIPIENTS_MAX: usize = 32;
 const NONCE_LEN: usize = 12;
 const CIPHER: &str = "aes-256-gcm";
 const KDF: &str = "argon2id";
 
-/// A pass phrase. Never shown; its memory is cleared when it goes.
+/// Never shown; its memory is cleared on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PassPhrase(Zeroizing<Vec<u8>>);
 
 impl PassPhrase {
-    /// Wraps a pass phrase.
     pub fn new(bytes: impl AsRef<[u8]>) -> Self {
         Self(Zeroizing::new(bytes.as_ref().to_vec()))
     }
@@ -49,21 +48,19 @@ impl fmt::Debug for PassPhrase {
     }
 }
 
-/// The id of a recipient: the file name of its key object, 16 hex digits.
+/// The file name of a key object, 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecipientId(u64);
 
 impl RecipientId {
-    /// The first recipient of every repository. The name is not random, so that of two commands that make the data key
-    /// at once only one succeeds.
+    /// The first recipient of every repository. It is fixed, so that only one of two concurrent stanza-create commands can
+    /// create the data key.
     pub const FIRST: Self = Self(1);
 
-    /// One for a further recipient.
     pub fn random() -> Self {
         Self(rand::random())
     }
 
-    /// Where the key object is.
     pub fn path(self) -> Result<ObjectPath, Invalid> {
         layout::key_directory()?.join(&self.to_string())
     }
@@ -86,10 +83,10 @@ impl FromStr for RecipientId {
     }
 }
 
-/// What stands in a key object beside the wrapped key.
+/// What a key object holds beside the wrapped key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Facts {
+struct KeyMetadata {
     recipient: String,
     comment: String,
     /// Seconds since 1970.
@@ -103,26 +100,24 @@ struct Facts {
     salt: String,
 }
 
-/// One pass phrase that unlocks the repository, with its key object.
+/// A key object: one pass phrase that unlocks the repository.
 #[derive(Clone, Debug)]
 pub struct Recipient {
-    /// Its id.
     pub id: RecipientId,
-    /// What was said of it when it was added.
+    /// Given when it was added.
     pub comment: String,
-    /// When that was, seconds since 1970.
+    /// Seconds since 1970.
     pub made: i64,
-    /// What its derivation costs.
     pub kdf: Kdf,
-    /// Which data key it opens.
+    /// The data key that is wrapped in it.
     pub data_key: DataKeyId,
     salt: [u8; SALT_LEN],
     wrapped: WrappedKey,
-    /// The object up to the nonce.
-    facts: Bytes,
+    /// The object up to the nonce: the additional authenticated data.
+    authenticated: Bytes,
 }
 
-/// Wraps a data key for a new recipient: the key object's bytes.
+/// The key object of a new recipient.
 pub fn encode(
     id: RecipientId,
     comment: &str,
@@ -133,7 +128,7 @@ pub fn encode(
     let object = format!("{KEY_ROOT}/{id}");
     let failed = |source: crate::codec::Error| Error::Codec { object: object.clone(), source };
     let salt = Kdf::salt().map_err(failed)?;
-    let facts = Facts {
+    let key_metadata = KeyMetadata {
         recipient: id.to_string(),
         comment: comment.to_owned(),
         made: Timestamp::now().as_second(),
@@ -145,90 +140,96 @@ pub fn encode(
         lanes: kdf.lanes,
         salt: hex::encode(salt),
     };
-    let facts = metadata::to_json(&facts, &object)?;
-    let mut body = (facts.len() as u32).to_le_bytes().to_vec();
-    body.extend_from_slice(&facts);
+    let json = metadata::to_json(&key_metadata, &object)?;
+    let mut body = (json.len() as u32).to_le_bytes().to_vec();
+    body.extend_from_slice(&json);
     let header = ObjectHeader::new(ObjectKind::Key, CompressType::None).encode();
-    let proven = [&header[..], &body].concat();
-    let under = kdf.derive(&pass.0, &salt).map_err(failed)?;
-    let wrapped = data_key.wrap(&under, &proven).map_err(failed)?;
+    let authenticated = [&header[..], &body].concat();
+    let pass_key = kdf.derive(&pass.0, &salt).map_err(failed)?;
+    let wrapped = data_key.wrap(&pass_key, &authenticated).map_err(failed)?;
     body.extend_from_slice(&wrapped.nonce);
     body.extend_from_slice(&wrapped.sealed);
     Ok(metadata::frame(ObjectKind::Key, &body))
 }
 
-/// The bytes of a key object as they are stored.
 pub(super) async fn read_stored(storage: &dyn Storage, path: &ObjectPath) -> Result<Bytes, Error> {
     metadata::read_whole(storage, path, SIZE_MAX).await
 }
 
 impl Recipient {
-    /// Parses the bytes of a key object, which may be of another program.
+    /// Decodes a key object, which may be hostile: the cost of its key derivation is bounded here.
     pub fn decode(id: RecipientId, data: Bytes, object: &str) -> Result<Self, Error> {
         let invalid = |what: &str| Error::format(object, what);
         let body = metadata::unframe(ObjectKind::Key, data.clone(), object)?;
-        let (length, rest) = body.split_first_chunk::<4>().ok_or_else(|| invalid("it is short"))?;
+        let (length, rest) =
+            body.split_first_chunk::<4>().ok_or_else(|| invalid("it is too short"))?;
         let length = u32::from_le_bytes(*length) as usize;
-        let (json, wrapped) =
-            rest.split_at_checked(length).ok_or_else(|| invalid("its facts are cut off"))?;
-        let facts: Facts = metadata::from_json(json, object)?;
+        let (json, wrapped) = rest
+            .split_at_checked(length)
+            .ok_or_else(|| invalid("its key metadata is truncated"))?;
+        let key_metadata: KeyMetadata = metadata::from_json(json, object)?;
         if wrapped.len() != NONCE_LEN + WRAPPED_LEN {
-            return Err(invalid("its wrapped key has another length"));
+            return Err(invalid("its wrapped key has a wrong length"));
         }
-        if facts.recipient != id.to_string() {
+        if key_metadata.recipient != id.to_string() {
             return Err(invalid("it is the key object of another recipient"));
         }
-        if facts.cipher != CIPHER || facts.kdf != KDF || facts.comment.len() > COMMENT_MAX {
-            return Err(invalid("its cipher, key derivation or comment is none that is known"));
+        if key_metadata.cipher != CIPHER
+            || key_metadata.kdf != KDF
+            || key_metadata.comment.len() > COMMENT_MAX
+        {
+            return Err(invalid("its cipher, key derivation or comment is not known"));
         }
-        let Facts { memory_kib, passes, lanes, .. } = facts;
+        let KeyMetadata { memory_kib, passes, lanes, .. } = key_metadata;
         let kdf = Kdf { memory_kib, passes, lanes };
         kdf.check().map_err(|error| invalid(&error.to_string()))?;
         let mut recipient = Self {
             id,
-            comment: facts.comment,
-            made: facts.made,
+            comment: key_metadata.comment,
+            made: key_metadata.made,
             kdf,
             data_key: DataKeyId([0; 8]),
             salt: [0; SALT_LEN],
             wrapped: WrappedKey { nonce: [0; NONCE_LEN], sealed: [0; WRAPPED_LEN] },
-            facts: data.slice(..HEADER_LEN + 4 + length),
+            authenticated: data.slice(..HEADER_LEN + 4 + length),
         };
         let from_hex = |text: &str, bytes: &mut [u8]| {
-            hex::decode_to_slice(text, bytes).map_err(|_| invalid("its facts are not valid"))
+            hex::decode_to_slice(text, bytes).map_err(|_| invalid("its key metadata is not valid"))
         };
-        from_hex(&facts.data_key, &mut recipient.data_key.0)?;
-        from_hex(&facts.salt, &mut recipient.salt)?;
+        from_hex(&key_metadata.data_key, &mut recipient.data_key.0)?;
+        from_hex(&key_metadata.salt, &mut recipient.salt)?;
         recipient.wrapped.nonce.copy_from_slice(&wrapped[..NONCE_LEN]);
         recipient.wrapped.sealed.copy_from_slice(&wrapped[NONCE_LEN..]);
         Ok(recipient)
     }
 
-    /// The recipient, unless it is one of another repository: each has one data key.
+    /// An error if the recipient's data key is not `data_key`: a repository has exactly one.
     pub fn expect(self, data_key: DataKeyId, object: &str) -> Result<Self, Error> {
-        match self.data_key == data_key {
-            true => Ok(self),
-            false => Err(Error::format(
+        if self.data_key == data_key {
+            Ok(self)
+        } else {
+            Err(Error::format(
                 object,
                 format!(
-                    "it holds the data key {} of another repository, and this one's is {data_key}",
+                    "it holds data key {} of another repository, but this repository has {data_key}",
                     self.data_key
                 ),
-            )),
+            ))
         }
     }
 
-    /// Unwraps the data key; `None` where the pass phrase is not this recipient's. Costs what [`Kdf`] says.
+    /// Unwraps the data key; `None` if the pass phrase is not this recipient's. Takes the time and memory of its [`Kdf`].
     pub fn open(&self, pass: &PassPhrase) -> Result<Option<DataKey>, Error> {
         let failed = |source: crate::codec::Error| {
             let object = format!("{KEY_ROOT}/{}", self.id);
             Error::Codec { object, source }
         };
-        let under = self.kdf.derive(&pass.0, &self.salt).map_err(failed)?;
-        DataKey::unwrap_with(&under, self.data_key, &self.wrapped, &self.facts).map_err(failed)
+        let pass_key = self.kdf.derive(&pass.0, &self.salt).map_err(failed)?;
+        DataKey::unwrap_with(&pass_key, self.data_key, &self.wrapped, &self.authenticated)
+            .map_err(failed)
     }
 
-    /// Reads the key object of a recipient; `storage` is the one that is not decrypted.
+    /// Reads the key object of a recipient. `storage` is the one below encryption.
     pub async fn read(storage: &dyn Storage, id: RecipientId) -> Result<Self, Error> {
         let path = id.path()?;
         let data = metadata::read_whole(storage, &path, SIZE_MAX).await?;
@@ -236,19 +237,20 @@ impl Recipient {
     }
 }
 
-/// The ids of all recipients; none where the repository is not encrypted. `storage` is the one that is not decrypted.
+/// The ids of all recipients; none if the repository is not encrypted. `storage` is the one below encryption.
 pub async fn list(storage: &dyn Storage) -> Result<Vec<RecipientId>, Error> {
     let directory = layout::key_directory()?;
     let entries = storage.list(&directory, false).await?;
     let objects = entries.iter().filter(|entry| matches!(entry.kind, EntryKind::Object { .. }));
     let ids: Vec<RecipientId> =
         objects.filter_map(|entry| entry.path.file_name().parse().ok()).collect();
-    match ids.len() > RECIPIENTS_MAX {
-        true => Err(Error::format(
+    if ids.len() > RECIPIENTS_MAX {
+        Err(Error::format(
             object_name(storage, &directory),
             format!("there are more than {RECIPIENTS_MAX} key objects"),
-        )),
-        false => Ok(ids),
+        ))
+    } else {
+        Ok(ids)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The history of a stanza: which clusters it has been. An entry is created by stanza-create, the
-//! next by stanza-upgrade; none is ever changed, so an old backup always finds its cluster.
+//! The history of a stanza: the clusters it has been used for. stanza-create writes the first entry, each stanza-upgrade
+//! another; entries are never changed, so an old backup always finds its cluster.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,13 +17,12 @@ use crate::{
 
 const SIZE_MAX: usize = 64 << 10;
 
-/// What identifies a cluster to its stanza.
+/// Identifies a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ClusterId {
-    /// The system identifier.
     pub system_id: SystemId,
-    /// The major version.
+    /// Major version.
     pub version: PgVersion,
 }
 
@@ -37,37 +36,36 @@ impl std::fmt::Display for ClusterId {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct StanzaEntry {
-    /// Its number, 1 for the first.
+    /// 1 for the first.
     pub id: HistoryId,
-    /// The cluster.
     #[serde(flatten)]
     pub cluster: ClusterId,
-    /// The version of its control file's format, where it could be read.
+    /// `pg_control_version`; `None` if pg_control could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control_version: Option<u32>,
-    /// When the entry was made, seconds since 1970.
+    /// Seconds since 1970.
     pub created: i64,
-    /// Tells this entry from one that another host made at the same moment; older versions wrote none.
+    /// Distinguishes the entry from one that another host wrote at the same moment; `None` in older versions' entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<Nonce>,
 }
 
 impl StanzaEntry {
-    /// The directory of the cluster's WAL.
     pub fn archive_id(&self) -> ArchiveId {
         ArchiveId { version: self.cluster.version, history_id: self.id }
     }
 }
 
-/// The clusters that a stanza has been, oldest first; never empty.
+/// Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StanzaHistory {
     stanza: StanzaName,
+    /// Oldest first.
     entries: Vec<StanzaEntry>,
 }
 
 impl StanzaHistory {
-    /// Reads the history; `StanzaMissing` where there is none, `Foreign` where another program's files are instead.
+    /// [`Error::StanzaMissing`] if there is no history, [`Error::Foreign`] if another program's files are there instead.
     pub async fn read(storage: &dyn Storage, stanza: &StanzaName) -> Result<Self, Error> {
         match Self::read_opt(storage, stanza).await? {
             Some(history) => Ok(history),
@@ -75,7 +73,7 @@ impl StanzaHistory {
         }
     }
 
-    /// Reads the history, `None` where there is none.
+    /// `None` if there is no history.
     pub async fn read_opt(
         storage: &dyn Storage,
         stanza: &StanzaName,
@@ -91,34 +89,30 @@ impl StanzaHistory {
         Ok((!entries.is_empty()).then(|| Self { stanza: stanza.clone(), entries }))
     }
 
-    /// The clusters, oldest first.
+    /// Oldest first.
     pub fn entries(&self) -> &[StanzaEntry] {
         &self.entries
     }
 
-    /// The cluster that the stanza is now.
+    /// The entry of the stanza's current cluster.
     pub fn current(&self) -> &StanzaEntry {
         &self.entries[self.entries.len() - 1]
     }
 
-    /// The entry with this number.
     pub fn entry(&self, id: HistoryId) -> Option<&StanzaEntry> {
         self.entries.iter().find(|entry| entry.id == id)
     }
 
-    /// The newest entry that is `cluster`; otherwise an error.
+    /// The newest entry of `cluster`; [`Error::StanzaMismatch`] if it has none.
     pub fn entry_of(&self, cluster: ClusterId) -> Result<&StanzaEntry, Error> {
         let found = self.entries.iter().rev().find(|entry| entry.cluster == cluster);
         found.ok_or_else(|| self.mismatch(cluster, ErrorCode::ArchiveMismatch))
     }
 
-    /// The current entry, if it is `cluster`; otherwise an error under `code`.
+    /// The current entry; [`Error::StanzaMismatch`] with `code` if it is not that of `cluster`.
     pub fn expect(&self, cluster: ClusterId, code: ErrorCode) -> Result<&StanzaEntry, Error> {
         let current = self.current();
-        match current.cluster == cluster {
-            true => Ok(current),
-            false => Err(self.mismatch(cluster, code)),
-        }
+        if current.cluster == cluster { Ok(current) } else { Err(self.mismatch(cluster, code)) }
     }
 
     fn mismatch(&self, found: ClusterId, code: ErrorCode) -> Error {
@@ -131,13 +125,13 @@ impl StanzaHistory {
     }
 }
 
-/// Whether the stanza has a history, by its listing.
+/// Whether the stanza has a history, from a listing alone.
 pub async fn exists(storage: &dyn Storage, stanza: &StanzaName) -> Result<bool, Error> {
     let listing = storage.list(&layout::stanza_directory(stanza)?, false).await?;
     Ok(listing.iter().any(|entry| number_of(entry.path.file_name()).is_some()))
 }
 
-/// Why there is no history. The stanza is missing whatever the look for another program's files comes to.
+/// The error for a stanza without history. A failed search for another program's files does not change it.
 pub async fn missing(storage: &dyn Storage, stanza: &StanzaName) -> Error {
     match foreign::refuse(storage, stanza).await {
         Err(error @ Error::Foreign { .. }) => error,
@@ -145,16 +139,14 @@ pub async fn missing(storage: &dyn Storage, stanza: &StanzaName) -> Error {
     }
 }
 
-/// What [`create`] found or did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
-    /// The entry was made.
     New,
-    /// The stanza is this cluster already.
+    /// The stanza's current entry is that of this cluster already.
     AlreadyThere,
 }
 
-/// Makes the stanza for `cluster`. Fine when it is this cluster already; another cluster is refused.
+/// Creates the stanza for `cluster`; [`Error::StanzaMismatch`] if it exists for another cluster.
 pub async fn create(
     storage: &dyn Storage,
     stanza: &StanzaName,
@@ -170,7 +162,7 @@ pub async fn create(
     history.expect(cluster, ErrorCode::FileInvalid).map(|_| Created::AlreadyThere)
 }
 
-/// Makes `cluster` the stanza's current one; the earlier entries stay.
+/// Adds `cluster` to the history as its current entry.
 pub async fn upgrade(
     storage: &dyn Storage,
     stanza: &StanzaName,
@@ -182,17 +174,15 @@ pub async fn upgrade(
         return Ok(Created::AlreadyThere);
     }
     let next = HistoryId(history.current().id.0 + 1);
-    match add(storage, stanza, next, cluster, control_version).await? {
-        true => Ok(Created::New),
-        // Another process upgraded at the same moment: valid if it was to the same cluster.
-        false => StanzaHistory::read(storage, stanza)
-            .await?
-            .expect(cluster, ErrorCode::FileInvalid)
-            .map(|_| Created::AlreadyThere),
+    if add(storage, stanza, next, cluster, control_version).await? {
+        return Ok(Created::New);
     }
+    // Another command took the number since the history was read: fine if it upgraded to the same cluster.
+    let history = StanzaHistory::read(storage, stanza).await?;
+    history.expect(cluster, ErrorCode::FileInvalid).map(|_| Created::AlreadyThere)
 }
 
-/// Creates an entry; `false` where its number is taken.
+/// Creates an entry; `false` if its number is taken.
 async fn add(
     storage: &dyn Storage,
     stanza: &StanzaName,
@@ -205,7 +195,7 @@ async fn add(
     add_entry(storage, stanza, &entry).await
 }
 
-/// Creates an entry as it is, with a nonce of its own; `false` where its number is taken.
+/// Creates a copy of `entry` with a new nonce; `false` if its number is taken.
 pub async fn add_entry(
     storage: &dyn Storage,
     stanza: &StanzaName,
@@ -221,7 +211,6 @@ pub async fn add_entry(
     }
 }
 
-/// Reads and verifies one entry of the history.
 pub async fn read_entry(
     storage: &dyn Storage,
     stanza: &StanzaName,
@@ -230,8 +219,9 @@ pub async fn read_entry(
     let path = layout::stanza_entry(stanza, id)?;
     let body = metadata::read(storage, &path, ObjectKind::Stanza, SIZE_MAX).await?;
     let entry: StanzaEntry = metadata::from_json(&body, path.as_str())?;
-    match entry.id == id {
-        true => Ok(entry),
-        false => Err(Error::format(path.as_str(), "it is the entry of another number")),
+    if entry.id == id {
+        Ok(entry)
+    } else {
+        Err(Error::format(path.as_str(), "it is the entry of another history id"))
     }
 }

@@ -1,5 +1,5 @@
-//! The notice that a backup has begun: the first object of a backup, so that expire on any host sees a
-//! backup in progress and leaves it, and what it builds on, alone.
+//! The notice: the first object of a backup. It makes a backup in progress visible to an expire on any host, which then
+//! keeps the backup and all that it builds on.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,28 +11,25 @@ use crate::{
 
 const SIZE_MAX: usize = 64 << 10;
 
-/// Who makes a backup, and what it builds on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Started {
-    /// The process that makes it.
     #[serde(flatten)]
     pub writer: Writer,
-    /// When it began, seconds since 1970.
+    /// Seconds since 1970.
     pub time: i64,
-    /// The backups that the new one refers to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<BackupLabel>,
-    /// Where it is the copy of a backup: the SHA-256 of that one's file list. Nothing else has this list.
+    /// For a copy by repo-sync: the SHA-256 of the copied backup's file list, which identifies that backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<Sha256>,
-    /// Tells this notice from any other; older versions wrote none.
+    /// Makes the notice unique; `None` in notices of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<Nonce>,
 }
 
 impl Started {
-    /// The notice of this process, which begins now.
+    /// A notice of this process.
     pub fn now(references: Vec<BackupLabel>, copies: Option<Sha256>) -> Self {
         Self {
             writer: Writer::current(),
@@ -43,14 +40,14 @@ impl Started {
         }
     }
 
-    /// Writes the notice; fails where the label is taken by another backup in progress.
+    /// An error if another backup in progress has the label.
     pub async fn write(&self, storage: &dyn Storage, paths: &BackupPaths) -> Result<(), Error> {
         let path = paths.started()?;
         let body = metadata::to_json(self, path.as_str())?;
         metadata::write(storage, &path, ObjectKind::Started, &body).await.map(drop)
     }
 
-    /// Writes the notice of an expire that found the manifest of the backup to be missing; one of another expire stays.
+    /// Records that the manifest is missing, unless an earlier expire did.
     pub async fn write_lost(
         &self,
         storage: &dyn Storage,
@@ -64,7 +61,7 @@ impl Started {
         }
     }
 
-    /// Since when the manifest of the backup is known to be missing, seconds since 1970.
+    /// When an expire first found the manifest missing, seconds since 1970; `None` if none did.
     pub async fn read_lost(
         storage: &dyn Storage,
         paths: &BackupPaths,
@@ -76,14 +73,13 @@ impl Started {
         }
     }
 
-    /// Reads the notice.
     pub async fn read(storage: &dyn Storage, paths: &BackupPaths) -> Result<Self, Error> {
         let path = paths.started()?;
         let body = metadata::read(storage, &path, ObjectKind::Started, SIZE_MAX).await?;
         metadata::from_json(&body, path.as_str())
     }
 
-    /// Reads the notice; `None` where there is none.
+    /// `None` if there is no notice.
     pub async fn read_opt(
         storage: &dyn Storage,
         paths: &BackupPaths,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{
     archive::WalArchive,
-    block_map::{BlockMap, FrameRef, Numbers},
+    block_map::{BlockMap, FrameRef, ReferenceNumbers},
     encrypted::EncryptedStorage,
     metadata,
     object_header::ObjectKind,
@@ -80,7 +80,8 @@ fn a_map() {
     let encoded = old_map(0).encode();
     assert_eq!(encoded, bytes("map"));
     assert_eq!(hasher().digest(&encoded).0.to_vec(), bytes("map-digest"));
-    let decoded = BlockMap::decode(&encoded, "m", OLD_SIZE, BLOCK, Numbers::of_own(0)).unwrap();
+    let decoded =
+        BlockMap::decode(&encoded, "m", OLD_SIZE, BLOCK, ReferenceNumbers::of_own(0)).unwrap();
     assert_eq!(shown(&decoded, OLD_SIZE), text("map-blocks"));
 }
 
@@ -88,8 +89,9 @@ fn a_map() {
 fn a_patch() {
     assert_eq!(new_map().encode_patch(&old_map(1), BLOCK), bytes("patch"));
     let base = bytes("map");
-    let base = BlockMap::decode(&base, "b", OLD_SIZE, BLOCK, Numbers::of_reference(1)).unwrap();
-    let (patch, own) = (bytes("patch"), Numbers::of_own(1));
+    let base =
+        BlockMap::decode(&base, "b", OLD_SIZE, BLOCK, ReferenceNumbers::of_reference(1)).unwrap();
+    let (patch, own) = (bytes("patch"), ReferenceNumbers::of_own(1));
     let map = BlockMap::decode_patch(&patch, "p", (&base, OLD_SIZE), NEW_SIZE, BLOCK, own).unwrap();
     assert_eq!(map, new_map());
     assert_eq!(shown(&map, NEW_SIZE), text("patch-blocks"));

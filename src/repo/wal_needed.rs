@@ -1,8 +1,8 @@
-//! Which WAL a backup needs to become consistent, and what of it an archive lacks.
+//! The WAL that a backup needs to become consistent, and what of it is missing in an archive.
 //!
-//! A backup begins and stops on one timeline, with one exception: it is of a standby, and the server that this follows
-//! was promoted meanwhile. Then the history of the timeline on which it stopped says which segment is on which timeline,
-//! and recovery needs the history file too.
+//! A backup starts and stops on one timeline, unless it is taken from a standby whose upstream server is promoted
+//! meanwhile. Then the history of the stop timeline determines the timeline of each segment, and recovery needs the
+//! history file too.
 
 use super::{
     Error,
@@ -11,13 +11,14 @@ use super::{
 };
 use crate::types::{ArchiveFile, TimeLine, TimelineHistory, WalSegment, WalSegmentSize};
 
-/// The timeline whose history says which segments the backup needs; `None` where all are on one timeline.
+/// The timeline whose history determines the segments that the backup needs; `None` if all are on one timeline.
 pub fn history_of(wal: Span<WalPosition>) -> Option<TimeLine> {
     (wal.start.timeline != wal.stop.timeline).then_some(wal.stop.timeline)
 }
 
-/// The segments from the one that holds the start to the one that holds the last byte before the stop, a range for each
-/// timeline. The history counts only where [`history_of`] names it; one that does not lead back to the start is an error.
+/// The segments from the one with the start to the one with the last byte before the stop, a range per timeline.
+/// `history` is ignored unless [`history_of`] returns its timeline. [`Error::OtherHistory`] if it does not contain the
+/// start.
 pub fn segments(
     wal: Span<WalPosition>,
     history: &TimelineHistory,
@@ -46,8 +47,8 @@ fn leads_back(history: &TimelineHistory, wal: Span<WalPosition>) -> bool {
         && history.ancestors.last().is_some_and(|parent| parent.end < stop.lsn)
 }
 
-/// What of the WAL that a backup needs is not in the archive, at most `limit` files; the history alone where that is
-/// missing, for then the segments are not known.
+/// The first `limit` files of the WAL that a backup needs that are missing in the archive. If the history file is
+/// missing, only that is returned, because the segments are unknown then.
 pub async fn missing(
     archive: &WalArchive,
     backup: &Manifest,

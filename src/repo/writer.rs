@@ -1,8 +1,8 @@
-//! Which process wrote a notice, precisely enough to prove that it is gone.
+//! Identifies the process that wrote a notice, so that it can be proven to have ended.
 //!
-//! A process id means nothing outside of its PID namespace, and nothing after the kernel was started again; a host name
-//! is what a container was given. So "the writer is gone" is believed only where host name, boot id and PID namespace are
-//! those of this process, and the process id is free, or belongs to a process that was started at another time.
+//! A process id has no meaning outside its PID namespace or after a reboot, and containers may share a host name. So a
+//! writer counts as gone only if host name, boot id and PID namespace are those of this process, and its process id is
+//! free or belongs to a process with another start time.
 
 use std::{fs, os::unix::fs::MetadataExt};
 
@@ -12,21 +12,20 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The process that writes a backup, or a copy of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Writer {
-    /// The host that the program runs on.
+    /// Host name.
     pub host: String,
-    /// Its process there.
+    /// Process id.
     pub process: u32,
-    /// The kernel's boot id.
+    /// `/proc/sys/kernel/random/boot_id`: changes with every boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot_id: Option<String>,
-    /// The inode of the PID namespace.
+    /// Inode of the PID namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pid_namespace: Option<u64>,
-    /// When the process was started, in clock ticks since the kernel was.
+    /// Clock ticks from boot to the start of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     process_start: Option<u64>,
 }
@@ -44,7 +43,7 @@ impl Writer {
         }
     }
 
-    /// Whether the process is proven to be gone. `false` where it runs, and where nothing can be proven from here.
+    /// Whether the process is proven to have ended; `false` if it runs or nothing can be proven from this host.
     pub fn is_gone(&self) -> bool {
         self.is_gone_for(&Self::current())
     }
@@ -53,7 +52,7 @@ impl Writer {
         let same_kernel = self.boot_id.is_some() && self.boot_id == here.boot_id;
         let same_namespace =
             self.pid_namespace.is_some() && self.pid_namespace == here.pid_namespace;
-        // Without its own start time this process does not see /proc of its own namespace.
+        // A process without a start time of its own does not see its own namespace in /proc.
         let sees_processes = here.process_start.is_some();
         if self.host != here.host || !same_kernel || !same_namespace || !sees_processes {
             return false;
@@ -96,13 +95,13 @@ fn pid_namespace() -> Option<u64> {
     fs::metadata("/proc/self/ns/pid").ok().map(|found| found.ino())
 }
 
-/// The start time of this process; `None` where /proc is that of another namespace, in which it has another number.
+/// The start time of this process; `None` if /proc is that of another PID namespace.
 fn own_start(process: u32) -> Option<u64> {
     start_of("self").filter(|(number, _)| *number == process).map(|(_, start)| start)
 }
 
-/// Number and start time of a process (`proc_pid_stat(5)`, fields 1 and 22). The name in field 2 may hold anything, so
-/// fields are counted from the last parenthesis.
+/// Process id and start time (`proc_pid_stat(5)`, fields 1 and 22). The command name in field 2 may contain spaces and
+/// parentheses, so fields are counted from the last parenthesis.
 fn start_of(process: &str) -> Option<(u32, u64)> {
     let stat = fs::read(format!("/proc/{process}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);

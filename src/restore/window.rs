@@ -11,7 +11,7 @@ use super::{
 use crate::{
     repo::{
         self,
-        archive::{Holdings, SegmentRange, WalArchive},
+        archive::{ArchivedSegments, SegmentRange, WalArchive},
         manifest::Manifest,
         wal_needed,
     },
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ArchiveWal {
     view: ArchiveView,
-    holdings: Holdings,
+    segments: ArchivedSegments,
 }
 
 /// How far a backup can be rolled forward.
@@ -74,7 +74,7 @@ impl ArchiveWal {
         archive: &WalArchive,
         size: WalSegmentSize,
     ) -> Result<(Self, Vec<(TimeLine, Error)>), repo::Error> {
-        let holdings = archive.holdings(size).await?;
+        let segments = archive.segments(size).await?;
         let (mut histories, mut unreadable) = (BTreeMap::new(), Vec::new());
         let listed = archive.timeline_histories().await?;
         for timeline in listed.keys().copied() {
@@ -83,23 +83,23 @@ impl ArchiveWal {
                 Err(error) => unreadable.push((timeline, error)),
             }
         }
-        let newest = holdings.newest();
+        let newest = segments.newest();
         let archived =
-            newest.iter().filter_map(|(id, last)| Some((*id, holdings.modified(*last)?)));
+            newest.iter().filter_map(|(id, last)| Some((*id, segments.modified(*last)?)));
         let archived = archived.collect();
         let begun = listed.into_iter().filter_map(|(id, modified)| Some((id, modified?))).collect();
         let view = ArchiveView { histories, newest, archived, begun };
-        Ok((Self { view, holdings }, unreadable))
+        Ok((Self { view, segments }, unreadable))
     }
 
     /// The segments that are there.
-    pub fn holdings(&self) -> &Holdings {
-        &self.holdings
+    pub fn segments(&self) -> &ArchivedSegments {
+        &self.segments
     }
 
     /// The timelines that continue beside a newer one.
     pub fn branches(&self) -> Vec<Branch> {
-        branches(&self.view, self.holdings.size)
+        branches(&self.view, self.segments.size)
     }
 
     /// How far `backup` can be rolled forward along the newest timeline that can be reached from it.
@@ -110,7 +110,7 @@ impl ArchiveWal {
             Err(unusable) => (Vec::new(), Some(unusable)),
         };
         let mut window = RecoveryWindow {
-            missing: needed.iter().flat_map(|range| self.holdings.missing(*range)).collect(),
+            missing: needed.iter().flat_map(|range| self.segments.missing(*range)).collect(),
             needed,
             unusable,
             last: backup.wal_stop(),
@@ -121,7 +121,7 @@ impl ArchiveWal {
         };
         let history = self.view.history(self.newest_reachable(backup));
         for range in wal::onward(backup, &history, &self.view) {
-            if let Some(hole) = self.holdings.missing(range).first() {
+            if let Some(hole) = self.segments.missing(range).first() {
                 if hole.first != range.first {
                     let before = hole.first.number(size) - 1;
                     window.last = WalSegment::from_number(before, range.first.timeline, size);
@@ -132,7 +132,7 @@ impl ArchiveWal {
             window.last = range.last;
         }
         window.end = Lsn((window.last.number(size) + 1).saturating_mul(size.bytes()));
-        window.archived = self.holdings.modified(window.last);
+        window.archived = self.segments.modified(window.last);
         window
     }
 
@@ -165,7 +165,7 @@ impl ArchiveWal {
 mod tests {
     use super::*;
     use crate::{
-        repo::archive::Stretch, restore::tests::repository::manifest, types::TimelineHistory,
+        repo::archive::SegmentRun, restore::tests::repository::manifest, types::TimelineHistory,
     };
 
     const SIZE: WalSegmentSize = WalSegmentSize::DEFAULT;
@@ -175,20 +175,20 @@ mod tests {
         manifest("20261121-092452F", TimeLine(1), Lsn(0x200_0028), Lsn(0x200_0100), 0)
     }
 
-    fn archive(stretches: &[(u32, u64, u64)], histories: &[(u32, &str)]) -> ArchiveWal {
-        let mut holdings = Holdings { size: SIZE, stretches: BTreeMap::new() };
-        for &(timeline, first, last) in stretches {
+    fn archive(runs: &[(u32, u64, u64)], histories: &[(u32, &str)]) -> ArchiveWal {
+        let mut segments = ArchivedSegments { size: SIZE, runs: BTreeMap::new() };
+        for &(timeline, first, last) in runs {
             let modified = Some(last as i64);
-            let of_timeline = holdings.stretches.entry(TimeLine(timeline)).or_default();
-            of_timeline.push(Stretch { first, last, modified });
+            let of_timeline = segments.runs.entry(TimeLine(timeline)).or_default();
+            of_timeline.push(SegmentRun { first, last, modified });
         }
         let parse = |(id, text): &(u32, &str)| {
             let timeline = TimeLine(*id);
             (timeline, TimelineHistory::parse(timeline, text.as_bytes()).unwrap())
         };
         let histories = histories.iter().map(parse).collect();
-        let newest = holdings.newest();
-        ArchiveWal { view: ArchiveView { histories, newest, ..ArchiveView::default() }, holdings }
+        let newest = segments.newest();
+        ArchiveWal { view: ArchiveView { histories, newest, ..ArchiveView::default() }, segments }
     }
 
     fn names(range: &SegmentRange) -> String {

@@ -1,14 +1,15 @@
-//! Copies one backup: the notice, the objects, what was said of it later, and the manifest at the end.
+//! Copies one backup: the notice, the objects, its later changes, and the manifest last.
 //!
-//! The notice is the copy's own. It says to an expire elsewhere what is going on and what it builds on, and to a later
-//! run that what is there was proven when it was made. Objects without such a notice are of another writer, or were
-//! left by an expire that was interrupted: they are read and verified, or the copy is refused.
+//! The copy writes its own notice. It informs a concurrent expire of the copy and of the backups it refers to, and a
+//! later run that the existing objects were verified when they were written. Objects without such a notice are from
+//! another writer or remain from an interrupted expire: they are read and verified, and the copy is refused if they
+//! differ.
 
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream::iter};
 
-use super::{BackupCopy, Copied, Error, Options, Route, changes, copy};
+use super::{BackupCopy, Error, Options, Route, changes, copy};
 use crate::{
     repo::{
         self,
@@ -21,35 +22,45 @@ use crate::{
         wal_needed,
     },
     storage::{EntryKind, ErrorKind, ObjectPath},
-    types::ProgressSink,
+    types::{BackupLabel, ProgressSink},
 };
 
-/// Copies a backup; with what could not be copied of what was said of it later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopiedBackup {
+    pub label: BackupLabel,
+    /// Objects copied by this run.
+    pub objects: u64,
+    /// Stored bytes of these objects.
+    pub bytes: u64,
+}
+
+/// Copies a backup. Also returns the errors of changes that could not be copied.
 pub(super) async fn copy(
     route: &Route,
     copy: &BackupCopy,
     options: &Options,
     progress: &dyn ProgressSink,
-) -> Result<(Copied, Vec<Error>), Error> {
+) -> Result<(CopiedBackup, Vec<Error>), Error> {
     let paths = BackupPaths::new(&route.stanza, &copy.to.label)?;
     let list = FileList::read(&*route.from, &copy.from).await?;
     let objects = objects(&copy.from, &list, &paths)?;
     drop(list);
-    let one = One { route, copy, paths, objects };
-    one.begin().await?;
-    let (data, list) = one.objects.split_at(one.objects.len().saturating_sub(1));
-    let mut copied = one.copy_objects(data, options.at_once, progress).await?;
+    let copier = BackupCopier { route, copy, paths, objects };
+    copier.begin().await?;
+    let (data, list) = copier.objects.split_at(copier.objects.len().saturating_sub(1));
+    let mut copied = copier.copy_objects(data, options.at_once, progress).await?;
     let changes = changes::copy(route, &copy.to.label).await?;
-    // Directly before the manifest: an interrupted copy has no file list, and does not count as one that lost its manifest.
-    let listed = one.copy_objects(list, 1, progress).await?;
-    options.shield.over(one.publish()).await?;
-    // And the manifest.
+    // The file list is copied directly before the manifest: otherwise an interrupted copy would look like a backup
+    // that lost its manifest.
+    let listed = copier.copy_objects(list, 1, progress).await?;
+    options.shield.protect(copier.publish()).await?;
+    // Plus the manifest.
     copied.objects += listed.objects + changes.objects + 1;
     copied.bytes += listed.bytes + changes.bytes;
     Ok((copied, changes.failed))
 }
 
-/// The objects of a backup beside its manifest: first the data, then what leads to it, the file list last.
+/// The objects of a backup except its manifest: data first, the file list last.
 fn objects(
     manifest: &Manifest,
     list: &FileList,
@@ -68,16 +79,15 @@ fn objects(
     Ok(objects)
 }
 
-/// A backup that is copied.
-struct One<'a> {
+struct BackupCopier<'a> {
     route: &'a Route,
     copy: &'a BackupCopy,
     paths: BackupPaths,
     objects: Vec<(ObjectPath, ObjectRecord)>,
 }
 
-impl One<'_> {
-    /// Writes the notice. That of a copy that was interrupted is renewed, so that who looks sees a process that lives.
+impl BackupCopier<'_> {
+    /// Writes the notice. The notice of an interrupted copy is replaced, so that it names a running process.
     async fn begin(&self) -> Result<(), Error> {
         let to = &*self.route.to;
         match self.notice().await? {
@@ -85,14 +95,14 @@ impl One<'_> {
                 to.delete(&[self.paths.started()?]).await.map_err(Error::target)?;
             }
             Some(notice) => return Err(self.taken(notice)),
-            None => self.prove_strangers().await?,
+            None => self.verify_foreign_objects().await?,
         }
         let copies = Some(self.copy.from.file_list.sha256);
         let notice = Started::now(self.copy.to.references.clone(), copies);
         match notice.write(to, &self.paths).await {
             Err(repo::Error::Storage(error)) if error.kind() == ErrorKind::AlreadyExists => {
                 match self.notice().await? {
-                    // Two copy the same: each finds what the other made.
+                    // A concurrent copy of the same backup: both accept the objects of the other.
                     Some(notice) if self.is_ours(&notice) => Ok(()),
                     Some(notice) => Err(self.taken(notice)),
                     None => Err(self.removed()),
@@ -118,44 +128,44 @@ impl One<'_> {
         Error::Removed { label: self.copy.to.label.clone() }
     }
 
-    /// What is there without a notice must be what is recorded, byte for byte.
-    async fn prove_strangers(&self) -> Result<(), Error> {
-        let there = self.there().await?;
-        for (path, record) in self.objects.iter().filter(|(path, _)| there.contains_key(path)) {
-            copy::prove(&self.route.to, path, *record).await?;
+    /// Objects without a notice may be from another writer: they must match the records byte for byte.
+    async fn verify_foreign_objects(&self) -> Result<(), Error> {
+        let existing = self.existing().await?;
+        for (path, record) in self.objects.iter().filter(|(path, _)| existing.contains_key(path)) {
+            copy::verify_existing(&self.route.to, path, *record).await?;
         }
         Ok(())
     }
 
-    /// What the target has below the label.
-    async fn there(&self) -> Result<BTreeMap<ObjectPath, EntryKind>, Error> {
+    /// Lists the objects in the target below the label.
+    async fn existing(&self) -> Result<BTreeMap<ObjectPath, EntryKind>, Error> {
         let entries = self.route.to.list(self.paths.directory(), true).await;
         let entries = entries.map_err(Error::target)?.into_iter();
         Ok(entries.map(|entry| (entry.path, entry.kind)).collect())
     }
 
-    /// Copies those of `objects` that are not there.
+    /// Copies those of `objects` that are missing in the target.
     async fn copy_objects(
         &self,
         objects: &[(ObjectPath, ObjectRecord)],
         at_once: usize,
         progress: &dyn ProgressSink,
-    ) -> Result<Copied, Error> {
+    ) -> Result<CopiedBackup, Error> {
         let Route { from, to, .. } = self.route;
-        let there = self.there().await?;
-        let one = async |(path, record): &(ObjectPath, ObjectRecord)| match there.get(path) {
+        let existing = self.existing().await?;
+        let one = async |(path, record): &(ObjectPath, ObjectRecord)| match existing.get(path) {
             Some(kind) => {
                 progress.advance(record.size);
                 copy::same_size(to, path, *kind, record.size).map(|()| None)
             }
             None => {
-                copy::recorded(from, to, path, *record, progress).await?;
+                copy::copy_object(from, to, path, *record, progress).await?;
                 Ok(Some(record.size))
             }
         };
         let copies = iter(objects).map(one).buffer_unordered(at_once.max(1));
         let sizes: Vec<Option<u64>> = copies.try_collect().await?;
-        let mut copied = Copied { label: self.copy.to.label.clone(), objects: 0, bytes: 0 };
+        let mut copied = CopiedBackup { label: self.copy.to.label.clone(), objects: 0, bytes: 0 };
         for size in sizes.into_iter().flatten() {
             copied.objects += 1;
             copied.bytes += size;
@@ -163,46 +173,47 @@ impl One<'_> {
         Ok(copied)
     }
 
-    /// Makes the backup exist.
+    /// Writes the manifest, which publishes the backup.
     ///
-    /// An expire elsewhere that takes this for an interrupted backup removes the notice first, and the objects only where there is
-    /// no manifest after that. So a look at the notice after the manifest is there tells who was first.
+    /// A concurrent expire that takes this for an interrupted backup removes the notice first, and the objects only if
+    /// there is still no manifest after that. Therefore the notice is checked again after the manifest is written: if
+    /// it still exists, such an expire will find the manifest; if not, the manifest is removed again.
     async fn publish(&self) -> Result<(), Error> {
         let was_lost = self.check_objects().await?;
         self.check_needs().await?;
         let Route { from, to, .. } = self.route;
         let manifest = self.paths.manifest()?;
-        match self.copy.from == self.copy.to {
-            true => {
-                let data = metadata::read_proven(&**from, &manifest, Manifest::SIZE_MAX).await?;
-                publication::create(&**to, &manifest, data).await.map_err(Error::Target)?;
-            }
-            false => self.copy.to.publish(&**to).await.map_err(Error::Target)?,
+        if self.copy.from == self.copy.to {
+            let data = metadata::read_proven(&**from, &manifest, Manifest::SIZE_MAX).await?;
+            publication::create(&**to, &manifest, data).await.map_err(Error::Target)?;
+        } else {
+            self.copy.to.publish(&**to).await.map_err(Error::Target)?;
         }
         let checked = self.check_needs().await;
         if let Err(Error::Removed { .. } | Error::Needs { .. }) = &checked {
             to.delete(&[manifest]).await.map_err(Error::target)?;
         }
         if was_lost && checked.is_ok() {
-            // It is there again: were it lost once more, its time to be brought back would begin again.
+            // The manifest exists again. If it is lost again, the grace period has to start anew.
             to.delete(&[self.paths.lost()?]).await.map_err(Error::target)?;
         }
         checked
     }
 
-    /// Every object is there, in full length; whether an expire noted that the manifest is missing.
+    /// Checks that every object exists with its recorded size. Returns whether an expire recorded that the manifest is
+    /// missing.
     async fn check_objects(&self) -> Result<bool, Error> {
-        let there = self.there().await?;
+        let existing = self.existing().await?;
         for (path, record) in &self.objects {
-            match there.get(path) {
+            match existing.get(path) {
                 Some(kind) => copy::same_size(&self.route.to, path, *kind, record.size)?,
                 None => return Err(self.removed()),
             }
         }
-        Ok(there.contains_key(&self.paths.lost()?))
+        Ok(existing.contains_key(&self.paths.lost()?))
     }
 
-    /// The notice, the backups that this one refers to, and its own WAL are in the target.
+    /// Checks that the notice, the backups that this one refers to, and its WAL are in the target.
     async fn check_needs(&self) -> Result<(), Error> {
         let Route { to, stanza, .. } = self.route;
         if !self.notice().await?.is_some_and(|notice| self.is_ours(&notice)) {

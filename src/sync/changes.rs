@@ -1,5 +1,6 @@
-//! What is said of a backup after it was published: keep marks and annotations, numbered changes. Those that the source
-//! has behind those of the target are brought over. Where the target's are others, it goes its own way.
+//! Copies the changes of a backup after its publication: keep marks and annotations, which are numbered. Changes that
+//! the source has after the last one of the target are copied. If the target has changes of its own, nothing is
+//! copied.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +13,24 @@ use crate::{
     types::BackupLabel,
 };
 
-/// The greatest change that is read, in bytes.
+/// Maximum size of a change in bytes.
 const SIZE_MAX: usize = 1 << 20;
 
-/// What was copied of the changes of a backup.
 #[derive(Debug, Default)]
-pub(super) struct Copied {
+pub(super) struct CopiedChanges {
     pub(super) changes: u64,
     pub(super) objects: u64,
     pub(super) bytes: u64,
-    /// What could not be: a remark that is lost is no reason to lose the backup.
+    /// Changes that could not be copied. They do not fail the copy of the backup.
     pub(super) failed: Vec<Error>,
 }
 
 /// Copies the changes of a backup. An error means that a repository failed.
-pub(super) async fn copy(route: &Route, label: &BackupLabel) -> Result<Copied, Error> {
+pub(super) async fn copy(route: &Route, label: &BackupLabel) -> Result<CopiedChanges, Error> {
     let paths = BackupPaths::new(&route.stanza, label)?;
-    let mut copied = Copied::default();
+    let mut copied = CopiedChanges::default();
     for directory in [paths.annotations()?, paths.keep()?] {
-        let missing = match missing(route, &directory).await {
+        let missing = match missing_changes(route, &directory).await {
             Err(error) if error.is_of_one_object() => {
                 copied.failed.push(error);
                 continue;
@@ -40,7 +40,7 @@ pub(super) async fn copy(route: &Route, label: &BackupLabel) -> Result<Copied, E
         for change in missing {
             match change.copy(route, &mut copied).await {
                 Ok(()) => {}
-                // It went with its backup.
+                // Removed with its backup.
                 Err(error) if error.is_gone() => {}
                 Err(error) if error.is_of_one_object() => copied.failed.push(error),
                 Err(error) => return Err(error),
@@ -52,15 +52,15 @@ pub(super) async fn copy(route: &Route, label: &BackupLabel) -> Result<Copied, E
 
 /// A change that is not complete in the target.
 pub(super) struct Change {
-    /// Its objects in the source: one, or two of the same bytes.
+    /// Its objects in the source: one, or two with the same content.
     source: Vec<ObjectPath>,
-    /// Those that the target lacks.
+    /// Objects missing in the target.
     missing: Vec<ObjectPath>,
 }
 
 impl Change {
-    /// Copies what is missing out of whichever object can be read.
-    async fn copy(&self, route: &Route, copied: &mut Copied) -> Result<(), Error> {
+    /// Copies the missing objects from the first one that can be read.
+    async fn copy(&self, route: &Route, copied: &mut CopiedChanges) -> Result<(), Error> {
         let mut damaged = Vec::new();
         let data = read_any(&*route.from, &self.source, &mut damaged).await?;
         copied.failed.extend(damaged.into_iter().map(Error::from));
@@ -75,8 +75,8 @@ impl Change {
     }
 }
 
-/// The bytes of a change, out of the first of its objects that can be read. Of several, those that cannot go to `damaged`;
-/// `None` where that is all of them.
+/// The content of a change, from the first of its objects that can be read. Errors of damaged objects are added to
+/// `damaged` if there are several objects; `None` if all are damaged.
 async fn read_any(
     storage: &dyn Storage,
     paths: &[ObjectPath],
@@ -92,7 +92,10 @@ async fn read_any(
 }
 
 /// The changes in `directory` that are not complete in the target, in order; none if the target has changes of its own.
-pub(super) async fn missing(route: &Route, directory: &ObjectPath) -> Result<Vec<Change>, Error> {
+pub(super) async fn missing_changes(
+    route: &Route,
+    directory: &ObjectPath,
+) -> Result<Vec<Change>, Error> {
     let source = changes::objects(&*route.from, directory).await?;
     if source.is_empty() {
         return Ok(Vec::new());
@@ -108,7 +111,7 @@ pub(super) async fn missing(route: &Route, directory: &ObjectPath) -> Result<Vec
     Ok(Vec::new())
 }
 
-/// The objects of each change, by its number.
+/// The objects of each change, by number.
 type Numbered = BTreeMap<u32, Vec<ObjectPath>>;
 
 fn lacking((number, paths): (&u32, &Vec<ObjectPath>), target: &Numbered) -> Option<Change> {
@@ -117,7 +120,7 @@ fn lacking((number, paths): (&u32, &Vec<ObjectPath>), target: &Numbered) -> Opti
     (!missing.is_empty()).then(|| Change { source: paths.clone(), missing })
 }
 
-/// Whether all that the target has is of the source.
+/// Whether all changes of the target are from the source.
 async fn follows(route: &Route, source: &Numbered, target: &Numbered) -> Result<bool, Error> {
     for (number, paths) in target {
         let Some(same) = source.get(number) else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! Copies one object, proven on the way: what does not match what is recorded of it never gets its name.
+//! Copies one object and verifies it meanwhile: an object that does not match its record is never published.
 
 use std::sync::{
     Arc,
@@ -23,8 +23,7 @@ use crate::{
     wal::{self, ClusterIdentity},
 };
 
-/// Copies an object of which size and SHA-256 are recorded.
-pub(super) async fn recorded(
+pub(super) async fn copy_object(
     from: &Arc<dyn Storage>,
     to: &Arc<dyn Storage>,
     path: &ObjectPath,
@@ -39,43 +38,41 @@ pub(super) async fn recorded(
         let chunk = match download.next().await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => break,
-            Err(error) => return Err(give_up(upload, Error::source(error)).await),
+            Err(error) => return Err(abort_upload(upload, Error::source(error)).await),
         };
         hasher.update(&chunk);
         size += chunk.len() as u64;
         progress.advance(chunk.len() as u64);
         if let Err(error) = upload.write(chunk).await {
-            return Err(give_up_failed(upload, error.into()).await);
+            return Err(abort_failed_upload(upload, error.into()).await);
         }
     }
     if size != record.size || hasher.finish() != record.sha256 {
         let object = framed::object_name(&**from, path);
         let what = if size == record.size { "SHA-256" } else { "size" };
-        return Err(give_up(upload, repo::Error::Damaged { object, what }.into()).await);
+        return Err(abort_upload(upload, repo::Error::Damaged { object, what }.into()).await);
     }
-    match is_new(upload.finish().await)? {
-        true => Ok(()),
-        false => prove(to, path, record).await,
-    }
+    if is_new(upload.finish().await)? { Ok(()) } else { verify_existing(to, path, record).await }
 }
 
-/// Removes what was written; the error is the one to tell of.
-async fn give_up(upload: Box<dyn Upload>, error: Error) -> Error {
-    // What cannot be removed now was never visible.
+/// Aborts an upload because of `error`, which is returned.
+async fn abort_upload(upload: Box<dyn Upload>, error: Error) -> Error {
+    // A failure is ignored: an unfinished upload is not visible.
     let _ = upload.abort().await;
     error
 }
 
-/// The same for an upload that failed, unless the target does not answer: that is not waited for once more.
-async fn give_up_failed(upload: Box<dyn Upload>, error: repo::Error) -> Error {
+/// Aborts a failed upload, unless the target does not answer: that would wait for another timeout.
+async fn abort_failed_upload(upload: Box<dyn Upload>, error: repo::Error) -> Error {
     let is_away = |error: &repo::Error| matches!(error, repo::Error::Storage(e) if e.kind() == ErrorKind::Transient);
-    match is_away(&error) {
-        true => Error::Target(error),
-        false => give_up(upload, Error::Target(error)).await,
+    if is_away(&error) {
+        Error::Target(error)
+    } else {
+        abort_upload(upload, Error::Target(error)).await
     }
 }
 
-/// Whether the object is the one that was just written; `false` if another process created it meanwhile.
+/// Whether the object is the one just written; `false` if another process created it meanwhile.
 fn is_new(finished: storage::Result<()>) -> Result<bool, Error> {
     match finished {
         Ok(()) => Ok(true),
@@ -84,8 +81,8 @@ fn is_new(finished: storage::Result<()>) -> Result<bool, Error> {
     }
 }
 
-/// Reads an object of the target that is not known to be of this copy, and holds it against what is recorded.
-pub(super) async fn prove(
+/// Reads an object of the target that another writer may have created, and compares it with its record.
+pub(super) async fn verify_existing(
     to: &Arc<dyn Storage>,
     path: &ObjectPath,
     record: ObjectRecord,
@@ -97,13 +94,14 @@ pub(super) async fn prove(
         hasher.update(&chunk);
         size += chunk.len() as u64;
     }
-    match size == record.size && hasher.finish() == record.sha256 {
-        true => Ok(()),
-        false => Err(differs(to, path, format!("the source's has SHA-256 {}", record.sha256))),
+    if size == record.size && hasher.finish() == record.sha256 {
+        Ok(())
+    } else {
+        Err(differs(to, path, format!("the source's has SHA-256 {}", record.sha256)))
     }
 }
 
-/// An object of this copy was proven when it was made: of the right size, it is the same.
+/// Objects of this copy were verified when they were written, so comparing the size is sufficient.
 pub(super) fn same_size(
     to: &Arc<dyn Storage>,
     path: &ObjectPath,
@@ -120,36 +118,35 @@ fn differs(to: &Arc<dyn Storage>, path: &ObjectPath, what: String) -> Error {
     Error::Differs { object: framed::object_name(&**to, path), what }
 }
 
-/// Creates a small object that carries its own proof; one of the same bytes that is there already is as good.
+/// Creates a metadata object. An existing one with the same content is accepted.
 pub(super) async fn create(
     to: &Arc<dyn Storage>,
     path: &ObjectPath,
     data: Bytes,
 ) -> Result<(), Error> {
     if !is_new(to.put(path, data.clone()).await)? {
-        let there = framed::read_proven(&**to, path, data.len()).await.map_err(Error::Target)?;
-        if there != data {
-            return Err(differs(to, path, "somebody else made it at the same time".to_owned()));
+        let existing = framed::read_proven(&**to, path, data.len()).await.map_err(Error::Target)?;
+        if existing != data {
+            return Err(differs(
+                to,
+                path,
+                "another process created it at the same time".to_owned(),
+            ));
         }
     }
     Ok(())
 }
 
-/// A file of the archive on its way.
 pub(super) struct WalFile<'a> {
-    /// The archive that it comes from.
     pub(super) from: &'a WalArchive,
-    /// The archive that it goes to.
     pub(super) to: &'a WalArchive,
-    /// The file in the source.
     pub(super) stored: &'a StoredWal,
-    /// Its path in the target.
     pub(super) path: ObjectPath,
-    /// The cluster that it must be of.
+    /// The expected cluster.
     pub(super) cluster: ClusterIdentity,
 }
 
-/// Copies a file of the archive. It is decoded on the way, and digest, header and cluster are proven as in
+/// Copies a file of the archive. It is decompressed meanwhile, and digest, header and cluster are verified as by
 /// archive-get.
 pub(super) async fn wal(to: &Arc<dyn Storage>, file: &WalFile<'_>) -> Result<(), Error> {
     let download = file.from.open(file.stored).await?;
@@ -164,19 +161,22 @@ pub(super) async fn wal(to: &Arc<dyn Storage>, file: &WalFile<'_>) -> Result<(),
     let proven = wal::verify_from(file.from, file.stored, Box::new(tee), file.cluster).await;
     let Some(upload) = upload.lock().await.take() else { return Ok(()) };
     match proven {
-        Ok(_) => match is_new(upload.finish().await)? {
-            true => Ok(()),
-            false => prove_wal(file).await,
-        },
-        Err(wal::Error::Repo(error)) if target_failed.load(Ordering::Relaxed) => {
-            Err(give_up_failed(upload, error).await)
+        Ok(_) => {
+            if is_new(upload.finish().await)? {
+                Ok(())
+            } else {
+                verify_existing_wal(file).await
+            }
         }
-        Err(error) => Err(give_up(upload, error.into()).await),
+        Err(wal::Error::Repo(error)) if target_failed.load(Ordering::Relaxed) => {
+            Err(abort_failed_upload(upload, error).await)
+        }
+        Err(error) => Err(abort_upload(upload, error.into()).await),
     }
 }
 
-/// The server may have archived the file into the target meanwhile, perhaps compressed in another way.
-async fn prove_wal(file: &WalFile<'_>) -> Result<(), Error> {
+/// The server may have archived the file to the target meanwhile, possibly with another compression.
+async fn verify_existing_wal(file: &WalFile<'_>) -> Result<(), Error> {
     let stored = StoredWal { path: file.path.clone(), ..file.stored.clone() };
     match wal::verify(file.to, &stored, file.cluster).await {
         Ok(_) => Ok(()),
@@ -187,7 +187,7 @@ async fn prove_wal(file: &WalFile<'_>) -> Result<(), Error> {
     }
 }
 
-/// Writes what is read from it to the target.
+/// A reader that also writes what is read to the target.
 struct Tee {
     inner: Box<dyn Download>,
     upload: Arc<Mutex<Option<Box<dyn Upload>>>>,

@@ -1,4 +1,4 @@
-//! What can go wrong while a repository is copied.
+//! Errors of repo-sync.
 
 use crate::{
     repo::{
@@ -10,99 +10,65 @@ use crate::{
     wal,
 };
 
-/// A copy that was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The source cannot be read, or what it holds is damaged.
+    /// The source cannot be read, or an object in it is damaged.
     #[error(transparent)]
     Source(#[from] repo::Error),
-    /// A WAL file of the source is damaged, or is not what its name says.
+    /// A WAL file of the source is damaged or does not match its name.
     #[error(transparent)]
     Wal(#[from] wal::Error),
-    /// The target cannot be read or written: nothing more can be copied to it.
+    /// The target cannot be read or written, which ends the copy.
     #[error(transparent)]
     Target(repo::Error),
-    /// What is in the target is not what was to be copied.
-    #[error("'{object}' is in the target already, and is not the same: {what}")]
-    Differs {
-        /// The object.
-        object: String,
-        /// In what.
-        what: String,
-    },
-    /// The stanza of the target is another cluster.
-    #[error("stanza '{stanza}' is {found} in the target, and {expected} in the source")]
-    OtherCluster {
-        /// The stanza.
-        stanza: String,
-        /// The cluster of the target.
-        found: String,
-        /// That of the source.
-        expected: String,
-    },
-    /// The target has backups or WAL of a stanza that it does not know.
+    /// An object in the target differs from the one to copy.
+    #[error("'{object}' already exists in the target with different content: {what}")]
+    Differs { object: String, what: String },
+    /// The stanza of the target has a different cluster.
+    #[error("stanza '{stanza}' is {found} in the target, but {expected} in the source")]
+    OtherCluster { stanza: String, found: String, expected: String },
+    /// The target has backups or WAL of a stanza without history.
     #[error(
-        "the target '{location}' has backups or WAL of stanza '{stanza}', but no history of it"
+        "the target '{location}' has backups or WAL of stanza '{stanza}', but no stanza history"
     )]
-    NoHistory {
-        /// The repository.
-        location: String,
-        /// The stanza.
-        stanza: String,
-    },
-    /// What a backup needs is not in the target.
+    NoHistory { location: String, stanza: String },
+    /// An object that a backup needs is missing in the target.
     #[error("backup {label} needs {needed}, which is not in the target")]
-    Needs {
-        /// The backup.
-        label: BackupLabel,
-        /// What it needs.
-        needed: String,
-    },
-    /// There is something else in the target under the backup's label.
-    #[error("the target has something else under label {label}, which was begun on host {host}")]
+    Needs { label: BackupLabel, needed: String },
+    /// The target has another backup with this label.
+    #[error("the target has a different backup with label {label}, started on host {host}")]
     Taken {
-        /// The label.
         label: BackupLabel,
-        /// The host that its notice tells.
+        /// From its notice.
         host: String,
     },
-    /// An expire of the target took the copy for what was left of one that was interrupted.
+    /// An expire of the target removed the copy as an interrupted one.
     #[error("backup {label} was removed from the target while it was copied")]
-    Removed {
-        /// The backup.
-        label: BackupLabel,
-    },
-    /// The source expired the backup meanwhile.
-    #[error("backup {label} was expired in the source meanwhile")]
-    Expired {
-        /// The backup.
-        label: BackupLabel,
-    },
-    /// The retention of the target cannot be worked out.
+    Removed { label: BackupLabel },
+    #[error("backup {label} was expired in the source during the copy")]
+    Expired { label: BackupLabel },
+    /// The retention of the target cannot be computed.
     #[error(transparent)]
     Retention(#[from] repo::retention::Error),
-    /// A name is not valid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
 }
 
 impl Error {
-    /// An error of the target's storage.
     pub(super) fn target(error: storage::Error) -> Self {
         Self::Target(error.into())
     }
 
-    /// An error of the source's storage.
     pub(super) fn source(error: storage::Error) -> Self {
         Self::Source(error.into())
     }
 
-    /// Whether nothing more can be copied: the target fails, and not for one object.
+    /// Whether the copy has to end, because the target fails for more than one object.
     pub(super) fn is_fatal(&self) -> bool {
         matches!(self, Self::Target(_)) && !self.is_of_one_object()
     }
 
-    /// Whether it is one object that is wrong, so that others can still be read and written.
+    /// Whether the error concerns one object, so that others can still be copied.
     pub(super) fn is_of_one_object(&self) -> bool {
         match self {
             Self::Source(error) | Self::Target(error) | Self::Wal(wal::Error::Repo(error)) => {
@@ -113,7 +79,7 @@ impl Error {
         }
     }
 
-    /// Whether the source gave no answer, although it was asked for as long as its options say.
+    /// Whether the source did not answer within the retries of its options.
     pub(super) fn is_unanswered(&self) -> bool {
         match self {
             Self::Source(Storage(error)) | Self::Wal(wal::Error::Repo(Storage(error))) => {
@@ -123,12 +89,12 @@ impl Error {
         }
     }
 
-    /// Whether it may be so because the source expired the backup since.
+    /// Whether an expire of the source may be the cause.
     pub(super) fn may_be_expired(&self) -> bool {
         self.is_gone() || matches!(self, Self::Needs { .. })
     }
 
-    /// Whether the object was proven not to be in the source.
+    /// Whether the object is proven to be absent in the source.
     pub(super) fn is_gone(&self) -> bool {
         match self {
             Self::Source(error) | Self::Wal(wal::Error::Repo(error)) => error.is_not_found(),
@@ -158,11 +124,10 @@ impl Failure for Error {
             Self::Source(error) | Self::Target(error) => return error.hint(),
             Self::Wal(error) => return error.hint(),
             Self::Differs { .. } => {
-                "neither is overwritten; run verify on both repositories to see which is right"
+                "neither is overwritten; run verify on both repositories to see which one is valid"
             }
             Self::OtherCluster { .. } => {
-                "give the clusters stanzas of their own, or run stanza-upgrade on the repository that \
-                 missed an upgrade"
+                "use a separate stanza for each cluster, or run stanza-upgrade on the repository that missed an upgrade"
             }
             Self::NoHistory { .. } => {
                 "a stanza-delete may have been cut short; run stop and stanza-delete to remove the rest"

@@ -3,55 +3,43 @@
 use std::collections::BTreeSet;
 
 use super::{
-    BackupCopy, Error, Options, Route, Skipped, SyncPlan, Why, backup_copy, changes,
-    wal_copy::{WalCopy, Way},
+    BackupCopy, CopiedBackup, Error, Options, Route, SkipReason, Skipped, SyncPlan, backup_copy,
+    changes,
+    wal_copy::{CopyContext, WalCopy},
 };
 use crate::{
     repo::{archive::StoredWal, layout::BackupPaths, stanza},
     types::{ArchiveFile, ArchiveId, BackupLabel, Failure, HistoryId, ProgressSink, WalSegment},
 };
 
-/// Number of failed reads after which the source counts as unavailable: each was retried until its deadline.
+/// More unanswered requests than this end the copy: the source is unavailable, and each request is retried until its
+/// deadline.
 const UNANSWERED_MAX: u32 = 2;
 
-/// What was copied.
+/// The result of a copy.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Backups, oldest first.
-    pub backups: Vec<Copied>,
-    /// Files of WAL.
+    /// Oldest first.
+    pub backups: Vec<CopiedBackup>,
     pub wal_files: u64,
-    /// Their size as stored, in bytes.
+    /// Stored bytes of the segments.
     pub wal_bytes: u64,
-    /// Later changes of marks and annotations, of backups that the target had.
+    /// Changes of marks and annotations of backups that the target already had.
     pub changes: u64,
-    /// Backups that were not copied.
     pub skipped: Vec<Skipped>,
-    /// What could not be copied.
+    /// Errors of objects that could not be copied.
     pub failed: Vec<Failed>,
 }
 
-/// A backup that was copied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copied {
-    /// The backup.
-    pub label: BackupLabel,
-    /// Objects that were copied, without those that an interrupted copy had left.
-    pub objects: u64,
-    /// Their size as stored, in bytes.
-    pub bytes: u64,
-}
-
-/// What could not be copied.
+/// An object that could not be copied.
 #[derive(Debug)]
 pub struct Failed {
-    /// The backup; `None` where it is WAL.
+    /// The backup; `None` for WAL.
     pub label: Option<BackupLabel>,
-    /// Why not.
     pub error: Error,
 }
 
-/// Copies what was planned. An error means that the target failed.
+/// Executes the plan. An error means that the target failed.
 pub async fn execute(
     route: &Route,
     plan: SyncPlan,
@@ -91,14 +79,14 @@ struct Run<'a> {
     options: &'a Options,
     progress: &'a dyn ProgressSink,
     outcome: Outcome,
-    /// Segments of the source that could not be copied.
+    /// Segments that could not be copied.
     lost: BTreeSet<(HistoryId, WalSegment)>,
-    /// Objects that the source did not give although it was asked for long.
+    /// Objects for which the source did not answer within its retries.
     unanswered: u32,
 }
 
 impl Run<'_> {
-    /// Notes an error, or ends it all.
+    /// Records an error of one object; returns any other.
     fn fail(&mut self, label: Option<BackupLabel>, error: Error) -> Result<(), Error> {
         self.unanswered += u32::from(error.is_unanswered());
         if error.is_fatal() || self.unanswered > UNANSWERED_MAX {
@@ -114,14 +102,18 @@ impl Run<'_> {
     }
 
     async fn wal(&mut self, copies: &[WalCopy]) -> Result<(), Error> {
-        let way = Way { route: self.route, at_once: self.options.at_once, progress: self.progress };
+        let context = CopyContext {
+            route: self.route,
+            at_once: self.options.at_once,
+            progress: self.progress,
+        };
         for copy in copies {
             let id = copy.from.history_id;
             let cluster =
-                stanza::read_entry(&*way.route.from, &way.route.stanza, id).await?.cluster;
+                stanza::read_entry(&*context.route.from, &context.route.stanza, id).await?.cluster;
             for directory in &copy.directories {
                 let note = |stored: &StoredWal, result| self.note_wal(copy.from, stored, result);
-                copy.copy(&way, directory, cluster, note).await?;
+                copy.copy(&context, directory, cluster, note).await?;
             }
         }
         Ok(())
@@ -141,11 +133,8 @@ impl Run<'_> {
         if let ArchiveFile::Segment(segment) = stored.file {
             self.lost.insert((archive.history_id, segment));
         }
-        match error.is_gone() {
-            // Expire took it since it was listed; a backup that needs it, it took too.
-            true => Ok(()),
-            false => self.fail(None, error),
-        }
+        // An expire of the source removed it after the listing, after every backup that needs it.
+        if error.is_gone() { Ok(()) } else { self.fail(None, error) }
     }
 
     async fn backup(&mut self, copy: &BackupCopy) -> Result<(), Error> {
@@ -162,8 +151,8 @@ impl Run<'_> {
             }
             Err(error) if error.may_be_expired() && self.is_expired(label).await? => {
                 tracing::warn!("{}", Error::Expired { label: label.clone() });
-                let why = Why::Expired;
-                self.outcome.skipped.push(Skipped { label: label.clone(), why });
+                let reason = SkipReason::Expired;
+                self.outcome.skipped.push(Skipped { label: label.clone(), reason });
                 Ok(())
             }
             Err(error) => self.fail(Some(label.clone()), error),
@@ -178,7 +167,7 @@ impl Run<'_> {
         }
     }
 
-    /// A backup whose own WAL could not be copied could not be recovered.
+    /// An error if a segment that the backup needs to reach consistency could not be copied.
     fn check_wal(&self, copy: &BackupCopy) -> Result<(), Error> {
         let (start, stop) = (copy.from.wal_start(), copy.from.wal_stop());
         let archive = copy.from.cluster.history_id;

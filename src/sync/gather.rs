@@ -1,8 +1,8 @@
-//! Reads what a plan is made from: the histories, the backups with their marks, the archives.
+//! Reads the input of the plan: histories, backups with their marks, and archives.
 
 use std::sync::Arc;
 
-use super::{BackupCopy, Error, Facts, HistoryMap, Known, Route, changes};
+use super::{BackupCopy, Error, HistoryMap, MarkedBackup, Route, SyncInventory, changes};
 use crate::{
     repo::{
         self, REQUESTS_AT_ONCE, archive, backup_list, foreign,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Reads both repositories.
-pub(super) async fn gather(route: &Route) -> Result<Facts, Error> {
+pub(super) async fn gather(route: &Route) -> Result<SyncInventory, Error> {
     let Route { from, to, stanza } = route;
     let source = StanzaHistory::read(&**from, stanza).await?;
     let target = StanzaHistory::read_opt(&**to, stanza).await.map_err(Error::Target)?;
@@ -31,49 +31,49 @@ pub(super) async fn gather(route: &Route) -> Result<Facts, Error> {
             return Err(Error::NoHistory { location, stanza: stanza.to_string() });
         }
     }
-    let mut facts = Facts {
+    let mut inventory = SyncInventory {
         location: from.location(),
         history: HistoryMap::new(stanza, source.entries(), known)?,
         archives: archive::archive_ids(&**from, stanza).await?,
         target_archives,
-        ..Facts::default()
+        ..SyncInventory::default()
     };
     for (label, manifest) in backup_list::list(from, stanza).await? {
         match manifest {
-            Ok(manifest) => facts.source.push(Known { manifest, mark: None }),
-            Err(error) => facts.unreadable.push((label, error.into())),
+            Ok(manifest) => inventory.source.push(MarkedBackup { manifest, mark: None }),
+            Err(error) => inventory.unreadable.push((label, error.into())),
         }
     }
-    // Those of the source are told of when they are to be copied.
-    read_marks(from, &mut facts.source).await?;
+    // Errors of the source are reported when its changes are copied.
+    read_marks(from, &mut inventory.source).await?;
     for (label, manifest) in backup_list::list(to, stanza).await.map_err(Error::Target)? {
         match manifest.map_err(Error::Target) {
-            Ok(manifest) => facts.target.push(Known { manifest, mark: None }),
+            Ok(manifest) => inventory.target.push(MarkedBackup { manifest, mark: None }),
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
-                facts.damaged.insert(label.clone());
-                facts.unreadable.push((label, error));
+                inventory.damaged.insert(label.clone());
+                inventory.unreadable.push((label, error));
             }
         }
     }
-    let lost = read_marks(to, &mut facts.target).await.map_err(Error::Target)?;
+    let lost = read_marks(to, &mut inventory.target).await.map_err(Error::Target)?;
     let lost = lost.into_iter().map(|(label, error)| (label, Error::Target(error)));
-    facts.unreadable.extend(lost);
-    bring_marks(route, &mut facts).await?;
-    Ok(facts)
+    inventory.unreadable.extend(lost);
+    bring_marks(route, &mut inventory).await?;
+    Ok(inventory)
 }
 
-/// Marks that will be brought over count as if they were there.
-async fn bring_marks(route: &Route, facts: &mut Facts) -> Result<(), Error> {
-    for known in &facts.source {
+/// Marks that will be copied count as existing.
+async fn bring_marks(route: &Route, inventory: &mut SyncInventory) -> Result<(), Error> {
+    for known in &inventory.source {
         let label = &known.manifest.label;
-        let same = |other: &&mut Known| other.manifest.label == *label;
-        let Some(there) = facts.target.iter_mut().find(same) else { continue };
+        let same = |other: &&mut MarkedBackup| other.manifest.label == *label;
+        let Some(there) = inventory.target.iter_mut().find(same) else { continue };
         let directory = BackupPaths::new(&route.stanza, label)?.keep()?;
-        match changes::missing(route, &directory).await {
+        match changes::missing_changes(route, &directory).await {
             Ok(missing) if missing.is_empty() => {}
             Ok(_) => there.mark = known.mark,
-            // It is told of when the changes are copied.
+            // Reported when the changes are copied.
             Err(error) if error.is_of_one_object() => {}
             Err(error) => return Err(error),
         }
@@ -81,17 +81,17 @@ async fn bring_marks(route: &Route, facts: &mut Facts) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads the keep marks. A backup whose mark cannot be read is taken for one that is kept; why comes back.
+/// Reads the keep marks. A backup whose mark cannot be read counts as kept; the errors are returned.
 async fn read_marks(
     storage: &Arc<dyn Storage>,
-    backups: &mut [Known],
+    backups: &mut [MarkedBackup],
 ) -> Result<Vec<(BackupLabel, repo::Error)>, repo::Error> {
     let read = |manifest: Manifest| {
         let storage = Arc::clone(storage);
         async move {
             let paths = BackupPaths::new(&manifest.stanza, &manifest.label)?;
             match keep::read(&*storage, &paths).await {
-                // The backup was expired since it was listed.
+                // Expired since the listing.
                 Err(error) if error.is_not_found() => Ok(Ok(None)),
                 Err(error) if error.is_damage() => Ok::<_, repo::Error>(Err(error)),
                 mark => mark.map(Ok),

@@ -1,4 +1,4 @@
-//! Which number a cluster of the source's history has in that of the target. Each repository numbers by itself.
+//! Maps cluster numbers of the source's history to those of the target: each repository has its own numbers.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,18 @@ use crate::{
     types::{ArchiveId, HistoryId, StanzaName},
 };
 
-/// The numbers in the target, and what its history lacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryMap {
     numbers: BTreeMap<HistoryId, HistoryId>,
-    /// Entries to create in the target, under its numbers.
+    /// Entries to create in the target, with its numbers.
     pub new: Vec<StanzaEntry>,
-    /// The cluster that the stanza will be in the target.
+    /// The current cluster of the stanza in the target after the copy.
     pub current: Option<ArchiveId>,
 }
 
 impl HistoryMap {
-    /// Holds one history against the other; both are in the order of time. What the source became after the target's
-    /// newest cluster is added to the target, as a stanza-upgrade would. A cluster that the target never was is not.
+    /// Compares the histories, both sorted by time. Upgrades of the source after the newest cluster of the target are
+    /// added to the target, as by stanza-upgrade. An older cluster that the target never had is not added.
     pub fn new(
         stanza: &StanzaName,
         source: &[StanzaEntry],
@@ -50,7 +49,7 @@ impl HistoryMap {
         }
         let mut last = target.last().map_or(0, |entry| entry.id.0);
         for entry in behind {
-            // An empty history takes the numbers as they are.
+            // If the history is empty, the numbers are the same.
             last = if target.is_empty() { entry.id.0 } else { last + 1 };
             map.numbers.insert(entry.id, HistoryId(last));
             map.new.push(StanzaEntry { id: HistoryId(last), ..entry.clone() });
@@ -59,12 +58,11 @@ impl HistoryMap {
         Ok(map)
     }
 
-    /// The number in the target; `None` for a cluster that the target does not know.
+    /// The number in the target; `None` if the target does not have the cluster.
     pub fn number(&self, source: HistoryId) -> Option<HistoryId> {
         self.numbers.get(&source).copied()
     }
 
-    /// The archive in the target.
     pub fn archive(&self, source: ArchiveId) -> Option<ArchiveId> {
         Some(ArchiveId { history_id: self.number(source.history_id)?, ..source })
     }
@@ -101,9 +99,8 @@ mod tests {
         assert_eq!(map(&[1, 2], &[]).unwrap(), (vec![Some(1), Some(2)], vec![1, 2]));
         assert_eq!(map(&[1, 2], &[1, 2]).unwrap(), (vec![Some(1), Some(2)], vec![]));
         assert_eq!(map(&[1], &[1, 2]).unwrap(), (vec![Some(1)], vec![]));
-        // The source was upgraded, the target was not.
         assert_eq!(map(&[1, 2], &[1]).unwrap(), (vec![Some(1), Some(2)], vec![2]));
-        // The target was made after the upgrade: the older cluster stays where it is.
+        // The target was created after the upgrade, so the older cluster is not copied.
         assert_eq!(map(&[1, 2], &[2]).unwrap(), (vec![None, Some(1)], vec![]));
         assert_eq!(map(&[2, 3], &[1, 2]).unwrap(), (vec![Some(2), Some(3)], vec![3]));
     }

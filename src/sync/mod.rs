@@ -1,10 +1,10 @@
-//! Copies backups and WAL of a stanza from one repository to another: what is missing there, proven on the way, in an
-//! order that makes every moment a good one to be interrupted at.
+//! Copies the backups and WAL of a stanza that another repository lacks. Every object is verified while it is copied, and
+//! the order of the steps makes it safe to interrupt the copy at any moment.
 //!
-//! First the stanza's history, then WAL, then backup by backup, oldest first: its objects, and its manifest last. So a
-//! backup exists in the target when all of it is there, and after the backups that it refers to. What is there
-//! already is not read again: an object came into being whole, and it is of the size that is recorded. Nothing is ever
-//! removed from the target: that is expire's.
+//! First the stanza's history, then WAL, then the backups, oldest first: their objects, and the manifest last. So a backup
+//! exists in the target only when all of it and all backups that it refers to are there. Objects that exist already are
+//! not read again if their size is the recorded one, because objects are created whole. Nothing is removed from the
+//! target: that is left to expire.
 
 mod backup_copy;
 mod changes;
@@ -15,16 +15,19 @@ mod gather;
 mod history;
 mod plan;
 mod wal_copy;
+mod wal_rule;
 
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+pub use backup_copy::CopiedBackup;
 pub use error::Error;
-pub use execute::{Copied, Failed, Outcome, execute};
+pub use execute::{Failed, Outcome, execute};
 pub use history::HistoryMap;
-pub use plan::{BackupCopy, Facts, Known, Skipped, SyncPlan, WalRule, Why, plan};
+pub use plan::{BackupCopy, MarkedBackup, SkipReason, Skipped, SyncInventory, SyncPlan, plan};
 pub use wal_copy::{WalCopy, WalDirectory};
+pub use wal_rule::WalRule;
 
 use crate::{
     repo::{publication::Shield, retention::Settings},
@@ -35,35 +38,31 @@ use crate::{
 /// The two repositories, and the stanza.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Where it comes from.
     pub from: Arc<dyn Storage>,
-    /// Where it goes to.
     pub to: Arc<dyn Storage>,
-    /// The stanza.
     pub stanza: StanzaName,
 }
 
-/// What is to be copied, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Only this backup and what it needs.
+    /// Only this backup, the backups it refers to, and its WAL.
     pub set: Option<BackupLabel>,
-    /// The retention of the target: what it would expire at once is not copied.
+    /// The retention settings of the target: a backup that it would expire is not copied.
     pub retention: Settings,
-    /// How many objects are copied at a time.
+    /// Number of objects copied concurrently.
     pub at_once: usize,
     /// Seconds since 1970.
     pub now: i64,
-    /// Where days begin.
+    /// For calendar retention.
     pub zone: TimeZone,
-    /// Raised while a backup is published.
+    /// Protects the publication of a backup from a signal.
     pub shield: Shield,
 }
 
-/// Looks at both repositories and says what would be copied. Nothing is written.
+/// Reads both repositories and makes the plan. Nothing is written.
 pub async fn prepare(route: &Route, options: &Options) -> Result<SyncPlan, Error> {
-    let facts = gather::gather(route).await?;
-    let mut plan = plan(facts, options)?;
+    let inventory = gather::gather(route).await?;
+    let mut plan = plan(inventory, options)?;
     gather::measure(route, &mut plan.backups).await?;
     plan.wal = wal_copy::find(route, &plan.rules).await?;
     Ok(plan)

@@ -1,4 +1,4 @@
-//! The WAL that the target lacks, directory by directory: memory does not grow with the archive.
+//! Copies the WAL missing in the target directory by directory, so that memory does not grow with the archive.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,45 +16,42 @@ use crate::{
     wal::ClusterIdentity,
 };
 
-/// The WAL of one archive that the target lacks.
+/// The WAL of an archive that is missing in the target.
 #[derive(Clone, Debug)]
 pub struct WalCopy {
-    /// The archive in the source.
     pub from: ArchiveId,
-    /// The archive in the target.
     pub to: ArchiveId,
-    /// Which of its files are wanted.
+    /// Selects the files to copy.
     pub rule: WalRule,
-    /// The directories in which any is missing, the archive's own first, under the empty name.
+    /// Directories with missing files; first the archive's own one, with the empty name.
     pub directories: Vec<WalDirectory>,
 }
 
-/// A directory of an archive, and how much of it the target lacks.
+/// A directory of an archive with files that are missing in the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalDirectory {
-    /// Its name; empty for the archive itself.
+    /// Empty for the archive's own directory.
     pub name: String,
-    /// Files that are missing.
+    /// Number of missing files.
     pub files: u64,
-    /// Their size as stored, in bytes.
+    /// Stored bytes of the missing files.
     pub bytes: u64,
 }
 
-/// A file that the target lacks.
-pub(super) struct Lacking {
+/// A file missing in the target.
+pub(super) struct MissingFile {
     stored: StoredWal,
-    /// Why it cannot be copied: there are two contents under its name.
+    /// Why it cannot be copied: the archive has two files with this name and different content.
     error: Option<Error>,
 }
 
-/// How files are copied.
-pub(super) struct Way<'a> {
+pub(super) struct CopyContext<'a> {
     pub(super) route: &'a Route,
     pub(super) at_once: usize,
     pub(super) progress: &'a dyn ProgressSink,
 }
 
-/// Looks for what is missing.
+/// Compares the archives.
 pub(super) async fn find(
     route: &Route,
     rules: &[(ArchiveId, ArchiveId, WalRule)],
@@ -67,8 +64,8 @@ pub(super) async fn find(
         names.extend(copy.source(route)?.directory_names().await?);
         for name in names {
             let missing = copy.missing(route, &name).await?;
-            let copied = missing.iter().filter(|lacking| lacking.error.is_none());
-            let bytes = copied.map(|lacking| lacking.stored.size).sum();
+            let copied = missing.iter().filter(|missing_file| missing_file.error.is_none());
+            let bytes = copied.map(|missing_file| missing_file.stored.size).sum();
             let directory = WalDirectory { name, files: missing.len() as u64, bytes };
             if directory.files > 0 {
                 copy.directories.push(directory);
@@ -81,7 +78,7 @@ pub(super) async fn find(
 }
 
 impl WalCopy {
-    /// Files and bytes.
+    /// Number and stored bytes of the missing files.
     pub fn totals(&self) -> (u64, u64) {
         self.directories.iter().fold((0, 0), |(f, b), dir| (f + dir.files, b + dir.bytes))
     }
@@ -94,7 +91,7 @@ impl WalCopy {
         Ok(WalArchive::new(route.to.clone(), &route.stanza, self.to)?)
     }
 
-    async fn missing(&self, route: &Route, directory: &str) -> Result<Vec<Lacking>, Error> {
+    async fn missing(&self, route: &Route, directory: &str) -> Result<Vec<MissingFile>, Error> {
         let source = self.source(route)?.list(directory).await?;
         let target = self.target(route)?;
         let there = target.list(directory).await.map_err(Error::Target)?;
@@ -102,9 +99,9 @@ impl WalCopy {
         let wanted = source.files.into_iter().filter(|stored| self.rule.wants(stored.file));
         let mut wanted: Vec<StoredWal> = wanted.collect();
         let sources = contents(&wanted);
-        // The same content in two forms is one file.
+        // The same content with different compression is one file.
         wanted.dedup_by_key(|stored| (stored.file, stored.digest));
-        let lacking = |stored: StoredWal| {
+        let missing_file = |stored: StoredWal| {
             let digests = there.get(&stored.file);
             if digests.is_some_and(|digests| digests.contains(&stored.digest)) {
                 return None;
@@ -114,23 +111,24 @@ impl WalCopy {
                 (None, Some(digests)) if digests.len() > 1 => Some(duplicate(&stored, digests)),
                 (None, _) => None,
             };
-            Some(Lacking { stored, error })
+            Some(MissingFile { stored, error })
         };
-        Ok(wanted.into_iter().filter_map(lacking).collect())
+        Ok(wanted.into_iter().filter_map(missing_file).collect())
     }
 
-    /// Copies what is missing of a directory, several files at once, and tells what came of each; an error of `note`
-    /// ends it.
+    /// Copies the missing files of a directory, several concurrently, and calls `note` with each result. An error of
+    /// `note` ends the copy.
     pub(super) async fn copy(
         &self,
-        way: &Way<'_>,
+        context: &CopyContext<'_>,
         directory: &WalDirectory,
         cluster: ClusterId,
         mut note: impl FnMut(&StoredWal, Result<(), Error>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let missing = self.missing(way.route, &directory.name).await?;
-        let one = async |lacking| self.copy_one(way, directory, cluster, lacking).await;
-        let mut copied = iter(missing).map(one).buffer_unordered(way.at_once.max(1));
+        let missing = self.missing(context.route, &directory.name).await?;
+        let one =
+            async |missing_file| self.copy_one(context, directory, cluster, missing_file).await;
+        let mut copied = iter(missing).map(one).buffer_unordered(context.at_once.max(1));
         while let Some((stored, result)) = copied.next().await {
             note(&stored, result)?;
         }
@@ -139,30 +137,30 @@ impl WalCopy {
 
     async fn copy_one(
         &self,
-        way: &Way<'_>,
+        context: &CopyContext<'_>,
         directory: &WalDirectory,
         cluster: ClusterId,
-        lacking: Lacking,
+        missing_file: MissingFile,
     ) -> (StoredWal, Result<(), Error>) {
-        let Lacking { stored, error } = lacking;
+        let MissingFile { stored, error } = missing_file;
         let copied = async {
             if let Some(error) = error {
                 return Err(error);
             }
-            let (from, to) = (self.source(way.route)?, self.target(way.route)?);
+            let (from, to) = (self.source(context.route)?, self.target(context.route)?);
             let path = place(&to, directory, &stored)?;
             let ClusterId { system_id, version } = cluster;
             let cluster = ClusterIdentity { system_id, version };
             let file = copy::WalFile { from: &from, to: &to, stored: &stored, path, cluster };
-            copy::wal(&way.route.to, &file).await
+            copy::wal(&context.route.to, &file).await
         };
         let copied = copied.await;
-        way.progress.advance(stored.size);
+        context.progress.advance(stored.size);
         (stored, copied)
     }
 }
 
-/// The digests of each file's contents: more than one where there are two files under one name.
+/// The digests of each file: more than one if the archive has two files with one name.
 fn contents(files: &[StoredWal]) -> BTreeMap<ArchiveFile, BTreeSet<Sha256>> {
     let mut contents: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for stored in files {

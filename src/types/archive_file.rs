@@ -1,24 +1,23 @@
-//! The names that PostgreSQL hands to `archive_command` and asks of `restore_command`.
+//! Names of files that PostgreSQL passes to `archive_command` and `restore_command`.
 
 use std::{fmt, str::FromStr};
 
 use super::{Invalid, TimeLine, WalSegment};
 
-/// A file of the WAL archive, by the name PostgreSQL gives it.
+/// A file of the WAL archive, by PostgreSQL's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ArchiveFile {
-    /// A complete segment.
     Segment(WalSegment),
-    /// What a promoted server had of the last segment of its old timeline.
+    /// The last segment of the old timeline at a promotion, up to the switch point.
     Partial(WalSegment),
-    /// The ancestry of a timeline.
+    /// A timeline history file.
     History(TimeLine),
-    /// The record of a backup, named by its first segment and the offset in it.
+    /// A backup history file, named by the first segment of the backup and the offset in it.
     BackupHistory(WalSegment, u32),
 }
 
 impl ArchiveFile {
-    /// The segment in the name, where there is one.
+    /// The segment in the name, if any.
     pub fn segment(self) -> Option<WalSegment> {
         match self {
             Self::Segment(segment) | Self::Partial(segment) | Self::BackupHistory(segment, _) => {
@@ -28,7 +27,7 @@ impl ArchiveFile {
         }
     }
 
-    /// Whether it begins with the header of a WAL segment, which says which cluster it is of.
+    /// Whether the file begins with the header of a WAL segment, which identifies the cluster.
     pub fn has_header(self) -> bool {
         matches!(self, Self::Segment(_) | Self::Partial(_))
     }

@@ -1,4 +1,4 @@
-//! Which cluster of a stanza's history an archive directory belongs to.
+//! Identifies the archive directory of a cluster in the history of a stanza.
 
 use std::{fmt, str::FromStr};
 
@@ -20,9 +20,7 @@ impl fmt::Display for HistoryId {
 /// PostgreSQL version and history id, such as `15-1`: the directory of a cluster's WAL in the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ArchiveId {
-    /// The cluster's major version.
     pub version: PgVersion,
-    /// The cluster's number in the stanza's history.
     pub history_id: HistoryId,
 }
 

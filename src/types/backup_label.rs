@@ -1,4 +1,4 @@
-//! Backup labels: the time of a backup, its type, and the full it depends on, in one sortable name.
+//! Backup labels: sortable names with the time of a backup, its type, and the full backup it depends on.
 
 use std::{fmt, str::FromStr};
 
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 
-/// How much of the cluster a backup holds by itself.
+/// The type of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackupType {
-    /// Everything.
+    /// All files.
     Full,
-    /// What changed since the last full.
+    /// Changes since the last full backup.
     Diff,
-    /// What changed since the last backup of any type.
+    /// Changes since the last backup of any type.
     Incr,
 }
 
@@ -28,8 +28,8 @@ impl fmt::Display for BackupType {
     }
 }
 
-/// The name of a backup: `YYYYMMDD-HHMMSSF` for a full, `<full>_YYYYMMDD-HHMMSSD` (or `I`) for a
-/// differential or incremental of it. Times are of the host's time zone at the start of the backup.
+/// The name of a backup: `YYYYMMDD-HHMMSSF` for a full, `<full>_YYYYMMDD-HHMMSSD` (or `I`) for a differential or
+/// incremental. The time is the start of the backup in the host's time zone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackupLabel {
     text: String,
@@ -40,33 +40,30 @@ const STAMP_LEN: usize = 15;
 const FULL_LEN: usize = STAMP_LEN + 1;
 
 impl BackupLabel {
-    /// A full backup's label from a time stamp of the form `YYYYMMDD-HHMMSS`.
+    /// The label of a full backup; `stamp` has the form `YYYYMMDD-HHMMSS`.
     pub fn full(stamp: &str) -> Result<Self, Invalid> {
         format!("{stamp}F").parse()
     }
 
-    /// The label of a differential or incremental of `full` from its own time stamp.
     pub fn dependent(full: &BackupLabel, kind: BackupType, stamp: &str) -> Result<Self, Invalid> {
         let letter = if kind == BackupType::Diff { 'D' } else { 'I' };
         format!("{}_{stamp}{letter}", full.full_label()).parse()
     }
 
-    /// The label as text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The type that the last letter names.
     pub fn kind(&self) -> BackupType {
         self.kind
     }
 
-    /// The text of the full backup that this one is, or depends on.
+    /// The label of the full backup: this one or the one it depends on.
     pub fn full_label(&self) -> &str {
         &self.text[..FULL_LEN]
     }
 
-    /// The time stamp of this backup itself, `YYYYMMDD-HHMMSS`: labels sort by it in the order they were made.
+    /// The time of this backup, `YYYYMMDD-HHMMSS`, which sorts backups by creation.
     pub fn stamp(&self) -> &str {
         let end = self.text.len() - 1;
         &self.text[end - STAMP_LEN..end]

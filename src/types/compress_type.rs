@@ -1,4 +1,4 @@
-//! How stored bytes are compressed.
+//! Compression methods.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CompressType {
-    /// Stored as it is.
+    /// Not compressed.
     None,
     /// Zstandard, level -7..=22.
     Zst,
@@ -17,7 +17,7 @@ pub enum CompressType {
 }
 
 impl CompressType {
-    /// The level used where none is configured.
+    /// The default level.
     pub const fn default_level(self) -> i32 {
         match self {
             Self::None | Self::Lz4 => 1,
@@ -37,12 +37,10 @@ impl CompressType {
     }
 }
 
-/// A method and the level to use it at.
+/// A compression method with its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Compression {
-    /// The method.
     #[serde(rename = "type")]
     pub kind: CompressType,
-    /// Its level.
     pub level: i32,
 }

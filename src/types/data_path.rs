@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 
-/// A checked path relative to a data directory: no leading `/`, no empty, `.` or `..` component and
-/// no NUL, so it can be joined to any directory without leaving it.
+/// A checked path relative to a data directory: no leading `/`, no empty, `.` or `..` component and no NUL, so it
+/// cannot lead out of the directory it is joined to.
 ///
-/// As text, bytes that are not printable UTF-8, and `%`, are written `%XX`; the form is reversible.
+/// In the reversible text form, `%` and bytes that are not printable UTF-8 are written as `%XX`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataPath(Box<[u8]>);
 
 impl DataPath {
-    /// Checks a path that came from a server, a tar or a repository.
+    /// Checks a path from a server, a tar archive or a repository.
     pub fn new(bytes: &[u8]) -> Result<Self, Invalid> {
         let invalid = |reason| {
             Err(Invalid::new("data directory path", &String::from_utf8_lossy(bytes), reason))
@@ -40,22 +40,19 @@ impl DataPath {
         Ok(Self(bytes.into()))
     }
 
-    /// The path as PostgreSQL wrote it.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The path below `root`.
     pub fn under(&self, root: &Path) -> PathBuf {
         root.join(OsStr::from_bytes(&self.0))
     }
 
-    /// The last component.
     pub fn file_name(&self) -> &[u8] {
         self.0.rsplit(|&b| b == b'/').next().unwrap_or(&self.0)
     }
 
-    /// The path without its last component, where there is one.
+    /// The path without its last component; `None` if it has only one.
     pub fn parent(&self) -> Option<Self> {
         let slash = self.0.iter().rposition(|&b| b == b'/')?;
         Some(Self(self.0[..slash].into()))
@@ -69,7 +66,7 @@ impl DataPath {
     }
 }
 
-/// The text form of any bytes of a path: those that are not printable UTF-8, and `%`, are written `%XX`.
+/// The text form of a path: `%` and bytes that are not printable UTF-8 are written as `%XX`.
 pub fn escape_path(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -92,7 +89,7 @@ pub fn escape_path(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes that [`escape_path`] gives this text form.
+/// The inverse of [`escape_path`].
 pub fn unescape_path(text: &str) -> Result<Vec<u8>, Invalid> {
     let escape = || Invalid::new("data directory path", text, "'%' starts a two-digit escape");
     let mut bytes = Vec::with_capacity(text.len());

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 
-/// SHA-256 of a whole object; its text form is 64 lower-case hexadecimal digits.
+/// SHA-256 of an object; the text form is 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(pub [u8; 32]);
 
@@ -28,19 +28,16 @@ impl FromStr for Sha256 {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let mut bytes = [0; 32];
         let lower = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        match lower && hex::decode_to_slice(text, &mut bytes).is_ok() {
-            true => Ok(Self(bytes)),
-            false => Err(Invalid::new(
-                "SHA-256",
-                text,
-                "it is written as 64 lower-case hexadecimal digits",
-            )),
+        if lower && hex::decode_to_slice(text, &mut bytes).is_ok() {
+            Ok(Self(bytes))
+        } else {
+            Err(Invalid::new("SHA-256", text, "expected 64 lower-case hexadecimal digits"))
         }
     }
 }
 
-/// The keyed digest of one raw block: the first 10 bytes of BLAKE3 under the backup's block key.
-/// 80 bits of a keyed digest: a user who can write to the database cannot make two pages collide.
+/// The keyed digest of a raw block: the first 10 bytes of BLAKE3 with the block key of the backup. It is keyed so that
+/// a user who can write to the database cannot create a collision of two pages.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockDigest(pub [u8; Self::LEN]);
 
@@ -55,7 +52,7 @@ impl fmt::Debug for BlockDigest {
     }
 }
 
-/// Serialises a type as the text that its `Display` writes and its `FromStr` reads.
+/// Serializes a type as text with `Display` and `FromStr`.
 macro_rules! serde_as_text {
     ($type:ty) => {
         impl Serialize for $type {

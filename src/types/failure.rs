@@ -1,10 +1,8 @@
-//! What every error of this crate can answer: its exit code and what to do about it.
+//! The exit code and hint of every error of this crate.
 
-/// Error codes, which are also the exit codes of the program. The numbers are those that the
-/// field's tools already use, so schedulers and runbooks keep their meaning.
+/// Error codes, which are also the exit codes of the program. The numbers are pgBackRest's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-#[allow(missing_docs)]
 pub enum ErrorCode {
     Assert = 25,
     Checksum = 26,
@@ -79,32 +77,29 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// The number that the process exits with.
     pub const fn exit_code(self) -> u8 {
         self as u8
     }
 }
 
-/// An error that knows the exit code it means and, where there is something to do about it, says so.
+/// An error with an exit code and, if the user can do something about it, a hint.
 pub trait Failure: std::error::Error {
-    /// The code under which the error is reported; also the exit code.
     fn code(&self) -> ErrorCode;
 
-    /// What the reader can do, one sentence a line, without the word HINT.
+    /// What the user can do, one sentence per line, without the word HINT.
     fn hint(&self) -> Option<String> {
         None
     }
 }
 
-/// A text that is not a valid form of one of the types of this module.
+/// A text that cannot be parsed as a type of this module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is not a valid {what}: {reason}")]
 pub struct Invalid {
-    /// The kind of thing that was expected, such as "backup label".
+    /// The expected type, such as "backup label".
     pub what: &'static str,
-    /// The text as found, control characters escaped.
+    /// Control characters are escaped.
     pub text: String,
-    /// Why it is not one.
     pub reason: &'static str,
 }
 

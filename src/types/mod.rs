@@ -1,12 +1,13 @@
-//! Newtypes for every identity the program handles, and the error discipline all modules share.
+//! Newtypes of all identifiers, and the error trait of all modules.
 //!
-//! Nothing here does I/O. A bare `u64` or `String` never stands for a position, a name or a
-//! digest above this layer, so two of them cannot be mixed up.
+//! No I/O. Other modules use no plain `u64` or `String` for a position, a name or a digest, so that they cannot be
+//! confused.
 
 mod archive_file;
 mod archive_id;
 mod backup_label;
 mod compress_type;
+mod counted;
 mod data_path;
 mod digest;
 mod failure;
@@ -28,6 +29,7 @@ pub use archive_file::ArchiveFile;
 pub use archive_id::{ArchiveId, HistoryId};
 pub use backup_label::{BackupLabel, BackupType};
 pub use compress_type::{CompressType, Compression};
+pub use counted::counted;
 pub use data_path::{DataPath, escape_path, unescape_path};
 pub use digest::{BlockDigest, Sha256};
 pub use failure::{ErrorCode, Failure, Invalid};

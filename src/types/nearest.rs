@@ -1,6 +1,6 @@
-//! The name that was meant by one that is unknown.
+//! Suggestions for unknown names.
 
-/// The text closest to `name`, if it is close enough to be a typing error of it.
+/// The most similar text, if `name` may be a typing error of it.
 pub fn nearest_of(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let limit = (name.chars().count() / 3).clamp(1, 4);
     candidates

@@ -1,4 +1,4 @@
-//! Random bits that tell two writers apart.
+//! Random bits that distinguish writers.
 
 use std::{fmt, str::FromStr};
 
@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Invalid, digest::serde_as_text};
 
-/// 128 random bits of an object that is a claim: no other writer has the same ones, whatever its host, process and
-/// clock. The text form is 32 lower-case hexadecimal digits.
+/// 128 random bits that identify the writer of an object independently of host, process and clock. The text form is 32
+/// lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nonce([u8; 16]);
 
 impl Nonce {
-    /// New random bits.
     pub fn random() -> Self {
         Self(rand::random())
     }
@@ -36,13 +35,10 @@ impl FromStr for Nonce {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let mut bytes = [0; 16];
         let lower = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        match lower && hex::decode_to_slice(text, &mut bytes).is_ok() {
-            true => Ok(Self(bytes)),
-            false => Err(Invalid::new(
-                "nonce",
-                text,
-                "it is written as 32 lower-case hexadecimal digits",
-            )),
+        if lower && hex::decode_to_slice(text, &mut bytes).is_ok() {
+            Ok(Self(bytes))
+        } else {
+            Err(Invalid::new("nonce", text, "it is written as 32 lower-case hexadecimal digits"))
         }
     }
 }

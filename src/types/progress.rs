@@ -1,18 +1,18 @@
-//! How engines tell how far they are, without knowing who listens.
+//! Progress of an operation, independent of its display.
 
-/// Takes the progress of one piece of work. Called from any thread, often, so it must be cheap.
+/// Receives the progress of one operation. Called often and from any thread, so it must be cheap.
 pub trait ProgressSink: Send + Sync {
-    /// The work begins; `total` is the number of bytes expected, where it is known.
+    /// The operation begins; `total` is the expected number of bytes, if known.
     fn start(&self, total: Option<u64>);
 
-    /// That many bytes more are done.
+    /// `bytes` more were processed.
     fn advance(&self, bytes: u64);
 
-    /// The work has ended, well or not.
+    /// The operation ended, successfully or not.
     fn finish(&self);
 }
 
-/// Without a listener.
+/// Ignores progress.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoProgress;
 

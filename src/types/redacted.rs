@@ -1,22 +1,21 @@
-//! Texts that may hold a password among other things, such as a connection string, as messages show them.
+//! Removes passwords from texts for messages, such as connection strings.
 
 use std::{borrow::Cow, sync::LazyLock};
 
 use regex::Regex;
 
-/// Stands in the place of a password.
+/// Replaces a password.
 const REDACTED: &str = "${1}<redacted>";
 
-/// `password = 'x'` and the like of a connection string, and what stands between user and host in a URI.
+/// `password = 'x'` and similar settings of a connection string, and the password of a URI.
 static PASSWORDS: LazyLock<Option<[Regex; 2]>> = LazyLock::new(|| {
     let keyword = Regex::new(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.|'')*'|[^\s']+)").ok()?;
     let uri = Regex::new(r"(://[^:/@\s]*:)[^@/\s]+").ok()?;
     Some([keyword, uri])
 });
 
-/// The text without the passwords of connection strings in it.
 pub fn without_passwords(text: &str) -> Cow<'_, str> {
-    // Most texts hold none, and a process that only archives a segment has no time to compile expressions.
+    // Most texts have no password, and compiling the expressions takes too long for archive-push.
     let may_hold = text.to_ascii_lowercase().contains("password") || text.contains("://");
     if !may_hold {
         return Cow::Borrowed(text);
@@ -24,10 +23,11 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     match &*PASSWORDS {
         Some([keyword, uri]) => {
             let text = keyword.replace_all(text, REDACTED).into_owned();
-            // An address of a host and a port looks the same; it holds no `@`.
-            match text.contains('@') {
-                true => Cow::Owned(uri.replace_all(&text, REDACTED).into_owned()),
-                false => Cow::Owned(text),
+            // A host and port look the same, but without `@`.
+            if text.contains('@') {
+                Cow::Owned(uri.replace_all(&text, REDACTED).into_owned())
+            } else {
+                Cow::Owned(text)
             }
         }
         None => Cow::Borrowed("<redacted>"),

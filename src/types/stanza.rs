@@ -6,15 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 
-/// File names of locks and logs have the name in them, and more.
+/// Maximum length: the name is part of the file names of locks and logs.
 const LENGTH_MAX: usize = 200;
 
-/// The name under which a cluster's backups and WAL are kept; it is a directory name in the repository.
+/// The name of a cluster's backups and WAL, a directory name in the repository.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StanzaName(String);
 
 impl StanzaName {
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -31,7 +30,8 @@ impl FromStr for StanzaName {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid = |reason| Err(Invalid::new("stanza name", text, reason));
-        // ':' separates stanza and command in a section of the configuration, which brackets enclose.
+        // Not allowed: ':' separates stanza and command in the name of a configuration section, which is enclosed in
+        // brackets.
         let allowed = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | ':' | '[' | ']');
         match text {
             "" => invalid("it is empty"),

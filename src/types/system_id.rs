@@ -1,10 +1,10 @@
-//! Identities that PostgreSQL assigns.
+//! Identifiers assigned by PostgreSQL.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The system identifier that initdb gives a cluster; it is in pg_control and in every WAL segment.
+/// The system identifier of a cluster, created by initdb; it is in pg_control and in every WAL segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SystemId(pub u64);
@@ -15,7 +15,7 @@ impl fmt::Display for SystemId {
     }
 }
 
-/// An object identifier of a database or tablespace.
+/// The OID of a database or tablespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Oid(pub u32);

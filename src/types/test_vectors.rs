@@ -1,8 +1,8 @@
-//! The test vectors of `docs/repository-format.md`, for the tests of the code that they hold.
+//! The test vectors of `docs/repository-format.md`.
 
 const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/repository-format.md"));
 
-/// A vector as text; continued lines are joined.
+/// A vector as text, with continued lines joined.
 pub(crate) fn text(name: &str) -> String {
     let (_, block) = PAGE.split_once("```vectors\n").unwrap();
     let (block, _) = block.split_once("```").unwrap();

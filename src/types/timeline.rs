@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A timeline identifier; the first timeline of a cluster is 1 and every promotion makes a new one.
+/// A timeline ID. The first timeline of a cluster is 1; every promotion creates a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TimeLine(pub u32);
 
 impl TimeLine {
-    /// The timeline that initdb makes; it alone has no history file.
+    /// The timeline of initdb, the only one without a history file.
     pub const FIRST: Self = Self(1);
 
     /// The name of the timeline's history file, such as `00000002.history`.

@@ -1,44 +1,39 @@
-//! The history of a timeline, `<timeline>.history`: through which timelines it came about
-//! (`src/backend/access/transam/timeline.c`), and so which segment holds which WAL.
+//! Timeline history files (`src/backend/access/transam/timeline.c`): the ancestors of a timeline, and on which of them
+//! recovery reads each segment.
 
 use super::{Invalid, Lsn, TimeLine, WalSegmentSize};
 
-/// One ancestor, and where it was left.
+/// An ancestor timeline and its switch point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// The ancestor.
     pub timeline: TimeLine,
-    /// The position at which the next timeline begins.
+    /// The switch point: the next timeline begins here.
     pub end: Lsn,
-    /// Why it was left, as the server wrote it.
+    /// The reason of the switch, as written by the server.
     pub reason: String,
 }
 
-/// The ancestry of a timeline, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimelineHistory {
-    /// The timeline itself.
     pub timeline: TimeLine,
-    /// Its ancestors, oldest first; none for the first timeline, which has no file.
+    /// Ancestors, oldest first. Empty for timeline 1, which has no history file.
     pub ancestors: Vec<HistoryEntry>,
 }
 
-/// The segments that recovery reads from one of the timelines of a history.
+/// The segments that recovery reads on one timeline of a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimelineSegments {
-    /// The timeline.
     pub timeline: TimeLine,
-    /// The number of the first segment.
+    /// Number of the first segment.
     pub first: u64,
-    /// The number of the segment behind the last; `None` for the timeline that was not left.
+    /// Number of the segment after the last; `None` for the newest timeline.
     pub end: Option<u64>,
 }
 
 impl TimelineHistory {
-    /// The greatest history file that is read, in bytes. The server itself reads it line by line.
+    /// Maximum size of a history file in bytes. The server has no limit.
     pub const SIZE_MAX: usize = 16 << 20;
 
-    /// The history of a timeline without ancestors.
     pub fn without_ancestors(timeline: TimeLine) -> Self {
         Self { timeline, ancestors: Vec::new() }
     }
@@ -57,33 +52,32 @@ impl TimelineHistory {
         Ok(Self { timeline, ancestors })
     }
 
-    /// Whether the byte before `lsn` on `timeline` is part of this history: whether recovery to this
-    /// timeline can start from a backup that ended there.
+    /// Whether the byte before `lsn` on `timeline` is part of this history, that is, whether recovery to this timeline
+    /// can start from a backup that ended at `lsn`.
     pub fn holds(&self, timeline: TimeLine, lsn: Lsn) -> bool {
         timeline == self.timeline || self.end_of(timeline).is_some_and(|end| lsn <= end)
     }
 
-    /// Where an ancestor was left.
+    /// The switch point of an ancestor.
     pub fn end_of(&self, ancestor: TimeLine) -> Option<Lsn> {
         self.ancestors.iter().find(|a| a.timeline == ancestor).map(|a| a.end)
     }
 
-    /// The timeline that the byte at `lsn` is on.
+    /// The timeline of the byte at `lsn`.
     pub fn timeline_at(&self, lsn: Lsn) -> TimeLine {
         self.ancestors.iter().find(|a| lsn < a.end).map_or(self.timeline, |a| a.timeline)
     }
 
-    /// Which segments are read from which timeline, oldest first. The segment in which a timeline was left
-    /// is read from its successor, which copied it up to there: the server looks for a segment on the newest
-    /// timeline that had begun in it or before (`XLogFileReadAnyTLI` in `xlogrecovery.c`). A timeline that was
-    /// left in the segment in which it began has none.
+    /// The segments of each timeline, oldest first. The segment with a switch point is read on the new timeline, which
+    /// has a copy of its first part: the server requests a segment on the newest timeline that began in it or before
+    /// (`XLogFileReadAnyTLI` in `xlogrecovery.c`). A timeline that begins and ends in one segment has none.
     pub fn segments(&self, size: WalSegmentSize) -> Vec<TimelineSegments> {
         let mut segments = Vec::with_capacity(self.ancestors.len() + 1);
         let (mut timeline, mut end) = (self.timeline, None);
         for ancestor in self.ancestors.iter().rev() {
             let first = ancestor.end.0 / size.bytes();
             segments.push(TimelineSegments { timeline, first, end });
-            // A newer timeline counts, should the positions not ascend.
+            // If the positions do not ascend, the newer timeline wins.
             let next = end.map_or(first, |end: u64| end.min(first));
             (timeline, end) = (ancestor.timeline, Some(next));
         }
@@ -95,7 +89,7 @@ impl TimelineHistory {
 }
 
 impl TimelineSegments {
-    /// The first and the last of these segments among those from `first` to `last`; `None` where there is none.
+    /// The first and last of these segments from `first` to `last`; `None` if there is none.
     pub fn within(&self, first: u64, last: u64) -> Option<(u64, u64)> {
         let first = first.max(self.first);
         let last = match self.end {
@@ -154,7 +148,7 @@ mod tests {
     fn the_segment_of_the_fork_is_that_of_the_newer_timeline() {
         assert_eq!(segments(1, ""), [(1, 0, None)]);
         assert_eq!(segments(2, "1\t0/5000100\tx\n"), [(1, 0, Some(5)), (2, 5, None)]);
-        // Timeline 1 has no segment 5: it was left at the end of segment 4.
+        // Timeline 1 has no segment 5: its switch point is the end of segment 4.
         assert_eq!(segments(2, "1\t0/5000000\tx\n"), [(1, 0, Some(5)), (2, 5, None)]);
         assert_eq!(segments(2, "1\t0/28\tx\n"), [(2, 0, None)]);
         assert_eq!(
@@ -165,7 +159,7 @@ mod tests {
             segments(3, "1\t0/5000100\tx\n2\t0/5000200\tx\n"),
             [(1, 0, Some(5)), (3, 5, None)]
         );
-        // Not in order: the newest counts, as for the server.
+        // Not in order: the newest wins, as in the server.
         assert_eq!(
             segments(3, "1\t0/8000000\tx\n2\t0/5000000\tx\n"),
             [(1, 0, Some(5)), (3, 5, None)]
@@ -188,7 +182,7 @@ mod tests {
             }
         }
 
-        /// The rule of the server, word for word: the newest timeline whose first segment is not behind.
+        /// The rule of the server: the newest timeline whose first segment is not later.
         #[test]
         fn every_segment_is_on_the_timeline_that_the_server_tries_first(
             ends in proptest::collection::vec(0_u64..20 << 24, 0..5),

@@ -1,4 +1,4 @@
-//! WAL segments: their size, number and 24-digit name.
+//! WAL segments: size, number and 24-digit name.
 
 use std::fmt;
 
@@ -12,27 +12,26 @@ use super::{Invalid, Lsn, TimeLine};
 pub struct WalSegmentSize(u32);
 
 impl WalSegmentSize {
-    /// What initdb uses unless told otherwise.
+    /// The default of initdb.
     pub const DEFAULT: Self = Self(16 << 20);
 
-    /// Checks a size in bytes.
     pub fn new(bytes: u32) -> Result<Self, Invalid> {
-        match bytes.is_power_of_two() && (1 << 20..=1 << 30).contains(&bytes) {
-            true => Ok(Self(bytes)),
-            false => Err(Invalid::new(
+        if bytes.is_power_of_two() && (1 << 20..=1 << 30).contains(&bytes) {
+            Ok(Self(bytes))
+        } else {
+            Err(Invalid::new(
                 "WAL segment size",
                 &bytes.to_string(),
                 "it is a power of two from 1 MiB to 1 GiB",
-            )),
+            ))
         }
     }
 
-    /// The size in bytes.
     pub const fn bytes(self) -> u64 {
         self.0 as u64
     }
 
-    /// How many segments share the middle eight digits of a name.
+    /// Number of segments with the same middle eight digits of the name.
     pub const fn segments_per_xlog_id(self) -> u64 {
         (1 << 32) / self.bytes()
     }
@@ -51,59 +50,56 @@ impl From<WalSegmentSize> for u32 {
     }
 }
 
-/// The name of a WAL segment: timeline and the two halves of its number, as in `000000010000000A000000FF`.
-/// The number can only be worked out together with the segment size.
+/// The name of a WAL segment: timeline and the two halves of its number, as in `000000010000000A000000FF`. The segment
+/// size is needed to compute the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WalSegment {
-    /// The timeline the segment was written on.
     pub timeline: TimeLine,
     high: u32,
     low: u32,
 }
 
 impl WalSegment {
-    /// The segment that holds the byte at `lsn`.
+    /// The segment with the byte at `lsn`.
     pub fn containing(lsn: Lsn, timeline: TimeLine, size: WalSegmentSize) -> Self {
         Self::from_number(lsn.0 / size.bytes(), timeline, size)
     }
 
-    /// The segment that holds the last byte before `lsn`: what a backup that ends at `lsn` still needs.
+    /// The segment with the last byte before `lsn`: the last one that a backup ending at `lsn` needs.
     pub fn ending_at(lsn: Lsn, timeline: TimeLine, size: WalSegmentSize) -> Self {
         Self::containing(Lsn(lsn.0.saturating_sub(1)), timeline, size)
     }
 
-    /// The segment with this number, counted from the start of the log.
+    /// The segment with this number, counted from the start of the WAL.
     pub fn from_number(number: u64, timeline: TimeLine, size: WalSegmentSize) -> Self {
         let per_id = size.segments_per_xlog_id();
         Self { timeline, high: (number / per_id) as u32, low: (number % per_id) as u32 }
     }
 
-    /// The number of the segment, counted from the start of the log.
+    /// The number of the segment, counted from the start of the WAL.
     pub fn number(self, size: WalSegmentSize) -> u64 {
         u64::from(self.high) * size.segments_per_xlog_id() + u64::from(self.low)
     }
 
-    /// The position of the segment's first byte.
     pub fn start(self, size: WalSegmentSize) -> Lsn {
         Lsn(self.number(size) * size.bytes())
     }
 
-    /// The segment that follows on the same timeline.
+    /// The next segment on the same timeline.
     pub fn next(self, size: WalSegmentSize) -> Self {
         Self::from_number(self.number(size) + 1, self.timeline, size)
     }
 
-    /// The same position on another timeline.
     pub fn on(self, timeline: TimeLine) -> Self {
         Self { timeline, ..self }
     }
 
-    /// Whether the name can exist with this segment size.
+    /// Whether the name is possible with this segment size.
     pub fn fits(self, size: WalSegmentSize) -> bool {
         u64::from(self.low) < size.segments_per_xlog_id()
     }
 
-    /// The first 16 digits of the name: the directory that holds the segment in an archive.
+    /// The first 16 digits of the name: the directory of the segment in an archive.
     pub fn directory(self) -> String {
         format!("{:08X}{:08X}", self.timeline.0, self.high)
     }

@@ -1,18 +1,18 @@
-//! Control characters of names and texts that come from elsewhere: databases, annotations, objects, servers. A
-//! terminal obeys them, and a log line could be made to look like several. They are written as `\uXXXX`, which in a
-//! JSON string means the character itself.
+//! Escapes control characters in names and texts of other origin: databases, annotations, objects, servers. They could
+//! control the terminal or fake log lines. They are written as `\uXXXX`, which in a JSON string means the character
+//! itself.
 
 use std::{
     borrow::Cow,
     io::{self, Write},
 };
 
-/// Text that may have several lines, with every other control character escaped.
+/// Text that may have several lines: escapes all control characters but line feeds.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && c != '\t' && is_control(c))
 }
 
-/// A name, which has one line.
+/// A name, which has one line: escapes all control characters.
 pub fn name(text: &str) -> Cow<'_, str> {
     escaped(text, is_control)
 }
@@ -23,29 +23,25 @@ fn escaped(text: &str, wanted: impl Fn(char) -> bool) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match wanted(c) {
-            true => out += &format!("\\u{:04x}", u32::from(c)),
-            false => out.push(c),
-        }
+        if wanted(c) { out += &format!("\\u{:04x}", u32::from(c)) } else { out.push(c) }
     }
     Cow::Owned(out)
 }
 
-/// C0, DEL and C1, the separators of lines, and the marks that turn the direction of what follows.
+/// C0, DEL and C1, line and paragraph separators, and bidirectional control characters.
 fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Escapes what is written through it. A character may come in parts.
+/// A writer that escapes. A character may be split between two writes.
 pub struct Escaped<W> {
     out: W,
-    /// The beginning of a character whose end has not come.
+    /// The first bytes of an incomplete character.
     held: Vec<u8>,
 }
 
 impl<W: Write> Escaped<W> {
-    /// Writes to `out`.
     pub fn new(out: W) -> Self {
         Self { out, held: Vec::new() }
     }

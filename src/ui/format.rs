@@ -1,9 +1,8 @@
-//! Sizes and times as people read them.
+//! Human-readable sizes and times.
 
 use std::time::Duration;
 
-/// A size with one decimal at most, as `info` shows it: `9MB`, `302.1KB`, `40.2MB`. The units are
-/// powers of 1024.
+/// A size with at most one decimal, as in `info`: `9MB`, `302.1KB`, `40.2MB`. Units are powers of 1024.
 pub fn size(bytes: u64) -> String {
     const KIB: u64 = 1024;
     let units = [("KB", KIB), ("MB", KIB.pow(2)), ("GB", KIB.pow(3)), ("TB", KIB.pow(4))];
@@ -19,7 +18,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A time in its two largest units: `45s`, `3m20s`, `2h05m`, `3d04h`.
+/// A duration in its two largest units: `45s`, `3m20s`, `2h05m`, `3d04h`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600, seconds / 60);
@@ -35,7 +34,7 @@ pub fn duration(time: Duration) -> String {
 mod tests {
     use super::*;
 
-    /// The sizes of a recorded `info`, in bytes and as its text has them.
+    /// Sizes of a recorded `info`, in bytes and as text.
     #[test]
     fn sizes_are_those_of_info() {
         for (bytes, text) in [

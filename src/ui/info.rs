@@ -1,5 +1,5 @@
-//! What `info` shows, as text and as JSON. Pure: data in, text out, so that both forms can be held
-//! against samples. Monitoring parses them, hence every key and every space is part of the interface.
+//! The output of `info`, as text and as JSON. Pure functions, tested against samples. Monitoring parses the output, so
+//! every key and space is part of the interface.
 
 mod format;
 mod model;
@@ -10,26 +10,26 @@ pub use model::*;
 
 use jiff::tz::TimeZone;
 
-/// How much to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// All backups, briefly.
+    /// A summary of all backups.
     Full,
-    /// One backup with everything that is known of it.
+    /// All details of one backup.
     Set,
-    /// Only the status and the progress of what runs.
+    /// Only the status and the progress of running commands.
     Progress,
 }
 
-/// The text form; times are shown in `zone`.
+/// The text output, with times in `zone`.
 pub fn to_text(stanzas: &[StanzaInfo], detail: Detail, zone: &TimeZone) -> String {
-    match stanzas.is_empty() {
-        true => "No stanzas exist in the repository.\n".to_owned(),
-        false => text::View { stanzas, detail, zone }.to_string(),
+    if stanzas.is_empty() {
+        "No stanzas exist in the repository.\n".to_owned()
+    } else {
+        text::View { stanzas, detail, zone }.to_string()
     }
 }
 
-/// The JSON form: one line, keys in alphabetical order, no line feed at its end.
+/// The JSON output: one line without line feed, keys in alphabetical order.
 pub fn to_json(stanzas: &[StanzaInfo], detail: Detail) -> Result<String, serde_json::Error> {
     match detail {
         Detail::Full | Detail::Set => serde_json::to_string(stanzas),

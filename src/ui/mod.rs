@@ -1,4 +1,4 @@
-//! The terminal: log lines, progress, tables, sizes. The only code besides `main` that prints.
+//! Terminal output: log lines, progress, tables, sizes. No other code except `main` prints.
 
 mod escape;
 mod format;
@@ -28,7 +28,7 @@ use crate::{
     types::{Failure, ProgressSink},
 };
 
-/// The terminal of one run.
+/// The terminal of one command.
 pub struct Ui {
     terminal: Arc<Terminal>,
     command: &'static str,
@@ -38,7 +38,7 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// Opens the log, says what begins, and passes on what was odd about the configuration.
+    /// Opens the log, and logs the start of the command and the warnings of the configuration.
     pub fn start(config: &Config) -> Self {
         let terminal = Arc::new(Terminal::default());
         log::install(config, &terminal);
@@ -61,8 +61,7 @@ impl Ui {
         ui
     }
 
-    /// Says how the command ended, after its error, if there is one, is written to the log.
-    /// Returns the code to exit with.
+    /// Logs the error, if any, and the end of the command. Returns the exit code.
     pub fn end(&self, result: Result<(), &dyn Failure>) -> u8 {
         let code = result.err().map_or(0, report);
         let how = match code {
@@ -73,7 +72,7 @@ impl Ui {
         code
     }
 
-    /// A sink for the progress of a piece of work: a bar on a terminal, else log lines.
+    /// Shows the progress of an operation: a bar on a terminal, otherwise log lines.
     pub fn progress(&self, what: &'static str) -> Arc<dyn ProgressSink> {
         if self.has_bar {
             Arc::new(progress::Bar::new(what, self.terminal.clone()))
@@ -87,18 +86,18 @@ impl Ui {
     }
 }
 
-/// Where a command writes its result: standard output, without control characters of others but for the content of
-/// an object, which goes to a file or another program as it is.
+/// Standard output for the result of a command. Control characters are escaped, except in the content of an object,
+/// which is written unchanged to a file or pipe.
 pub fn output(config: &Config) -> Box<dyn Write> {
     let out = io::stdout();
-    match config.command == CommandName::RepoGet && !out.is_terminal() {
-        true => Box::new(out),
-        false => Box::new(Escaped::new(out)),
+    if config.command == CommandName::RepoGet && !out.is_terminal() {
+        Box::new(out)
+    } else {
+        Box::new(Escaped::new(out))
     }
 }
 
-/// Writes the result of a command to standard output. A reader that has gone away, as `head` does,
-/// is not an error.
+/// Writes the result of a command to standard output. A closed pipe, as with `head`, is not an error.
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -107,7 +106,7 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Writes an error to standard error before there is a log. Returns the code to exit with.
+/// Writes an error to standard error before the log is open. Returns the exit code.
 pub fn report_early(error: &dyn Failure) -> u8 {
     let (line, code) = report::early(error);
     Terminal::default().write_err(&line);

@@ -1,4 +1,4 @@
-//! Progress as a bar on a terminal, and as log lines elsewhere.
+//! Progress as a bar on a terminal, or as log lines.
 
 use std::{
     sync::{
@@ -15,10 +15,10 @@ use super::{format, terminal::Terminal};
 use crate::types::ProgressSink;
 
 const REDRAW_HZ: u8 = 8;
-/// How often a line is written where the total is not known.
+/// Bytes between two log lines if the total is unknown.
 const UNKNOWN_TOTAL_EVERY: Duration = Duration::from_secs(60);
 
-/// A bar with rate and time left.
+/// A bar with rate and remaining time.
 pub(super) struct Bar {
     bar: ProgressBar,
     terminal: Arc<Terminal>,
@@ -53,7 +53,7 @@ impl ProgressSink for Bar {
 
     fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
-        // The total is an estimate; a bar beyond its end would say less than nothing.
+        // The total is an estimate, so the bar is extended when it is exceeded.
         if self.bar.length().is_some_and(|length| self.bar.position() > length) {
             self.bar.set_length(self.bar.position());
         }
@@ -71,13 +71,13 @@ impl Drop for Bar {
     }
 }
 
-/// A log line every tenth of the work.
+/// A log line for every tenth of the work.
 pub(super) struct Lines {
     what: &'static str,
     done: AtomicU64,
-    /// 0 where it is not known.
+    /// 0 if unknown.
     total: AtomicU64,
-    /// The number of bytes at which the next line is due.
+    /// Number of bytes at which the next line is written.
     next: AtomicU64,
     clock: Mutex<Clock>,
 }
@@ -102,7 +102,7 @@ impl Lines {
     fn tell(&self, done: u64) {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let total = self.total.load(Relaxed);
-        // Another thread may have written the line meanwhile.
+        // Another thread may have written the line since the load.
         if done < self.next.load(Relaxed) {
             return;
         }
@@ -117,7 +117,7 @@ impl Lines {
     }
 }
 
-/// The next whole tenth after `done`; of an unknown total, 16 MiB later.
+/// The next tenth of the total after `done`; if the total is unknown, 16 MiB later.
 fn next_step(done: u64, total: u64) -> u64 {
     if total == 0 {
         return done.saturating_add(16 << 20);

@@ -5,21 +5,19 @@ use std::panic::{self, PanicHookInfo};
 use super::terminal::Terminal;
 use crate::types::{ErrorCode, Failure};
 
-/// From here on a panic is one line of error on standard error, which is a server's log where PostgreSQL runs the
-/// program.
+/// Reports panics as one error line on standard error, which is the server log if PostgreSQL runs the program.
 pub fn report_panics() {
     panic::set_hook(Box::new(|info| Terminal::default().write_err(&panic_line(info))));
 }
 
 fn panic_line(info: &PanicHookInfo<'_>) -> String {
-    let what = info.payload_as_str().unwrap_or("no reason is known");
+    let what = info.payload_as_str().unwrap_or("unknown cause");
     let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line()));
-    let text =
-        format!("the program is in a state that cannot be: {what}{}", place.unwrap_or_default());
+    let text = format!("internal error: {what}{}", place.unwrap_or_default());
     super::log::early_line(ErrorCode::Assert.exit_code(), text, None)
 }
 
-/// Writes an error to the log and says which code to exit with.
+/// Logs an error and returns the exit code.
 pub fn report(error: &dyn Failure) -> u8 {
     let code = error.code().exit_code();
     let text = with_causes(error);
@@ -30,13 +28,13 @@ pub fn report(error: &dyn Failure) -> u8 {
     code
 }
 
-/// The line for an error that comes before there is a log, and the code to exit with.
+/// The line for an error before the log is open, and the exit code.
 pub(super) fn early(error: &dyn Failure) -> (String, u8) {
     let code = error.code().exit_code();
     (super::log::early_line(code, with_causes(error), error.hint()), code)
 }
 
-/// The text of an error and of those of its causes that it does not repeat itself.
+/// The text of an error and of its sources, without sources that the text already contains.
 fn with_causes(error: &dyn Failure) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

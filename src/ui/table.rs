@@ -2,7 +2,7 @@
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
-/// A table with a line of titles. Columns that hold nothing but numbers are set to the right.
+/// A table with a header line. Columns of numbers are right-aligned.
 pub fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);

@@ -1,5 +1,4 @@
-//! Standard output and standard error, shared by the log and the progress bar so that neither
-//! writes into the other.
+//! Standard output and standard error, shared by the log and the progress bar, so that log lines do not break the bar.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -8,14 +7,14 @@ use std::{
 
 use indicatif::ProgressBar;
 
-/// The two streams, and the bar that is drawn at the moment.
+/// The two streams and the current progress bar.
 #[derive(Default)]
 pub(super) struct Terminal {
     bar: Mutex<Option<ProgressBar>>,
 }
 
 impl Terminal {
-    /// Writes to standard output. A stream that is gone is no reason to stop the work.
+    /// Writes to standard output. Errors are ignored: a closed stream does not stop the command.
     pub(super) fn write_out(&self, text: &str) {
         self.beside_bar(|| {
             let _ = io::stdout().lock().write_all(text.as_bytes());
@@ -39,7 +38,7 @@ impl Terminal {
         wants_colors() && io::stderr().is_terminal()
     }
 
-    /// Sets or takes away the bar that lines must not be written into.
+    /// Sets or removes the current progress bar.
     pub(super) fn set_bar(&self, bar: Option<ProgressBar>) {
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = bar;
     }
@@ -52,7 +51,7 @@ impl Terminal {
     }
 }
 
-/// The convention of <https://no-color.org>: any value that is not empty says no.
+/// By <https://no-color.org>, any non-empty value disables colors.
 fn wants_colors() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     ArchiveReport, Error, FaultKind, Options,
     backups::Backups,
-    report::{Findings, describe},
+    findings::{Findings, describe},
     windows::Windows,
 };
 use crate::{
@@ -23,19 +23,17 @@ use crate::{
     work::map_watched,
 };
 
-/// The archives of a stanza.
 pub(super) struct Archives {
-    archives: Vec<One>,
+    archives: Vec<ListedArchive>,
     /// Only WAL that the backups need is read.
     only_needed: bool,
 }
 
-/// The archive of one cluster.
-struct One {
+struct ListedArchive {
     id: ArchiveId,
     cluster: ClusterIdentity,
     archive: WalArchive,
-    /// Names of the directories of segments; the empty name is the archive itself.
+    /// Directory names; the empty name is the archive's own directory.
     directories: Vec<String>,
     files: u64,
     stored: u64,
@@ -43,7 +41,7 @@ struct One {
 }
 
 impl Archives {
-    /// Lists the archives; a directory of a cluster that the stanza never was is a fault.
+    /// Lists the archives. A directory that belongs to no cluster of the stanza is a fault.
     pub(super) async fn list(
         storage: &Arc<dyn Storage>,
         stanza: &StanzaName,
@@ -64,7 +62,7 @@ impl Archives {
                         && !backups.archive_ids().contains_key(&id.to_string()) => {}
                 (Some((id, cluster)), EntryKind::Directory) => {
                     let archive = WalArchive::new(Arc::clone(storage), stanza, id)?;
-                    let one = One::list(id, cluster, archive, findings).await?;
+                    let one = ListedArchive::list(id, cluster, archive, findings).await?;
                     archives.archives.push(one);
                 }
                 _ => {
@@ -78,13 +76,9 @@ impl Archives {
 
     /// Stored bytes of all WAL.
     pub(super) fn stored_size(&self) -> u64 {
-        match self.only_needed {
-            true => 0,
-            false => self.archives.iter().map(|one| one.stored).sum(),
-        }
+        if self.only_needed { 0 } else { self.archives.iter().map(|one| one.stored).sum() }
     }
 
-    /// Verifies every file.
     pub(super) async fn verify(
         &self,
         options: &Options,
@@ -107,8 +101,8 @@ impl Archives {
                 let wanted = listed.into_iter().filter(|stored| {
                     !self.only_needed || windows.is_needed(backups, one.id, stored.file)
                 });
-                let proof = Proof { one, threads: options.threads.max(1), progress };
-                for (stored, kind, what) in proof.of_all(wanted.collect(), findings).await {
+                let check = DirectoryCheck { one, threads: options.threads.max(1), progress };
+                for (stored, kind, what) in check.of_all(wanted.collect(), findings).await {
                     let fault = findings.add(stored.path.as_str(), kind, what);
                     fault.of_all(windows.affected(backups, one.id, stored.file));
                 }
@@ -120,7 +114,7 @@ impl Archives {
         &self,
         mut found: impl FnMut(ArchiveId) -> (Vec<SegmentRange>, Vec<Branch>),
     ) -> Vec<ArchiveReport> {
-        let report = |one: &One| {
+        let report = |one: &ListedArchive| {
             let (holes, branches) = found(one.id);
             ArchiveReport {
                 id: one.id,
@@ -135,7 +129,7 @@ impl Archives {
     }
 }
 
-/// Every cluster that the stanza was, as far as history and backups tell.
+/// The clusters of the stanza by archive id, from the history and the manifests.
 fn clusters(history: &[StanzaEntry], backups: &Backups) -> BTreeMap<String, ClusterIdentity> {
     let entries = history.iter().map(|entry| {
         let cluster = entry.cluster;
@@ -144,13 +138,13 @@ fn clusters(history: &[StanzaEntry], backups: &Backups) -> BTreeMap<String, Clus
     let manifests = backups.manifests().map(|manifest| {
         (manifest.archive_id(), manifest.cluster.system_id, manifest.cluster.version)
     });
-    // What the history says counts.
+    // The history comes last, because it takes precedence.
     let all = manifests.chain(entries);
     all.map(|(id, system_id, version)| (id.to_string(), ClusterIdentity { system_id, version }))
         .collect()
 }
 
-impl One {
+impl ListedArchive {
     async fn list(
         id: ArchiveId,
         cluster: ClusterIdentity,
@@ -168,12 +162,12 @@ impl One {
         };
         let top = one.archive.list("").await?;
         one.add(&top.files);
-        note_strangers(&top.strangers, findings);
+        report_foreign_objects(&top.foreign, findings);
         for directory in top.directories {
             let listed = one.archive.list(directory.file_name()).await?;
             one.add(&listed.files);
             let below = listed.directories.iter();
-            note_strangers(listed.strangers.iter().chain(below), findings);
+            report_foreign_objects(listed.foreign.iter().chain(below), findings);
             one.directories.push(directory.file_name().to_owned());
         }
         Ok(one)
@@ -190,7 +184,8 @@ impl One {
         }
     }
 
-    /// A file in another directory than its own is never found, and of two contents none is right.
+    /// A file in the wrong directory is never found by archive-get. Of two files with one name and different content
+    /// neither can be trusted.
     fn check_names(&self, directory: &str, files: &[StoredWal], findings: &mut Findings) {
         let mut seen: BTreeMap<ArchiveFile, Sha256> = BTreeMap::new();
         for stored in files {
@@ -209,23 +204,23 @@ impl One {
     }
 }
 
-fn note_strangers<'a>(
-    strangers: impl IntoIterator<Item = &'a crate::storage::ObjectPath>,
+fn report_foreign_objects<'a>(
+    foreign: impl IntoIterator<Item = &'a crate::storage::ObjectPath>,
     findings: &mut Findings,
 ) {
-    for path in strangers {
-        findings.add(path.as_str(), FaultKind::Orphan, "its name is none of an archive");
+    for path in foreign {
+        findings.add(path.as_str(), FaultKind::Orphan, "its name is not that of an archived file");
     }
 }
 
-/// Verifies the files of a directory, several at once.
-struct Proof<'a> {
-    one: &'a One,
+/// Verifies the files of a directory, several concurrently.
+struct DirectoryCheck<'a> {
+    one: &'a ListedArchive,
     threads: usize,
     progress: &'a dyn ProgressSink,
 }
 
-impl Proof<'_> {
+impl DirectoryCheck<'_> {
     async fn of_all(
         &self,
         files: Vec<StoredWal>,
@@ -243,7 +238,7 @@ impl Proof<'_> {
             let verified = verified.unwrap_or_else(|error| Err(repo::Error::Work(error).into()));
             match verified {
                 Ok(raw) => findings.count(stored.size, raw),
-                // Expire took it since it was listed.
+                // Expired since the listing.
                 Err(wal::Error::Repo(error)) if error.is_not_found() => {}
                 Err(error) => {
                     findings.count(stored.size, 0);
@@ -260,7 +255,7 @@ fn fault_of(error: &wal::Error) -> (FaultKind, String) {
     match error {
         wal::Error::Repo(error) => describe(error),
         wal::Error::Content { reason, .. } => {
-            (FaultKind::Damaged, format!("it is not the WAL that its name says: {reason}"))
+            (FaultKind::Damaged, format!("its content does not match its name: {reason}"))
         }
         wal::Error::OtherCluster { found, expected, .. } => {
             (FaultKind::Damaged, format!("it is of {found}, and the archive of {expected}"))

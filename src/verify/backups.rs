@@ -1,16 +1,19 @@
-//! The backups to verify: their manifests, and whether these agree with each other and with the
-//! stanza's history.
+//! The backups to verify. Reads their manifests and checks them against each other and against the stanza's history.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use super::{Error, FaultKind, LeftOver, Options, inventory::Inventory, report::Findings};
+use super::{
+    Error, FaultKind, LeftOver, Options,
+    findings::Findings,
+    inventory::{Inventory, is_change},
+};
 use crate::{
     repo::{
         self,
-        layout::{BackupPaths, FILE_LIST, MANIFEST, STARTED},
+        layout::{BackupPaths, FILE_LIST, LOST, MANIFEST, STARTED},
         manifest::{Manifest, ObjectRecord},
         retention::{LOST_GRACE_SECONDS, Unpublished, UnpublishedState},
         stanza::StanzaEntry,
@@ -20,27 +23,25 @@ use crate::{
     types::{ArchiveId, BackupLabel, BackupType, StanzaName},
 };
 
-/// What the file list of a backup says of its bundles, by their names in the backup's directory.
+/// The records of a backup's bundles in its file list, by name below the backup's directory.
 pub(super) type Bundles = BTreeMap<String, ObjectRecord>;
 
-/// The backups to verify.
 #[derive(Debug)]
 pub(super) struct Backups {
     pub(super) stanza: StanzaName,
     scope: BTreeSet<BackupLabel>,
-    /// Those that could be read.
+    /// Only those that could be read.
     manifests: BTreeMap<BackupLabel, Manifest>,
-    /// Of the file lists that could be read.
+    /// Only of file lists that could be read.
     bundles: BTreeMap<BackupLabel, Bundles>,
     pub(super) left_over: Vec<LeftOver>,
 }
 
-/// What is wrong with a directory that has a file list and no manifest.
-const LOST: &str = "it does not exist, and the file list of the backup does: it was lost, or publishing or removing the \
+/// The fault of a directory with a file list but no manifest.
+const LOST_MANIFEST: &str = "it does not exist, and the file list of the backup does: it was lost, or publishing or removing the \
                     backup was cut short";
 
 impl Backups {
-    /// Reads the manifests.
     pub(super) async fn read(
         storage: &Arc<dyn Storage>,
         stanza: &StanzaName,
@@ -57,11 +58,10 @@ impl Backups {
         };
         let Some(set) = &options.set else {
             for label in inventory.labels() {
-                match inventory.is_published(label) {
-                    true => backups.add(&**storage, label, inventory, findings).await,
-                    false => {
-                        backups.add_left_over(&**storage, label, inventory, findings).await?;
-                    }
+                if inventory.is_published(label) {
+                    backups.add(&**storage, label, inventory, findings).await
+                } else {
+                    backups.add_left_over(&**storage, label, inventory, findings).await?;
                 }
             }
             return Ok(backups);
@@ -104,18 +104,19 @@ impl Backups {
         inventory: &Inventory,
         findings: &mut Findings,
     ) -> Result<(), Error> {
-        let started = match inventory.has(label, STARTED) {
-            true => match Started::read(storage, &BackupPaths::new(&self.stanza, label)?).await {
+        let started = if inventory.has(label, STARTED) {
+            match Started::read(storage, &BackupPaths::new(&self.stanza, label)?).await {
                 Ok(started) => Some(started),
-                // It was removed since it was listed.
+                // Removed since the listing.
                 Err(error) if error.is_not_found() => None,
                 Err(error) => {
-                    // Expire removes nothing as long as it cannot read it.
+                    // A fault, because expire removes nothing while it cannot be read.
                     findings.add_error(inventory.path(label, STARTED), &error);
                     None
                 }
-            },
-            false => None,
+            }
+        } else {
+            None
         };
         let directory = Unpublished {
             label: label.clone(),
@@ -127,7 +128,8 @@ impl Backups {
         };
         let now = jiff::Timestamp::now().as_second();
         if matches!(directory.state(now), UnpublishedState::Lost(_)) {
-            let fault = findings.add(inventory.path(label, MANIFEST), FaultKind::Missing, LOST);
+            let fault =
+                findings.add(inventory.path(label, MANIFEST), FaultKind::Missing, LOST_MANIFEST);
             fault.of(label).hint = format!(
                 "bring it back from a copy of the repository; expire removes the rest after {} days, \
                  or at once with --set={label}",
@@ -153,22 +155,21 @@ impl Backups {
         self.manifests.values()
     }
 
-    /// The manifest of a backup, where it could be read.
+    /// `None` if it could not be read.
     pub(super) fn manifest(&self, label: &BackupLabel) -> Option<&Manifest> {
         self.manifests.get(label)
     }
 
-    /// What the file list of a backup says of its bundles, where it could be read.
+    /// `None` if the file list could not be read.
     pub(super) fn bundles(&self, label: &BackupLabel) -> Option<&Bundles> {
         self.bundles.get(label)
     }
 
-    /// Keeps what a file list says of the bundles.
     pub(super) fn keep_bundles(&mut self, label: &BackupLabel, bundles: Bundles) {
         self.bundles.insert(label.clone(), bundles);
     }
 
-    /// The chains: every full with all that depends on it, oldest first.
+    /// The incremental chains: every full with all that depends on it, oldest first.
     pub(super) fn chains(&self) -> Vec<Vec<BackupLabel>> {
         let mut chains: BTreeMap<&str, Vec<BackupLabel>> = BTreeMap::new();
         for label in &self.scope {
@@ -177,12 +178,12 @@ impl Backups {
         chains.into_values().collect()
     }
 
-    /// Stored bytes of everything to read.
+    /// Stored bytes that will be read.
     pub(super) fn stored_size(&self, inventory: &Inventory) -> u64 {
         self.scope.iter().map(|label| inventory.size_of(label)).sum()
     }
 
-    /// Holds the manifests against each other and against the history.
+    /// Checks the manifests against each other and against the history.
     pub(super) fn check_consistency(
         &self,
         history: &[StanzaEntry],
@@ -219,7 +220,7 @@ impl Backups {
             return;
         }
         let Some(parent) = self.manifest(reference) else {
-            // Noted when it was read; what depends on it cannot be restored either.
+            // Its fault was added when it was read; this backup cannot be restored either.
             findings.of_object(&object, &manifest.label);
             return;
         };
@@ -234,6 +235,34 @@ impl Backups {
         };
         let what = format!("it refers to backup {reference}, which has {differs}");
         findings.add(object, FaultKind::Inconsistent, what).of(&manifest.label);
+    }
+
+    /// Adds a fault for every object that belongs to nothing. Bundles of a backup whose file list could not be read
+    /// are skipped.
+    pub(super) fn report_orphans(&self, inventory: &Inventory, findings: &mut Findings) {
+        for path in &inventory.foreign {
+            findings.add(path, FaultKind::Orphan, "it belongs to no backup");
+        }
+        for (label, names) in inventory.backups() {
+            if !inventory.is_published(label) {
+                continue;
+            }
+            let bundles = self.bundles(label);
+            for name in names {
+                let known = matches!(
+                    name.as_str(),
+                    MANIFEST | STARTED | LOST | "files" | "backup_manifest"
+                ) || is_change(name)
+                    || match bundles {
+                        Some(records) => records.contains_key(name),
+                        None => name.starts_with("bundle/") || name.starts_with("map/"),
+                    };
+                if !known {
+                    let what = "the backup does not know it";
+                    findings.add(inventory.path(label, name), FaultKind::Orphan, what);
+                }
+            }
+        }
     }
 
     /// The archives whose WAL the backups need.

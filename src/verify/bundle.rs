@@ -1,5 +1,5 @@
-//! Proves one bundle: a read from its start to its end digests all of it, decompresses every frame that
-//! a block map claims, and holds the blocks in them against their digests.
+//! Verifies one bundle in a single pass: digests all of it, decompresses every frame that a block map refers to, and
+//! compares the blocks in them with their digests.
 
 use std::{
     sync::Arc,
@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 
 use super::{
     FaultKind,
-    claims::{BundleClaims, BundleKey, Piece},
-    report::describe,
+    claims::{BundleClaims, BundleKey, ClaimedBlocks},
+    findings::describe,
 };
 use crate::{
     codec::{BlockHasher, Decompressor, Sha256Hasher},
@@ -22,62 +22,57 @@ use crate::{
         object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
     },
     storage::{ObjectPath, Storage},
-    types::{BlockDigest, CompressType, Sha256},
+    types::{BlockDigest, CompressType, Sha256, counted},
 };
 
-/// What is said of an object whose proof ended by a panic.
-pub(super) const PANICKED: &str = "proving it ended by a panic, so nothing is known of it";
+pub(super) const PANICKED: &str = "its verification panicked, so its state is unknown";
 
-/// A bundle to prove.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(super) struct BundleJob {
     pub(super) path: ObjectPath,
     pub(super) kind: ObjectKind,
-    /// The place of a bundle of frames in its chain.
+    /// `None` for a map bundle.
     pub(super) key: Option<BundleKey>,
-    /// What is recorded of it; `None` where its file list could not be read.
+    /// `None` if its file list could not be read.
     pub(super) record: Option<ObjectRecord>,
-    /// Whether all of it is to be read, or only the frames that are claimed.
+    /// Read the whole bundle, or only the frames that are claimed.
     pub(super) whole: bool,
     pub(super) claims: BundleClaims,
     pub(super) hasher: BlockHasher,
     pub(super) block_size: u32,
 }
 
-/// What came of it.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct BundleOutcome {
     pub(super) path: ObjectPath,
     pub(super) key: Option<BundleKey>,
     pub(super) whole: bool,
-    /// What is wrong with the object.
+    /// The faults of the object.
     pub(super) wrong: Vec<(FaultKind, String)>,
-    /// The SHA-256 that it has, where that is not the recorded one.
+    /// Its SHA-256, if that is not the recorded one.
     pub(super) other_sha256: Option<Sha256>,
-    /// Whether none of it can be read.
+    /// Nothing of it can be read.
     pub(super) all_bad: bool,
-    /// The offsets of frames that cannot be decompressed.
+    /// Offsets of frames that cannot be decompressed.
     pub(super) bad_frames: Vec<u64>,
-    /// The offsets of frames that could not be read, of which nothing is known.
+    /// Offsets of frames that could not be read, whose state is unknown.
     pub(super) unread_frames: Vec<u64>,
-    /// Blocks that do not match: offset of the frame, offset in the raw frame, digest expected.
+    /// Blocks that do not match: offset of the frame, offset in the decompressed frame, expected digest.
     pub(super) bad_blocks: Vec<(u64, u32, BlockDigest)>,
     /// Stored bytes that were read.
     pub(super) read: u64,
-    /// Raw bytes that came out of them.
+    /// Raw bytes of those.
     pub(super) raw: u64,
-    /// How long it took.
     pub(super) busy: Duration,
 }
 
-impl Outcome {
-    /// The outcome of a job whose proof ended by a panic.
-    pub(super) fn panicked(job: &Job) -> Self {
+impl BundleOutcome {
+    pub(super) fn panicked(job: &BundleJob) -> Self {
         let wrong = vec![(FaultKind::Unproven, PANICKED.to_owned())];
         Self { wrong, all_bad: true, ..Self::of(job) }
     }
 
-    fn of(job: &Job) -> Self {
+    fn of(job: &BundleJob) -> Self {
         Self {
             path: job.path.clone(),
             key: job.key,
@@ -95,7 +90,7 @@ impl Outcome {
     }
 }
 
-/// A worker's state, kept from bundle to bundle.
+/// The state of a worker thread. Buffers and decompressors are reused for the next bundle.
 pub(super) struct Prover {
     storage: Arc<dyn Storage>,
     runtime: Handle,
@@ -108,14 +103,14 @@ impl Prover {
         Self { storage, runtime, raw: Vec::new(), decompressors: [const { None }; 4] }
     }
 
-    /// Proves a bundle.
-    pub(super) fn prove(&mut self, job: &mut Job) -> Outcome {
+    pub(super) fn prove(&mut self, job: &mut BundleJob) -> BundleOutcome {
         let started = Instant::now();
-        job.claims.pieces.sort_unstable();
-        let mut outcome = Outcome::of(job);
-        let done = match job.whole {
-            true => self.read_whole(job, &mut outcome),
-            false => self.read_frames(job, &mut outcome),
+        job.claims.blocks.sort_unstable();
+        let mut outcome = BundleOutcome::of(job);
+        let done = if job.whole {
+            self.read_whole(job, &mut outcome)
+        } else {
+            self.read_frames(job, &mut outcome)
         };
         if let Err(error) = done {
             outcome.wrong.push(describe(&error));
@@ -126,10 +121,14 @@ impl Prover {
         outcome
     }
 
-    fn read_whole(&mut self, job: &Job, outcome: &mut Outcome) -> Result<(), repo::Error> {
+    fn read_whole(
+        &mut self,
+        job: &BundleJob,
+        outcome: &mut BundleOutcome,
+    ) -> Result<(), repo::Error> {
         let runtime = self.runtime.clone();
         let mut download = runtime.block_on(self.storage.get(&job.path))?;
-        let mut frames = job.claims.pieces.chunk_by(Piece::same_frame).peekable();
+        let mut frames = job.claims.blocks.chunk_by(ClaimedBlocks::same_frame).peekable();
         let (mut sha256, mut window, mut header) = (Sha256Hasher::new(), Window::default(), None);
         loop {
             let chunk = match runtime.block_on(download.next()) {
@@ -162,13 +161,17 @@ impl Prover {
         Ok(())
     }
 
-    /// Fetches nothing but the frames that are claimed.
-    fn read_frames(&mut self, job: &Job, outcome: &mut Outcome) -> Result<(), repo::Error> {
+    /// Fetches only the frames that are claimed.
+    fn read_frames(
+        &mut self,
+        job: &BundleJob,
+        outcome: &mut BundleOutcome,
+    ) -> Result<(), repo::Error> {
         let runtime = self.runtime.clone();
         let start = self.storage.get_range(&job.path, 0..HEADER_LEN as u64);
         let compress = self.header(job, &runtime.block_on(start)?)?.compress;
         outcome.read += HEADER_LEN as u64;
-        for frame in job.claims.pieces.chunk_by(Piece::same_frame) {
+        for frame in job.claims.blocks.chunk_by(ClaimedBlocks::same_frame) {
             let range = frame[0].offset..frame[0].end();
             match runtime.block_on(self.storage.get_range(&job.path, range)) {
                 Ok(stored) => {
@@ -187,51 +190,51 @@ impl Prover {
         Ok(())
     }
 
-    fn header(&self, job: &Job, bytes: &[u8]) -> Result<ObjectHeader, repo::Error> {
+    fn header(&self, job: &BundleJob, bytes: &[u8]) -> Result<ObjectHeader, repo::Error> {
         ObjectHeader::decode(bytes, job.kind, &metadata::object_name(&*self.storage, &job.path))
     }
 
-    /// Decompresses a frame and holds its blocks against their digests.
+    /// Decompresses a frame and compares its blocks with their digests.
     fn frame(
         &mut self,
-        job: &Job,
+        job: &BundleJob,
         compress: CompressType,
-        pieces: &[Piece],
+        blocks: &[ClaimedBlocks],
         stored: &[u8],
-        outcome: &mut Outcome,
+        outcome: &mut BundleOutcome,
     ) {
         let slot = &mut self.decompressors[compress as usize];
         let decompressor = slot.get_or_insert_with(|| Decompressor::new(compress));
         self.raw.clear();
-        let raw_len = pieces[0].raw_len as usize;
+        let raw_len = blocks[0].raw_len as usize;
         if decompressor.decompress_frame(stored, raw_len, &mut self.raw).is_err() {
-            outcome.bad_frames.push(pieces[0].offset);
+            outcome.bad_frames.push(blocks[0].offset);
             return;
         }
         outcome.raw += raw_len as u64;
-        for piece in pieces {
-            let from = piece.raw_offset as usize;
-            let Some(bytes) = self.raw.get(from..from + piece.len as usize) else {
-                outcome.bad_frames.push(piece.offset);
+        for claimed in blocks {
+            let from = claimed.raw_offset as usize;
+            let Some(bytes) = self.raw.get(from..from + claimed.len as usize) else {
+                outcome.bad_frames.push(claimed.offset);
                 continue;
             };
-            let digests = &job.claims.digests[piece.digests_from as usize..];
+            let digests = &job.claims.digests[claimed.digests_from as usize..];
             let blocks = bytes.chunks(job.block_size as usize).zip(digests);
             for (index, (block, digest)) in blocks.enumerate() {
                 if job.hasher.digest(block) != *digest {
-                    let raw_offset = piece.raw_offset + index as u32 * job.block_size;
-                    outcome.bad_blocks.push((piece.offset, raw_offset, *digest));
+                    let raw_offset = claimed.raw_offset + index as u32 * job.block_size;
+                    outcome.bad_blocks.push((claimed.offset, raw_offset, *digest));
                 }
             }
         }
     }
 }
 
-/// Holds what was read against what was recorded.
-fn compare(job: &Job, outcome: &mut Outcome, sha256: Sha256) {
+/// Compares size and SHA-256 with the record.
+fn compare(job: &BundleJob, outcome: &mut BundleOutcome, sha256: Sha256) {
     let Some(record) = job.record else { return };
     if outcome.read != record.size {
-        let what = format!("it has {} bytes, and {} were stored", outcome.read, record.size);
+        let what = format!("it has {} bytes, but {} were stored", outcome.read, record.size);
         outcome.wrong.push((FaultKind::Damaged, what));
     }
     if sha256 != record.sha256 {
@@ -241,24 +244,29 @@ fn compare(job: &Job, outcome: &mut Outcome, sha256: Sha256) {
     }
 }
 
-/// Says in a sentence what is wrong with frames and blocks.
-fn summarise(outcome: &mut Outcome) {
-    // Backups that share a block claim it each.
+/// Adds the faults of frames and blocks.
+fn summarise(outcome: &mut BundleOutcome) {
+    // Each backup that shares a block claims it.
     outcome.bad_frames.dedup();
     outcome.bad_blocks.sort_unstable();
     outcome.bad_blocks.dedup();
     let (frames, blocks) = (outcome.bad_frames.len(), outcome.bad_blocks.len());
     if let Some(first) = outcome.bad_frames.first() {
-        let what = format!("{frames} frame(s) cannot be read, the first at offset {first}");
+        let frames = counted(frames as u64, "frame");
+        let what = format!("{frames} cannot be decompressed, the first at offset {first}");
         outcome.wrong.push((FaultKind::Damaged, what));
     }
     if blocks > 0 {
-        let what = format!("{blocks} block(s) do not match their digests");
+        let what = if blocks == 1 {
+            "1 block does not match its digest".to_owned()
+        } else {
+            format!("{blocks} blocks do not match their digests")
+        };
         outcome.wrong.push((FaultKind::Damaged, what));
     }
 }
 
-/// The part of a bundle that was read and may still be needed.
+/// The range of a bundle that was read and may still be needed.
 #[derive(Default)]
 struct Window {
     bytes: Vec<u8>,
@@ -276,9 +284,9 @@ impl Window {
         self.start += count;
     }
 
-    /// The bytes of a frame, which are all there.
-    fn part(&self, piece: &Piece) -> &[u8] {
-        let from = piece.offset.saturating_sub(self.start) as usize;
-        self.bytes.get(from..from + piece.stored_len as usize).unwrap_or_default()
+    /// The bytes of a frame that was read completely.
+    fn part(&self, claimed: &ClaimedBlocks) -> &[u8] {
+        let from = claimed.offset.saturating_sub(self.start) as usize;
+        self.bytes.get(from..from + claimed.stored_len as usize).unwrap_or_default()
     }
 }

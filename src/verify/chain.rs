@@ -1,5 +1,5 @@
-//! Verifies a chain: a full backup and all that depends on it. Gathers what its block maps claim, has the
-//! bundles proven, and finds out which files of which backups what is wrong with them affects.
+//! Verifies a chain: a full backup and all that depends on it. Gathers what its block maps claim of the bundles,
+//! verifies the bundles, and determines which files of which backups their faults affect.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -9,18 +9,19 @@ use std::{
 use super::{
     Error, FaultKind, Options,
     backups::{Backups, Bundles},
-    bundle::{Job, Outcome},
-    claims::{Bad, BundleClaims, BundleKey, Claims},
+    bundle::{BundleJob, BundleOutcome},
+    claims::{BundleClaims, BundleKey, Claims, DamagedBlocks},
+    findings::Findings,
     inventory::Inventory,
     metadata, pool,
-    report::{AffectedFile, Findings},
+    report::AffectedFile,
 };
 use crate::{
     codec::BlockHasher,
     repo::{
         self,
         block_map::FrameRef,
-        file_list::{BundleKind, FileEntry, FileList, MapPlace, MapRef},
+        file_list::{BundleKind, FileEntry, FileList, MapLocation, MapRef},
         layout::BackupPaths,
         manifest::{Manifest, ObjectRecord},
         map_reader::{FileMap, MapReader},
@@ -30,7 +31,6 @@ use crate::{
     types::{BackupLabel, BlockDigest, ProgressSink},
 };
 
-/// Verifies all chains.
 pub(super) async fn verify(
     storage: &Arc<dyn Storage>,
     backups: &mut Backups,
@@ -49,7 +49,7 @@ pub(super) async fn verify(
             seen: HashSet::new(),
             claims: Claims::default(),
             read: HashSet::new(),
-            bad: Bad::default(),
+            bad: DamagedBlocks::default(),
             objects: HashMap::new(),
         };
         chain.verify(&labels, backups, findings).await?;
@@ -60,17 +60,16 @@ pub(super) async fn verify(
 /// Used only if no manifest of the chain can be read; then no block is compared with a digest.
 const BLOCK_SIZE: u32 = 8192;
 
-/// Number of files after which the task yields to signals, if their maps are in memory.
+/// Files between two yields, so that a signal can end the command.
 const YIELD_EVERY: usize = 256;
 
-/// How a bundle is to be read.
 struct Reading {
     record: Option<ObjectRecord>,
     whole: bool,
     claims: BundleClaims,
 }
 
-/// A map that was decoded: where it is, of how many bytes of file, and what it must be.
+/// Identifies a decoded map: holder, bundle, offset, file size, digest.
 type MapKey = (usize, u32, u64, u64, BlockDigest);
 
 struct Chain<'a> {
@@ -78,15 +77,15 @@ struct Chain<'a> {
     inventory: &'a Inventory,
     options: &'a Options,
     progress: &'a dyn ProgressSink,
-    /// The backups of the chain, and those that they refer to although they are gone.
+    /// The backups of the chain, and missing backups that they refer to.
     holders: Vec<BackupLabel>,
-    /// The maps whose claims were gathered; of a patch together with its base.
+    /// The maps whose claims were gathered; a patch with its base.
     seen: HashSet<(MapKey, Option<MapKey>)>,
     claims: Claims,
-    /// The bundles that were read whole.
+    /// Bundles that were read completely.
     read: HashSet<BundleKey>,
-    bad: Bad,
-    /// The object of each bundle in which anything is wrong.
+    bad: DamagedBlocks,
+    /// The object of each bundle with a fault.
     objects: HashMap<BundleKey, String>,
 }
 
@@ -115,7 +114,7 @@ impl Chain<'_> {
         Ok(())
     }
 
-    /// Reads a file list and holds it against its manifest.
+    /// Reads a file list and compares it with its manifest.
     async fn file_list(
         &mut self,
         manifest: &Manifest,
@@ -143,7 +142,7 @@ impl Chain<'_> {
         Some(list.files)
     }
 
-    /// Reads the maps of a backup's files and gathers what they claim.
+    /// Reads the block maps of a backup's files and gathers their claims.
     async fn gather(
         &mut self,
         manifest: &Manifest,
@@ -154,12 +153,12 @@ impl Chain<'_> {
         let holders = self.holder_numbers(manifest);
         let mut maps = MapReader::of(Arc::clone(self.storage), manifest)?;
         for (index, entry) in files.iter().enumerate() {
-            let Some(place) = entry.map_place() else { continue };
+            let Some(place) = entry.map_location() else { continue };
             let key = keys(&place, entry.size(), &holders);
             if self.seen.contains(&key) {
                 continue;
             }
-            let ahead = files[index + 1..].iter().filter_map(FileEntry::map_place);
+            let ahead = files[index + 1..].iter().filter_map(FileEntry::map_location);
             match maps.read_part(&place, entry.size(), ahead).await {
                 Ok(map) => self.claim(manifest, entry, &place, &map, key, &holders),
                 Err((at, error)) => self.map_fault(manifest, entry, &at, &error, findings),
@@ -180,7 +179,7 @@ impl Chain<'_> {
         &mut self,
         manifest: &Manifest,
         entry: &FileEntry,
-        place: &MapPlace,
+        place: &MapLocation,
         map: &FileMap,
         key: (MapKey, Option<MapKey>),
         holders: &[usize],
@@ -208,9 +207,9 @@ impl Chain<'_> {
         error: &repo::Error,
         findings: &mut Findings,
     ) {
-        let object = match manifest.holder(at.reference) {
+        let object = match manifest.referenced_label(at.reference) {
             Some(label) => self.inventory.path(label, &name_of(BundleKind::Map, at.bundle)),
-            // The list refers to a backup that the manifest does not know.
+            // The file list refers to a backup that is not in the manifest.
             None => self.inventory.path(&manifest.label, "files"),
         };
         findings.add_error(object, error).file(AffectedFile {
@@ -221,14 +220,14 @@ impl Chain<'_> {
         });
     }
 
-    /// The bundle of this backup that its maps are just talking of.
+    /// The newest bundle of this backup with claims: more are expected, so it is not verified yet.
     fn filling(&self, manifest: &Manifest, holders: &[usize]) -> Option<BundleKey> {
         let own = *holders.first()?;
         debug_assert_eq!(self.holders.get(own), Some(&manifest.label));
         self.claims.newest_of(own)
     }
 
-    /// The place in the chain of the backup itself and, from 1, of its references.
+    /// The indexes in the chain of the backup and, from 1, of its references.
     fn holder_numbers(&mut self, manifest: &Manifest) -> Vec<usize> {
         let labels = std::iter::once(&manifest.label).chain(&manifest.references);
         labels.map(|label| self.holder_number(label)).collect()
@@ -244,7 +243,7 @@ impl Chain<'_> {
         }
     }
 
-    /// Has bundles proven of which claims were gathered.
+    /// Verifies the bundles whose claims were gathered.
     async fn prove(
         &mut self,
         claims: BTreeMap<BundleKey, BundleClaims>,
@@ -255,7 +254,7 @@ impl Chain<'_> {
         for (key, claims) in claims {
             let label = self.holders[key.0].clone();
             let name = name_of(BundleKind::Data, key.1);
-            // Only what the backup itself knows is read whole.
+            // Only a bundle in the backup's own file list is read completely.
             let record = backups.bundles(&label).and_then(|bundles| bundles.get(&name)).copied();
             let whole = record.is_some() && self.read.insert(key);
             let reading = Reading { record, whole, claims };
@@ -264,7 +263,7 @@ impl Chain<'_> {
         self.run(jobs, backups, findings).await
     }
 
-    /// Has the bundles proven that no map claims anything of, and those that hold the maps.
+    /// Verifies the bundles without claims, and the map bundles.
     async fn prove_rest(
         &mut self,
         labels: &[BackupLabel],
@@ -293,11 +292,11 @@ impl Chain<'_> {
         key: Option<BundleKey>,
         reading: Reading,
         backups: &Backups,
-    ) -> Result<Job, Error> {
-        // Chains share one key and block size, which was checked.
+    ) -> Result<BundleJob, Error> {
+        // All backups of a chain have the same digest key and block size; `check_consistency` verified it.
         let of_chain = || self.holders.iter().find_map(|label| backups.manifest(label));
         let block = backups.manifest(label).or_else(of_chain).map(|manifest| &manifest.block);
-        Ok(Job {
+        Ok(BundleJob {
             path: BackupPaths::new(&backups.stanza, label)?.directory().join(name)?,
             kind: if key.is_some() { ObjectKind::Bundle } else { ObjectKind::MapBundle },
             key,
@@ -311,7 +310,7 @@ impl Chain<'_> {
 
     async fn run(
         &mut self,
-        jobs: Vec<Job>,
+        jobs: Vec<BundleJob>,
         backups: &Backups,
         findings: &mut Findings,
     ) -> Result<(), Error> {
@@ -325,7 +324,7 @@ impl Chain<'_> {
         Ok(())
     }
 
-    fn note(&mut self, outcome: Outcome, backups: &Backups, findings: &mut Findings) {
+    fn note(&mut self, outcome: BundleOutcome, backups: &Backups, findings: &mut Findings) {
         let object = outcome.path.to_string();
         let holder = holder_of(&outcome.path);
         for (kind, what) in &outcome.wrong {
@@ -336,7 +335,7 @@ impl Chain<'_> {
             let bundles = holder.as_ref().and_then(|label| backups.bundles(label));
             let found = bundles.into_iter().flatten().find(|(_, record)| record.sha256 == sha256);
             if let Some((name, _)) = found {
-                findings.add(&object, FaultKind::Damaged, format!("it holds what {name} should"));
+                findings.add(&object, FaultKind::Damaged, format!("it has the content of {name}"));
             }
         }
         let Some(key) = outcome.key else { return };
@@ -350,7 +349,7 @@ impl Chain<'_> {
         self.objects.insert(key, object);
     }
 
-    /// Goes through the maps once more for the files that have blocks in what is wrong.
+    /// Reads the maps again to find the files with blocks in faulty bundles.
     async fn attribute(
         &mut self,
         labels: &[BackupLabel],
@@ -362,7 +361,7 @@ impl Chain<'_> {
             let list = match FileList::read(&**self.storage, manifest).await {
                 Ok(list) => list,
                 Err(error) => {
-                    // Noted before, unless it could be read then: the affected files are unknown now.
+                    // It could be read before: which files are affected is unknown now.
                     let object = self.inventory.path(label, "files");
                     findings.add_error(object, &error).of(label);
                     continue;
@@ -373,8 +372,8 @@ impl Chain<'_> {
                 |frame: &FrameRef| Some((*holders.get(frame.reference as usize)?, frame.bundle));
             let mut maps = MapReader::of(Arc::clone(self.storage), manifest)?;
             for (index, entry) in list.files.iter().enumerate() {
-                let Some(place) = entry.map_place() else { continue };
-                let ahead = list.files[index + 1..].iter().filter_map(FileEntry::map_place);
+                let Some(place) = entry.map_location() else { continue };
+                let ahead = list.files[index + 1..].iter().filter_map(FileEntry::map_location);
                 let read = match maps.read_part(&place, entry.size(), ahead).await {
                     Ok(read) => read,
                     Err((at, error)) => {
@@ -395,8 +394,8 @@ impl Chain<'_> {
     }
 }
 
-/// The maps that a file's map is made of.
-fn keys(place: &MapPlace, size: u64, holders: &[usize]) -> (MapKey, Option<MapKey>) {
+/// The keys of a file's map and of its base.
+fn keys(place: &MapLocation, size: u64, holders: &[usize]) -> (MapKey, Option<MapKey>) {
     let key = |at: &MapRef, size| {
         let holder = holders.get(at.reference as usize).copied().unwrap_or(usize::MAX);
         (holder, at.bundle, at.offset, size, at.digest)
@@ -409,7 +408,7 @@ fn holder_of(path: &ObjectPath) -> Option<BackupLabel> {
     path.parent().parent().file_name().parse().ok()
 }
 
-/// The name of a bundle within the directory of its backup.
+/// The name of a bundle below the directory of its backup.
 fn name_of(kind: BundleKind, number: u32) -> String {
     match kind {
         BundleKind::Data => format!("bundle/{number:08}"),
@@ -417,7 +416,7 @@ fn name_of(kind: BundleKind, number: u32) -> String {
     }
 }
 
-/// What a file list says differently from its manifest.
+/// Contradictions between a file list and its manifest.
 fn contradictions(manifest: &Manifest, list: &FileList, bundles: &Bundles) -> Vec<String> {
     let totals = &manifest.totals;
     let is_file =
@@ -428,7 +427,7 @@ fn contradictions(manifest: &Manifest, list: &FileList, bundles: &Bundles) -> Ve
     let mut wrong = Vec::new();
     let mut compare = |what: &str, listed: u64, recorded: u64| {
         if listed != recorded {
-            wrong.push(format!("it lists {listed} {what}, and the manifest says {recorded}"));
+            wrong.push(format!("it lists {listed} {what}, but the manifest records {recorded}"));
         }
     };
     compare("files", files, totals.files);

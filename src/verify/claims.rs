@@ -1,4 +1,4 @@
-//! What block maps claim of bundles: which frames are where, and which digest each block in them has.
+//! The claims of block maps on bundles: where each frame is, and the digest of each block in it.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,47 +7,44 @@ use crate::{
     types::BlockDigest,
 };
 
-/// A bundle of frames: the place of its backup in the chain, and its number.
+/// A data bundle: the index of its backup in the chain, and its number.
 pub(super) type BundleKey = (usize, u32);
 
-/// Blocks that lie one after the other in a frame.
+/// Consecutive blocks of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Piece {
-    /// The offset of the frame in the bundle, in bytes.
+pub(super) struct ClaimedBlocks {
+    /// Offset of the frame in the bundle.
     pub(super) offset: u64,
-    /// The length of the frame as stored.
+    /// Of the frame.
     pub(super) stored_len: u32,
-    /// The length of the frame when decompressed.
+    /// Of the frame.
     pub(super) raw_len: u32,
-    /// Where the first block begins in the raw frame.
+    /// Offset of the first block in the decompressed frame.
     pub(super) raw_offset: u32,
-    /// The bytes of all blocks together.
+    /// Raw bytes of all blocks.
     pub(super) len: u32,
-    /// The index of the first block's digest.
+    /// Index of the first block's digest.
     pub(super) digests_from: u32,
 }
 
-impl Piece {
-    /// Whether both lie in one frame.
+impl ClaimedBlocks {
     pub(super) fn same_frame(&self, other: &Self) -> bool {
-        let frame = |piece: &Self| (piece.offset, piece.stored_len, piece.raw_len);
+        let frame = |claimed: &Self| (claimed.offset, claimed.stored_len, claimed.raw_len);
         frame(self) == frame(other)
     }
 
-    /// The offset of the first byte behind the frame.
+    /// Offset of the first byte after the frame.
     pub(super) fn end(&self) -> u64 {
         self.offset + u64::from(self.stored_len)
     }
 }
 
-/// What is claimed of one bundle.
 #[derive(Debug, Default)]
 pub(super) struct BundleClaims {
-    pub(super) pieces: Vec<Piece>,
+    pub(super) blocks: Vec<ClaimedBlocks>,
     pub(super) digests: Vec<BlockDigest>,
 }
 
-/// What is claimed of the bundles of a chain.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     bundles: BTreeMap<BundleKey, BundleClaims>,
@@ -55,13 +52,13 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// About how much memory they take.
+    /// Memory of all claims, approximately.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Adds the blocks of a map, or those that its base does not say already. `bundle_of` names the
-    /// bundle of a frame; sizes are those of the files.
+    /// Adds the blocks of a map, without those that its base has at the same position. `bundle_of` returns the bundle
+    /// of a frame; `size` is that of the file.
     pub(super) fn add(
         &mut self,
         map: &BlockMap,
@@ -90,7 +87,7 @@ impl Claims {
                     let len =
                         extent.len.min(until * block_size as usize) - from * block_size as usize;
                     let raw_offset = extent.raw_offset + from * block_size as usize;
-                    self.piece(
+                    self.push(
                         key,
                         &extent.frame,
                         raw_offset as u32,
@@ -103,7 +100,7 @@ impl Claims {
         }
     }
 
-    fn piece(
+    fn push(
         &mut self,
         key: BundleKey,
         frame: &FrameRef,
@@ -112,7 +109,7 @@ impl Claims {
         digests: &[BlockDigest],
     ) {
         let claims = self.bundles.entry(key).or_default();
-        claims.pieces.push(Piece {
+        claims.blocks.push(ClaimedBlocks {
             offset: frame.offset,
             stored_len: frame.stored_len,
             raw_len: frame.raw_len,
@@ -121,27 +118,28 @@ impl Claims {
             digests_from: claims.digests.len() as u32,
         });
         claims.digests.extend_from_slice(digests);
-        self.bytes += size_of::<Piece>() + size_of_val(digests);
+        self.bytes += size_of::<ClaimedBlocks>() + size_of_val(digests);
     }
 
-    /// The newest bundle of a backup of which anything is claimed.
+    /// The newest bundle of a backup with claims.
     pub(super) fn newest_of(&self, holder: usize) -> Option<BundleKey> {
         self.bundles.range((holder, 0)..=(holder, u32::MAX)).next_back().map(|(key, _)| *key)
     }
 
-    /// Takes what was gathered, all but what belongs to `keep`.
+    /// Takes all claims except those on `keep`.
     pub(super) fn take(&mut self, keep: Option<BundleKey>) -> BTreeMap<BundleKey, BundleClaims> {
         let mut taken = std::mem::take(&mut self.bundles);
         self.bytes = 0;
         if let Some((key, kept)) = keep.and_then(|key| taken.remove_entry(&key)) {
-            self.bytes = kept.pieces.len() * size_of::<Piece>() + size_of_val(&*kept.digests);
+            self.bytes =
+                kept.blocks.len() * size_of::<ClaimedBlocks>() + size_of_val(&*kept.digests);
             self.bundles.insert(key, kept);
         }
         taken
     }
 }
 
-/// Where the blocks of a map are, asked for in ascending order.
+/// The positions of a map's blocks, read in ascending order.
 struct Positions<'a> {
     map: &'a BlockMap,
     block_size: u32,
@@ -168,23 +166,22 @@ impl<'a> Positions<'a> {
     }
 }
 
-/// What is wrong within bundles.
 #[derive(Debug, Default)]
-pub(super) struct Bad {
-    /// Nothing of these can be read.
+pub(super) struct DamagedBlocks {
+    /// Bundles of which nothing can be read.
     pub(super) bundles: HashSet<BundleKey>,
-    /// Frames, by bundle and offset.
+    /// Damaged frames, by bundle and offset.
     pub(super) frames: HashSet<(BundleKey, u64)>,
-    /// Blocks, by bundle, offset of the frame, offset in the raw frame, and the digest they should have.
+    /// Damaged blocks: bundle, offset of the frame, offset in the decompressed frame, expected digest.
     pub(super) blocks: HashSet<(BundleKey, u64, u32, BlockDigest)>,
 }
 
-impl Bad {
+impl DamagedBlocks {
     pub(super) fn is_empty(&self) -> bool {
         self.bundles.is_empty() && self.frames.is_empty() && self.blocks.is_empty()
     }
 
-    /// How many blocks of a map are affected, and the number of the first one, by bundle.
+    /// Per bundle, the number of affected blocks of a map and the number of the first one.
     pub(super) fn affected(
         &self,
         map: &BlockMap,

@@ -1,5 +1,5 @@
-//! What keeps a repository from being verified at all. What is wrong with it is no error but a
-//! [`Fault`](super::Fault) of the report.
+//! Errors that prevent a verification. A fault of the repository is not an error but a [`Fault`](super::Fault) of the
+//! report.
 
 use crate::{
     repo,
@@ -7,16 +7,12 @@ use crate::{
     work,
 };
 
-/// Nothing can be told of the repository.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The repository cannot be looked at.
     #[error(transparent)]
     Repo(#[from] repo::Error),
-    /// A name is not valid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// A thread or a task did not do its work.
     #[error(transparent)]
     Work(#[from] work::Error),
 }

@@ -1,6 +1,6 @@
-//! The stanza's history: which clusters it has been.
+//! Verifies the stanza's history.
 
-use super::{Error, FaultKind, report::Findings};
+use super::{Error, FaultKind, findings::Findings};
 use crate::{
     repo::{
         layout::{self, number_of},
@@ -10,7 +10,7 @@ use crate::{
     types::{HistoryId, StanzaName},
 };
 
-/// Reads every entry of the history; those that cannot be read are faults.
+/// An entry that cannot be read is a fault.
 pub(super) async fn check(
     storage: &dyn Storage,
     stanza: &StanzaName,
@@ -22,7 +22,11 @@ pub(super) async fn check(
         let EntryKind::Object { size } = listed.kind else { continue };
         let number = number_of(listed.path.file_name());
         let Some(id) = number.filter(|_| listed.path.parent() == directory) else {
-            findings.add(listed.path.as_str(), FaultKind::Orphan, "its name is none of a history");
+            findings.add(
+                listed.path.as_str(),
+                FaultKind::Orphan,
+                "its name is not that of a history entry",
+            );
             continue;
         };
         for lost in seen + 1..id {
@@ -30,7 +34,7 @@ pub(super) async fn check(
             findings.add(
                 object.as_str(),
                 FaultKind::Missing,
-                "it does not exist, and later ones do",
+                "it does not exist, but later entries do",
             );
         }
         seen = id;

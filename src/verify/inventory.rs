@@ -1,30 +1,29 @@
-//! What lies below the backups of a stanza, by listing.
+//! The objects of a stanza's backups, from one listing.
 
 use std::collections::BTreeMap;
 
-use super::{Error, FaultKind, backups::Backups, report::Findings};
+use super::Error;
 use crate::{
     repo::{
         changes::change_of,
-        layout::{self, LOST, MANIFEST, STARTED},
+        layout::{self, LOST, MANIFEST},
     },
     storage::{EntryKind, Storage},
     types::{BackupLabel, StanzaName},
 };
 
-/// The directories that hold numbered changes of what is said of a backup.
+/// The directories of numbered changes, see `repo::changes`.
 const CHANGES: [&str; 2] = ["annotation", "keep"];
 
-/// The objects of all backups.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     root: String,
-    /// By label, then by name within the backup's directory; stored sizes in bytes.
+    /// Stored sizes in bytes by label, then by name below the backup's directory.
     backups: BTreeMap<BackupLabel, BTreeMap<String, u64>>,
-    /// When the newest object of each was made, seconds since 1970, where the store tells.
+    /// When the newest object of each backup was created, seconds since 1970, if the store reports times.
     newest: BTreeMap<BackupLabel, i64>,
-    /// Paths that belong to no backup.
-    strangers: Vec<String>,
+    /// Objects that belong to no backup.
+    pub(super) foreign: Vec<String>,
 }
 
 impl Inventory {
@@ -44,15 +43,21 @@ impl Inventory {
                     let objects: &mut BTreeMap<_, _> = inventory.backups.entry(label).or_default();
                     objects.insert(name.to_owned(), size);
                 }
-                None => inventory.strangers.push(entry.path.to_string()),
+                None => inventory.foreign.push(entry.path.to_string()),
             }
         }
         Ok(inventory)
     }
 
-    /// When the newest object of a backup was made, seconds since 1970.
     pub(super) fn newest(&self, label: &BackupLabel) -> Option<i64> {
         self.newest.get(label).copied()
+    }
+
+    /// The object names of each backup directory, oldest first.
+    pub(super) fn backups(
+        &self,
+    ) -> impl Iterator<Item = (&BackupLabel, impl Iterator<Item = &String>)> {
+        self.backups.iter().map(|(label, objects)| (label, objects.keys()))
     }
 
     /// All directories of backups, oldest first.
@@ -60,23 +65,22 @@ impl Inventory {
         self.backups.keys()
     }
 
-    /// Whether the backup exists: whether it has a manifest.
+    /// Whether the backup has a manifest.
     pub(super) fn is_published(&self, label: &BackupLabel) -> bool {
         self.backups.get(label).is_some_and(|objects| objects.contains_key(MANIFEST))
     }
 
-    /// The objects of a backup: name within its directory, and stored size.
+    /// Name below the backup's directory and stored size of each object.
     pub(super) fn objects(&self, label: &BackupLabel) -> impl Iterator<Item = (&str, u64)> {
         let objects = self.backups.get(label).into_iter().flatten();
         objects.map(|(name, size)| (name.as_str(), *size))
     }
 
-    /// The changes of what is said of a backup: annotations and the like.
+    /// The objects of annotations and keep marks.
     pub(super) fn changes(&self, label: &BackupLabel) -> impl Iterator<Item = (&str, u64)> {
         self.objects(label).filter(|(name, _)| is_change(name))
     }
 
-    /// Whether the backup has an object of that name.
     pub(super) fn has(&self, label: &BackupLabel, name: &str) -> bool {
         self.backups.get(label).is_some_and(|objects| objects.contains_key(name))
     }
@@ -86,41 +90,12 @@ impl Inventory {
         self.objects(label).map(|(_, size)| size).sum()
     }
 
-    /// The path of an object of a backup.
     pub(super) fn path(&self, label: &BackupLabel, name: &str) -> String {
         format!("{}/{label}/{name}", self.root)
     }
-
-    /// Notes every object that nothing accounts for. Nothing can be said of the bundles of a backup whose
-    /// file list could not be read.
-    pub(super) fn report_strangers(&self, backups: &Backups, findings: &mut Findings) {
-        for path in &self.strangers {
-            findings.add(path, FaultKind::Orphan, "it belongs to no backup");
-        }
-        for (label, objects) in &self.backups {
-            if !self.is_published(label) {
-                continue;
-            }
-            let bundles = backups.bundles(label);
-            for name in objects.keys() {
-                let known = matches!(
-                    name.as_str(),
-                    MANIFEST | STARTED | LOST | "files" | "backup_manifest"
-                ) || is_change(name)
-                    || match bundles {
-                        Some(records) => records.contains_key(name),
-                        None => name.starts_with("bundle/") || name.starts_with("map/"),
-                    };
-                if !known {
-                    let what = "the backup does not know it";
-                    findings.add(self.path(label, name), FaultKind::Orphan, what);
-                }
-            }
-        }
-    }
 }
 
-fn is_change(name: &str) -> bool {
+pub(super) fn is_change(name: &str) -> bool {
     let change = name.split_once('/').filter(|(_, file)| change_of(file).is_some());
     change.is_some_and(|(directory, _)| CHANGES.contains(&directory))
 }

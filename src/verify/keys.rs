@@ -1,7 +1,7 @@
-//! The key objects of an encrypted repository. Each unlocks the repository for one recipient, so a lost one is a fault, although
-//! every backup can be read as long as another one opens.
+//! Verifies the key objects of an encrypted repository. Each is the access of one recipient, so a damaged one is a fault
+//! even if every backup can still be read with another one.
 
-use super::{Error, FaultKind, Options, report::Findings};
+use super::{Error, FaultKind, Options, findings::Findings};
 use crate::{
     repo::{
         layout,
@@ -15,7 +15,6 @@ const LOST_HINT: &str = "its pass phrase no longer opens the repository: bring t
                          copy of key/, or remove it with repo-key remove --recipient=<id> and add its \
                          pass phrase again";
 
-/// Reads every key object.
 pub(super) async fn check(
     storage: &dyn Storage,
     options: &Options,
@@ -30,7 +29,7 @@ pub(super) async fn check(
                 recipient(storage, options, &entry.path, id, findings).await;
             }
             None if options.set.is_none() => {
-                let what = "its name is none of a key object";
+                let what = "its name is not that of a key object";
                 findings.add(entry.path.as_str(), FaultKind::Orphan, what);
             }
             None => {}
@@ -55,7 +54,7 @@ async fn recipient(
         (read, _) => read,
     };
     match read {
-        // It was removed since it was listed.
+        // Removed since the listing.
         Err(error) if error.is_not_found() => {}
         Err(error) => LOST_HINT.clone_into(&mut findings.add_error(path.as_str(), &error).hint),
         Ok(_) => {}

@@ -1,6 +1,6 @@
-//! The small objects of a backup beside manifest and file list.
+//! Verifies the small objects of a backup other than manifest and file list.
 
-use super::{FaultKind, inventory::Inventory, report::Findings};
+use super::{FaultKind, findings::Findings, inventory::Inventory};
 use crate::{
     postgres::BackupManifest,
     repo::{
@@ -17,10 +17,10 @@ use crate::{
     work::blocking,
 };
 
-/// The greatest of these objects that is read, in bytes.
+/// Maximum size of such an object in bytes.
 const SIZE_MAX: usize = 1 << 20;
 
-/// Proves PostgreSQL's manifest, the notice and the changes of a backup.
+/// Verifies PostgreSQL's manifest, the notice and the changes of a backup.
 pub(super) async fn check(
     storage: &dyn Storage,
     manifest: &Manifest,
@@ -58,15 +58,17 @@ async fn check_twin(
     }
     let object = inventory.path(label, &format!("keep/{file}"));
     let Ok(path) = ObjectPath::new(object) else { return };
-    // One that cannot be read was noted as such.
+    // The fault of an unreadable one was added before.
     if is_copy || matches!(keep::is_doubled(storage, &path).await, Ok(true)) {
         let missing = ObjectPath::new(inventory.path(label, &twin));
         // It may have been written since the listing.
         let Ok(missing) = missing else { return };
         if storage.stat(&missing).await.is_err_and(|error| error.is_not_found()) {
-            let what = "it does not exist, and the other object of the same keep mark does";
+            let what = "it does not exist, but the other object of the same keep mark does";
             let fault = findings.add(missing.as_str(), FaultKind::Missing, what);
-            fault.hint = format!("the mark holds; run keep --set={label} again to write it anew");
+            fault.hint = format!(
+                "the mark is still in force; run keep --set={label} again to write it again"
+            );
         }
     }
 }
@@ -84,7 +86,7 @@ async fn backup_manifest(
         Err(error) => drop(findings.add_error(object, &error).of(&manifest.label)),
         Ok(raw) => {
             findings.count(manifest.backup_manifest.size, raw.len() as u64);
-            // Millions of files take seconds, in which a signal must be heard.
+            // Millions of files take seconds, during which a signal has to be handled.
             let parsed = blocking(move || BackupManifest::parse(&raw).map(drop)).await;
             let fault = match parsed {
                 Ok(Ok(())) => return,

@@ -1,28 +1,28 @@
-//! Proves what a repository holds: reads everything of a stanza, or of one set, and does with it what
-//! a restore and archive-get would do, except for writing.
+//! Verifies a repository: reads everything of a stanza, or of one set, and processes it like restore and archive-get,
+//! except for writing.
 //!
 //! In order: the key objects; the stanza's history; manifests, file lists and the other metadata of every backup; the
-//! block maps; the bundles; the WAL; then the gaps between all these. A fault in one object never stops
-//! the rest: it is noted, with the backups it affects, and the next object is read.
+//! block maps; the bundles; the WAL; then the continuity of the WAL. A fault in one object never ends the
+//! verification: it is recorded with the backups it affects.
 //!
-//! A bundle is read once, from its start to its end, and serves three proofs: its SHA-256, every frame
-//! decompressed to its raw length, and every block of every file of every backup that lies in those
-//! frames against its digest. For this the block maps are read first, chain by chain (a full with all
-//! that depends on it, as blocks are referred to within a chain only), and what they claim of each
-//! bundle is gathered. Each map is decoded once however many backups share it, and of a patched map
-//! only what its base does not say already is gathered.
+//! A bundle is read once from start to end, for three checks: its SHA-256, the decompressed length of every frame, and
+//! the digest of every block in these frames of every file of every backup. For this the block maps are read first,
+//! chain by chain (a full backup with all that depends on it, because blocks are referred to only within a chain), and
+//! their claims on each bundle are gathered. A map that several backups share is decoded once, and of a patched map
+//! only the blocks that differ from its base are gathered.
 //!
-//! Memory: one file list at a time, and the claims, which have a budget ([`Options::claims_max`]). When
-//! the budget is spent, the bundles whose claims are gathered are read and their claims dropped. Should a
-//! later map claim something of a bundle that was read already, only the frames in question are
-//! fetched again. A worker holds one frame, compressed and raw.
+//! Memory: one file list at a time, and the claims, which have a limit ([`Options::claims_max`]). When it is reached,
+//! the bundles with claims are read and their claims are dropped. If a later map has claims on a bundle that was
+//! already read, only these frames are fetched again. Each worker has one frame in memory, compressed and raw.
 
 mod archive;
+mod assemble;
 mod backups;
 mod bundle;
 mod chain;
 mod claims;
 mod error;
+mod findings;
 mod history;
 mod inventory;
 mod keys;
@@ -38,7 +38,7 @@ pub use report::{
     AffectedFile, ArchiveReport, BackupReport, Checked, Fault, FaultKind, LeftOver, Report,
 };
 
-use self::{archive::Archives, backups::Backups, inventory::Inventory, report::Findings};
+use self::{archive::Archives, backups::Backups, findings::Findings, inventory::Inventory};
 use crate::{
     codec::encrypt::DataKeyId,
     repo::retention,
@@ -46,18 +46,17 @@ use crate::{
     types::{BackupLabel, ProgressSink, StanzaName},
 };
 
-/// What is to be verified, and how.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Only this backup, what it refers to, and the WAL it needs.
+    /// Only this backup, the backups it refers to, and the WAL it needs.
     pub set: Option<BackupLabel>,
-    /// What expire keeps: WAL that it removes is not missed.
+    /// The retention of expire: WAL that it removes is not missing.
     pub retention: retention::Settings,
-    /// How many threads decompress and digest.
+    /// Number of threads that decompress and compute digests.
     pub threads: usize,
-    /// What the objects of an encrypted repository are encrypted with.
+    /// The key of an encrypted repository.
     pub data_key: Option<DataKeyId>,
-    /// How many bytes of memory the claims of block maps may take.
+    /// Maximum memory in bytes for the claims of block maps.
     pub claims_max: usize,
 }
 
@@ -66,8 +65,8 @@ impl Options {
     pub const CLAIMS_MAX: usize = 128 << 20;
 }
 
-/// Verifies a stanza in one repository. An error is only what keeps anything from being told: a stanza
-/// that does not exist, a store that cannot be listed, a set that is not there.
+/// Verifies a stanza in one repository. Returns an error only if no report is possible: a missing stanza, a store that
+/// cannot be listed, a missing set.
 pub async fn verify(
     storage: &Arc<dyn Storage>,
     stanza: &StanzaName,
@@ -88,11 +87,11 @@ pub async fn verify(
     let windows = windows::check(storage, &backups, options, &mut findings).await;
     archives.verify(options, &backups, &windows, progress, &mut findings).await;
     if options.set.is_none() {
-        inventory.report_strangers(&backups, &mut findings);
+        backups.report_orphans(&inventory, &mut findings);
     }
-    findings.drop_expired(&**storage, stanza, &backups).await;
+    findings.drop_expired(&**storage, stanza, backups.in_scope()).await;
     progress.finish();
-    Ok(findings.report(&backups, &inventory, archives, windows, started.elapsed()))
+    Ok(assemble::report(findings, &backups, &inventory, archives, windows, started.elapsed()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Continuity of the WAL: from start to stop of every backup, and from there to the newest segment.
-//! From listings alone.
+//! Verifies the continuity of the WAL from listings: from start to stop of every backup, and from there to the newest
+//! segment.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,7 +8,7 @@ use std::{
 
 use jiff::tz::TimeZone;
 
-use super::{FaultKind, Options, backups::Backups, report::Findings};
+use super::{FaultKind, Options, backups::Backups, findings::Findings};
 use crate::{
     repo::{
         self,
@@ -17,22 +17,22 @@ use crate::{
         keep::{self, KeepMark},
         layout::BackupPaths,
         manifest::Manifest,
-        retention::{self, BackupFacts, Inventory, Scope, wal::ArchiveRule},
+        retention::{self, BackupSummary, Inventory, Scope, wal::ArchiveRule},
     },
     restore::{ArchiveWal, Branch, RecoveryWindow, UnusableHistory},
     storage::Storage,
     types::{ArchiveFile, ArchiveId, BackupLabel, StanzaName, TimeLine, WalSegment},
 };
 
-/// How far each backup can be rolled forward, and the holes and branches of each archive.
+/// How far each backup can be recovered, and the gaps and branches of each archive.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     pub(super) by_label: BTreeMap<BackupLabel, RecoveryWindow>,
     pub(super) by_archive: HashMap<ArchiveId, (Vec<SegmentRange>, Vec<Branch>)>,
 }
 
-/// Looks at the archives of all backups. A hole between start and stop makes a backup worthless, one
-/// behind it ends its recovery: both are faults. WAL that retention does not keep is not missed.
+/// Checks the archives of all backups. A gap between start and stop makes a backup unusable, a later gap ends its
+/// recovery: both are faults. WAL that retention does not keep is not missing.
 pub(super) async fn check(
     storage: &Arc<dyn Storage>,
     backups: &Backups,
@@ -54,7 +54,7 @@ pub(super) async fn check(
                 continue;
             }
         };
-        // Histories that cannot be read are read again with all other files, and noted there.
+        // History files that cannot be read are read again with all other files; their faults are added there.
         let wal = match ArchiveWal::look(&archive, newest.cluster.wal_segment_size).await {
             Ok((wal, _)) => wal,
             Err(error) => {
@@ -74,12 +74,13 @@ pub(super) async fn check(
                 |range: &SegmentRange| kept.as_ref().is_none_or(|kept| kept.holds(id, range.first));
             note(&archive, manifest, &window, missed, findings);
             if let Some(range) = recorded.filter(&missed) {
-                let what = format!("a later backup recorded that WAL was there: {range}");
+                let what =
+                    format!("WAL that a later backup found in the archive is missing: {range}");
                 findings.add(object(&archive, &range), FaultKind::Hole, what).of(&manifest.label);
             }
             windows.by_label.insert(manifest.label.clone(), window);
         }
-        windows.by_archive.insert(id, (wal.holdings().holes(), wal.branches()));
+        windows.by_archive.insert(id, (wal.segments().holes(), wal.branches()));
     }
     windows
 }
@@ -92,11 +93,10 @@ async fn mark_of(
     keep::read(&**storage, &BackupPaths::new(stanza, label)?).await
 }
 
-/// The WAL that retention keeps.
 struct KeptWal(Vec<(ArchiveId, ArchiveRule)>);
 
 impl KeptWal {
-    /// Asks retention as expire does. Where it cannot tell, which is a fault, all WAL counts as kept.
+    /// Computes retention like expire. If that fails, which is a fault, all WAL counts as kept.
     async fn by_retention(
         storage: &Arc<dyn Storage>,
         stanza: &StanzaName,
@@ -112,27 +112,24 @@ impl KeptWal {
         };
         let (mut backups, mut unknown) = (Vec::new(), false);
         for (label, manifest) in listed {
-            // One that cannot be read was noted with its backup.
+            // The fault of an unreadable one was added with its backup.
             let Ok(manifest) = manifest else {
                 unknown = true;
                 continue;
             };
             match mark_of(storage, stanza, &label).await {
-                Ok(mark) => backups.push(BackupFacts::new(&manifest, mark)),
+                Ok(mark) => backups.push(BackupSummary::new(&manifest, mark)),
                 Err(error) => {
                     findings.add_error(format!("backup/{stanza}/{label}/keep"), &error).of(&label);
                     unknown = true;
                 }
             }
         }
-        match unknown {
-            true => Self(Vec::new()),
-            false => Self::of(backups, options, stanza, findings),
-        }
+        if unknown { Self(Vec::new()) } else { Self::of(backups, options, stanza, findings) }
     }
 
     fn of(
-        backups: Vec<BackupFacts>,
+        backups: Vec<BackupSummary>,
         options: &Options,
         stanza: &StanzaName,
         findings: &mut Findings,
@@ -148,7 +145,7 @@ impl KeptWal {
         match plan {
             Ok(plan) => Self(plan.archives),
             Err(error) => {
-                let what = format!("what retention keeps cannot be told: {error}");
+                let what = format!("unable to determine what retention keeps: {error}");
                 findings.add(format!("backup/{stanza}"), FaultKind::Inconsistent, what);
                 Self(Vec::new())
             }
@@ -163,8 +160,8 @@ impl KeptWal {
     }
 }
 
-/// What is missing behind a window up to the last segment that another backup of its timeline saw in the archive: the
-/// newest WAL may be gone without a newer segment that shows a hole.
+/// The WAL missing after a window up to the stop of a later backup on its timeline: a loss of the newest WAL leaves no
+/// gap that a newer segment would reveal.
 fn recorded_behind(window: &RecoveryWindow, manifests: &[&Manifest]) -> Option<SegmentRange> {
     let is_onward = |manifest: &&&Manifest| {
         manifest.archive_checked && manifest.wal.stop.timeline == window.last.timeline
@@ -189,12 +186,12 @@ fn note(
     findings: &mut Findings,
 ) {
     for range in &window.missing {
-        let what = format!("WAL that backups need to become consistent is missing: {range}");
+        let what = format!("WAL that backups need to reach consistency is missing: {range}");
         findings.add(object(archive, range), FaultKind::Missing, what).of(&manifest.label);
     }
     if let Some(hole) = window.hole.as_ref().filter(|hole| missed(hole)) {
         let what = format!(
-            "WAL is missing and newer WAL is there: {hole}; recovery of the backups before it ends at {}",
+            "WAL is missing, but later WAL is there: {hole}; recovery of earlier backups stops at {}",
             window.end
         );
         findings.add(object(archive, hole), FaultKind::Hole, what).of(&manifest.label);
@@ -216,7 +213,7 @@ fn note(
     }
     for timeline in &window.histories_missing {
         let object = history(*timeline);
-        let what = "it is missing, and there is WAL of that timeline";
+        let what = "it is missing, but WAL of that timeline is in the archive";
         findings.add(object, FaultKind::Missing, what).of(&manifest.label);
     }
 }
@@ -232,7 +229,7 @@ impl Windows {
         windows.any(|window| window.needed.iter().any(|range| range.contains(segment)))
     }
 
-    /// The backups whose recovery reads a file: those that begin before it and reach it.
+    /// The backups whose recovery reads a file: those that start before it and whose window includes it.
     pub(super) fn affected<'a>(
         &'a self,
         backups: &'a Backups,

@@ -1,4 +1,4 @@
-//! What can go wrong with a WAL file on its way into the archive or out of it.
+//! Errors of archive-push and archive-get.
 
 use std::{io, path::PathBuf};
 
@@ -7,52 +7,22 @@ use crate::{
     types::{ErrorCode, Failure},
 };
 
-/// A WAL file that was not pushed or not delivered. None of these means that the file is absent.
+/// The file was not pushed or not delivered. No variant means that the file does not exist: that is
+/// [`super::GetOutcome::Absent`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The repository failed, or what it holds is damaged or ambiguous.
     #[error(transparent)]
     Repo(#[from] repo::Error),
-    /// A file of this host could not be used.
     #[error("unable to {operation} '{path}': {source}", path = path.display())]
-    File {
-        /// What was tried.
-        operation: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// What is to be pushed is no regular file.
+    File { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("unable to push '{path}': it is not a regular file", path = path.display())]
-    NotAFile {
-        /// What was to be pushed.
-        path: PathBuf,
-    },
-    /// The file is not the WAL that its name says.
-    #[error("'{file}' is not the WAL that its name says: {reason}")]
-    Content {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The WAL belongs to another cluster than the stanza.
-    #[error("'{file}' is of {found}, but the stanza is of {expected}")]
-    OtherCluster {
-        /// The file.
-        file: String,
-        /// The cluster that wrote the file.
-        found: String,
-        /// The cluster of the stanza.
-        expected: String,
-    },
-    /// The file changed while it was read.
+    NotAFile { path: PathBuf },
+    #[error("the content of '{file}' does not match its name: {reason}")]
+    Content { file: String, reason: String },
+    #[error("'{file}' belongs to {found}, but the stanza to {expected}")]
+    OtherCluster { file: String, found: String, expected: String },
     #[error("'{path}' changed while it was read", path = path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
-    },
+    Changed { path: PathBuf },
 }
 
 impl Error {
@@ -89,13 +59,13 @@ impl Failure for Error {
             Self::Repo(error) => return error.hint(),
             Self::File { .. } | Self::NotAFile { .. } => return None,
             Self::Content { .. } => {
-                "the segment is damaged, cut short, or recycled and not yet written; it was not taken"
+                "the segment is damaged, truncated, or recycled and not yet written; it was not archived"
             }
             Self::OtherCluster { .. } => {
-                "is this the right stanza for this server? After a PostgreSQL upgrade run stanza-upgrade"
+                "is the stanza correct for this server? After a PostgreSQL upgrade run stanza-upgrade"
             }
             Self::Changed { .. } => {
-                "PostgreSQL archives only what it no longer writes to; try again"
+                "PostgreSQL archives only files that it no longer writes; try again"
             }
         };
         Some(text.to_owned())

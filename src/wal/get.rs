@@ -1,7 +1,7 @@
-//! Fetches one file from the archive: for PostgreSQL's `restore_command`.
+//! Gets a file from the archive, for PostgreSQL's `restore_command`.
 //!
-//! PostgreSQL takes a wrong answer for the end of the WAL, so the two good answers are told apart from
-//! every failure: the file was delivered and every byte of it is proven, or its absence is proven.
+//! PostgreSQL interprets a missing file as the end of the WAL. Therefore only two results are not errors: the file was
+//! delivered and verified completely, or it is proven to be absent.
 
 use std::{
     ffi::OsString,
@@ -19,31 +19,29 @@ use crate::{
     types::ArchiveFile,
 };
 
-/// How a file is fetched.
 #[derive(Clone, Copy, Debug)]
 pub struct GetOptions {
-    /// The cluster that segments must come from; `None` to leave their headers unchecked.
+    /// The cluster of the segments; `None` to skip the check of their headers.
     pub cluster: Option<ClusterIdentity>,
-    /// Whether the file must survive a power failure. `restore_command` does not need it: after a
-    /// crash PostgreSQL removes what it finds and asks again, and a file that it keeps it makes
-    /// durable itself (`xlogarchive.c`, RestoreArchivedFile and KeepFileRestoredFromArchive).
+    /// Whether the file must survive a power failure. `restore_command` does not need it: after a crash PostgreSQL
+    /// removes the file and requests it again, and it syncs a file that it keeps itself (`xlogarchive.c`,
+    /// RestoreArchivedFile and KeepFileRestoredFromArchive).
     pub durable: bool,
 }
 
-/// The two good answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GetOutcome {
-    /// The file is at the destination, every byte proven.
+    /// The file is at the destination and verified.
     Delivered,
-    /// The archive was listed and does not hold the file.
+    /// The archive was listed and does not have the file.
     Absent,
 }
 
-/// Mode of a delivered file, as PostgreSQL makes its WAL.
+/// The mode of PostgreSQL's WAL files.
 const FILE_MODE: u32 = 0o600;
 
-/// Writes `file` to `destination`, in place of what is there. After an error, or where the file is
-/// absent, the destination is as it was.
+/// Writes `file` to `destination` and replaces an existing file. On an error, or if the file is absent, the
+/// destination is unchanged.
 pub async fn get(
     archive: &WalArchive,
     file: ArchiveFile,
@@ -55,8 +53,7 @@ pub async fn get(
     Ok(GetOutcome::Delivered)
 }
 
-/// Writes a file that was found to `destination`, in place of what is there. After an error the destination is as it
-/// was.
+/// Writes a found file to `destination` and replaces an existing file. On an error the destination is unchanged.
 pub async fn deliver(
     archive: &WalArchive,
     stored: &StoredWal,
@@ -64,18 +61,19 @@ pub async fn deliver(
     options: GetOptions,
 ) -> Result<(), Error> {
     let delivery = Delivery::begin(stored.file, destination, options)?;
-    // One rename, and for a durable file its fsync, which nothing else of this process waits for.
+    // Blocks for a rename, and for a durable file an fsync, which is allowed because this process does nothing else
+    // meanwhile.
     archive.read(stored, delivery).await?.finish()
 }
 
-/// A file being written beside its destination.
+/// A temporary file in the directory of the destination.
 struct Delivery {
     file: ArchiveFile,
     options: GetOptions,
     destination: PathBuf,
     name: OsString,
     pending: PendingFile,
-    /// The first bytes, until the header is whole.
+    /// The first bytes of the file, at most a WAL header.
     start: Vec<u8>,
     size: u64,
 }
@@ -91,10 +89,7 @@ impl Delivery {
         };
         let directory = crash_safe::open_directory(directory).map_err(failed())?;
         let pending = PendingFile::create(directory, FILE_MODE).map_err(failed())?;
-        let pending = match options.durable {
-            true => pending,
-            false => pending.without_early_writeback(),
-        };
+        let pending = if options.durable { pending } else { pending.without_early_writeback() };
         let destination = destination.to_owned();
         Ok(Self { file, options, destination, name, pending, start: Vec::new(), size: 0 })
     }
@@ -104,9 +99,10 @@ impl Delivery {
             cluster.check(self.file, segment, &self.start, self.size)?;
         }
         let failed = Error::file("write", &self.destination);
-        match self.options.durable {
-            true => self.pending.publish(&self.name, Existing::Replace).map_err(failed),
-            false => self.pending.replace_unsynced(&self.name).map_err(failed),
+        if self.options.durable {
+            self.pending.publish(&self.name, Existing::Replace).map_err(failed)
+        } else {
+            self.pending.replace_unsynced(&self.name).map_err(failed)
         }
     }
 }

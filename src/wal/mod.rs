@@ -1,8 +1,8 @@
-//! WAL files on their way into the archive and out of it.
+//! Pushes WAL files to the archive and gets them from it.
 //!
-//! [`Pushing`] answers PostgreSQL's `archive_command` and [`get`] its `restore_command`. Both are one
-//! process per file, so they start no server connection and touch no file more than they must.
-//! [`verify()`] reads what [`get`] would deliver, for nothing but the proof.
+//! [`Pushing`] implements PostgreSQL's `archive_command` and [`get`] its `restore_command`. Both are one process per
+//! file, so they open no connection to the server and as few files as possible. [`verify()`] checks a file that
+//! [`get`] would deliver.
 
 mod error;
 mod get;

@@ -1,4 +1,4 @@
-//! Pushes one file into the archive: for PostgreSQL's `archive_command`.
+//! Pushes a file to the archive, for PostgreSQL's `archive_command`.
 
 use std::{
     fs::File,
@@ -18,38 +18,35 @@ use crate::{
     types::{ArchiveFile, CompressType, Compression, WalSegment},
 };
 
-/// How a file is pushed.
 #[derive(Clone, Copy, Debug)]
 pub struct PushOptions {
-    /// How segments are compressed; histories are stored as they are.
+    /// For segments. History files are not compressed.
     pub compression: Compression,
-    /// How many threads may compress at once.
+    /// Compression threads.
     pub workers: usize,
 }
 
-/// What became of a pushed file. In both cases it is in the archive, whole and durable.
+/// In both cases the file is complete and durable in the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushOutcome {
-    /// It was stored.
     Stored,
-    /// The same bytes were there already.
+    /// The archive already has a file with the same content.
     AlreadyThere,
 }
 
-/// The first bytes of a segment that is named so.
 type Header = (WalSegment, [u8; WalHeader::LENGTH]);
 
-/// A file on its way into an archive: it is read and compressed while it is found out where it goes.
+/// A file that is being pushed: it is read and compressed while the archive is looked up.
 pub struct Pushing {
     file: ArchiveFile,
     size: u64,
-    /// The header, of files that have one.
+    /// The WAL header, if files of this name have one.
     start: Option<Header>,
     prepared: Prepared<Error>,
 }
 
 impl Pushing {
-    /// Begins with the file at `path`, which is to be stored as `file`.
+    /// Starts to read the file at `path`, to be stored as `file`.
     pub async fn begin(
         path: &Path,
         file: ArchiveFile,
@@ -65,9 +62,9 @@ impl Pushing {
         Ok(Self { file, size, start, prepared: Prepared::begin(source, put).await? })
     }
 
-    /// Stores the file. `cluster`: what segments must come from; `None` to leave their headers unchecked. Returns
-    /// `Ok` only when the file would survive a power failure of the repository. Other bytes under the same name are
-    /// refused, and the first are kept.
+    /// Stores the file. `cluster`: the cluster of the segments; `None` to skip the check of their headers. Returns
+    /// `Ok` only if the file survives a power failure of the repository. A file of the same name with different
+    /// content is an error, and the existing one is kept.
     pub async fn store(
         self,
         archive: &WalArchive,
@@ -83,14 +80,14 @@ impl Pushing {
                 Ok(PushOutcome::Stored)
             }
             PutOutcome::Existed(_) => {
-                info!("WAL file '{file}' is in the archive already, with the same content");
+                info!("WAL file '{file}' already exists in the archive with the same content");
                 Ok(PushOutcome::AlreadyThere)
             }
         }
     }
 }
 
-/// Histories are a few hundred bytes that people want to read.
+/// History files have a few hundred bytes and remain readable.
 fn compression_of(file: ArchiveFile, compression: Compression) -> Compression {
     match with_header(file) {
         Some(_) => compression,
@@ -98,7 +95,7 @@ fn compression_of(file: ArchiveFile, compression: Compression) -> Compression {
     }
 }
 
-/// The file to push, checked as far as that can be done before all of it is read.
+/// Size and header were checked when the file was opened.
 struct PushedFile {
     path: PathBuf,
     file: File,
@@ -106,7 +103,7 @@ struct PushedFile {
 }
 
 impl PushedFile {
-    /// The file, and its header where files of this name have one.
+    /// Opens the file and reads its header, if files of this name have one.
     fn open(path: &Path, name: ArchiveFile) -> Result<(Self, Option<Header>), Error> {
         let mut file = File::open(path).map_err(Error::file("open", path))?;
         let metadata = file.metadata().map_err(Error::file("read", path))?;
@@ -127,7 +124,7 @@ impl PushedFile {
     }
 }
 
-/// What the name alone says about the size.
+/// Checks the size as far as the name determines it.
 fn check_size(file: ArchiveFile, size: u64) -> Result<(), Error> {
     let content =
         |reason: &str| Error::Content { file: file.to_string(), reason: reason.to_owned() };
@@ -139,8 +136,8 @@ fn check_size(file: ArchiveFile, size: u64) -> Result<(), Error> {
         }
         ArchiveFile::History(_) if size == 0 => Err(content("a timeline history is never empty")),
         ArchiveFile::BackupHistory(..) if size == 0 => {
-            // Seen after a crash; refusing it would hold up all the WAL behind it.
-            warn!("'{file}' is empty; it is taken as it is, recovery does not need it");
+            // Occurs after a crash. An error would block archiving of all later WAL.
+            warn!("'{file}' is empty and was archived as it is: recovery does not need it");
             Ok(())
         }
         _ if size > HISTORY_SIZE_MAX => Err(content("it is too large for a history file")),
@@ -148,7 +145,7 @@ fn check_size(file: ArchiveFile, size: u64) -> Result<(), Error> {
     }
 }
 
-/// A history has a line of some 100 bytes for each promotion.
+/// A timeline history file has about 100 bytes per promotion.
 const HISTORY_SIZE_MAX: u64 = 16 << 20;
 
 impl RawSource for PushedFile {

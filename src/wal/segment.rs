@@ -1,4 +1,4 @@
-//! Holds a segment's header against its name and against the cluster it must come from.
+//! Checks a segment's header against its name and its cluster.
 
 use super::Error;
 use crate::{
@@ -6,16 +6,14 @@ use crate::{
     types::{ArchiveFile, PgVersion, SystemId, WalSegment},
 };
 
-/// The cluster that WAL must come from.
+/// The expected cluster of WAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClusterIdentity {
-    /// Its system identifier.
     pub system_id: SystemId,
-    /// Its major version.
     pub version: PgVersion,
 }
 
-/// The segment whose header a file begins with; `None` for the files that have none.
+/// The segment whose header the file begins with; `None` for files without one.
 pub(super) fn with_header(file: ArchiveFile) -> Option<WalSegment> {
     match file {
         ArchiveFile::Segment(segment) | ArchiveFile::Partial(segment) => Some(segment),
@@ -24,7 +22,7 @@ pub(super) fn with_header(file: ArchiveFile) -> Option<WalSegment> {
 }
 
 impl ClusterIdentity {
-    /// Checks the start of `file`, which is `size` bytes long, against its name and this cluster.
+    /// Checks the first bytes of `file`, of `size` bytes, against its name and this cluster.
     pub(super) fn check(
         &self,
         file: ArchiveFile,
@@ -35,9 +33,9 @@ impl ClusterIdentity {
         let content = |reason| Error::Content { file: file.to_string(), reason };
         let header = WalHeader::check(start).map_err(|e| content(e.to_string()))?;
         self.check_cluster(file, &header)?;
-        let said = header.segment_size.bytes();
-        if size != said {
-            return Err(content(format!("it has {size} bytes, and its header says {said}")));
+        let expected = header.segment_size.bytes();
+        if size != expected {
+            return Err(content(format!("it has {size} bytes, but its header says {expected}")));
         }
         header.check_name(segment).map_err(|e| content(e.to_string()))
     }

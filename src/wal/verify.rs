@@ -1,5 +1,4 @@
-//! Reads one file of the archive whole, to prove what [`get`](super::get) would deliver, and keeps
-//! nothing of it.
+//! Reads a file of the archive to verify what [`get`](super::get) would deliver.
 
 use super::{
     Error,
@@ -12,8 +11,8 @@ use crate::{
     types::{ArchiveFile, TimelineHistory},
 };
 
-/// Proves a stored file: its bytes by the SHA-256 in its name, and that they are what PostgreSQL calls
-/// by that name on this cluster. Says how many raw bytes it has.
+/// Verifies a stored file: its content by the SHA-256 in its name, and its name and cluster by its header. Returns the
+/// number of uncompressed bytes.
 pub async fn verify(
     archive: &WalArchive,
     stored: &StoredWal,
@@ -23,7 +22,7 @@ pub async fn verify(
     verify_from(archive, stored, download, cluster).await
 }
 
-/// The same from a download of the file's object.
+/// The same, from a download of the file's object.
 pub async fn verify_from(
     archive: &WalArchive,
     stored: &StoredWal,
@@ -35,20 +34,20 @@ pub async fn verify_from(
         ArchiveFile::Segment(_) | ArchiveFile::Partial(_) => WalHeader::LENGTH,
         ArchiveFile::BackupHistory(..) => 0,
     };
-    let proof = Proof { kept: Vec::new(), kept_max, size: 0 };
-    let proof = archive.read_from(stored, download, proof).await?;
-    proof.check(stored.file, cluster)?;
-    Ok(proof.size)
+    let sink = VerifySink { kept: Vec::new(), kept_max, size: 0 };
+    let sink = archive.read_from(stored, download, sink).await?;
+    sink.check(stored.file, cluster)?;
+    Ok(sink.size)
 }
 
-/// The first bytes of a file, and how many it has.
-struct Proof {
+/// The first bytes of a file, and its size.
+struct VerifySink {
     kept: Vec<u8>,
     kept_max: usize,
     size: u64,
 }
 
-impl Proof {
+impl VerifySink {
     fn check(&self, file: ArchiveFile, cluster: ClusterIdentity) -> Result<(), Error> {
         let content = |reason| Error::Content { file: file.to_string(), reason };
         if let Some(segment) = with_header(file) {
@@ -66,7 +65,7 @@ impl Proof {
     }
 }
 
-impl RawSink for Proof {
+impl RawSink for VerifySink {
     type Error = Error;
 
     fn accept(&mut self, raw: &[u8]) -> Result<(), Error> {

@@ -178,7 +178,7 @@ on_one_version! {
         ];
         for arguments in commands {
             let outcome = with_pass(&site, "wrong", arguments).code(exit::CRYPTO);
-            outcome.says("[095]").says("opens none of its 1 key object").says("HINT").never_says("wrong");
+            outcome.says("[095]").says("unlocks none of its key objects (1 found)").says("HINT").never_says("wrong");
         }
         // PostgreSQL must not take it for the end of the archive.
         let name = Path::new(&segment).file_name().expect("name").to_string_lossy().into_owned();
@@ -347,12 +347,12 @@ on_one_version! {
                 assert!(recipients(&report).iter().any(|one| one["id"] == *id && one["error"] != Value::Null));
                 // The others open as ever.
                 site.run(&["check"]).ok();
-                with_pass(&site, "of the other site", &["info"]).code(exit::CRYPTO).says("1 of which cannot be read");
+                with_pass(&site, "of the other site", &["info"]).code(exit::CRYPTO).says("1 unreadable");
             });
         }
         Damage::FlipAt(500).during(&first, || {
             with_pass(&site, "of the other site", &["verify"]).code(exit::CHECKSUM).says("key/0000000000000001");
-            site.run(&["info"]).code(exit::CRYPTO).says("1 of which cannot be read").says("from a copy");
+            site.run(&["info"]).code(exit::CRYPTO).says("1 unreadable").says("from a copy");
         });
         // What can be done about it.
         let intact = fs::read(&second).expect("object");
@@ -364,7 +364,7 @@ on_one_version! {
         let (key, away) = (site.repository().join("key"), site.dir.path().join("away"));
         fs::rename(&key, &away).expect("writable");
         for command in ["info", "verify", "stanza-create", "repo-key"] {
-            site.run(&[command]).code(exit::CRYPTO).says("its key objects are gone").says("from a copy");
+            site.run(&[command]).code(exit::CRYPTO).says("its key objects are missing").says("from a copy");
         }
         assert!(!key.exists());
         fs::rename(&away, &key).expect("writable");

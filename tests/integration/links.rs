@@ -153,8 +153,8 @@ tests_with! {
         let data_dir = &site.primary.data_dir;
         let oid = site.primary.value("select oid from pg_database where datname = 'postgres'");
         for (name, words) in [
-            (format!("base/{oid}"), "leads to another place in the data directory"),
-            ("pg_tblspc".to_owned(), "is a symbolic link, so that no backup has the links to tablespaces"),
+            (format!("base/{oid}"), "points to another path in the data directory"),
+            ("pg_tblspc".to_owned(), "is a symbolic link, so no backup contains the tablespace links"),
         ] {
             site.primary.stop();
             let (at, moved) = (data_dir.join(&name), data_dir.join("moved"));

@@ -174,11 +174,11 @@ on_one_version! {
             for path in [directory.join("db.stop"), directory.clone()] {
                 chown(path, Some(NOBODY), Some(NOBODY)).expect("root may chown");
             }
-            site.run(&[&path, "archive-push", &wal]).ok().says("does not count");
+            site.run(&[&path, "archive-push", &wal]).ok().says("is ignored");
             let refused = site.run(&[&path, "--type=full", "backup"]).code(exit::LOCK_ACQUIRE);
             refused.says("belongs to user").says("HINT");
             fs::set_permissions(&directory, Permissions::from_mode(0o700)).expect("root may");
-            site.run(&[&path, "archive-push", &wal]).ok().says("no stop file is looked for");
+            site.run(&[&path, "archive-push", &wal]).ok().says("stop files in");
             give_to_server_user(&directory);
         }
         fs::remove_file(directory.join("db.stop")).expect("writable");

@@ -141,7 +141,7 @@ on_each_object_store! {
         assert_eq!(far.site.labels().len(), 1);
         // What is left of it may yet become a backup: it is named.
         far.proxy.rules(vec![PUBLICATION.meet(0, ALWAYS, store.busy.clone())]);
-        far.site.run(&["--type=full", "backup"]).failed().says("whether").says("is not known");
+        far.site.run(&["--type=full", "backup"]).failed().says("unable to determine whether");
         far.proxy.rules(Vec::new());
         assert_eq!(far.site.labels().len(), 1);
         far.site.run(&["verify"]).failed().says("the file list of the backup does");
@@ -194,14 +194,14 @@ on_one_version! {
         let far = far(&S3, version, limits);
         far.proxy.rules(vec![PUBLICATION.meet(0, ALWAYS, Fault::ResetAfter)]);
         let outcome = far.site.run(&["--type=full", "backup"]).failed();
-        let _ = outcome.says("whether").says("is not known").says("nothing of the backup was removed");
+        let _ = outcome.says("unable to determine whether").says("no object of the backup was removed");
         far.proxy.rules(Vec::new());
         // It was done, and nobody took its data away.
         assert_eq!(far.site.labels().len(), 1);
         far.site.run(&["verify"]).ok();
         far.proxy.rules(vec![PUBLICATION.meet(0, ALWAYS, Fault::Reset)]);
         let outcome = far.site.run(&["--type=full", "backup"]).failed();
-        let _ = outcome.says("nothing of the backup was removed");
+        let _ = outcome.says("no object of the backup was removed");
         far.proxy.rules(Vec::new());
         assert_eq!(far.site.labels().len(), 1);
         far.restores("restored");

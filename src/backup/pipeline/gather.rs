@@ -12,7 +12,7 @@ use crate::{
     backup::Error,
     repo::{
         block_map::{FRAME_RAW_MAX, FrameRef},
-        bundle::{BundleWriter, Placed},
+        bundle::{BundlePosition, BundleWriter},
     },
 };
 
@@ -129,6 +129,6 @@ impl Gatherer {
 /// Stores a frame.
 pub(super) async fn place(frame: StoredFrame, data: &mut BundleWriter) -> Result<FrameRef, Error> {
     let (stored_len, raw_len) = (frame.stored.len() as u32, frame.raw_len);
-    let Placed { bundle, offset } = data.append(frame.stored.into()).await?;
+    let BundlePosition { bundle, offset } = data.append(frame.stored.into()).await?;
     Ok(FrameRef { reference: 0, bundle, offset, stored_len, raw_len })
 }

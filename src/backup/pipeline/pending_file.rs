@@ -15,7 +15,7 @@ use crate::{
     },
     repo::{
         block_map::{BlockMap, FrameRef},
-        file_list::MapPlace,
+        file_list::MapLocation,
     },
     types::BlockDigest,
 };
@@ -142,7 +142,7 @@ impl PendingFile {
     }
 
     /// The place of the prior backup's map, if the file has the same blocks and the same length.
-    pub(super) fn unchanged_place(&self) -> Option<MapPlace> {
+    pub(super) fn unchanged_place(&self) -> Option<MapLocation> {
         let known = self.known.as_ref().filter(|known| known.size == self.size())?;
         let kept = self.runs.iter().all(|at| matches!(at.place, Place::Prior { .. }));
         kept.then_some(known.place)

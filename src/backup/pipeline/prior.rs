@@ -18,7 +18,7 @@ use crate::{
     repo::{
         self,
         block_map::BlockMap,
-        file_list::{BaseRef, FileList, MapPlace, MapRef},
+        file_list::{BaseRef, FileList, MapLocation, MapRef},
         manifest::Manifest,
         map_reader::{FileMap, MapReader},
     },
@@ -46,7 +46,7 @@ pub struct FileIndex {
 #[derive(Debug)]
 struct Indexed {
     facts: PriorFile,
-    place: Option<MapPlace>,
+    place: Option<MapLocation>,
     /// CRC-32C of the file, where it is known.
     crc32c: Option<u32>,
 }
@@ -57,7 +57,7 @@ pub struct PriorBlocks {
     /// The size that the file had, in bytes.
     pub size: u64,
     /// The place of its map.
-    pub place: MapPlace,
+    pub place: MapLocation,
     /// Its map, unless no block of the file is looked at.
     pub map: Option<FileMap>,
     /// CRC-32C of the file, where it is known.
@@ -179,7 +179,8 @@ impl FileIndex {
         let name_hasher = RandomState::new();
         for entry in list.files {
             let number = files.len() as u32;
-            let (size, place) = (entry.size(), entry.map_place().map(|place| numbered(place, own)));
+            let (size, place) =
+                (entry.size(), entry.map_location().map(|place| numbered(place, own)));
             if place.is_none() && !matches!(entry.kind, repo::file_list::EntryKind::File { .. }) {
                 continue;
             }
@@ -216,12 +217,12 @@ fn name_key(hasher: &RandomState, path: &DataPath, size: u64) -> u64 {
 }
 
 /// The place of a map as the new backup numbers it; what the prior calls 0 is the prior itself.
-fn numbered(place: MapPlace, own: u32) -> MapPlace {
+fn numbered(place: MapLocation, own: u32) -> MapLocation {
     let map = |map: MapRef| MapRef {
         reference: if map.reference == 0 { own } else { map.reference },
         ..map
     };
-    MapPlace {
+    MapLocation {
         map: map(place.map),
         base: place.base.map(|base| BaseRef { map: map(base.map), ..base }),
     }

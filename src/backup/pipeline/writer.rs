@@ -18,9 +18,9 @@ use crate::{
     postgres::{self, ManifestBuilder},
     repo::{
         block_map::FrameRef,
-        bundle::{BundleWriter, Placed},
+        bundle::{BundlePosition, BundleWriter},
         file_list::{
-            BundleKind, BundleRecord, EntryKind, FileEntry, FileListWriter, MapPlace, MapRef,
+            BundleKind, BundleRecord, EntryKind, FileEntry, FileListWriter, MapLocation, MapRef,
         },
         layout::BackupPaths,
         limits::MAP_LEN_MAX,
@@ -269,7 +269,7 @@ impl Writer {
 
     async fn list_entry(&mut self, mut file: PendingFile) -> Result<(), Error> {
         let pages = file.all_bad_pages();
-        let place = self.map_place(&file).await?;
+        let place = self.map_location(&file).await?;
         let kind = match &file.header.kind {
             FileKind::File { size, .. } => {
                 self.totals.files += 1;
@@ -301,7 +301,7 @@ impl Writer {
 
     /// Where the map of a file is: that of the prior backup where nothing changed, else a patch to it or a
     /// whole one, whichever is worth it.
-    async fn map_place(&mut self, file: &PendingFile) -> Result<Option<MapPlace>, Error> {
+    async fn map_location(&mut self, file: &PendingFile) -> Result<Option<MapLocation>, Error> {
         if file.size() == 0 {
             return Ok(None);
         }
@@ -316,11 +316,11 @@ impl Writer {
             // A patch costs a second read, and makes later maps depend on the base: it must save something.
             if 2 * patch.len() < whole.len() {
                 let map = self.write_map(&file.header.path, patch).await?;
-                return Ok(Some(MapPlace { map, base: Some(base) }));
+                return Ok(Some(MapLocation { map, base: Some(base) }));
             }
         }
         let map = self.write_map(&file.header.path, whole).await?;
-        Ok(Some(MapPlace { map, base: None }))
+        Ok(Some(MapLocation { map, base: None }))
     }
 
     /// Writes the map of a file, unless it is larger than readers take.
@@ -329,7 +329,7 @@ impl Writer {
         let len = len.ok_or_else(|| Error::TooLarge { path: path.clone() })?;
         let digest = self.hasher.digest(&bytes);
         self.totals.map_size += u64::from(len);
-        let Placed { bundle, offset } = self.maps.append(bytes.into()).await?;
+        let BundlePosition { bundle, offset } = self.maps.append(bytes.into()).await?;
         Ok(MapRef { reference: 0, bundle, offset, len, digest })
     }
 

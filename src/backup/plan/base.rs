@@ -5,7 +5,7 @@ use crate::{
     backup::{BLOCK_SIZE, BackupTarget, Result, source::ClusterFacts},
     repo::{
         self,
-        backup_list::{self, Listed},
+        backup_list::{self, ListedBackup},
         file_list::FileList,
         manifest::Manifest,
         stanza::StanzaEntry,
@@ -74,7 +74,7 @@ pub(super) async fn choose(
 }
 
 /// A diff builds on the newest full, an incr on the newest backup.
-fn newest(backups: &[Listed], requested: BackupType) -> Option<usize> {
+fn newest(backups: &[ListedBackup], requested: BackupType) -> Option<usize> {
     let fits =
         |label: &BackupLabel| requested == BackupType::Incr || label.kind() == BackupType::Full;
     backups.iter().rposition(|(label, _)| fits(label))
@@ -86,7 +86,7 @@ fn usable(
     manifest: std::result::Result<Manifest, repo::Error>,
     entry: &StanzaEntry,
     facts: &ClusterFacts,
-    backups: &[Listed],
+    backups: &[ListedBackup],
 ) -> Result<std::result::Result<Manifest, String>> {
     let manifest = match manifest {
         Ok(manifest) => manifest,
@@ -116,7 +116,7 @@ fn mismatch(manifest: &Manifest, entry: &StanzaEntry, facts: &ClusterFacts) -> O
 }
 
 /// The first of the backups that it refers to which is missing or damaged, as a reason.
-fn broken_chain(manifest: &Manifest, backups: &[Listed]) -> Option<String> {
+fn broken_chain(manifest: &Manifest, backups: &[ListedBackup]) -> Option<String> {
     let is_there = |wanted: &BackupLabel| {
         backups.iter().any(|(label, manifest)| label == wanted && manifest.is_ok())
     };

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::{FileHeader, FileKind, PriorFiles, SourceEvent};
-use crate::postgres::{Error, IncrementalHeaderReader, Result, Stretch, Stretches};
+use crate::postgres::{Error, IncrementalHeaderReader, PageRun, PageRuns, Result};
 
 /// Zeros in one event.
 const ZEROS: &[u8] = &[0; 128 << 10];
@@ -27,7 +27,7 @@ enum State {
     /// The header of the incremental file is not complete.
     Header(IncrementalHeaderReader),
     /// In a range of changed pages; `left` bytes of it follow.
-    Pages { stretches: Stretches, left: u64 },
+    Pages { runs: PageRuns, left: u64 },
 }
 
 impl Rebuild {
@@ -96,23 +96,23 @@ impl Rebuild {
             unchanged: bytes_of(found.unchanged_pages(self.prior_pages)),
         };
         ready.push_back(SourceEvent::Begin(FileHeader { kind, ..self.header.clone() }));
-        self.state = State::Pages { stretches: found.stretches(self.prior_pages), left: 0 };
+        self.state = State::Pages { runs: found.runs(self.prior_pages), left: 0 };
         self.advance(ready);
         Ok(())
     }
 
-    /// Continues with the next stretch whose bytes must come, past those that need none.
+    /// Continues with the next run whose bytes must come, past those that need none.
     fn advance(&mut self, ready: &mut VecDeque<SourceEvent>) {
         let page_size = u64::from(self.page_size);
-        let State::Pages { stretches, left } = &mut self.state else { return };
+        let State::Pages { runs, left } = &mut self.state else { return };
         while *left == 0 {
-            match stretches.next() {
+            match runs.next() {
                 None => return,
-                Some(Stretch::Changed(pages)) => *left = u64::from(pages) * page_size,
-                Some(Stretch::Unchanged(pages)) => {
+                Some(PageRun::Changed(pages)) => *left = u64::from(pages) * page_size,
+                Some(PageRun::Unchanged(pages)) => {
                     ready.push_back(SourceEvent::Unchanged(u64::from(pages) * page_size));
                 }
-                Some(Stretch::Zero(pages)) => send_zeros(u64::from(pages) * page_size, ready),
+                Some(PageRun::Zero(pages)) => send_zeros(u64::from(pages) * page_size, ready),
             }
         }
     }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     codec::{BlockHasher, Decompressor, Sha256Hasher},
     repo::{
-        block_map::{BlockMap, Numbers},
+        block_map::{BlockMap, ReferenceNumbers},
         file_list::{EntryKind, FileList},
         layout::BackupPaths,
     },
@@ -176,7 +176,8 @@ impl Taker {
                     .unwrap();
                 assert_eq!(BlockHasher::new(KEY).digest(&bytes), at.digest);
                 let map =
-                    BlockMap::decode(&bytes, "map", *size, BLOCK_SIZE, Numbers::of_own(0)).unwrap();
+                    BlockMap::decode(&bytes, "map", *size, BLOCK_SIZE, ReferenceNumbers::of_own(0))
+                        .unwrap();
                 self.fill(&map, &mut content, kind).await;
             }
             files.push((entry.path.to_string(), content));

@@ -1,12 +1,11 @@
-//! What an encrypted object opens with.
+//! The header of an encrypted object.
 
-use super::{DataKeyId, Error, Result, object::CHUNK_LEN, random};
+use super::{
+    DataKeyId, Error, Result, random,
+    size::{CHUNK_LEN, HEADER_LEN},
+};
 
-/// The length of the header in bytes.
-pub const HEADER_LEN: usize = 56;
-/// The first bytes of an encrypted object.
 pub const CIPHER_MAGIC: &[u8; 8] = b"pgstratc";
-/// The version of the format that is written.
 pub const CIPHER_VERSION: u16 = 1;
 const CHUNK_LOG2: u8 = CHUNK_LEN.ilog2() as u8;
 
@@ -14,19 +13,16 @@ const CHUNK_LOG2: u8 = CHUNK_LEN.ilog2() as u8;
 /// random salt of 32 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CipherHeader {
-    /// Which data key encrypts the object.
     pub data_key: DataKeyId,
-    /// What makes the object's own key differ from all others.
+    /// Makes the key of every object unique.
     pub salt: [u8; 32],
 }
 
 impl CipherHeader {
-    /// The header of a new object.
     pub fn new(data_key: DataKeyId) -> Result<Self> {
         Ok(Self { data_key, salt: random()? })
     }
 
-    /// The bytes of the header.
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[..8].copy_from_slice(CIPHER_MAGIC);
@@ -37,7 +33,7 @@ impl CipherHeader {
         bytes
     }
 
-    /// Reads the header at the front of `bytes`.
+    /// Decodes the header at the start of `bytes`.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         if !bytes.starts_with(CIPHER_MAGIC) {
             return Err(Error::NotEncrypted);
@@ -49,7 +45,7 @@ impl CipherHeader {
             return Err(Error::CipherVersion { found: version, newest: CIPHER_VERSION });
         }
         if bytes[10] != CHUNK_LOG2 {
-            return Err(invalid("its chunk size is none that this version has"));
+            return Err(invalid("its chunk size is not supported"));
         }
         if bytes[11..16] != [0; 5] {
             return Err(invalid("its reserved bytes are not zero"));

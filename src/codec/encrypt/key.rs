@@ -1,32 +1,15 @@
-//! The data key: it encrypts the objects, and is itself kept only in wrapped form.
+//! The data key, which encrypts the objects of a repository and is stored only in wrapped form.
 
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
-use super::{Error, PassKey, Result, object::TAG_LEN, random};
+use super::{DataKeyId, Error, PassKey, Result, random, size::TAG_LEN};
 
-/// Bytes of a wrapped data key.
 pub const WRAPPED_LEN: usize = 32 + TAG_LEN;
 
-/// What tells data keys apart. It is random, and says nothing about the key.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct DataKeyId(pub [u8; 8]);
-
-impl fmt::Display for DataKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for DataKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The key of a repository. Its memory is cleared when it goes.
+/// Its memory is cleared on drop.
 #[derive(Clone)]
 pub struct DataKey {
     id: DataKeyId,
@@ -36,19 +19,17 @@ pub struct DataKey {
 /// A data key encrypted under a [`PassKey`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrappedKey {
-    /// The nonce, which is random.
+    /// Random.
     pub nonce: [u8; 12],
-    /// The encrypted key and its tag.
+    /// The encrypted key, then the tag.
     pub sealed: [u8; WRAPPED_LEN],
 }
 
 impl DataKey {
-    /// A new one.
     pub fn generate() -> Result<Self> {
         Ok(Self { id: DataKeyId(random()?), secret: Zeroizing::new(random()?) })
     }
 
-    /// What tells it from others.
     pub fn id(&self) -> DataKeyId {
         self.id
     }
@@ -57,14 +38,14 @@ impl DataKey {
         &*self.secret
     }
 
-    /// Wraps the key; `facts`, which stand beside it, can then not be changed either.
-    pub fn wrap(&self, under: &PassKey, facts: &[u8]) -> Result<WrappedKey> {
+    /// Wraps the key. `authenticated` is stored beside it in the clear; a change of it is detected.
+    pub fn wrap(&self, pass_key: &PassKey, authenticated: &[u8]) -> Result<WrappedKey> {
         let nonce = random()?;
         let mut secret = self.secret.clone();
-        let tag = wrapping(under)?
+        let tag = wrapping_key(pass_key)?
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::from(facts),
+                Aad::from(authenticated),
                 &mut *secret,
             )
             .map_err(|_| Error::Cipher("the data key cannot be wrapped"))?;
@@ -74,18 +55,23 @@ impl DataKey {
         Ok(WrappedKey { nonce, sealed })
     }
 
-    /// Unwraps a key; `None` where it, or the facts beside it, were not wrapped under this.
+    /// Unwraps a key; `None` if it was wrapped under another pass phrase, or it or `authenticated` was changed.
     pub fn unwrap_with(
-        under: &PassKey,
+        pass_key: &PassKey,
         id: DataKeyId,
         wrapped: &WrappedKey,
-        facts: &[u8],
+        authenticated: &[u8],
     ) -> Result<Option<Self>> {
         let mut secret = Zeroizing::new([0; 32]);
         let (body, tag) = wrapped.sealed.split_at(32);
         let nonce = Nonce::assume_unique_for_key(wrapped.nonce);
-        let opened =
-            wrapping(under)?.open_separate_gather(nonce, Aad::from(facts), body, tag, &mut *secret);
+        let opened = wrapping_key(pass_key)?.open_separate_gather(
+            nonce,
+            Aad::from(authenticated),
+            body,
+            tag,
+            &mut *secret,
+        );
         Ok(opened.is_ok().then_some(Self { id, secret }))
     }
 }
@@ -103,7 +89,7 @@ impl fmt::Debug for DataKey {
     }
 }
 
-fn wrapping(under: &PassKey) -> Result<LessSafeKey> {
-    let key = UnboundKey::new(&AES_256_GCM, under.secret());
+fn wrapping_key(pass_key: &PassKey) -> Result<LessSafeKey> {
+    let key = UnboundKey::new(&AES_256_GCM, pass_key.secret());
     key.map(LessSafeKey::new).map_err(|_| Error::Cipher("the data key cannot be unwrapped"))
 }

@@ -1,4 +1,4 @@
-//! The chunks of one object.
+//! Encrypts and decrypts the chunks of an object.
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -8,24 +8,17 @@ use zeroize::Zeroizing;
 
 use super::{
     Error, Result,
-    header::{CIPHER_VERSION, CipherHeader, HEADER_LEN},
+    header::{CIPHER_VERSION, CipherHeader},
     key::DataKey,
+    size::{HEADER_LEN, TAG_LEN},
 };
 
-/// Plain bytes of a chunk; the last one of an object may have fewer.
-pub const CHUNK_LEN: usize = 64 << 10;
-/// Bytes that prove a chunk.
-pub const TAG_LEN: usize = 16;
-/// Stored bytes of a chunk of full length.
-pub const SEALED_LEN: usize = CHUNK_LEN + TAG_LEN;
-
-/// Encrypts and decrypts the chunks of one object.
 pub struct ObjectCipher {
     key: LessSafeKey,
     header: [u8; HEADER_LEN],
 }
 
-/// The length that HKDF is asked for.
+/// Bytes of an AES-256 key, for HKDF.
 struct KeyLen;
 
 impl KeyType for KeyLen {
@@ -35,7 +28,7 @@ impl KeyType for KeyLen {
 }
 
 impl ObjectCipher {
-    /// The cipher of the object that is kept under `path` and opens with `header`.
+    /// The cipher of the object at `path` with `header`; [`Error::OtherKey`] if the header names another data key.
     pub fn new(data_key: &DataKey, header: &CipherHeader, path: &str) -> Result<Self> {
         if header.data_key != data_key.id() {
             return Err(Error::OtherKey { found: header.data_key, known: data_key.id() });
@@ -51,12 +44,12 @@ impl ObjectCipher {
         Ok(Self { key: LessSafeKey::new(key), header: header.encode() })
     }
 
-    /// The header of the object, which goes before its first chunk.
+    /// Goes before the first chunk.
     pub fn header(&self) -> &[u8; HEADER_LEN] {
         &self.header
     }
 
-    /// Encrypts what `buffer` holds from `from` on as chunk `number`, and appends the tag.
+    /// Encrypts the bytes of `buffer` from `from` on in place, as chunk `number`, and appends the tag.
     pub fn seal(&self, number: u64, last: bool, buffer: &mut Vec<u8>, from: usize) -> Result<()> {
         let failed = Error::Cipher("the chunk cannot be encrypted");
         let plain = buffer.get_mut(from..).ok_or_else(|| failed.clone())?;
@@ -69,7 +62,7 @@ impl ObjectCipher {
         Ok(())
     }
 
-    /// Decrypts chunk `number` and appends its bytes to `plain`, which stays as it is where they are not proven.
+    /// Decrypts chunk `number` and appends it to `plain`; after [`Error::Tampered`], `plain` has its previous length.
     pub fn open(&self, number: u64, last: bool, sealed: &[u8], plain: &mut Vec<u8>) -> Result<()> {
         let wrong = Error::Tampered { chunk: number };
         let Some((body, tag)) = sealed.split_last_chunk::<TAG_LEN>() else { return Err(wrong) };
@@ -90,7 +83,8 @@ impl std::fmt::Debug for ObjectCipher {
     }
 }
 
-/// The number of the chunk in 11 bytes, big-endian, then 1 for the last chunk and 0 for any other.
+/// Unique per chunk, as GCM requires: three zero bytes, the chunk number as u64 big-endian, 1 for the last chunk and 0 for
+/// any other.
 fn nonce(number: u64, last: bool) -> Nonce {
     let mut bytes = [0; 12];
     bytes[3..11].copy_from_slice(&number.to_be_bytes());

@@ -57,7 +57,7 @@ pub(super) fn removed(repo: u16, removal: &Removal) -> Vec<String> {
 pub(super) fn kept(repo: u16, plan: &ExpirePlan) -> Vec<String> {
     let mut lines = Vec::new();
     for kept in &plan.kept {
-        let reasons: Vec<String> = kept.why.iter().map(ToString::to_string).collect();
+        let reasons: Vec<String> = kept.reasons.iter().map(ToString::to_string).collect();
         lines.push(format!("repo{repo}: keep backup {}: {}", kept.label, reasons.join(", ")));
     }
     for running in plan.in_progress.iter().filter(|building| !building.is_lost) {

@@ -124,7 +124,7 @@ fn archives(repo_key: u16, facts: &Facts) -> impl Iterator<Item = ArchiveInfo> {
     shown.map(move |archive| ArchiveInfo {
         branch: archive.wal.iter().flat_map(ArchiveWal::branches).map(branch).collect(),
         database: DatabaseRef { id: archive.id.history_id, repo_key },
-        gap: archive.wal.iter().flat_map(|wal| wal.holdings().holes()).map(gap).collect(),
+        gap: archive.wal.iter().flat_map(|wal| wal.segments().holes()).map(gap).collect(),
         id: archive.id,
         max: archive.span.map(|(_, max)| max),
         min: archive.span.map(|(min, _)| min),

@@ -274,7 +274,7 @@ async fn archive_facts(
     };
     let (wal, unreadable) = ArchiveWal::look(archive, backup.cluster.wal_segment_size).await?;
     damaged.extend(unreadable.iter().map(|(_, error)| describe(error)));
-    Ok(ArchiveFacts { id, span: wal.holdings().span(), wal: Some(wal) })
+    Ok(ArchiveFacts { id, span: wal.segments().span(), wal: Some(wal) })
 }
 
 /// Adds the remarks; a backup whose remarks cannot be read shows what its manifest says.

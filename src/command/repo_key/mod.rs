@@ -13,7 +13,7 @@ use crate::{
     codec::encrypt::{DataKey, Kdf},
     config::{CipherConfig, Config, OutputFormat, PassSource, RepoConfig},
     repo::{
-        encrypted::KeyLock,
+        encrypted::Keyring,
         recipient::{COMMENT_MAX, PassPhrase, RECIPIENTS_MAX, RecipientId},
     },
     types::{ErrorCode, Failure},
@@ -27,12 +27,12 @@ const LOST_HINT: &str = "the pass phrases of these recipients no longer open the
 pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     context::no_more_arguments(config, 1)?;
     let (repo, configured) = context::repo(config)?;
-    let lock = lock(&repo).await?;
+    let keyring = keyring(&repo).await?;
     match config.arguments.first().map_or("status", String::as_str) {
-        "status" => status(&repo, lock, config.output, out).await?,
-        "change" => change(lock, &Request::of(config, configured)?).await?,
-        "add" => add(lock, &Request::of(config, configured)?).await?,
-        "remove" => remove(lock, config).await?,
+        "status" => status(&repo, keyring, config.output, out).await?,
+        "change" => change(keyring, &Request::of(config, configured)?).await?,
+        "add" => add(keyring, &Request::of(config, configured)?).await?,
+        "remove" => remove(keyring, config).await?,
         word => {
             let word = word.escape_debug();
             let what = format!("'{word}' is none of status, change, add and remove");
@@ -77,10 +77,10 @@ fn new_pass(config: &Config, repo: &RepoConfig) -> Result<PassSource> {
     }
 }
 
-/// The lock of the repository; it must be an encrypted one, and have been used.
-async fn lock(repo: &Repo) -> Result<&KeyLock> {
+/// The keyring of the repository; it must be an encrypted one, and have been used.
+async fn keyring(repo: &Repo) -> Result<&Keyring> {
     match &repo.encrypted {
-        Some(encrypted) => Ok(encrypted.lock()),
+        Some(encrypted) => Ok(encrypted.keyring()),
         None => {
             repo.unlock().await?;
             let option = format!("repo{}-cipher-type", repo.key);
@@ -93,19 +93,19 @@ async fn lock(repo: &Repo) -> Result<&KeyLock> {
 /// damaged or another repository's: a way in is lost.
 async fn status(
     repo: &Repo,
-    lock: &KeyLock,
+    keyring: &Keyring,
     output: OutputFormat,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let opened = lock.data_key().await;
+    let opened = keyring.data_key().await;
     if let Err(error) = &opened
         && error.code() != ErrorCode::Crypto
     {
         return opened.map(drop).map_err(Error::from);
     }
-    let recipients = lock.recipients(opened.as_deref().ok()).await?;
+    let recipients = keyring.recipients(opened.as_deref().ok()).await?;
     let used = match &opened {
-        Ok(_) => lock.recipient().await?,
+        Ok(_) => keyring.recipient().await?,
         Err(_) => None,
     };
     let text = match output {
@@ -127,10 +127,10 @@ async fn status(
 
 /// Adds the new pass phrase, proves that it opens the repository, and only then removes the old one. Interrupted in
 /// between, both open it, and the command can be run again.
-async fn change(lock: &KeyLock, request: &Request<'_>) -> Result<()> {
-    let key = lock.data_key().await?;
-    let Some(old) = lock.recipient().await? else { return Ok(()) };
-    let added = match lock.find(&request.pass, &key).await? {
+async fn change(keyring: &Keyring, request: &Request<'_>) -> Result<()> {
+    let key = keyring.data_key().await?;
+    let Some(old) = keyring.recipient().await? else { return Ok(()) };
+    let added = match keyring.find(&request.pass, &key).await? {
         Some(id) if id == old => {
             let what = format!("the new pass phrase is that of recipient {old} already");
             return Err(invalid(what, ErrorCode::OptionInvalidValue));
@@ -139,27 +139,27 @@ async fn change(lock: &KeyLock, request: &Request<'_>) -> Result<()> {
         None => {
             let comment = match request.comment {
                 Some(comment) => comment.to_owned(),
-                None => comment_of(lock, old).await?,
+                None => comment_of(keyring, old).await?,
             };
-            wrap(lock, request, &comment, &key).await?
+            wrap(keyring, request, &comment, &key).await?
         }
     };
     if request.dry_run {
         tracing::info!("would replace recipient {old}");
         return Ok(());
     }
-    lock.remove(old).await?;
+    keyring.remove(old).await?;
     tracing::info!("the pass phrase was changed: recipient {added} is in the place of {old}");
     Ok(())
 }
 
-async fn add(lock: &KeyLock, request: &Request<'_>) -> Result<()> {
-    let key = lock.data_key().await?;
-    if let Some(id) = lock.find(&request.pass, &key).await? {
+async fn add(keyring: &Keyring, request: &Request<'_>) -> Result<()> {
+    let key = keyring.data_key().await?;
+    if let Some(id) = keyring.find(&request.pass, &key).await? {
         let what = format!("the new pass phrase opens the repository already, as recipient {id}");
         return Err(invalid(what, ErrorCode::OptionInvalidValue));
     }
-    let id = wrap(lock, request, request.comment.unwrap_or_default(), &key).await?;
+    let id = wrap(keyring, request, request.comment.unwrap_or_default(), &key).await?;
     match request.dry_run {
         true => tracing::info!("would add a recipient"),
         false => tracing::info!("recipient {id} was added"),
@@ -169,13 +169,13 @@ async fn add(lock: &KeyLock, request: &Request<'_>) -> Result<()> {
 
 /// Makes a recipient, and makes sure that its pass phrase opens the repository as it is stored.
 async fn wrap(
-    lock: &KeyLock,
+    keyring: &Keyring,
     request: &Request<'_>,
     comment: &str,
     key: &Arc<DataKey>,
 ) -> Result<RecipientId> {
     let id = RecipientId::random();
-    if lock.recipients(None).await?.len() >= RECIPIENTS_MAX {
+    if keyring.recipients(None).await?.len() >= RECIPIENTS_MAX {
         return Err(Error::Check {
             what: format!(
                 "the repository has {RECIPIENTS_MAX} recipients, which is the most it can"
@@ -187,8 +187,8 @@ async fn wrap(
     if request.dry_run {
         return Ok(id);
     }
-    lock.add(id, comment, request.pass.clone(), key, Kdf::DEFAULT).await?;
-    match lock.find(&request.pass, key).await? {
+    keyring.add(id, comment, request.pass.clone(), key, Kdf::DEFAULT).await?;
+    match keyring.find(&request.pass, key).await? {
         Some(found) if found == id => Ok(id),
         _ => Err(Error::Check {
             what: format!("recipient {id} was added, but does not open the repository"),
@@ -198,18 +198,18 @@ async fn wrap(
     }
 }
 
-async fn comment_of(lock: &KeyLock, id: RecipientId) -> Result<String> {
-    let recipients = lock.recipients(None).await?;
+async fn comment_of(keyring: &Keyring, id: RecipientId) -> Result<String> {
+    let recipients = keyring.recipients(None).await?;
     let found = recipients.into_iter().find_map(|(_, read)| read.ok().filter(|r| r.id == id));
     Ok(found.map(|recipient| recipient.comment).unwrap_or_default())
 }
 
 /// Removes the recipient that the command line names.
-async fn remove(lock: &KeyLock, config: &Config) -> Result<()> {
+async fn remove(keyring: &Keyring, config: &Config) -> Result<()> {
     let required = || Error::OptionRequired { command: "repo-key", option: "recipient".to_owned() };
     let id: RecipientId = config.repo_key.recipient.as_deref().ok_or_else(required)?.parse()?;
-    let (key, used) = (lock.data_key().await?, lock.recipient().await?);
-    let recipients = lock.recipients(Some(&key)).await?;
+    let (key, used) = (keyring.data_key().await?, keyring.recipient().await?);
+    let recipients = keyring.recipients(Some(&key)).await?;
     let refused = |what: String, hint: &str| {
         Err(Error::Check { what, code: ErrorCode::Crypto, hint: hint.to_owned() })
     };
@@ -228,7 +228,7 @@ async fn remove(lock: &KeyLock, config: &Config) -> Result<()> {
         tracing::info!("would remove recipient {id}");
         return Ok(());
     }
-    lock.remove(id).await?;
+    keyring.remove(id).await?;
     tracing::info!("recipient {id} was removed");
     Ok(())
 }

@@ -133,7 +133,7 @@ fn of_error(label: Option<&BackupLabel>, error: &dyn Failure) -> ErrorReport {
 
 fn skipped(skipped: &[Skipped]) -> Vec<SkippedReport> {
     let report =
-        |one: &Skipped| SkippedReport { label: one.label.clone(), why: one.why.to_string() };
+        |one: &Skipped| SkippedReport { label: one.label.clone(), why: one.reason.to_string() };
     skipped.iter().map(report).collect()
 }
 
@@ -170,11 +170,11 @@ mod tests {
         let label: BackupLabel = "20261121-092452F".parse().unwrap();
         let error = repo::Error::Damaged { object: "/r/x".to_owned(), what: "SHA-256" };
         let outcome = Outcome {
-            backups: vec![sync::Copied { label: label.clone(), objects: 5, bytes: 5 << 20 }],
+            backups: vec![sync::CopiedBackup { label: label.clone(), objects: 5, bytes: 5 << 20 }],
             wal_files: 3,
             wal_bytes: 3 << 20,
             changes: 1,
-            skipped: vec![Skipped { label: label.clone(), why: sync::Why::Retention }],
+            skipped: vec![Skipped { label: label.clone(), reason: sync::SkipReason::Retention }],
             failed: vec![sync::Failed { label: Some(label), error: error.into() }],
         };
         let report = of_stanza(&"demo".parse().unwrap(), &Ok(Synced::Done(outcome)));

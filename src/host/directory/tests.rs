@@ -31,7 +31,7 @@ fn a_second_name_of_another_file_is_refused() {
     files::write(dir.path().join("precious"), "x").unwrap();
     files::hard_link(dir.path().join("precious"), dir.path().join("db.lock")).unwrap();
     let refused = directory(dir.path()).open_or_create("db.lock").unwrap_err();
-    assert!(refused.to_string().contains("more than one name"), "{refused}");
+    assert!(refused.to_string().contains("more than one hard link"), "{refused}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The results before and after the COPY: start position, tablespaces, end position, and the error
-//! that means no more than damaged pages.
+//! Results before and after the COPY: start position, tablespaces, end position, and the error for damaged pages,
+//! which does not fail the backup.
 
 use postgres_protocol::message::backend::{ErrorResponseBody, Message};
 use tracing::{info, warn};
@@ -37,14 +37,14 @@ impl BaseBackup {
                 Message::ReadyForQuery(_) => break,
                 Message::CommandComplete(_) => {}
                 Message::ErrorResponse(body) => complaints = self.complaints(&body)?,
-                _ => return Err(Error::protocol("an odd message came after a backup's end")),
+                _ => return Err(Error::protocol("unexpected message after the end of a backup")),
             }
         }
         self.phase = Phase::Ended;
         Ok(BackupEvent::End { lsn, timeline, complaints })
     }
 
-    /// After the end position, XX001 says that pages are damaged; the backup itself is complete.
+    /// After the end position, XX001 reports damaged pages; the backup is complete.
     fn complaints(&mut self, body: &ErrorResponseBody) -> Result<Vec<String>> {
         let error = ServerError::read(&mut body.fields())?;
         if error.code != ServerError::DATA_CORRUPTED {
@@ -64,17 +64,18 @@ impl BaseBackup {
                 Message::CommandComplete(_) => return Ok(rows),
                 Message::ErrorResponse(body) => {
                     let said = ServerError::read(&mut body.fields())?;
-                    return Err(match self.preparing_incremental {
-                        true => said.while_incremental(UNABLE),
-                        false => failed(said),
+                    return Err(if self.preparing_incremental {
+                        said.while_incremental(UNABLE)
+                    } else {
+                        failed(said)
                     });
                 }
-                _ => return Err(Error::protocol("an odd message came around a backup")),
+                _ => return Err(Error::protocol("unexpected message before or after a backup")),
             }
         }
     }
 
-    /// The next message; notices are taken out of the stream wherever they come.
+    /// The next message that is not a notice: notices can arrive anywhere in the stream.
     pub(super) async fn message(&mut self, doing: &'static str) -> Result<Message> {
         loop {
             match self.client.receive(doing).await? {
@@ -83,20 +84,20 @@ impl BaseBackup {
                 }
                 Received::Message(Message::ParameterStatus(_)) => {}
                 Received::Message(message) => return Ok(message),
-                Received::CopyBoth => return Err(Error::protocol("a backup came as CopyBoth")),
+                Received::CopyBoth => return Err(Error::protocol("BASE_BACKUP returned CopyBoth")),
             }
         }
     }
 
     fn keep_notice(&mut self, said: ServerError) {
         if said.severity != "WARNING" {
-            info!("the server says: {}", said.message);
+            info!("server: {}", said.message);
             return;
         }
         if self.keep_left_out(&said) {
             return;
         }
-        warn!("the server warns: {}", said.message);
+        warn!("server: {}", said.message);
         if self.warnings.len() < COMPLAINTS_MAX {
             self.warnings.push(said);
         }
@@ -113,7 +114,7 @@ fn position(rows: &[Row]) -> Result<(Lsn, TimeLine)> {
     let timeline = field(rows, 1, doing)?;
     let timeline = timeline
         .parse()
-        .map_err(|_| Error::protocol(format!("{doing} gave the timeline '{timeline}'")))?;
+        .map_err(|_| Error::protocol(format!("{doing} returned timeline '{timeline}'")))?;
     Ok((lsn, TimeLine(timeline)))
 }
 

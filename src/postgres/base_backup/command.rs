@@ -4,27 +4,26 @@ use bytes::Bytes;
 
 use crate::types::PgVersion;
 
-/// How the server is asked to take the backup.
+/// Options of BASE_BACKUP.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BaseBackupOptions {
-    /// The label in `backup_label`.
     pub label: String,
-    /// An immediate checkpoint.
+    /// Request an immediate checkpoint.
     pub checkpoint_fast: bool,
-    /// Limit in kB/s (32..=1048576).
+    /// Maximum rate in kB/s (32..=1048576).
     pub max_rate_kb: Option<u32>,
-    /// Whether the server verifies page checksums, on the one core that also sends.
+    /// Whether the server verifies page checksums, in the process that sends.
     pub verify_checksums: bool,
-    /// PostgreSQL's manifest of the prior backup: then only what changed since is asked for (17 on).
+    /// PostgreSQL's manifest of the prior backup, to request an incremental backup (17 on).
     pub prior_manifest: Option<Bytes>,
-    /// Whether tablespaces come as links and directories of the data directory, in place of a `tablespace_map`. Up to
-    /// 15 it is the only way to have those that were made in place.
+    /// Whether to send tablespaces as links and directories of the data directory instead of a `tablespace_map`. Up to
+    /// 15, this is the only way to back up in-place tablespaces.
     pub tablespaces_inside: bool,
 }
 
 impl BaseBackupOptions {
-    /// The command's text. WAL is not waited for: the caller sees for itself that it is archived.
-    /// TABLESPACE_MAP also lifts the limit on the length of a tablespace's path.
+    /// The command. NOWAIT, because the caller checks the WAL archive itself. TABLESPACE_MAP also removes the limit on
+    /// the length of a tablespace's path.
     pub fn command(&self, version: PgVersion) -> String {
         match version.major() {
             ..=14 => self.positional(),
@@ -73,7 +72,7 @@ impl BaseBackupOptions {
     }
 }
 
-/// A string of the replication grammar: quotes are doubled, nothing else is special.
+/// A string literal of the replication grammar: only quotes are doubled.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,5 +1,5 @@
-//! Inside the COPY: archives and manifest. Up to 14 each has a COPY of its own; from 15 on the first
-//! byte of every message says what it is (`src/backend/backup/basebackup_copy.c`).
+//! The COPY data: archives and manifest. Up to 14, each has its own COPY; from 15 on, the first byte of every message
+//! is its type (`src/backend/backup/basebackup_copy.c`).
 
 use bytes::{Buf, Bytes};
 use postgres_protocol::message::backend::Message;
@@ -16,14 +16,14 @@ use crate::{
 const STREAMING: &str = "receiving the backup";
 
 impl BaseBackup {
-    /// Expects CopyOutResponse. Up to 14 an archive, or after the last one the manifest, begins.
+    /// Reads CopyOutResponse. Up to 14, it begins an archive, or the manifest after the last archive.
     pub(super) async fn begin_copy(&mut self) -> Result<Option<BackupEvent>> {
         match self.message(STREAMING).await? {
             Message::CopyOutResponse(_) => {}
             Message::ErrorResponse(body) => {
                 return Err(failed(ServerError::read(&mut body.fields())?));
             }
-            _ => return Err(Error::protocol("a backup does not begin with COPY")),
+            _ => return Err(Error::protocol("BASE_BACKUP did not start with COPY")),
         }
         self.phase = Phase::InArchive;
         if self.tagged {
@@ -47,7 +47,7 @@ impl BaseBackup {
                 Ok(None)
             }
             Message::ErrorResponse(body) => Err(failed(ServerError::read(&mut body.fields())?)),
-            _ => Err(Error::protocol("an odd message came inside a backup")),
+            _ => Err(Error::protocol("unexpected message in a backup")),
         }
     }
 
@@ -56,7 +56,7 @@ impl BaseBackup {
         self.phase = match (self.tagged, complete) {
             (_, true) => Phase::BeforeEnd,
             (false, false) => Phase::BeforeCopy,
-            (true, false) => return Err(Error::protocol("a backup came without its manifest")),
+            (true, false) => return Err(Error::protocol("the backup has no manifest")),
         };
         Ok(())
     }
@@ -73,7 +73,7 @@ impl BaseBackup {
 
     fn tagged_data(&mut self, mut data: Bytes) -> Result<Option<BackupEvent>> {
         let Some(&tag) = data.first() else {
-            return Err(Error::protocol("an empty message came inside a backup"));
+            return Err(Error::protocol("empty message in a backup"));
         };
         data.advance(1);
         match tag {
@@ -91,8 +91,8 @@ impl BaseBackup {
     }
 }
 
-/// The tablespace of an archive by its name: `base.tar` is the data directory, `16401.tar` the
-/// tablespace with that oid. The location follows the name, and is empty for the data directory.
+/// The tablespace of an archive: `base.tar` is the data directory, `16401.tar` the tablespace with that OID. The
+/// location follows the name, and is empty for the data directory.
 fn archive_oid(body: &[u8]) -> Result<Option<Oid>> {
     let malformed = || Error::protocol("the name of an archive is malformed");
     let mut fields = body.split(|&b| b == 0);

@@ -1,14 +1,14 @@
-//! What the server leaves out of a backup because it is neither a file nor a directory: symbolic links, sockets and
-//! pipes. It says so in a WARNING (`sendDir` in `src/backend/backup/basebackup.c`), whose words may be translated.
+//! Entries that the server omits from a backup because they are neither files nor directories: symbolic links, sockets
+//! and pipes. It reports them in a WARNING (`sendDir` in `src/backend/backup/basebackup.c`), which may be translated.
 
 use super::BaseBackup;
 use crate::postgres::ServerError;
 
 /// Maximum number of links that are listed; more indicate a fault of the cluster.
 const LEFT_OUT_MAX: usize = 10_000;
-/// The function of the server that leaves an entry out. It gives no other WARNING.
+/// The server function that omits entries. It raises no other WARNING.
 const ROUTINE: &str = "sendDir";
-/// The signs that enclose a path in the languages of the server.
+/// Quotation marks around a path in the server's languages.
 const QUOTES: [(char, char); 8] = [
     ('"', '"'),
     ('»', '«'),
@@ -20,24 +20,24 @@ const QUOTES: [(char, char); 8] = [
     ('`', '\''),
 ];
 
-/// An entry that the server left out.
+/// An omitted entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeftOut {
     /// A path in the data directory.
     Inside(String),
-    /// A path in a tablespace, as the server has it.
+    /// A path in a tablespace, as reported by the server.
     InTablespace(String),
-    /// The server's words hold no path that could be told.
+    /// The message without a recognizable path.
     Unknown(String),
 }
 
 impl BaseBackup {
-    /// What the server has said that it leaves out, since this was asked for the last time.
+    /// Omitted entries reported since the last call.
     pub fn take_left_out(&mut self) -> Vec<LeftOut> {
         std::mem::take(&mut self.left_out)
     }
 
-    /// Whether the warning says that something is left out; it is kept then.
+    /// Records the warning if it reports an omitted entry; returns whether it does.
     pub(super) fn keep_left_out(&mut self, said: &ServerError) -> bool {
         let is_left_out = said.routine.as_deref() == Some(ROUTINE);
         if is_left_out && self.left_out.len() < LEFT_OUT_MAX {
@@ -49,7 +49,7 @@ impl BaseBackup {
     }
 }
 
-/// The path that is quoted in the message.
+/// The quoted path in the message.
 fn parse(message: &str) -> LeftOut {
     let Some(path) = quoted(message) else { return LeftOut::Unknown(message.to_owned()) };
     match path.strip_prefix("./") {
@@ -65,7 +65,7 @@ fn quoted(message: &str) -> Option<&str> {
         let inside = &message[at + sign.len_utf8()..];
         let close = QUOTES.iter().find(|(open, _)| *open == sign).map(|(_, close)| *close);
         let (Some(close), true) = (close, is_path(inside.trim_start())) else { continue };
-        // French puts spaces between the signs and the path.
+        // French has spaces inside the quotation marks.
         let is_spaced = inside.trim_start().len() < inside.len();
         let path = inside.rfind(close).map(|end| &inside[..end])?;
         return Some(if is_spaced { path.trim() } else { path });

@@ -1,5 +1,5 @@
-//! BASE_BACKUP: the command for each version, and its answer as a sequence of events that is the
-//! same for both forms of the protocol (one COPY an archive up to 14, one tagged COPY from 15 on).
+//! BASE_BACKUP: the command of each version, and the answer as events that are the same for both forms of the protocol
+//! (one COPY per archive up to 14, one tagged COPY from 15 on).
 
 mod answer;
 mod command;
@@ -17,85 +17,75 @@ use crate::types::{Lsn, Oid, PgVersion, TimeLine};
 pub use command::BaseBackupOptions;
 pub use left_out::LeftOut;
 
-/// Warnings kept for the end; a damaged disk can give thousands.
+/// Maximum number of warnings kept: a damaged disk can cause thousands.
 const COMPLAINTS_MAX: usize = 1000;
 
 /// A row of the tablespace list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TablespaceRow {
-    /// Its object identifier and directory; `None` for the data directory itself.
+    /// OID and location; `None` for the data directory.
     pub tablespace: Option<(Oid, Vec<u8>)>,
-    /// Its size in bytes, where PROGRESS was asked for.
+    /// Size in bytes, if PROGRESS was requested.
     pub size: Option<u64>,
 }
 
-/// Where the backup began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupStarted {
-    /// The redo position.
+    /// The redo position of the checkpoint.
     pub lsn: Lsn,
-    /// Its timeline.
     pub timeline: TimeLine,
-    /// The tablespaces, in the order of their archives; the data directory among them, without an oid.
+    /// The tablespaces in the order of their archives, including the data directory (without OID).
     pub tablespaces: Vec<TablespaceRow>,
 }
 
-/// What the answer holds, in order.
+/// Events of the answer, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackupEvent {
-    /// An archive begins: of a tablespace, or (`None`) of the data directory. The one before, where
-    /// there was one, is complete.
+    /// Begins the archive of a tablespace, or of the data directory (`None`). The previous archive is complete.
     Archive(Option<Oid>),
-    /// Bytes of the archive.
     Data(Bytes),
-    /// The manifest begins; the last archive is complete.
+    /// Begins the manifest. The last archive is complete.
     Manifest,
-    /// Bytes of the manifest.
     ManifestData(Bytes),
-    /// The backup is complete.
     End {
-        /// Where recovery becomes consistent.
+        /// The position at which recovery becomes consistent.
         lsn: Lsn,
-        /// Its timeline.
         timeline: TimeLine,
-        /// What the server said of damaged pages.
+        /// The server's message about damaged pages.
         complaints: Vec<String>,
     },
 }
 
-/// A backup under way on a session.
+/// A running BASE_BACKUP.
 pub struct BaseBackup {
     client: ReplicationClient,
     tagged: bool,
     phase: Phase,
     started: BackupStarted,
-    /// Archives whose COPY is still to come (up to 14).
+    /// Number of archives whose COPY did not begin yet (up to 14).
     archives: VecDeque<Option<Oid>>,
     warnings: Vec<ServerError>,
-    /// Entries that the server reported as left out and that were not taken yet.
+    /// Omitted entries that were not returned yet.
     left_out: Vec<LeftOut>,
-    /// Whether an incremental backup was asked for and the server still prepares it.
+    /// Whether an incremental backup was requested and the server is still preparing it.
     preparing_incremental: bool,
 }
 
-/// Where in the answer the backup is.
+/// Position in the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// A COPY is expected.
+    /// Before a COPY.
     BeforeCopy,
-    /// In the COPY of an archive.
     InArchive,
-    /// In the COPY of the manifest.
     InManifest,
-    /// The result with the end position is expected.
+    /// Before the result with the end position.
     BeforeEnd,
-    /// Done.
     Ended,
 }
 
 impl BaseBackup {
-    /// Sends BASE_BACKUP and reads up to the first archive; waits for the server's checkpoint. An error
-    /// that speaks against incremental backups alone is [`super::Error::NotIncremental`].
+    /// Sends BASE_BACKUP, waits for the server's checkpoint, and reads up to the first archive. An error that rules
+    /// out only an incremental backup is [`super::Error::NotIncremental`].
     pub async fn start(
         mut client: ReplicationClient,
         version: PgVersion,
@@ -124,12 +114,11 @@ impl BaseBackup {
         Ok(backup)
     }
 
-    /// Where the backup began.
     pub fn started(&self) -> &BackupStarted {
         &self.started
     }
 
-    /// The next event; nothing follows `End` or an error.
+    /// The next event. Do not call it after `End` or an error.
     pub async fn next(&mut self) -> Result<BackupEvent> {
         loop {
             let event = match self.phase {
@@ -144,7 +133,7 @@ impl BaseBackup {
         }
     }
 
-    /// Gives the session back, after `End`.
+    /// Returns the session after `End`.
     pub fn into_client(self) -> ReplicationClient {
         self.client
     }

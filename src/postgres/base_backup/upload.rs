@@ -1,5 +1,5 @@
-//! UPLOAD_MANIFEST (17 on): gives the session the manifest of the prior backup, which an incremental
-//! one needs (`UploadManifest` in `src/backend/replication/walsender.c`).
+//! UPLOAD_MANIFEST (17 on): sends the manifest of the prior backup for an incremental backup (`UploadManifest` in
+//! `src/backend/replication/walsender.c`).
 
 use bytes::Bytes;
 use postgres_protocol::message::backend::Message;
@@ -12,10 +12,10 @@ use crate::postgres::{
 
 const DOING: &str = "uploading the manifest of the prior backup";
 const UNABLE: &str = "unable to upload the manifest of the prior backup";
-/// Bytes in a message; the server parses what it gets in steps of this size.
+/// Size of a message. The server parses the manifest in chunks of this size.
 const CHUNK: usize = 64 << 10;
 
-/// Uploads `manifest`; afterwards the session takes the next command.
+/// Uploads `manifest` and waits until the session is ready for the next command.
 pub(super) async fn manifest(client: &mut ReplicationClient, manifest: &Bytes) -> Result<()> {
     client.send_query("UPLOAD_MANIFEST").await?;
     match next(client).await? {
@@ -23,9 +23,9 @@ pub(super) async fn manifest(client: &mut ReplicationClient, manifest: &Bytes) -
         Message::ErrorResponse(body) => {
             return Err(refused(ServerError::read(&mut body.fields())?));
         }
-        _ => return Err(Error::protocol("an upload does not begin with COPY")),
+        _ => return Err(Error::protocol("UPLOAD_MANIFEST did not start with COPY")),
     }
-    // A server that refuses says so at once, but takes the rest all the same and drops it.
+    // A server that rejects the manifest reports the error at once, but still reads and discards the rest.
     for chunk in manifest.chunks(CHUNK) {
         client.send_copy_data(chunk, DOING).await?;
     }
@@ -36,7 +36,7 @@ pub(super) async fn manifest(client: &mut ReplicationClient, manifest: &Bytes) -
             Message::ErrorResponse(body) => refusal = Some(ServerError::read(&mut body.fields())?),
             Message::CommandComplete(_) => {}
             Message::ReadyForQuery(_) => break,
-            _ => return Err(Error::protocol("an odd message came after an upload")),
+            _ => return Err(Error::protocol("unexpected message after UPLOAD_MANIFEST")),
         }
     }
     refusal.map_or(Ok(()), |said| Err(refused(said)))
@@ -46,16 +46,16 @@ fn refused(said: ServerError) -> Error {
     said.while_incremental(UNABLE)
 }
 
-/// The next message; notices are taken out wherever they come.
+/// The next message that is not a notice.
 async fn next(client: &mut ReplicationClient) -> Result<Message> {
     loop {
         match client.receive(DOING).await? {
             Received::Message(Message::NoticeResponse(body)) => {
-                debug!("the server says: {}", notice(&body)?);
+                debug!("server: {}", notice(&body)?);
             }
             Received::Message(Message::ParameterStatus(_)) => {}
             Received::Message(message) => return Ok(message),
-            Received::CopyBoth => return Err(Error::protocol("an upload came as CopyBoth")),
+            Received::CopyBoth => return Err(Error::protocol("UPLOAD_MANIFEST returned CopyBoth")),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! libpq's environment variables. Every one that changes where a connection leads, who is let in or what is
-//! verified is either read or refused by its name: none is passed over in silence.
+//! libpq's environment variables. Every variable that affects the endpoint, authentication or verification of a
+//! connection is either supported or rejected with an error. None is ignored silently.
 
 use std::{
     ffi::OsString,
@@ -8,17 +8,17 @@ use std::{
 
 use crate::postgres::{Error, Result};
 
-/// Variables without a counterpart, the values that change nothing, and what to use instead.
+/// Unsupported variables, their harmless values, and what to use instead.
 const REFUSED: [(&str, &[&str], &str); 15] = [
     ("PGHOSTADDR", &[], "set pgN-host to the address"),
     ("PGSERVICE", &[], "set the pgN options that the service stands for"),
-    ("PGREQUIREPEER", &[], "unset it: the owner of a socket is not looked at"),
+    ("PGREQUIREPEER", &[], "unset it: the owner of a socket is not checked"),
     ("PGREQUIREAUTH", &[], "unset it, or use pgN-sslmode=verify-full and PGCHANNELBINDING=require"),
     ("PGSSLCRLDIR", &[], "name one file with PGSSLCRL"),
     (
         "PGSSLMINPROTOCOLVERSION",
         &["TLSv1", "TLSv1.1", "TLSv1.2"],
-        "TLS 1.2 is the least that is used",
+        "TLS 1.2 is the oldest version that is used",
     ),
     (
         "PGSSLMAXPROTOCOLVERSION",
@@ -28,9 +28,9 @@ const REFUSED: [(&str, &[&str], &str); 15] = [
     (
         "PGSSLNEGOTIATION",
         &["postgres"],
-        "unset it: TLS is asked for as all server versions know it",
+        "unset it: TLS is requested in the way that all server versions support",
     ),
-    ("PGSSLCERTMODE", &["allow"], "unset it: a client certificate is sent where there is one"),
+    ("PGSSLCERTMODE", &["allow"], "unset it: a client certificate is sent if there is one"),
     ("PGSSLSNI", &["1"], "unset it: the host name is sent"),
     ("PGGSSENCMODE", &["disable", "prefer"], "GSSAPI is not used: use TLS with pgN-sslmode"),
     ("PGTARGETSESSIONATTRS", &["any"], "set backup-standby, and each server's pgN options"),
@@ -39,13 +39,13 @@ const REFUSED: [(&str, &[&str], &str); 15] = [
     ("PGMAXPROTOCOLVERSION", &["3.0", "3.2", "latest"], "version 3.0 of the protocol is used"),
 ];
 
-/// An environment behind a closure, so that tests bring their own.
+/// A closure that returns an environment variable, replaceable in tests.
 pub(super) struct Environment<'a> {
     pub(super) lookup: &'a dyn Fn(&str) -> Option<OsString>,
 }
 
 impl Environment<'_> {
-    /// Refuses the variables that this program does not read.
+    /// Rejects unsupported variables.
     pub(super) fn refuse_others(&self) -> Result<()> {
         for (name, harmless, instead) in REFUSED {
             match self.text(name) {

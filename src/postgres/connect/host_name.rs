@@ -1,12 +1,11 @@
-//! Whether a certificate was issued for a host, by libpq's rules (`fe-secure-common.c`,
-//! `fe-secure-openssl.c`): names of the subjectAltName extension first, the common name only where
-//! the extension has no name of the host's kind.
+//! Verifies the host name in a certificate by libpq's rules (`fe-secure-common.c`, `fe-secure-openssl.c`): names of
+//! the subjectAltName extension first, the common name only if the extension has no name of the host's type.
 
 use std::net::IpAddr;
 
 use openssl::{nid::Nid, x509::X509Ref};
 
-/// Whether `certificate` names `host`.
+/// Whether `certificate` is issued for `host`.
 pub(super) fn matches(certificate: &X509Ref, host: &str) -> bool {
     let address: Option<IpAddr> = host.parse().ok();
     let mut check_common_name = true;
@@ -39,7 +38,7 @@ fn address_bytes(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// Whether a name in a certificate stands for `host`; `*.` stands for exactly one label in front.
+/// Whether a name in a certificate matches `host`. `*.` matches exactly one leading label.
 fn name_matches(name: &[u8], host: &str) -> bool {
     let host = host.as_bytes();
     if name.contains(&0) {

@@ -1,5 +1,5 @@
-//! How to reach a server: the options with libpq's meaning and defaults, the pass file, and the
-//! encrypted or plain stream that both the replication client and the SQL side channel run over.
+//! Connections to a server: options with libpq's meaning and defaults, the password file, and the plain or TLS stream
+//! of replication and SQL sessions.
 
 mod environment;
 mod host_name;

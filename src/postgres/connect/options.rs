@@ -1,4 +1,4 @@
-//! The resolved options of a connection: everything is decided, nothing is looked up any more.
+//! The resolved options of a connection, with all defaults applied.
 
 use std::{
     fmt,
@@ -11,17 +11,15 @@ use zeroize::Zeroizing;
 
 use crate::postgres::{Error, Result};
 
-/// A password, as bytes: PostgreSQL does not ask for UTF-8. Never shown; its memory is wiped when it goes.
+/// A password, as bytes, because PostgreSQL does not require UTF-8. Never shown; its memory is zeroed on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(Zeroizing<Vec<u8>>);
 
 impl Password {
-    /// Wraps a password.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(Zeroizing::new(bytes.into()))
     }
 
-    /// The password itself, for the authentication exchange.
     pub fn reveal(&self) -> &[u8] {
         &self.0
     }
@@ -33,31 +31,25 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Where the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A host name or address, and a port.
     Tcp {
-        /// Name or address.
         host: String,
-        /// TCP port.
         port: u16,
     },
-    /// A unix socket `.s.PGSQL.<port>` in a directory.
+    /// The unix socket `.s.PGSQL.<port>` in a directory.
     Socket {
-        /// The directory; `None` looks in [`Endpoint::DEFAULT_DIRECTORIES`].
+        /// `None` searches [`Endpoint::DEFAULT_DIRECTORIES`].
         directory: Option<PathBuf>,
-        /// The number in the socket's name.
         port: u16,
     },
 }
 
 impl Endpoint {
-    /// Where distributions, and then PostgreSQL itself, put the socket.
+    /// Default socket directories of distributions and of PostgreSQL.
     pub const DEFAULT_DIRECTORIES: [&'static str; 2] = ["/var/run/postgresql", "/tmp"];
 
-    /// The path of the socket, or `None` for TCP. Without a directory: the first default one that
-    /// holds the socket.
+    /// The path of the socket; `None` for TCP. Without a directory, the first default directory with the socket.
     pub fn socket_path(&self) -> Option<PathBuf> {
         let Self::Socket { directory, port } = self else { return None };
         let name = format!(".s.PGSQL.{port}");
@@ -69,7 +61,7 @@ impl Endpoint {
         existing.or_else(|| candidates.next())
     }
 
-    /// The host part that a pass file's lines are matched against.
+    /// The host to look up in the password file.
     pub(super) fn pass_file_host(&self) -> String {
         match self {
             Self::Tcp { host, .. } => host.clone(),
@@ -82,7 +74,6 @@ impl Endpoint {
         }
     }
 
-    /// The port number.
     pub fn port(&self) -> u16 {
         match self {
             Self::Tcp { port, .. } | Self::Socket { port, .. } => *port,
@@ -105,18 +96,17 @@ impl fmt::Display for Endpoint {
 /// libpq's `sslmode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SslMode {
-    /// Never.
     Disable,
-    /// Only where the server refuses a plain connection.
+    /// Only if the server rejects a plain connection.
     Allow,
-    /// Where the server offers it; a plain connection is the fallback.
+    /// If the server supports it, otherwise a plain connection.
     #[default]
     Prefer,
-    /// Always; the certificate is verified only where a root certificate file exists.
+    /// Always. The certificate is verified only if a root certificate file exists.
     Require,
-    /// Always, and the certificate must be signed by the root.
+    /// Always. The certificate must be signed by a trusted CA.
     VerifyCa,
-    /// Always, signed by the root, and issued for the host's name.
+    /// Always. The certificate must be signed by a trusted CA and issued for the host name.
     VerifyFull,
 }
 
@@ -144,12 +134,11 @@ impl FromStr for SslMode {
 /// libpq's `channel_binding`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChannelBindingMode {
-    /// Never.
     Disable,
-    /// Where both sides can.
+    /// If both sides support it.
     #[default]
     Prefer,
-    /// Or no connection at all.
+    /// Required.
     Require,
 }
 
@@ -171,46 +160,41 @@ impl FromStr for ChannelBindingMode {
     }
 }
 
-/// Encryption: mode and files. A file that is `None` is not used.
+/// TLS mode and files. `None`: no such file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SslOptions {
-    /// When to encrypt, and what to verify.
     pub mode: SslMode,
-    /// Trusted roots in PEM; `system` stands for the operating system's roots.
+    /// Trusted CA certificates in PEM; `system` for those of the operating system.
     pub root_cert: Option<PathBuf>,
     /// Certificate revocation list in PEM.
     pub crl: Option<PathBuf>,
     /// The client's certificate chain in PEM.
     pub cert: Option<PathBuf>,
-    /// The key of the client's certificate in PEM.
+    /// The private key of the client certificate in PEM.
     pub key: Option<PathBuf>,
 }
 
-/// Everything that a connection needs; made by [`ConnectOptions::resolve`].
+/// Created by [`ConnectOptions::resolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
-    /// Where the server listens.
     pub endpoint: Endpoint,
-    /// The role.
     pub user: String,
-    /// The database of the SQL side channel.
+    /// The database of SQL sessions.
     pub database: String,
-    /// The password for the SQL side channel, where there is one.
+    /// Password of SQL sessions.
     pub password: Option<Password>,
-    /// The password for replication, where there is one; a pass file can tell the two apart.
+    /// Password of replication sessions, which may be a different line of the password file.
     pub replication_password: Option<Password>,
-    /// Encryption.
     pub ssl: SslOptions,
-    /// Channel binding of SCRAM.
     pub channel_binding: ChannelBindingMode,
-    /// Limit for reaching the server, TLS and authentication together, for each address tried.
+    /// Timeout for TCP connect, TLS and authentication together, per address.
     pub connect_timeout: Duration,
-    /// Limit for the answer to a query.
+    /// Timeout of a query.
     pub query_timeout: Duration,
-    /// Limit for silence while a stream is read.
+    /// Timeout without data while a stream is read.
     pub idle_timeout: Duration,
-    /// Shown in `pg_stat_activity`.
+    /// `application_name`, shown in `pg_stat_activity`.
     pub application_name: String,
-    /// What PGOPTIONS gives to the server's process, such as `-c search_path=app`.
+    /// PGOPTIONS, such as `-c search_path=app`.
     pub server_options: Option<String>,
 }

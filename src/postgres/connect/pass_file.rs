@@ -1,5 +1,5 @@
-//! The pass file (`~/.pgpass`), with libpq's rules: one `host:port:database:user:password` a line,
-//! `*` matches anything, `\` escapes, and a file that others can read is not used.
+//! The password file (`~/.pgpass`), by libpq's rules: one `host:port:database:user:password` per line, `*` matches
+//! anything, `\` escapes, and a file that others can read is ignored.
 
 use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
 
@@ -7,10 +7,10 @@ use tracing::warn;
 
 use super::Password;
 
-/// The most that is read of a pass file, in bytes.
+/// Maximum size of a password file in bytes.
 const SIZE_MAX: u64 = 16 << 20;
 
-/// What a line is matched against.
+/// The connection to find a line for.
 pub(super) struct Key<'a> {
     pub(super) host: &'a str,
     pub(super) port: u16,
@@ -18,16 +18,16 @@ pub(super) struct Key<'a> {
     pub(super) user: &'a str,
 }
 
-/// The content of the file; `None`, with a warning where libpq gives one, when it is not to be used.
+/// The content of the file; `None`, with libpq's warning, if it must not be used.
 pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     let metadata = fs::metadata(path).ok()?;
     if !metadata.is_file() {
-        warn!("the password file {} is not a plain file: it is not used", path.display());
+        warn!("the password file {} is not a plain file and is ignored", path.display());
         return None;
     }
     if metadata.mode() & 0o077 != 0 {
         warn!(
-            "the password file {} has group or world access: it is not used; \
+            "the password file {} has group or world access and is ignored; \
              permissions should be u=rw (0600) or less",
             path.display()
         );
@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
     read.inspect_err(|e| warn!("unable to read the password file {}: {e}", path.display())).ok()
 }
 
-/// The password of the first line that matches.
+/// The password of the first matching line.
 pub(super) fn find(content: &[u8], key: &Key<'_>) -> Option<Password> {
     content.split(|&b| b == b'\n').find_map(|line| match_line(line, key))
 }
@@ -62,7 +62,7 @@ fn match_line(line: &[u8], key: &Key<'_>) -> Option<Password> {
     Some(Password::new(unescape(password)))
 }
 
-/// Splits at the first `:` that is not escaped.
+/// Splits at the first unescaped `:`.
 fn split_field(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut at = 0;
     while at < text.len() {

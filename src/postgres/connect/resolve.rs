@@ -1,5 +1,5 @@
-//! From what was configured to what is used: libpq's order of explicit value, environment variable,
-//! file in the home directory, built-in default.
+//! Resolves connection settings in libpq's order: explicit value, environment variable, file in the home directory,
+//! built-in default.
 
 use std::{
     ffi::OsString,
@@ -16,26 +16,22 @@ use crate::postgres::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-/// A spread checkpoint may take as long as `checkpoint_timeout`, which can be set to a day; while a
-/// backup streams, silence is only ever a server that waits for its disk.
+/// A spread checkpoint can take as long as `checkpoint_timeout`, at most a day. While a backup streams, the server is
+/// silent only if it waits for its disk.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// What was configured; what is `None` comes from the environment or a default.
+/// Configured settings. `None` is replaced from the environment or by a default.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectSettings {
-    /// Host name or address; one that starts with `/` is a socket directory.
+    /// Host name or address, or a socket directory if it starts with `/`.
     pub host: Option<String>,
-    /// Directory of the unix socket; wins over `host`.
+    /// Directory of the unix socket; overrides `host`.
     pub socket_directory: Option<PathBuf>,
-    /// Port.
     pub port: Option<u16>,
-    /// Role.
     pub user: Option<String>,
-    /// Database of the SQL side channel.
+    /// Database of SQL sessions.
     pub database: Option<String>,
-    /// Password.
     pub password: Option<Password>,
-    /// Pass file.
     pub pass_file: Option<PathBuf>,
     /// `sslmode`, as text.
     pub ssl_mode: Option<String>,
@@ -45,18 +41,17 @@ pub struct ConnectSettings {
     pub ssl_cert: Option<PathBuf>,
     /// `sslkey`.
     pub ssl_key: Option<PathBuf>,
-    /// Limit for connecting.
+    /// Timeout to connect.
     pub connect_timeout: Option<Duration>,
-    /// Limit for the answer to a query.
+    /// Timeout of a query.
     pub query_timeout: Option<Duration>,
-    /// Limit for silence while a stream is read.
+    /// Timeout without data while a stream is read.
     pub idle_timeout: Option<Duration>,
-    /// `application_name`.
     pub application_name: Option<String>,
 }
 
 impl ConnectOptions {
-    /// Resolves settings through `env`, which looks up an environment variable.
+    /// Resolves settings with `env`, which returns an environment variable.
     pub fn resolve(
         settings: &ConnectSettings,
         env: &dyn Fn(&str) -> Option<OsString>,
@@ -95,7 +90,7 @@ impl ConnectOptions {
         Ok(options)
     }
 
-    /// Resolves settings in the environment of this process.
+    /// Resolves settings with the environment of this process.
     pub fn from_process_environment(settings: &ConnectSettings) -> Result<Self> {
         Self::resolve(settings, &|name| std::env::var_os(name))
     }
@@ -160,14 +155,15 @@ fn endpoint(settings: &ConnectSettings, environment: &Environment<'_>) -> Result
     })
 }
 
-/// libpq takes lists of hosts; a backup must know which server it is of.
+/// Rejects a list of hosts, which libpq accepts: a backup must be taken from a known server.
 fn one(what: &str, text: &str) -> Result<()> {
-    match text.contains(',') {
-        false => Ok(()),
-        true => Err(Error::Options(format!(
-            "{what} '{}' names several servers: give each of them pgN options of its own",
+    if text.contains(',') {
+        Err(Error::Options(format!(
+            "{what} '{}' names several servers: use separate pgN options for each",
             text.escape_debug()
-        ))),
+        )))
+    } else {
+        Ok(())
     }
 }
 
@@ -176,12 +172,12 @@ fn user(settings: &ConnectSettings, environment: &Environment<'_>) -> Result<Str
         let uid = rustix::process::geteuid().as_raw();
         let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
         user_of(&passwd, uid).ok_or_else(|| {
-            Error::Options(format!("no role is given, and user id {uid} has no name here"))
+            Error::Options(format!("no user was given, and user id {uid} has no name on this host"))
         })
     })
 }
 
-/// The name of a user id in the form of /etc/passwd.
+/// The name of a user id in text of the form of /etc/passwd.
 fn user_of(passwd: &[u8], uid: u32) -> Option<String> {
     let uid = uid.to_string();
     passwd.split(|&b| b == b'\n').find_map(|line| {
@@ -210,7 +206,7 @@ fn ssl(settings: &ConnectSettings, environment: &Environment<'_>) -> Result<SslO
     let mode = settings.ssl_mode.clone().or_else(|| environment.text("PGSSLMODE"));
     let mode = match mode {
         Some(text) => text.parse()?,
-        // The older name of PGSSLMODE=require.
+        // The deprecated form of PGSSLMODE=require.
         None if environment.text("PGREQUIRESSL").is_some_and(|text| text.starts_with('1')) => {
             SslMode::Require
         }

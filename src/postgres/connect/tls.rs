@@ -1,5 +1,5 @@
-//! TLS with libpq's meaning of every sslmode (`fe-secure-openssl.c`), on OpenSSL as libpq uses it:
-//! a root file that exists is always verified against, and only `verify-full` looks at names.
+//! TLS with libpq's meaning of every sslmode (`fe-secure-openssl.c`), on OpenSSL: the certificate is verified whenever
+//! a root certificate file exists, and the host name only with `verify-full`.
 
 use std::{
     fs,
@@ -25,14 +25,13 @@ use tokio_openssl::SslStream;
 
 use super::{SslMode, SslOptions, host_name};
 
-/// TLS records are at most 16 KiB; reading several at once saves system calls.
+/// Read buffer. A TLS record has at most 16 KiB; reading several at once saves system calls.
 const READ_AHEAD_BYTES: usize = 256 * 1024;
 
-/// An encrypted stream.
 pub(super) type TlsStream = SslStream<BufReader<TcpStream>>;
 
-/// Completes the handshake on a connection whose server agreed to TLS. Errors are texts: the caller
-/// knows the endpoint.
+/// Performs the handshake after the server accepted SSLRequest. Errors are texts, because only the caller knows the
+/// endpoint.
 pub(super) async fn handshake(
     socket: TcpStream,
     host: &str,
@@ -57,8 +56,8 @@ pub(super) async fn handshake(
     Ok(stream)
 }
 
-/// The `tls-server-end-point` channel binding data of a stream (RFC 5929): the certificate's digest
-/// under its own signature algorithm. `None` for an algorithm that has none, such as Ed25519.
+/// The `tls-server-end-point` channel binding data (RFC 5929): the digest of the certificate with the hash of its
+/// signature algorithm. `None` if the algorithm has no hash, such as Ed25519.
 pub(super) fn channel_binding(stream: &TlsStream) -> Option<Vec<u8>> {
     let certificate = stream.ssl().peer_certificate()?;
     let algorithm = certificate.signature_algorithm().object().nid();
@@ -92,7 +91,7 @@ fn context(options: &SslOptions) -> Result<SslContext, String> {
     Ok(builder.build())
 }
 
-/// Loads what the server's certificate is verified against; `false` where nothing is verified.
+/// Loads the trusted CA certificates. Returns `false` if the certificate is not verified.
 fn add_roots(builder: &mut SslContextBuilder, options: &SslOptions) -> Result<bool, String> {
     let root = options.root_cert.as_deref();
     if root == Some(Path::new("system")) {
@@ -119,7 +118,7 @@ fn no_roots(options: &SslOptions) -> Result<(), String> {
     let file = options.root_cert.as_deref().map(Path::display);
     Err(match file {
         Some(file) => format!("the root certificate file {file} does not exist"),
-        None => "there is no root certificate file: give sslrootcert".to_owned(),
+        None => "there is no root certificate file: set sslrootcert".to_owned(),
     })
 }
 
@@ -150,7 +149,7 @@ fn add_client_certificate(
         .map_err(|e| format!("private key file {}: {}", key.display(), text(e)))
 }
 
-/// Reads a key that no other user may read. A pass phrase is not asked for: there is no terminal.
+/// Reads a private key, which must not be readable by other users. There is no prompt for a passphrase.
 fn read_key(path: &PathBuf) -> Result<PKey<openssl::pkey::Private>, String> {
     let name = path.display();
     let metadata = fs::metadata(path).map_err(|e| format!("private key file {name}: {e}"))?;
@@ -162,6 +161,7 @@ fn read_key(path: &PathBuf) -> Result<PKey<openssl::pkey::Private>, String> {
         ));
     }
     let pem = fs::read(path).map_err(|e| format!("private key file {name}: {e}"))?;
-    PKey::private_key_from_pem_callback(&pem, |_| Ok(0))
-        .map_err(|e| format!("private key file {name} (no pass phrase is known): {}", text(e)))
+    PKey::private_key_from_pem_callback(&pem, |_| Ok(0)).map_err(|e| {
+        format!("private key file {name} (pass phrases are not supported): {}", text(e))
+    })
 }

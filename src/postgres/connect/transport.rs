@@ -1,4 +1,4 @@
-//! The byte stream to a server: a unix socket, TCP, or TLS over TCP.
+//! The byte stream to a server: unix socket, TCP, or TLS over TCP.
 
 use std::{
     io,
@@ -23,23 +23,22 @@ use super::{
 };
 use crate::postgres::{Error, Result};
 
-/// A peer that vanished is noticed after this much silence, and three probes.
+/// Idle time before TCP keepalive probes. A lost peer is detected after three probes.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 3;
 
-/// What one attempt does about encryption.
+/// Encryption of one connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encryption {
-    /// A plain connection.
     Plain,
-    /// TLS, or a plain connection where the server does not offer it.
+    /// TLS, or a plain connection if the server does not support TLS.
     Offered,
-    /// TLS or nothing.
+    /// TLS only.
     Required,
 }
 
-/// The attempts that an sslmode stands for, in order. Unix sockets are never encrypted.
+/// The attempts for an sslmode, in order. Unix sockets are never encrypted.
 pub(crate) fn plan(options: &ConnectOptions) -> &'static [Encryption] {
     if matches!(options.endpoint, Endpoint::Socket { .. }) {
         return &[Encryption::Plain];
@@ -52,24 +51,19 @@ pub(crate) fn plan(options: &ConnectOptions) -> &'static [Encryption] {
     }
 }
 
-/// A connected stream.
 #[derive(Debug)]
 pub(crate) enum Transport {
-    /// A unix socket.
     Unix(UnixStream),
-    /// Plain TCP.
     Tcp(TcpStream),
-    /// TLS over TCP.
     Tls(Box<TlsStream>),
 }
 
 impl Transport {
-    /// Whether the stream is encrypted.
     pub(crate) fn is_encrypted(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 
-    /// The channel binding data of the encrypted stream, where it has any.
+    /// Channel binding data, if the stream is encrypted and its certificate has any.
     pub(crate) fn channel_binding(&self) -> Option<Vec<u8>> {
         match self {
             Self::Tls(stream) => tls::channel_binding(stream),
@@ -78,7 +72,7 @@ impl Transport {
     }
 }
 
-/// Connects and, where asked, encrypts; each step within the connect timeout.
+/// Connects, and encrypts if requested. Each step has the connect timeout.
 pub(crate) async fn open(options: &ConnectOptions, encryption: Encryption) -> Result<Transport> {
     let (host, port) = match &options.endpoint {
         Endpoint::Tcp { host, port } => (host, *port),
@@ -126,7 +120,7 @@ async fn open_socket(options: &ConnectOptions) -> Result<Transport> {
     result.map(Transport::Unix).map_err(|e| connect_error(options, e))
 }
 
-/// Tries every address of the host in turn; the error is the last one's.
+/// Tries every address of the host in order; returns the last error.
 async fn open_tcp(options: &ConnectOptions, host: &str, port: u16) -> Result<TcpStream> {
     let limit = options.connect_timeout;
     let lookup = timeout(limit, tokio::net::lookup_host((host, port))).await;
@@ -154,7 +148,7 @@ async fn connect_address(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sends SSLRequest. Exactly one byte is read: more could have been inserted by a man in the middle.
+/// Sends SSLRequest. Reads exactly one byte: further bytes could be injected by a man in the middle (CVE-2021-23222).
 async fn ask_for_tls(mut socket: TcpStream) -> io::Result<(TcpStream, bool)> {
     let mut request = BytesMut::new();
     frontend::ssl_request(&mut request);

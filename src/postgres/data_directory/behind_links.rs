@@ -1,5 +1,5 @@
-//! The symbolic links of a data directory, looked at before a backup begins: those that no backup can follow, and
-//! whether what is behind the others is what the server has there. In another mount namespace an old copy may be.
+//! Checks the symbolic links of a data directory before a backup: refuses links that no backup can follow, and
+//! compares the targets with those the server sees. In another mount namespace a link may lead to an old copy.
 
 use std::{
     collections::BTreeSet,
@@ -20,24 +20,24 @@ use crate::{
     types::{DataPath, PgVersion, escape_path},
 };
 
-/// Directories in which PostgreSQL and its administrators make links.
+/// Directories in which PostgreSQL or administrators create links.
 const LOOKED_INTO: [&str; 2] = ["base", TABLESPACES];
 const TABLESPACES: &str = "pg_tblspc";
 const WAL: &[u8] = b"pg_wal";
 
 const OTHER: &str = "the server has another file or directory there";
 
-/// When a file or directory was last changed, in seconds since 1970.
+/// Times of a file or directory, seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileTimes {
-    /// Its content.
+    /// `mtime`.
     pub modified: i64,
-    /// Its content or what is said of it. No program can set this one, so a copy never has that of the original.
+    /// `ctime`. No program can set it, so a copy never has the ctime of the original.
     pub changed: i64,
 }
 
 impl FileTimes {
-    /// Whether these times, read between `before` and `after`, can be of the same file.
+    /// Whether these times, read between `before` and `after`, can belong to the same file.
     pub fn are_between(self, before: Self, after: Self) -> bool {
         (before.modified..=after.modified).contains(&self.modified)
             && (before.changed..=after.changed).contains(&self.changed)
@@ -45,7 +45,7 @@ impl FileTimes {
 }
 
 impl DataDirectory {
-    /// The links in the data directory itself, in `base`, and of tablespaces, behind which a backup reads something.
+    /// Links in the data directory, in `base`, and of tablespaces, whose targets a backup reads.
     pub fn links(&self, version: PgVersion) -> Result<Vec<DataPath>> {
         let mut links = self.links_in(None)?;
         if let Some(link) = links.iter().find(|link| link.as_bytes() == TABLESPACES.as_bytes()) {
@@ -84,8 +84,8 @@ impl DataDirectory {
         Ok(links)
     }
 
-    /// Refuses a link to another place in the data directory behind which something of `required` is: what comes is the
-    /// link, and the other place, which is none of PostgreSQL's.
+    /// Refuses a link to another directory of the data directory if `required` has paths below it: the server sends
+    /// the link and the target, but not the database below the link's path.
     pub fn check_links_inside(
         &self,
         links: &[DataPath],
@@ -96,7 +96,7 @@ impl DataDirectory {
         let has_required = |link: &&DataPath| {
             !link.is_within(TABLESPACES) && required.iter().any(|one| is_behind(&one.path, link))
         };
-        // One that cannot be followed here is not seen, which is noted elsewhere.
+        // A link that this process cannot follow is reported by the presence check.
         let leads_inside =
             |path: &PathBuf| fs::canonicalize(path).is_ok_and(|real| real.starts_with(&root));
         let mut paths = links.iter().filter(has_required).map(|link| link.under(&self.path));
@@ -106,7 +106,7 @@ impl DataDirectory {
         }
     }
 
-    /// Refuses a link among PostgreSQL's own directories that leads to what this process cannot see.
+    /// Refuses a link in PostgreSQL's own directories whose target this process cannot see.
     pub fn check_links_visible(&self, links: &[DataPath]) -> Result<()> {
         for link in links.iter().filter(|link| is_of_postgres(link)) {
             let path = link.under(&self.path);
@@ -121,11 +121,11 @@ impl DataDirectory {
         Ok(())
     }
 
-    /// The links behind which the server, whose process is `pid`, has something else than this process. `None` where
-    /// that process cannot be seen, as in another PID namespace, in which the number is another's.
+    /// The links whose target differs between the server process `pid` and this process. `None` if the process cannot
+    /// be inspected. In another PID namespace, `pid` may be a different process.
     pub fn links_of_others(&self, pid: i32, links: &[DataPath]) -> Option<Vec<Unseen>> {
         let process = Path::new("/proc").join(pid.to_string());
-        // The server works in its data directory.
+        // The working directory of the server is its data directory.
         if is_same(&process.join("cwd"), self.path()) != Some(true) {
             return None;
         }
@@ -146,13 +146,13 @@ impl DataDirectory {
         (is_known || !others.is_empty()).then_some(others)
     }
 
-    /// The times of a file or directory, links followed; `None` where it cannot be seen.
+    /// Times of a file or directory, following links; `None` if it cannot be read.
     pub fn times(&self, path: &DataPath) -> Option<FileTimes> {
         let stat = statat(&self.root, path.as_bytes(), AtFlags::empty()).ok()?;
         Some(FileTimes { modified: stat.st_mtime, changed: stat.st_ctime })
     }
 
-    /// What is behind a link here and was changed at another time than what the server has there.
+    /// A path below a link whose times differ from those the server sees.
     pub fn changed_at_another_time(&self, path: &DataPath, there: FileTimes) -> Unseen {
         let shown = |seconds| match Timestamp::from_second(seconds) {
             Ok(moment) => moment.to_string(),
@@ -183,20 +183,19 @@ impl DataDirectory {
     }
 }
 
-/// The links, and what of `required` is behind them.
+/// The links and the paths of `required` below them.
 pub fn followed(links: &[DataPath], required: &BTreeSet<Required>) -> Vec<DataPath> {
     let paths = required.iter().map(|one| &one.path);
     let behind = paths.filter(|path| links.iter().any(|link| is_behind(path, link)));
     links.iter().chain(behind).cloned().collect()
 }
 
-/// Whether `path` is the link, or below it.
 fn is_behind(path: &DataPath, link: &DataPath) -> bool {
     let rest = path.as_bytes().strip_prefix(link.as_bytes());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// Whether two paths lead to one file or directory; `None` where that cannot be told.
+/// Whether two paths lead to the same file or directory (device and inode); `None` if one cannot be examined.
 fn is_same(one: &Path, other: &Path) -> Option<bool> {
     let identity = |path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     Some(identity(one)? == identity(other)?)

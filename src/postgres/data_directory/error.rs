@@ -1,32 +1,30 @@
-//! What can go wrong with a data directory on this host.
+//! Errors of reading a data directory on this host.
 
 use std::{io, path::PathBuf};
 
 use crate::types::{ErrorCode, Failure};
 
-const LINK_BROKEN: &str = "mount what the link leads to where this process runs, or remove the link if the \
-                           server does not need it";
-const LINK_INSIDE: &str = "stop the server, and put what the link leads to in its place, or move it out of the data \
-                           directory and let the link lead there";
-const LINKED_TABLESPACES: &str = "stop the server, and put what the link leads to in its place: the tablespaces \
+const LINK_BROKEN: &str = "mount the link's target where pgstrata runs, or remove the link if the server does not need \
+                           it";
+const LINK_INSIDE: &str = "stop the server, and replace the link with its target, or move the target out of the data \
+                           directory and update the link";
+const LINKED_TABLESPACES: &str = "stop the server, and replace the link with its target: the tablespaces \
                                   themselves may be anywhere";
 const LINK_LOOP: &str = "remove the link: the server needs no such link";
 
-/// A failure to read a data directory. Every path is that on this host.
+/// A failure to read a data directory. Every path is absolute on this host.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirectoryError {
     /// The data directory, or a directory in it, cannot be opened or listed.
     #[error("unable to open directory '{}': {source}", path.display())]
     Directory {
-        /// The directory.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
     },
-    /// What an entry is cannot be found out.
+    /// An entry cannot be examined.
     #[error("unable to examine '{}': {source}", path.display())]
     Examine {
-        /// The entry.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
@@ -34,7 +32,6 @@ pub enum DataDirectoryError {
     /// A file cannot be opened.
     #[error("unable to open '{}': {source}", path.display())]
     Open {
-        /// The file.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
@@ -42,79 +39,53 @@ pub enum DataDirectoryError {
     /// A file cannot be read.
     #[error("unable to read '{}': {source}", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
     },
-    /// A file was to be read and is something else.
+    /// Expected a regular file.
     #[error("'{}' is not a regular file", path.display())]
-    NotRegular {
-        /// The entry.
-        path: PathBuf,
-    },
-    /// Directories are nested deeper than anything that PostgreSQL makes.
+    NotRegular { path: PathBuf },
+    /// Directories are nested too deeply.
     #[error("'{}' is more than {limit} directories deep", path.display())]
-    TooDeep {
-        /// The first directory that is too deep.
-        path: PathBuf,
-        /// How deep is allowed.
-        limit: usize,
-    },
-    /// A path is longer than a backup can keep.
+    TooDeep { path: PathBuf, limit: usize },
+    /// A path is too long for a backup.
     #[error("the path of '{}' is too long: {} bytes", path.display(), path.as_os_str().len())]
-    TooLong {
-        /// The entry.
-        path: PathBuf,
-    },
-    /// A link leads to nothing, as far as this process can see.
-    #[error("link '{}' leads to '{target}', which this process cannot see", path.display())]
+    TooLong { path: PathBuf },
+    /// The target of a link is missing, or not visible to this process.
+    #[error("link '{}' points to '{target}', which does not exist here", path.display())]
     LinkBroken {
-        /// The link.
         path: PathBuf,
-        /// Where it points, escaped.
+        /// Control characters are escaped.
         target: String,
     },
-    /// A link leads to a directory that holds the link.
-    #[error("link '{}' leads to a directory that it is itself in", path.display())]
-    LinkLoop {
-        /// The link.
-        path: PathBuf,
-    },
-    /// A link leads to another place in the data directory, and the catalogs say that a database is behind it.
-    #[error("link '{}' leads to another place in the data directory, so that no backup has what is behind it",
+    /// A link leads to a directory above it.
+    #[error("link '{}' points to a directory that contains it", path.display())]
+    LinkLoop { path: PathBuf },
+    /// A link leads to another directory of the data directory, and a database is below the link according to the
+    /// catalogs.
+    #[error("link '{}' points to another path in the data directory, so no backup contains its target",
         path.display())]
-    LinkInside {
-        /// The link.
-        path: PathBuf,
-    },
-    /// The directory of the links to tablespaces is a link itself.
-    #[error("'{}' is a symbolic link, so that no backup has the links to tablespaces that are in it",
+    LinkInside { path: PathBuf },
+    /// pg_tblspc is a link itself.
+    #[error("'{}' is a symbolic link, so no backup contains the tablespace links in it",
         path.display())]
-    LinkedTablespaces {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A file that every data directory has is not there.
-    #[error("'{}' is not there: this is no data directory", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// pg_control is not valid, each time that it was read.
-    #[error("'{}' was not valid in {tries} tries: {source}", path.display())]
+    LinkedTablespaces { path: PathBuf },
+    /// A file that every data directory has is missing.
+    #[error("'{}' does not exist: this is not a PostgreSQL data directory", path.display())]
+    Missing { path: PathBuf },
+    /// pg_control was invalid at every attempt to read it.
+    #[error("'{}' was not valid in {tries} attempts: {source}", path.display())]
     ControlFile {
-        /// The file.
         path: PathBuf,
-        /// How often it was read.
         tries: u32,
-        /// What was wrong the last time.
+        /// The error of the last attempt.
         source: Box<crate::postgres::Error>,
     },
 }
 
 impl DataDirectoryError {
-    /// Whether a link is the cause: then the server does not send what is behind it either.
+    /// Whether a link is the cause. BASE_BACKUP does not send the target of such a link either.
     pub fn is_of_link(&self) -> bool {
         matches!(
             self,

@@ -1,7 +1,7 @@
-//! Symbolic links in the data directory, apart from those of tablespaces. The server reads through them, so the scan
-//! does too: the content comes under the path of the link, and the entry says where the link leads.
+//! Symbolic links in the data directory, except those of tablespaces. The server reads through them, and so does the
+//! scan: the content is listed under the path of the link, and the entry has the target of the link.
 //!
-//! A link to another entry of the data directory is kept as a link, because its content comes anyway.
+//! A link to another entry of the data directory is kept as a link, because its target is scanned anyway.
 
 use std::{
     ffi::OsStr,
@@ -25,7 +25,7 @@ use super::{
 use crate::{postgres::is_of_postgres, types::escape_path};
 
 impl Scanner<'_> {
-    /// A link, and what is behind it.
+    /// A link and its target.
     pub(super) fn link(&mut self, found: &Found<'_>) -> Result<()> {
         let Some(target) = self.target(found)? else { return Ok(()) };
         let Some(behind) = self.behind(found, &target)? else { return Ok(()) };
@@ -43,7 +43,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// Where a link points; `None` where it is gone.
+    /// The target of a link; `None` if the link was removed.
     pub(super) fn target(&self, found: &Found<'_>) -> Result<Option<Vec<u8>>> {
         match readlinkat(found.directory, found.name, Vec::new()) {
             Ok(target) => Ok(Some(target.into_bytes())),
@@ -52,7 +52,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// Behind another link, a relative target counts from a directory that is not the one it will be restored into.
+    /// Below another link, a relative target is relative to a directory outside the data directory, which restore does
+    /// not recreate.
     fn target_to_record(&self, path: &[u8], target: Vec<u8>) -> Result<Vec<u8>> {
         if self.followed.len() == 1 || target.starts_with(b"/") {
             return Ok(target);
@@ -60,7 +61,7 @@ impl Scanner<'_> {
         Ok(self.leads_to(path, &target)?.into_os_string().into_vec())
     }
 
-    /// The place that a link names, before any link in it is followed.
+    /// The absolute target of a link; links in the target are not resolved.
     fn leads_to(&self, path: &[u8], target: &[u8]) -> Result<PathBuf> {
         let shown = self.shown(path);
         let parent = shown.parent().unwrap_or(self.at);
@@ -76,8 +77,8 @@ impl Scanner<'_> {
         Ok(absolute)
     }
 
-    /// The target of a link to a directory that is kept empty. Nothing is read behind it, so it need not be
-    /// visible to this process.
+    /// The target of a link to a directory that is backed up empty. It is not read, so it need not be visible to this
+    /// process.
     pub(super) fn target_of_emptied(&self, found: &Found<'_>) -> Result<Option<Vec<u8>>> {
         if found.kind() != FileType::Symlink {
             return Ok(None);
@@ -87,9 +88,8 @@ impl Scanner<'_> {
         Ok(inside.is_none().then_some(target))
     }
 
-    /// What a link leads to; `None` where the link is gone. That nothing is there is not believed, because the server
-    /// may see a disk that this process does not: in PostgreSQL's own directories it is an error, elsewhere it is kept
-    /// in mind.
+    /// The target of a link; `None` if the link was removed. A missing target may be on a file system that is visible
+    /// to the server only: it is an error in PostgreSQL's own directories, elsewhere it is recorded for a warning.
     fn behind(&mut self, found: &Found<'_>, target: &[u8]) -> Result<Option<Stat>> {
         if let Some(behind) =
             self.examine(found.directory, found.name, &found.path, AtFlags::empty())?
@@ -134,19 +134,20 @@ impl Scanner<'_> {
         scanned
     }
 
-    /// A link to a directory that holds the link would be followed for ever.
+    /// A link to a directory above it would be followed forever.
     pub(super) fn check_not_within_itself(&self, path: &[u8], stat: &Stat) -> Result<()> {
-        match self.followed.contains(&identity(stat)) {
-            true => Err(DataDirectoryError::LinkLoop { path: self.shown(path) }),
-            false => Ok(()),
+        if self.followed.contains(&identity(stat)) {
+            Err(DataDirectoryError::LinkLoop { path: self.shown(path) })
+        } else {
+            Ok(())
         }
     }
 
-    /// Where a link leads to an entry of the data directory: the target as it counts from the link. The entry may be
-    /// a link itself.
+    /// If a link leads to an entry of the data directory, its target relative to the link. The entry may be a link
+    /// itself.
     fn target_inside(&self, path: &[u8], target: &[u8]) -> Result<Option<Vec<u8>>> {
         let failed = |source| DataDirectoryError::Examine { path: self.shown(path), source };
-        // Behind another link, a target that counts from the data directory would lead elsewhere.
+        // Below another link, a target relative to the data directory would lead elsewhere.
         if self.followed.len() > 1 {
             return Ok(None);
         }
@@ -163,7 +164,7 @@ impl Scanner<'_> {
     }
 }
 
-/// The path of `inside` from a directory that is `up` levels below the data directory.
+/// The path of `inside` relative to a directory `up` levels below the data directory.
 fn relative(up: usize, inside: &Path) -> Vec<u8> {
     let up = std::iter::repeat_n(Component::ParentDir, up);
     let all = up.chain(inside.components());

@@ -1,5 +1,5 @@
-//! The data directory of a server on this host: what of it belongs into a backup, and its files, read
-//! while the server runs. Everything here blocks.
+//! Reads the data directory of a server on this host while the server runs: the list of entries to back up, and the
+//! files. All functions block.
 
 mod behind_links;
 mod error;
@@ -33,16 +33,15 @@ pub use behind_links::{FileTimes, followed};
 pub use error::DataDirectoryError;
 pub use presence::Unseen;
 
-/// The result of an operation on a data directory.
 type Result<T> = std::result::Result<T, DataDirectoryError>;
 
-/// A write of pg_control takes microseconds; how often it is read before it counts as damaged.
+/// How often an invalid pg_control is read before it counts as damaged. A write of it takes microseconds.
 const CONTROL_FILE_TRIES: u32 = 20;
 const CONTROL_FILE_PAUSE: Duration = Duration::from_millis(5);
-/// The file has 8 KiB.
+/// Size of pg_control (`PG_CONTROL_FILE_SIZE`).
 const CONTROL_FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// The data directory of a server on this host, opened.
+/// An open data directory of a server on this host.
 #[derive(Debug)]
 pub struct DataDirectory {
     root: OwnedFd,
@@ -50,55 +49,46 @@ pub struct DataDirectory {
     mode: u32,
 }
 
-/// What belongs into a backup.
+/// The result of a scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
-    /// Directories before what is in them, else in the order of the names' bytes.
+    /// Directories before their entries; entries sorted by the bytes of their names.
     pub entries: Vec<ScannedEntry>,
-    /// What cannot be kept and is worth a warning: the entry, and what it is ("a socket").
+    /// Entries that cannot be backed up, with their kind, such as "a socket", for warnings.
     pub skipped: Vec<(DataPath, &'static str)>,
-    /// Links that lead to what this process cannot see.
+    /// Links whose target this process cannot see.
     pub left_out: Vec<DataPath>,
 }
 
-/// An entry of the data directory, as it was when it was examined.
+/// An entry of the data directory at the time of the scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScannedEntry {
-    /// The path from the data directory; files of a tablespace are named through its link.
+    /// Relative to the data directory; files of a tablespace are below `pg_tblspc/<oid>`.
     pub path: DataPath,
-    /// File, directory or link.
     pub kind: ScannedKind,
-    /// Permission bits.
     pub mode: u32,
-    /// Modification time, seconds since 1970.
+    /// Seconds since 1970.
     pub modified: i64,
-    /// Numeric owner.
     pub uid: u32,
-    /// Numeric group.
     pub gid: u32,
-    /// Of a file or directory that is a symbolic link: where it points. All else is of what it leads to.
+    /// The target, if the file or directory is behind a symbolic link. All other fields describe the target.
     pub link: Option<Vec<u8>>,
 }
 
-/// What kind of thing an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScannedKind {
-    /// A regular file.
     File {
-        /// Size in bytes.
+        /// In bytes.
         size: u64,
     },
-    /// A directory.
     Directory,
-    /// The link of a tablespace, or one that leads to another entry of the data directory.
+    /// The link of a tablespace, or a link to another entry of the data directory.
     Link {
-        /// Where it points.
         target: Vec<u8>,
     },
 }
 
 impl DataDirectory {
-    /// Opens the directory at `path`.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |errno: Errno| DataDirectoryError::Directory {
             path: path.to_owned(),
@@ -110,28 +100,26 @@ impl DataDirectory {
         Ok(Self { root, path: path.to_owned(), mode })
     }
 
-    /// Permission bits of the directory itself.
     pub fn mode(&self) -> u32 {
         self.mode
     }
 
-    /// Everything that belongs into a backup, as it is now, by the rules of the server's BASE_BACKUP.
-    /// `global/pg_control` is not among it: it is read last, with [`Self::control_file`]. Nor are
-    /// `backup_label` and `tablespace_map`, which the server gives at the end of the backup. What goes
-    /// away meanwhile is left out.
+    /// Lists the current entries to back up, by the rules of BASE_BACKUP. Without `global/pg_control`, which is read
+    /// last with [`Self::control_file`], and without `backup_label` and `tablespace_map`, which the server returns at
+    /// the end of the backup. Entries removed during the scan are omitted.
     pub fn scan(&self, version: PgVersion, catalog_version: u32) -> Result<Scan> {
         scan::scan(self.root.as_fd(), &self.path, self.mode, version, catalog_version)
     }
 
-    /// Opens a regular file to read; `None` where it is gone. As the server does, it follows links.
+    /// Opens a regular file for reading, following links as the server does; `None` if it was removed.
     pub fn open_file(&self, path: &DataPath) -> Result<Option<File>> {
         let shown = || path.under(&self.path);
-        // NONBLOCK, since opening a named pipe would wait for a writer.
+        // NONBLOCK: without it, opening a named pipe would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = match openat(&self.root, path.as_bytes(), flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
-            // What open says of a link to itself, and of a socket or a device without a driver.
+            // Errors of open for a link to itself, and for a socket or a device without a driver.
             Err(Errno::LOOP | Errno::NXIO) => {
                 return Err(DataDirectoryError::NotRegular { path: shown() });
             }
@@ -146,8 +134,8 @@ impl DataDirectory {
         }
     }
 
-    /// `global/pg_control`, whole, with a CRC that is right. The server writes it in place, so it is read
-    /// again for a while when it is not.
+    /// Reads `global/pg_control` with a valid CRC. The server overwrites it in place, so an invalid CRC is retried for
+    /// a while.
     pub fn control_file(&self) -> Result<Vec<u8>> {
         let path = self.path.join(ControlFile::PATH);
         let mut tries = 0;
@@ -180,12 +168,12 @@ impl DataDirectory {
         }
     }
 
-    /// The directory's path, for messages.
+    /// For messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Numeric owner and group of the directory itself.
+    /// Numeric owner and group of the directory.
     pub fn owner(&self) -> Result<(u32, u32)> {
         let stat = fstat(&self.root).map_err(|errno| DataDirectoryError::Directory {
             path: self.path.clone(),
@@ -194,7 +182,7 @@ impl DataDirectory {
         Ok((stat.st_uid, stat.st_gid))
     }
 
-    /// A file or directory as it is now, also behind a link; `None` where it is gone.
+    /// Examines a file or directory, following links; `None` if it was removed.
     pub fn stat(&self, path: &DataPath) -> Result<Option<ScannedEntry>> {
         let stat = match statat(&self.root, path.as_bytes(), AtFlags::empty()) {
             Ok(stat) => stat,
@@ -209,7 +197,7 @@ impl DataDirectory {
             .ok_or_else(|| DataDirectoryError::NotRegular { path: path.under(&self.path) })
     }
 
-    /// `length` bytes of a file from `offset` on, fewer where it ends before; `None` where it is gone.
+    /// `length` bytes of a file from `offset` on, fewer if it ends before; `None` if it was removed.
     pub fn read_page(&self, path: &DataPath, offset: u64, length: u32) -> Result<Option<Vec<u8>>> {
         let Some(mut file) = self.open_file(path)? else { return Ok(None) };
         let mut bytes = Vec::with_capacity(length as usize);
@@ -222,7 +210,6 @@ impl DataDirectory {
         }
     }
 
-    /// The error of a read of a file of the directory.
     pub fn read_error(&self, path: &DataPath, source: io::Error) -> DataDirectoryError {
         DataDirectoryError::Read { path: path.under(&self.path), source }
     }

@@ -1,5 +1,5 @@
-//! Whether what the server's catalogs name can be seen in a data directory by this process, which may run in
-//! another mount namespace than the server, or before a disk was mounted.
+//! Checks that the paths required by the server's catalogs are visible to this process, which may run in another mount
+//! namespace than the server, or before a file system was mounted.
 
 use std::{collections::BTreeSet, fmt, io};
 
@@ -11,20 +11,18 @@ use rustix::{
 use super::DataDirectory;
 use crate::postgres::{Required, RequiredKind};
 
-/// How many are named in a message.
+/// Maximum number of paths in a message.
 const NAMED_MAX: usize = 3;
 
-/// Something that the server has and this process cannot see.
+/// A required path that this process cannot see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unseen {
-    /// What the server has.
     pub required: Required,
-    /// Why it cannot be seen.
     pub reason: String,
 }
 
 impl Unseen {
-    /// The first of several, and how many more there are.
+    /// The first paths, and the number of the others.
     pub fn list(all: &[Self]) -> String {
         let named: Vec<String> = all.iter().take(NAMED_MAX).map(Self::to_string).collect();
         let more = match all.len().saturating_sub(NAMED_MAX) {
@@ -42,7 +40,7 @@ impl fmt::Display for Unseen {
 }
 
 impl DataDirectory {
-    /// What of `required` cannot be seen here, or is something else. Links are followed.
+    /// The paths of `required` that are missing here or of another type. Links are followed.
     pub fn unseen(&self, required: &BTreeSet<Required>) -> Vec<Unseen> {
         let unseen = |required: &Required| {
             let reason = self.why_unseen(required)?;
@@ -51,7 +49,7 @@ impl DataDirectory {
         required.iter().filter_map(unseen).collect()
     }
 
-    /// Why something cannot be seen here; `None` where it can.
+    /// Why a path is not visible; `None` if it is.
     fn why_unseen(&self, required: &Required) -> Option<String> {
         let stat = match statat(&self.root, required.path.as_bytes(), AtFlags::empty()) {
             Ok(stat) => stat,

@@ -1,12 +1,12 @@
-//! Which names do not belong into a backup: the rules of the server's own base backup (`sendDir`,
-//! `excludeFiles` and `excludeDirContents` in `src/backend/backup/basebackup.c`; names of relation files
-//! in `storage/file/reinit.c` and `storage/file/fd.c`). Pure functions on names.
+//! Names excluded from a backup, by the rules of BASE_BACKUP (`sendDir`, `excludeFiles` and `excludeDirContents` in
+//! `src/backend/backup/basebackup.c`; names of relation files in `storage/file/reinit.c` and `storage/file/fd.c`).
+//! Pure functions on names.
 
 use std::collections::HashSet;
 
 use crate::types::PgVersion;
 
-/// Left out wherever they are, files and directories alike.
+/// Files and directories excluded anywhere.
 const EXCLUDED: [&[u8]; 7] = [
     b"postgresql.auto.conf.tmp",
     b"current_logfiles.tmp",
@@ -17,13 +17,13 @@ const EXCLUDED: [&[u8]; 7] = [
     b"postmaster.opts",
 ];
 
-/// What macOS leaves in directories. Servers of 13 and 14 send it.
+/// Created by macOS. PostgreSQL 13 and 14 send it.
 const MACOS: &[u8] = b".DS_Store";
 
-/// So are names that begin like this: temporary files, and the relation cache with its temporary files.
+/// Prefixes of excluded names: temporary files, and the relation cache with its temporary files.
 const EXCLUDED_PREFIXES: [&[u8]; 2] = [b"pgsql_tmp", b"pg_internal.init"];
 
-/// Directories that are kept empty, wherever they are: the server goes by the name, not by the path.
+/// Directories backed up empty, anywhere: the server checks the name, not the path.
 const EMPTIED: [&[u8]; 7] = [
     b"pg_stat_tmp",
     b"pg_replslot",
@@ -34,26 +34,25 @@ const EMPTIED: [&[u8]; 7] = [
     b"pg_subtrans",
 ];
 
-/// The forks that have a name.
 const FORKS: [&[u8]; 3] = [b"fsm", b"vm", INIT];
 const INIT: &[u8] = b"init";
 
-/// Digits of a relation number, up to 16.
+/// Digits of a relation file number up to version 16.
 const NUMBER_DIGITS_MAX: usize = 10;
 
-/// Whether an entry of this name is left out of a backup, whatever it is and wherever.
+/// Whether an entry of this name is excluded, whatever its type and directory.
 pub(super) fn is_excluded(name: &[u8], version: PgVersion) -> bool {
     EXCLUDED.contains(&name)
         || EXCLUDED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || name == MACOS && version.major() >= 15
 }
 
-/// Whether of a directory of this name only the directory itself is kept.
+/// Whether a directory of this name is backed up empty.
 pub(super) fn is_emptied(name: &[u8]) -> bool {
     EMPTIED.contains(&name)
 }
 
-/// The directories that a backup has in pg_wal, which itself is kept empty.
+/// Directories in pg_wal that a backup has; pg_wal is otherwise empty.
 pub(super) fn wal_directories(version: PgVersion) -> &'static [&'static [u8]] {
     match version.major() {
         ..=16 => &[b"pg_wal/archive_status"],
@@ -61,17 +60,17 @@ pub(super) fn wal_directories(version: PgVersion) -> &'static [&'static [u8]] {
     }
 }
 
-/// Which relation files of one directory are left out: temporary ones, and those of unlogged relations
-/// but for the init fork, from which the server makes them again.
+/// The relation files excluded from one directory: temporary ones, and those of unlogged relations except the init
+/// fork, from which the server recreates the others.
 pub(super) struct RelationRules<'a> {
     version: PgVersion,
     has_temporary: bool,
-    /// The numbers of the relations that have an init fork in the directory.
+    /// Numbers of the relations with an init fork in the directory.
     unlogged: HashSet<&'a [u8]>,
 }
 
 impl<'a> RelationRules<'a> {
-    /// The rules for the directory `path`, empty for the data directory itself, that holds `names`.
+    /// The rules for the directory `path` with the entries `names`; `path` is empty for the data directory.
     pub(super) fn new(
         path: &[u8],
         version: PgVersion,
@@ -79,16 +78,16 @@ impl<'a> RelationRules<'a> {
         names: impl Iterator<Item = &'a [u8]>,
     ) -> Self {
         let has_temporary = is_database(path, version_directory.as_bytes());
-        // From 17 on; there are no unlogged relations in it.
+        // PostgreSQL 17 on. `global` has no unlogged relations.
         let is_global = path == b"global" && version.major() >= 17;
-        let unlogged = match has_temporary || is_global {
-            true => names.filter_map(|name| with_init_fork(name)).collect(),
-            false => HashSet::new(),
+        let unlogged = if has_temporary || is_global {
+            names.filter_map(|name| with_init_fork(name)).collect()
+        } else {
+            HashSet::new()
         };
         Self { version, has_temporary, unlogged }
     }
 
-    /// Whether the file of this name is left out.
     pub(super) fn exclude(&self, name: &[u8]) -> bool {
         self.is_unlogged(name) || self.has_temporary && is_temporary_relation(name)
     }
@@ -100,14 +99,14 @@ impl<'a> RelationRules<'a> {
     }
 }
 
-/// The number of the relation whose whole init fork has this name.
+/// The number of the relation, if the name is that of its init fork.
 fn with_init_fork(name: &[u8]) -> Option<&[u8]> {
     let number = name.strip_suffix(b"_init")?;
     number.iter().all(u8::is_ascii_digit).then_some(number)
 }
 
-/// Whether the directory is that of a database. The server compares less than it means to, so a parent
-/// that `base` merely begins with, such as the data directory itself, counts too.
+/// Whether the directory is that of a database. The server compares only as many bytes as the parent's name has, so a
+/// parent that is a prefix of `base`, such as the data directory itself, counts too.
 fn is_database(path: &[u8], version_directory: &[u8]) -> bool {
     let (parent, name) = match path.iter().rposition(|&b| b == b'/') {
         Some(slash) => (&path[..slash], &path[slash + 1..]),
@@ -118,20 +117,20 @@ fn is_database(path: &[u8], version_directory: &[u8]) -> bool {
         && (b"base".starts_with(parent) || parent.ends_with(version_directory))
 }
 
-/// The number in the name of a file of a relation, where that is no init fork.
+/// The number in the name of a relation file; `None` for an init fork.
 fn relation_number(name: &[u8], version: PgVersion) -> Option<&[u8]> {
     let (number, rest) = digits(name)?;
     let (fork, rest) = fork(rest)?;
     let segment = segment(rest)?;
     let valid = match version.major() {
         ..=16 => number.len() <= NUMBER_DIGITS_MAX,
-        // A name with leading zeros is no longer taken for that of a relation.
+        // From 17 on, a name with leading zeros is not that of a relation file.
         _ => is_canonical(number) && segment.is_none_or(is_canonical),
     };
     (valid && fork != Some(INIT)).then_some(number)
 }
 
-/// `t3_16384`, with a fork and a segment where there are: the name of a file of a temporary relation.
+/// Whether the name is that of a temporary relation: `t3_16384`, optionally with fork and segment.
 fn is_temporary_relation(name: &[u8]) -> bool {
     let file = || {
         let (_, rest) = digits(name.strip_prefix(b"t")?)?;
@@ -141,27 +140,27 @@ fn is_temporary_relation(name: &[u8]) -> bool {
     file().is_some()
 }
 
-/// The digits at the front, at least one, and what follows.
+/// Splits after the leading digits, at least one.
 fn digits(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))
 }
 
-/// The fork at the front, and what follows; `None` where there is one that does not exist.
+/// Splits off the leading fork; `None` if there is no such fork.
 fn fork(text: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let Some(name) = text.strip_prefix(b"_") else { return Some((None, text)) };
     let fork = FORKS.into_iter().find(|fork| name.starts_with(fork))?;
     Some((Some(fork), &name[fork.len()..]))
 }
 
-/// The segment that the text is; `None` where it is something else.
+/// Parses a segment number.
 fn segment(text: &[u8]) -> Option<Option<&[u8]>> {
     let Some(number) = text.strip_prefix(b".") else { return text.is_empty().then_some(None) };
     let (number, rest) = digits(number)?;
     rest.is_empty().then_some(Some(number))
 }
 
-/// Whether digits are how a `uint32` other than 0 is written.
+/// Whether the digits are a `uint32` other than 0 without leading zeros.
 fn is_canonical(digits: &[u8]) -> bool {
     let value = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<u32>().ok());
     digits.first() != Some(&b'0') && value.is_some()

@@ -1,5 +1,5 @@
-//! Lists what belongs into a backup, in one pass, while the server runs and changes it. Names are taken
-//! relative to open directories, each is examined once.
+//! Lists the entries to back up in one pass, while the server runs. Names are resolved relative to open directories,
+//! and each is examined once.
 
 use std::{
     ffi::{CStr, CString, OsStr},
@@ -24,12 +24,12 @@ use crate::{
     types::{DataPath, PgVersion},
 };
 
-/// PostgreSQL nests three directories; a user may have some below it. Each open level is a descriptor.
+/// Maximum depth. PostgreSQL nests three directories, users may add more. Each open level needs a file descriptor.
 const DEPTH_MAX: usize = 64;
 pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 const TABLESPACES: &[u8] = b"pg_tblspc";
 
-/// What the server would send, from the open directory `root`, which is at `at` on this host.
+/// Lists what the server would send. `root` is the open data directory, and `at` its path.
 pub(super) fn scan(
     root: BorrowedFd<'_>,
     at: &Path,
@@ -58,19 +58,18 @@ pub(super) struct Scanner<'a> {
     root_mode: u32,
     version: PgVersion,
     version_directory: String,
-    /// Device and inode of each tablespace's location: one that is inside the data directory is scanned
-    /// through its link alone.
+    /// Device and inode of each tablespace location. A location inside the data directory is scanned only through its
+    /// link.
     pub(super) tablespaces: Vec<(u64, u64)>,
-    /// Device and inode of the directories behind links that the scan is in, and of the data directory.
+    /// Device and inode of the data directory and of the link targets that the scan is in, to detect loops.
     pub(super) followed: Vec<(u64, u64)>,
     pub(super) scan: Scan,
 }
 
-/// An entry of a directory that is being scanned.
 pub(super) struct Found<'a> {
     pub(super) directory: BorrowedFd<'a>,
     pub(super) name: &'a CStr,
-    /// The path from the data directory.
+    /// Relative to the data directory.
     pub(super) path: Vec<u8>,
     pub(super) stat: Stat,
     pub(super) depth: usize,
@@ -114,7 +113,7 @@ impl Scanner<'_> {
                 continue;
             }
             let path = join(path, name);
-            // The source reads it last.
+            // pg_control is read last by the source.
             if path == ControlFile::PATH.as_bytes() {
                 continue;
             }
@@ -132,7 +131,7 @@ impl Scanner<'_> {
         if found.path == b"pg_wal" {
             return self.wal(&found);
         }
-        // Of a file with such a name the server sends a header alone, which breaks its archive.
+        // For a file with such a name the server sends only a header, which breaks its archive.
         if is_emptied(found.name.to_bytes()) && is_directory_or_link {
             return self.emptied(&found);
         }
@@ -159,13 +158,14 @@ impl Scanner<'_> {
             return Ok(());
         };
         self.push(&found.path, &found.stat, ScannedKind::Directory)?;
-        match self.tablespaces.contains(&identity(&found.stat)) {
-            true => Ok(()),
-            false => self.directory(directory.as_fd(), &found.path, found.depth + 1),
+        if self.tablespaces.contains(&identity(&found.stat)) {
+            Ok(())
+        } else {
+            self.directory(directory.as_fd(), &found.path, found.depth + 1)
         }
     }
 
-    /// The link of a tablespace, and then what this server has at its location.
+    /// Lists the link of a tablespace and the version directory of this server at its location.
     fn tablespace(&mut self, found: &Found<'_>) -> Result<()> {
         let Some(target) = self.target(found)? else { return Ok(()) };
         self.push(&found.path, &found.stat, ScannedKind::Link { target })?;
@@ -182,7 +182,7 @@ impl Scanner<'_> {
         self.entry(Found { directory: found.directory, name: &name, path, stat, depth })
     }
 
-    /// A directory that is kept without what is in it.
+    /// A directory that is backed up empty.
     fn emptied(&mut self, found: &Found<'_>) -> Result<()> {
         let stat = self.as_directory(found);
         match self.target_of_emptied(found)? {
@@ -191,7 +191,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// WAL comes from the archive; the server gives pg_wal's own mode to the directories in it.
+    /// WAL comes from the archive. The server sends the directories in pg_wal with the mode of pg_wal.
     fn wal(&mut self, found: &Found<'_>) -> Result<()> {
         self.emptied(found)?;
         let stat = self.as_directory(found);
@@ -199,7 +199,7 @@ impl Scanner<'_> {
         directories.try_for_each(|path| self.push(path, &stat, ScannedKind::Directory))
     }
 
-    /// What the server says of a directory that is kept empty: of a link, what a directory would be.
+    /// Attributes of a directory that is backed up empty. The server replaces a link by a directory.
     fn as_directory(&self, found: &Found<'_>) -> Stat {
         let mut stat = found.stat;
         if found.kind() == FileType::Symlink {
@@ -208,7 +208,7 @@ impl Scanner<'_> {
         stat
     }
 
-    /// The mode that the server makes directories with (`src/common/file_perm.c`).
+    /// Mode of directories that the server creates (`src/common/file_perm.c`).
     fn directory_mode(&self) -> u32 {
         if self.root_mode & 0o750 == 0o750 { 0o750 } else { 0o700 }
     }
@@ -225,7 +225,7 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// An entry that is a link to `target`; `stat` is of what it leads to.
+    /// An entry behind a link to `target`; `stat` is that of the target.
     pub(super) fn push_linked(
         &mut self,
         path: &[u8],
@@ -243,7 +243,7 @@ impl Scanner<'_> {
         DataPath::new(path).map_err(|_| DataDirectoryError::TooLong { path: self.shown(path) })
     }
 
-    /// Opens a directory; `None` where it is gone.
+    /// `None` if it was removed.
     fn open(&self, at: BorrowedFd<'_>, name: &CStr, path: &[u8]) -> Result<Option<OwnedFd>> {
         match openat(at, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(directory) => Ok(Some(directory)),
@@ -252,7 +252,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// What an entry is; `None` where it is gone.
+    /// `None` if it was removed.
     pub(super) fn examine(
         &self,
         at: BorrowedFd<'_>,
@@ -267,7 +267,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// The names in a directory in the order of their bytes; none where it is gone.
+    /// The names in a directory, sorted by bytes; empty if it was removed.
     fn list(&self, directory: BorrowedFd<'_>, path: &[u8]) -> Result<Vec<CString>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(directory).map_err(|errno| self.unlistable(path, errno))? {
@@ -282,7 +282,7 @@ impl Scanner<'_> {
             }
         }
         names.sort_unstable();
-        // A name that was removed and made again meanwhile may be listed twice.
+        // A name that is removed and created again during the listing may be listed twice.
         names.dedup();
         Ok(names)
     }
@@ -300,7 +300,7 @@ impl Scanner<'_> {
     }
 }
 
-/// A file or directory as it was examined; `None` for anything else.
+/// The entry of a file or directory; `None` for any other type.
 pub(super) fn scanned(path: DataPath, stat: &Stat) -> Option<ScannedEntry> {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {
@@ -324,15 +324,14 @@ fn with_kind(path: DataPath, stat: &Stat, kind: ScannedKind) -> ScannedEntry {
     }
 }
 
-/// Whether the path is that of an entry of pg_tblspc that the server takes for a tablespace: an object
-/// identifier (`do_pg_backup_start` in `xlog.c`).
+/// Whether the path is an entry of pg_tblspc that the server treats as a tablespace: its name is an OID
+/// (`do_pg_backup_start` in `xlog.c`).
 fn is_tablespace(path: &[u8]) -> bool {
     let name = path.strip_prefix(TABLESPACES).and_then(|rest| rest.strip_prefix(b"/"));
     let oid = name.and_then(|name| std::str::from_utf8(name).ok());
     oid.is_some_and(|oid| oid.parse::<u32>().is_ok_and(|n| n > 0 && n.to_string() == oid))
 }
 
-/// Whether the path is that of an entry of pg_tblspc.
 fn is_within_tablespaces(path: &[u8]) -> bool {
     let name = path.strip_prefix(TABLESPACES).and_then(|rest| rest.strip_prefix(b"/"));
     name.is_some_and(|name| !name.contains(&b'/'))

@@ -199,7 +199,7 @@ fn a_link_that_leads_nowhere_is_an_error_and_not_an_absence() {
         tree.link(at, Path::new("/no such place"));
         let error = tree.opened().scan(PgVersion::OLDEST, CATALOG).unwrap_err();
         assert!(
-            error.to_string().contains("'/no such place', which this process cannot"),
+            error.to_string().contains("'/no such place', which does not exist here"),
             "{error}"
         );
         assert_eq!(crate::types::Failure::code(&error), crate::types::ErrorCode::FileOpen);
@@ -344,7 +344,7 @@ fn control_file_is_read_until_it_is_whole() {
     torn[100] ^= 1;
     fs::write(&at, &torn).unwrap();
     let error = tree.opened().control_file().unwrap_err();
-    assert!(error.to_string().contains("20 tries"), "{error}");
+    assert!(error.to_string().contains("20 attempts"), "{error}");
     std::thread::scope(|scope| {
         scope.spawn(|| {
             sleep(Duration::from_millis(20));

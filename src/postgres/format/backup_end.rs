@@ -1,41 +1,38 @@
-//! The record with which a server ends a backup in its WAL (`XLOG_BACKUP_END` in
-//! `src/include/catalog/pg_control.h`). It
-//! names the position at which the backup began, so it tells a server's WAL from that of another with the same names.
+//! The WAL record at the end of a backup (`XLOG_BACKUP_END` in `src/include/catalog/pg_control.h`). It contains the
+//! start position of the backup, which distinguishes the WAL of two servers that write segments of the same names.
 
 use super::{bytes_at, u32_at};
 use crate::types::Lsn;
 
-/// Of the record header (`XLogRecord`): 24 bytes, with the info at 16 and the resource manager at 17.
+/// Size of the record header (`XLogRecord`); `xl_info` is at offset 16 and `xl_rmid` at 17.
 const HEADER: usize = 24;
 /// Header, a short data header, and the position.
 const LENGTH: usize = HEADER + 2 + 8;
-/// What it takes in the WAL: records are aligned to 8 bytes.
 const ALIGNED: usize = LENGTH.next_multiple_of(8);
-/// The bytes that the record takes in the WAL.
+/// Size of the record in the WAL: records are aligned to 8 bytes.
 pub const BACKUP_END_LENGTH: u64 = ALIGNED as u64;
 const INFO: u8 = 0x50;
 const RESOURCE_MANAGER: u8 = 0;
-/// `XLR_BLOCK_ID_DATA_SHORT`, and the length of the data.
+/// `XLR_BLOCK_ID_DATA_SHORT` and the length of the data.
 const SHORT_DATA: [u8; 2] = [255, 8];
 
 /// The page size of WAL (`XLOG_BLCKSZ`).
 const PAGE: u64 = 8192;
-/// The header of a page, and that of the first page of a segment.
+/// Sizes of the short page header and of the long one on the first page of a segment.
 const PAGE_HEADER: u64 = 24;
 const FIRST_PAGE_HEADER: u64 = 40;
 
-/// The bytes of records among those of a segment from the offset `at` on: the page headers are left out.
+/// The bytes of a segment from offset `at` on, without page headers.
 pub fn wal_records(bytes: &[u8], at: u64) -> Vec<u8> {
-    let is_record = |offset: u64| match offset < PAGE {
-        true => offset >= FIRST_PAGE_HEADER,
-        false => offset % PAGE >= PAGE_HEADER,
+    let is_record = |offset: u64| {
+        if offset < PAGE { offset >= FIRST_PAGE_HEADER } else { offset % PAGE >= PAGE_HEADER }
     };
     let of_records = (at..).zip(bytes).filter(|(offset, _)| is_record(*offset));
     of_records.map(|(_, byte)| *byte).collect()
 }
 
-/// Where the backup began whose end record ends at the end of `records` (see [`wal_records`]); `None` where there is no
-/// such record.
+/// The start position in the backup end record at the end of `records` (see [`wal_records`]); `None` if they end with
+/// another record.
 pub fn backup_end(records: &[u8]) -> Option<Lsn> {
     let record = &records[records.len().checked_sub(ALIGNED)?..];
     let is_end = u32_at(record, 0)? as usize == LENGTH

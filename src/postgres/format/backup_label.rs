@@ -1,4 +1,4 @@
-//! `backup_label`: where recovery of a copy has to begin (`build_backup_content` in
+//! `backup_label`: the start of recovery from a backup (`build_backup_content` in
 //! `src/backend/access/transam/xlogbackup.c`).
 
 use std::str::FromStr;
@@ -10,33 +10,29 @@ use crate::{
 
 const FILE: &str = "backup_label";
 
-/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupLabelFile {
-    /// Where recovery begins.
+    /// The redo position, where recovery begins.
     pub start: Lsn,
-    /// The segment that holds that position.
+    /// The segment with that position.
     pub start_segment: WalSegment,
-    /// Where the backup ended: only in the copy of the file that the server archives, the backup history file.
+    /// The end of the backup; present only in the backup history file, which the server archives.
     pub stop: Option<Lsn>,
-    /// The checkpoint record of the backup.
+    /// Position of the checkpoint record.
     pub checkpoint: Lsn,
     /// The timeline of the start.
     pub timeline: TimeLine,
-    /// Whether the backup was taken from a standby.
     pub from_standby: bool,
-    /// The label given to the backup.
     pub label: String,
-    /// Start and timeline of the backup that an incremental one (17+) needs.
+    /// Start and timeline of the prior backup of an incremental one (17+).
     pub incremental_from: Option<(Lsn, TimeLine)>,
 }
 
 impl BackupLabelFile {
-    /// Parses the file.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let text = String::from_utf8_lossy(bytes);
-        // The label is free text; what follows it is looked for from the end, so that a label with
-        // line breaks cannot pose as a field.
+        // The label is free text and may contain line breaks. The fields after it are searched from the end of the
+        // file, so that a line of the label is not taken for a field.
         let (head, tail) = text.split_once("\nLABEL: ").unwrap_or((&text, ""));
         let first = |name: &str| head.lines().find_map(|line| value(line, name));
         let last = |name: &str| tail.lines().skip(1).filter_map(|line| value(line, name)).last();
@@ -69,8 +65,8 @@ impl BackupLabelFile {
     }
 }
 
-/// The file without what makes PostgreSQL refuse to start from it: the lines at its end with which an
-/// incremental backup names the backup it needs. Any other label comes back as it is.
+/// Removes the lines INCREMENTAL FROM LSN and INCREMENTAL FROM TLI, with which PostgreSQL refuses to start. A label
+/// without them is returned unchanged.
 pub fn plain_backup_label(bytes: &[u8]) -> Result<&[u8]> {
     let mut plain = bytes;
     for name in ["INCREMENTAL FROM TLI", "INCREMENTAL FROM LSN"] {
@@ -82,7 +78,7 @@ pub fn plain_backup_label(bytes: &[u8]) -> Result<&[u8]> {
     }
     match BackupLabelFile::parse(plain)?.incremental_from {
         None => Ok(plain),
-        Some(_) => Err(Error::format(FILE, "it names a prior backup where none is expected")),
+        Some(_) => Err(Error::format(FILE, "it names a prior backup, but none is expected")),
     }
 }
 

@@ -1,6 +1,5 @@
-//! PostgreSQL's own `backup_manifest`, version 1 (13 to 16) and 2 (17 on): what files a backup holds
-//! and which WAL it needs (`src/backend/backup/backup_manifest.c`). Kept byte for byte elsewhere; here
-//! it is only read.
+//! Parses PostgreSQL's `backup_manifest`, version 1 (13 to 16) and 2 (17 on): the files of a backup and the WAL that
+//! it needs (`src/backend/backup/backup_manifest.c`).
 
 use std::borrow::Cow;
 
@@ -15,16 +14,14 @@ use crate::{
 const FILE: &str = "backup_manifest";
 const CHECKSUM_KEY: &[u8] = b"\"Manifest-Checksum\"";
 
-/// The parsed manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct BackupManifest {
-    /// 1 or 2.
     #[serde(rename = "PostgreSQL-Backup-Manifest-Version")]
     pub version: u32,
-    /// The cluster's system identifier, from version 2 on.
+    /// From version 2 on.
     #[serde(rename = "System-Identifier", default)]
     pub system_id: Option<SystemId>,
-    /// Every file of the backup but the manifest itself, pg_wal aside.
+    /// Every file of the backup except the manifest and pg_wal.
     #[serde(rename = "Files")]
     pub files: Vec<ManifestFile>,
     /// The WAL that recovery needs to become consistent, newest timeline first.
@@ -32,33 +29,31 @@ pub struct BackupManifest {
     pub wal_ranges: Vec<WalRange>,
 }
 
-/// A file of the backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestFile {
-    /// The path from the data directory.
+    /// Relative to the data directory.
     pub path: DataPath,
-    /// Size in bytes.
+    /// In bytes.
     pub size: u64,
-    /// CRC-32C of the content, where the manifest was made with it.
+    /// CRC-32C of the content; `None` if the manifest was made without checksums.
     pub crc32c: Option<u32>,
 }
 
-/// A stretch of WAL.
+/// A range of WAL on one timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct WalRange {
-    /// The timeline it is on.
     #[serde(rename = "Timeline")]
     pub timeline: TimeLine,
-    /// Its first byte.
+    /// Position of the first byte.
     #[serde(rename = "Start-LSN")]
     pub start: Lsn,
-    /// The byte after its last.
+    /// Position after the last byte.
     #[serde(rename = "End-LSN")]
     pub end: Lsn,
 }
 
 impl BackupManifest {
-    /// Verifies the manifest's own checksum and parses it.
+    /// Verifies the checksum at the end of the manifest and parses it.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         verify_checksum(bytes)?;
         let manifest: Self =
@@ -80,20 +75,21 @@ fn verify_checksum(bytes: &[u8]) -> Result<()> {
     let quoted = bytes[line_at + CHECKSUM_KEY.len()..].split(|&b| b == b'"').nth(1);
     let expected = quoted.and_then(|hex| hex::decode(hex).ok()).ok_or_else(missing)?;
     let found = Sha256::digest(&bytes[..line_at]);
-    match found[..] == expected[..] {
-        true => Ok(()),
-        false => Err(Error::Checksum {
+    if found[..] == expected[..] {
+        Ok(())
+    } else {
+        Err(Error::Checksum {
             file: FILE,
             reason: format!(
                 "its SHA-256 is {} and should be {}",
                 hex::encode(found),
                 hex::encode(expected)
             ),
-        }),
+        })
     }
 }
 
-/// A file as the manifest has it: names that are not UTF-8 are in hexadecimal.
+/// A file in the JSON of the manifest. Names that are not UTF-8 are in hexadecimal.
 #[derive(Deserialize)]
 struct RawFile<'a> {
     #[serde(rename = "Path", borrow, default)]
@@ -126,7 +122,7 @@ impl<'de> Deserialize<'de> for ManifestFile {
     }
 }
 
-/// The four bytes of the checksum are in the order of the server's memory.
+/// The bytes of the checksum are in the byte order of the server, little endian.
 fn crc32c(raw: &RawFile<'_>) -> std::result::Result<Option<u32>, &'static str> {
     let (Some("CRC32C"), Some(hex)) = (raw.algorithm.as_deref(), raw.checksum.as_deref()) else {
         return Ok(None);

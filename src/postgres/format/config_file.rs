@@ -1,18 +1,17 @@
-//! `postgresql.conf` and `postgresql.auto.conf`: the settings of a file, line by line, and a value as such a file
-//! quotes it (guc-file.l).
+//! Reads the settings of `postgresql.conf` and `postgresql.auto.conf` line by line, and quotes values for them
+//! (guc-file.l).
 
-/// A line that sets something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigLine {
     /// Counted from 1.
     pub line: usize,
-    /// In lower case: PostgreSQL knows no case here.
+    /// In lower case: names of settings are not case-sensitive.
     pub name: String,
-    /// Without its quotes.
+    /// Without quotes.
     pub value: String,
 }
 
-/// The settings in a file, also the `include` directives. Bytes that are not UTF-8 are replaced.
+/// The settings of a file, including the `include` directives. Bytes that are not UTF-8 are replaced.
 pub fn config_lines(text: &[u8]) -> Vec<ConfigLine> {
     let lines = text.split(|&b| b == b'\n').enumerate();
     lines
@@ -26,7 +25,7 @@ pub fn config_lines(text: &[u8]) -> Vec<ConfigLine> {
         .collect()
 }
 
-/// The lower-case name of the setting that a line sets, and what follows it; the `=` may be left out.
+/// The lower-case name of the setting in a line, and the rest of the line after the optional `=`.
 pub fn config_name(line: &[u8]) -> Option<(String, &[u8])> {
     let line = line.trim_ascii_start();
     let part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'$');
@@ -35,7 +34,7 @@ pub fn config_name(line: &[u8]) -> Option<(String, &[u8])> {
     (!name.is_empty()).then(|| (name.to_ascii_lowercase(), &line[end..]))
 }
 
-/// A value as it is meant: quoted up to the closing quote, else up to a blank or a comment.
+/// Parses a value: quoted up to the closing quote, otherwise up to a blank or a comment.
 fn value_of(text: &str) -> String {
     let Some(quoted) = text.strip_prefix('\'') else {
         let end = text.find(|c: char| c.is_whitespace() || c == '#').unwrap_or(text.len());
@@ -59,7 +58,7 @@ fn value_of(text: &str) -> String {
     value
 }
 
-/// A value as PostgreSQL's configuration files quote it (GUC_scanstr in guc-file.l).
+/// Quotes a value for a configuration file (GUC_scanstr in guc-file.l).
 pub fn config_quoted(value: &str) -> String {
     let mut quoted = String::with_capacity(value.len() + 2);
     quoted.push('\'');

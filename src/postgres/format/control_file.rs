@@ -1,4 +1,4 @@
-//! `global/pg_control` (`src/include/catalog/pg_control.h`): who the cluster is and where it stands.
+//! Parses `global/pg_control` (`src/include/catalog/pg_control.h`).
 
 use super::{u32_at, u64_at};
 use crate::{
@@ -18,7 +18,7 @@ const RELEASES: [(u16, u32, u32); 6] = [
     (18, 1800, 202_506_291),
 ];
 
-/// Offsets that all of 13 to 18 share; only the place of the checksum differs.
+/// Offsets common to 13 to 18; only the offset of the checksum differs.
 mod offset {
     pub(super) const SYSTEM_ID: usize = 0;
     pub(super) const CONTROL_VERSION: usize = 8;
@@ -38,89 +38,77 @@ mod offset {
     pub(super) const WAL_SEGMENT_SIZE: usize = 228;
     pub(super) const CHECKSUM_VERSION: usize = 252;
     pub(super) const CRC_TO_17: usize = 288;
-    /// 18 has one more byte, the signedness of char, before the nonce.
+    /// 18 has one more byte, `default_char_signedness`, before the nonce.
     pub(super) const CRC_FROM_18: usize = 292;
 }
 
-/// What the server was doing when it last wrote the file.
+/// State of the server when it last wrote the file (`DBState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClusterState {
-    /// Starting.
     Startup,
-    /// Shut down in order.
+    /// Clean shutdown.
     ShutDown,
-    /// Shut down in order while in recovery.
+    /// Clean shutdown during recovery.
     ShutDownInRecovery,
-    /// Shutting down.
     ShuttingDown,
-    /// In crash recovery.
     InCrashRecovery,
-    /// In archive recovery, or a standby.
+    /// In archive recovery, or running as a standby.
     InArchiveRecovery,
-    /// Running.
     InProduction,
 }
 
-/// The content of pg_control.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlFile {
-    /// The cluster's system identifier.
     pub system_id: SystemId,
-    /// The major version that its two version numbers stand for.
+    /// Derived from the control file version and the catalog version.
     pub version: PgVersion,
-    /// Version of the file's form (1300).
+    /// `pg_control_version`, such as 1300.
     pub control_version: u32,
-    /// Version of the system catalogs (202209061).
+    /// `catalog_version_no`, such as 202209061.
     pub catalog_version: u32,
-    /// What the server was doing.
     pub state: ClusterState,
-    /// When the file was written, seconds since 1970.
+    /// Time of the last write, seconds since 1970.
     pub modified: i64,
-    /// The last checkpoint record.
+    /// Position of the last checkpoint record.
     pub checkpoint: Lsn,
-    /// Where recovery from that checkpoint begins.
+    /// Redo position of that checkpoint.
     pub redo: Lsn,
-    /// The checkpoint's timeline.
     pub timeline: TimeLine,
-    /// The timeline before it, other than `timeline` only in the first checkpoint of a timeline.
+    /// The previous timeline. Differs from `timeline` only in the first checkpoint of a timeline.
     pub previous_timeline: TimeLine,
-    /// How far recovery must go before the cluster is consistent; zero outside recovery.
+    /// `minRecoveryPoint`: recovery must reach it before the cluster is consistent. Zero outside recovery.
     pub min_recovery_point: Lsn,
-    /// The timeline of that position.
     pub min_recovery_timeline: TimeLine,
-    /// Start of the backup that is being recovered from; zero otherwise.
+    /// `backupStartPoint`: start of the backup during recovery from it; zero otherwise.
     pub backup_start: Lsn,
-    /// Size of a data page in bytes.
+    /// In bytes.
     pub page_size: u32,
-    /// Pages in a file of a relation before the next file is begun.
+    /// Pages per segment file of a relation (`RELSEG_SIZE`).
     pub segment_blocks: u32,
-    /// Size of a WAL page in bytes.
+    /// In bytes.
     pub wal_page_size: u32,
-    /// Size of a WAL segment.
     pub wal_segment_size: WalSegmentSize,
-    /// Version of the page checksums; 0 where there are none.
+    /// `data_checksum_version`; 0 without page checksums.
     pub checksum_version: u32,
 }
 
 impl ControlFile {
-    /// Where the file is in a data directory.
     pub const PATH: &'static str = "global/pg_control";
-    /// As many bytes as [`Self::parse`] looks at; the file itself is padded to 8 KiB.
+    /// Number of bytes that [`Self::parse`] needs. The file is padded to 8 KiB.
     pub const READ_BYTES: usize = 512;
 
-    /// Parses and verifies the file's first bytes.
+    /// Verifies the checksum and parses the first bytes of the file.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         Self::fields(bytes).unwrap_or_else(|| {
             Err(Error::format(FILE, format!("{} bytes are too few", bytes.len())))
         })
     }
 
-    /// Whether pages carry checksums.
     pub fn page_checksums(&self) -> bool {
         self.checksum_version != 0
     }
 
-    /// `None` where the bytes end too soon.
+    /// `None` if the bytes end before.
     fn fields(bytes: &[u8]) -> Option<Result<Self>> {
         let lsn = |at| u64_at(bytes, at).map(Lsn);
         let timeline = |at| u32_at(bytes, at).map(TimeLine);
@@ -164,13 +152,13 @@ impl ControlFile {
     }
 }
 
-/// The catalog version of every release of a major version; `None` for a version without a release.
+/// The catalog version, the same for all releases of a major version; `None` for a version without a release.
 pub fn catalog_version_of(version: PgVersion) -> Option<u32> {
     let release = RELEASES.iter().find(|(major, ..)| *major == version.major());
     release.map(|(_, _, catalog)| *catalog)
 }
 
-/// The release with these two version numbers.
+/// The major version with these two version numbers.
 pub(in crate::postgres) fn version_of(
     control_version: u32,
     catalog_version: u32,
@@ -189,12 +177,13 @@ fn verify_crc(bytes: &[u8], version: PgVersion) -> Option<Result<()>> {
     let at = if version.major() >= 18 { offset::CRC_FROM_18 } else { offset::CRC_TO_17 };
     let expected = u32_at(bytes, at)?;
     let found = crc32c::crc32c(&bytes[..at]);
-    Some(match found == expected {
-        true => Ok(()),
-        false => Err(Error::Checksum {
+    Some(if found == expected {
+        Ok(())
+    } else {
+        Err(Error::Checksum {
             file: FILE,
             reason: format!("its CRC-32C is {found:08x} and should be {expected:08x}"),
-        }),
+        })
     })
 }
 
@@ -217,7 +206,7 @@ mod tests {
 
     use super::*;
 
-    /// The first bytes of the file that initdb of each version wrote.
+    /// The first bytes of the file written by initdb of each version.
     const CAPTURED: [(u16, &[u8], u64); 6] = [
         (13, include_bytes!("../../../fixtures/postgres/pg_control-13"), SYSTEM_ID_13),
         (14, include_bytes!("../../../fixtures/postgres/pg_control-14"), SYSTEM_ID_14),

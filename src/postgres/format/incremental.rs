@@ -1,10 +1,9 @@
-//! `INCREMENTAL.<name>`: what a server of 17 or later sends in place of a relation file of which it
-//! knows what changed (`sendFile` in `src/backend/backup/basebackup.c`, read by
-//! `src/bin/pg_combinebackup/reconstruct.c`).
+//! `INCREMENTAL.<name>`: the changed blocks of a relation file, which PostgreSQL 17 or later sends instead of the file
+//! (`sendFile` in `src/backend/backup/basebackup.c`, read by `src/bin/pg_combinebackup/reconstruct.c`).
 //!
-//! Little-endian 32-bit numbers: magic, count of changed pages, truncation length in pages, then the
-//! numbers of the changed pages, ascending; zeros up to a whole page where there are any; then the
-//! pages. The file is as long as the truncation length, or longer where a changed page is beyond it.
+//! Little-endian 32-bit numbers: magic, number of changed pages, truncation length in pages, then the numbers of the
+//! changed pages, ascending. If there are changed pages, zeros up to a multiple of the page size and the pages follow.
+//! The relation file has the truncation length, or more if a changed page is beyond it.
 
 use bytes::{Buf, Bytes};
 
@@ -23,8 +22,8 @@ const MAGIC: u32 = 0xd3ae_1f0d;
 /// Magic, count, truncation length.
 const FIXED_BYTES: usize = 12;
 
-/// The path of the relation file that a file of an incremental backup stands for: `base/5/16384.1` for
-/// `base/5/INCREMENTAL.16384.1`. `None` for a file that stands for itself.
+/// The path of the relation file for an incremental file: `base/5/16384.1` for `base/5/INCREMENTAL.16384.1`. `None`
+/// for any other file.
 pub fn incremental_target(path: &DataPath) -> Option<DataPath> {
     let bytes = path.as_bytes();
     let name = path.file_name().strip_prefix(PREFIX)?;
@@ -33,21 +32,19 @@ pub fn incremental_target(path: &DataPath) -> Option<DataPath> {
     is_checked_file(&target).is_some().then_some(target)
 }
 
-/// Collects the header of an incremental file from the chunks that it arrives in. Takes no more memory
-/// than a relation file has pages, 4 bytes each.
+/// Parses the header of an incremental file from chunks. Uses 4 bytes of memory per page of a segment file at most.
 #[derive(Debug)]
 pub struct IncrementalHeaderReader {
     page_size: u32,
     file_size: u64,
     numbers: Vec<u8>,
-    /// Bytes of the header up to and with the page numbers.
+    /// Number of header bytes to read before the padding: the fixed part, then also the page numbers.
     needed: usize,
-    /// Zeros behind the page numbers that have not come yet.
+    /// Padding bytes still to be read.
     padding: usize,
 }
 
 impl IncrementalHeaderReader {
-    /// A reader of a file of `file_size` bytes, of a server whose pages have `page_size` bytes.
     pub fn new(file_size: u64, page_size: u32) -> Self {
         Self {
             page_size: page_size.max(1),
@@ -58,8 +55,8 @@ impl IncrementalHeaderReader {
         }
     }
 
-    /// Takes the header's bytes off the front of `chunk`; the header once it is complete. What is then
-    /// left in the chunk is the beginning of the first changed page.
+    /// Takes the bytes of the header off the front of `chunk`. Returns the header when it is complete; `chunk` then
+    /// begins with the first changed page.
     pub fn take(&mut self, chunk: &mut Bytes) -> Result<Option<IncrementalHeader>> {
         self.fill(chunk);
         if self.numbers.len() == FIXED_BYTES && self.needed == FIXED_BYTES {
@@ -87,7 +84,7 @@ impl IncrementalHeaderReader {
         u32_at(&self.numbers, at).unwrap_or_default()
     }
 
-    /// Checks what is in the first bytes before memory is taken for the rest.
+    /// Checks the fixed part before memory is allocated for the page numbers.
     fn check_fixed(&mut self) -> Result<()> {
         let (magic, count, truncation) = (self.fixed(0), self.fixed(4), self.fixed(8));
         let pages_max = RELATION_SEGMENT_BYTES / self.page_size;
@@ -107,12 +104,13 @@ impl IncrementalHeaderReader {
         };
         self.padding = header - self.needed;
         let expected = header as u64 + u64::from(count) * u64::from(self.page_size);
-        match self.file_size == expected {
-            true => Ok(()),
-            false => Err(invalid(format!(
+        if self.file_size == expected {
+            Ok(())
+        } else {
+            Err(invalid(format!(
                 "it has {} bytes, but {count} pages make it {expected}",
                 self.file_size
-            ))),
+            )))
         }
     }
 
@@ -136,7 +134,7 @@ fn invalid(reason: impl Into<String>) -> Error {
     Error::format(FILE, reason)
 }
 
-/// What an incremental file says of the file it stands for.
+/// The header of an incremental file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncrementalHeader {
     changed: Vec<u32>,
@@ -144,58 +142,55 @@ pub struct IncrementalHeader {
 }
 
 impl IncrementalHeader {
-    /// The length of the file in pages.
+    /// Length of the relation file in pages.
     pub fn pages(&self) -> u32 {
         let behind_last = self.changed.last().map_or(0, |last| last + 1);
         self.truncation.max(behind_last)
     }
 
-    /// How many pages are those of the prior backup, whose file has `prior_pages` whole pages.
+    /// Number of unchanged pages, if the file in the prior backup has `prior_pages` whole pages.
     pub fn unchanged_pages(&self, prior_pages: u64) -> u32 {
         let reusable = self.reusable(prior_pages);
         reusable - self.changed.partition_point(|page| *page < reusable) as u32
     }
 
-    /// The file as stretches, in order, as long as can be.
-    pub fn stretches(self, prior_pages: u64) -> Stretches {
+    /// The relation file as maximal runs of pages, in order.
+    pub fn runs(self, prior_pages: u64) -> PageRuns {
         let (pages, reusable) = (self.pages(), self.reusable(prior_pages));
-        Stretches { changed: self.changed, next: 0, page: 0, pages, reusable }
+        PageRuns { changed: self.changed, next: 0, page: 0, pages, reusable }
     }
 
-    /// Pages from here on are not taken from the prior backup: they are not in it, or were truncated
-    /// away since.
+    /// Pages from this one on are not taken from the prior backup: they are not in it, or were truncated since.
     fn reusable(&self, prior_pages: u64) -> u32 {
         u64::from(self.truncation).min(prior_pages) as u32
     }
 }
 
-/// Consecutive pages of a file that come from one place.
+/// Consecutive pages of a file from one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stretch {
-    /// Number of pages of the prior backup.
+pub enum PageRun {
+    /// Number of pages from the prior backup.
     Unchanged(u32),
-    /// Number of pages of the incremental file.
+    /// Number of pages from the incremental file.
     Changed(u32),
-    /// Number of pages that neither has: the server made the file longer and wrote nothing there, so
-    /// they are zero.
+    /// Number of pages that are in neither: zero pages, by which the server extended the file without writing them.
     Zero(u32),
 }
 
-/// The stretches of a file.
 #[derive(Debug)]
-pub struct Stretches {
+pub struct PageRuns {
     changed: Vec<u32>,
-    /// The first changed page that was not yielded.
+    /// Index of the first changed page that was not yielded.
     next: usize,
     page: u32,
     pages: u32,
     reusable: u32,
 }
 
-impl Iterator for Stretches {
-    type Item = Stretch;
+impl Iterator for PageRuns {
+    type Item = PageRun;
 
-    fn next(&mut self) -> Option<Stretch> {
+    fn next(&mut self) -> Option<PageRun> {
         if self.page >= self.pages {
             return None;
         }
@@ -205,15 +200,15 @@ impl Iterator for Stretches {
             self.page += 1;
         }
         if self.next > from {
-            return Some(Stretch::Changed(self.page - begin));
+            return Some(PageRun::Changed(self.page - begin));
         }
         let end = self.changed.get(self.next).copied().unwrap_or(self.pages);
         if begin < self.reusable {
             self.page = end.min(self.reusable);
-            return Some(Stretch::Unchanged(self.page - begin));
+            return Some(PageRun::Unchanged(self.page - begin));
         }
         self.page = end;
-        Some(Stretch::Zero(end - begin))
+        Some(PageRun::Zero(end - begin))
     }
 }
 

@@ -1,6 +1,6 @@
-//! Makes a `backup_manifest` as the server makes it, to the byte, for a backup that the server did not
-//! send itself (`src/backend/backup/backup_manifest.c`): version 1 for 13 to 16, 2 from 17 on. So
-//! `pg_verifybackup` reads it, and a server takes it as the manifest of a prior backup.
+//! Writes a `backup_manifest` byte for byte like the server (`src/backend/backup/backup_manifest.c`), for a backup
+//! with the local source: version 1 for 13 to 16, 2 from 17 on. `pg_verifybackup` reads it, and the server accepts it
+//! as the manifest of a prior backup.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::backup_manifest::WalRange;
 use crate::types::{DataPath, PgVersion, SystemId};
 
-/// A manifest being made. What it holds in memory is the text: about 150 bytes a file.
+/// A manifest being written. The text is kept in memory, about 150 bytes per file.
 #[derive(Debug)]
 pub struct ManifestBuilder {
     text: String,
@@ -18,7 +18,6 @@ pub struct ManifestBuilder {
 }
 
 impl ManifestBuilder {
-    /// A manifest without files.
     pub fn new(version: PgVersion, system_id: SystemId) -> Self {
         let head = match version.major() {
             ..=16 => "1".to_owned(),
@@ -28,8 +27,8 @@ impl ManifestBuilder {
         Self { text, is_first: true }
     }
 
-    /// Adds a file: its size in bytes, its modification time in seconds since 1970, and the CRC-32C of
-    /// its bytes. Without that `pg_verifybackup` looks at the size alone.
+    /// Adds a file: size in bytes, modification time in seconds since 1970, and CRC-32C. Without the CRC
+    /// `pg_verifybackup` checks only the size.
     pub fn file(&mut self, path: &DataPath, size: u64, modified: i64, crc32c: Option<u32>) {
         self.text.push_str(if self.is_first { "\n{ " } else { ",\n{ " });
         self.is_first = false;
@@ -46,14 +45,14 @@ impl ManifestBuilder {
         let modified = moment(modified).strftime("%Y-%m-%d %H:%M:%S GMT");
         self.add(format_args!("\", \"Size\": {size}, \"Last-Modified\": \"{modified}\""));
         if let Some(crc) = crc32c {
-            // The bytes as they are in the memory of the server, on the machines there are.
+            // In the byte order of the server, little endian.
             let crc = hex::encode(crc.to_le_bytes());
             self.add(format_args!(", \"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"{crc}\""));
         }
         self.text.push_str(" }");
     }
 
-    /// The whole manifest: with the WAL that the backup needs, the newest timeline first, and its own checksum.
+    /// The complete manifest, with the WAL that the backup needs (newest timeline first) and its checksum.
     pub fn finish(mut self, wal: &[WalRange]) -> Vec<u8> {
         self.text.push_str("\n],\n\"WAL-Ranges\": [\n");
         for (at, WalRange { timeline, start, end }) in wal.iter().enumerate() {
@@ -70,18 +69,18 @@ impl ManifestBuilder {
     }
 
     fn add(&mut self, arguments: std::fmt::Arguments<'_>) {
-        // Writing to a string does not fail.
+        // Writing to a String cannot fail.
         let _ = self.text.write_fmt(arguments);
     }
 }
 
-/// What is beyond the years that can be written counts as the nearest that is not.
+/// Times outside the supported years are replaced by the nearest supported one.
 fn moment(seconds: i64) -> Timestamp {
     let nearest = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(nearest)
 }
 
-/// The inside of a string as `escape_json` in `src/backend/utils/adt/json.c` writes it.
+/// Escapes like `escape_json` in `src/backend/utils/adt/json.c`, without the quotes.
 fn escape(text: &mut String, name: &str) {
     for c in name.chars() {
         match c {

@@ -1,6 +1,6 @@
-//! Takes a file out of a `backup_manifest`, for a copy that is complete without it. All other lines
-//! stay as the server wrote them (`AddFileToBackupManifest` in `backup_manifest.c`: a line a file,
-//! separated by `,\n`), and the checksum at the end is made again.
+//! Removes a file from a `backup_manifest`, for a copy that is complete without it. All other lines remain as the
+//! server wrote them (`AddFileToBackupManifest` in `backup_manifest.c`: one line per file, separated by `,\n`), and
+//! the checksum at the end is computed again.
 
 use sha2::{Digest, Sha256};
 
@@ -9,7 +9,7 @@ use crate::postgres::{Error, Result};
 
 const CHECKSUM_LINE: &[u8] = b"\"Manifest-Checksum\"";
 
-/// The manifest without the file at the plain, ASCII path `path`; as it is where it has none.
+/// The manifest without the file at the ASCII path `path`; unchanged if it has no such file.
 pub fn manifest_without(manifest: &[u8], path: &str) -> Result<Vec<u8>> {
     BackupManifest::parse(manifest)?;
     let entry = format!("{{ \"Path\": \"{path}\",");
@@ -34,11 +34,11 @@ pub fn manifest_without(manifest: &[u8], path: &str) -> Result<Vec<u8>> {
     if !found {
         return Ok(manifest.to_vec());
     }
-    // What was made must be what a reader takes: other servers might lay their lines out otherwise.
-    match BackupManifest::parse(&edited)?.files.iter().any(|f| f.path.as_bytes() == path.as_bytes())
-    {
-        false => Ok(edited),
-        true => Err(Error::format("backup_manifest", format!("'{path}' is in it twice"))),
+    // Parse the result: another server may write its lines differently.
+    if BackupManifest::parse(&edited)?.files.iter().any(|f| f.path.as_bytes() == path.as_bytes()) {
+        Err(Error::format("backup_manifest", format!("'{path}' is in it twice")))
+    } else {
+        Ok(edited)
     }
 }
 

@@ -1,5 +1,4 @@
-//! The files that PostgreSQL writes, as far as a backup has to read them. Pure functions on bytes; no
-//! bytes make them panic.
+//! Parsers of the files that PostgreSQL writes. Pure functions on bytes, which never panic.
 
 pub(super) mod backup_end;
 pub(super) mod backup_label;
@@ -16,7 +15,7 @@ pub(super) mod postmaster_pid;
 pub(super) mod relation_file;
 pub(super) mod wal_header;
 
-/// The `N` bytes at `at`; `None` where the slice ends before.
+/// The `N` bytes at `at`; `None` if the slice ends before.
 fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }

@@ -1,4 +1,4 @@
-//! Data pages: which files have checksummed ones, and which pages of a run are damaged.
+//! Page checksums: which files have them, and which pages of a run are damaged.
 
 use super::{
     page_sum::{ROW_BYTES, sum},
@@ -7,19 +7,19 @@ use super::{
 };
 use crate::types::{DataPath, Lsn};
 
-/// The size of a segment of a relation (`RELSEG_SIZE` pages): larger relations continue in further files.
+/// Size of a segment file of a relation (`RELSEG_SIZE` pages). Larger relations continue in further files.
 pub const RELATION_SEGMENT_BYTES: u32 = 1 << 30;
 
-/// Bytes of a page before the line pointers.
+/// Size of the page header (`SizeOfPageHeaderData`).
 const HEADER_BYTES: usize = 24;
 const CHECKSUM_AT: usize = 8;
 
-/// No backup lasts for more WAL than this (16 TiB). A page that claims a later position, and whose
-/// checksum is wrong, was not written while the backup ran: its header is what is damaged.
+/// Maximum amount of WAL during a backup (16 TiB). If the LSN of a page with a wrong checksum is further ahead, the
+/// page header is damaged: the page was not written during the backup.
 const WAL_DURING_BACKUP_MAX: u64 = 1 << 44;
 
-/// The checksum that a page should carry (`pg_checksum_page`). `block` counts from the start of the
-/// whole relation fork, not of the file. The page's size is a multiple of 128 bytes.
+/// The expected checksum of a page (`pg_checksum_page`). `block` is counted from the start of the relation fork, not
+/// of the file. The page size is a multiple of 128 bytes.
 pub fn page_checksum(page: &[u8], block: u32) -> Option<u16> {
     let (first, rows) = page.split_first_chunk::<ROW_BYTES>()?;
     let mut first = *first;
@@ -27,14 +27,13 @@ pub fn page_checksum(page: &[u8], block: u32) -> Option<u16> {
     Some(((sum(&first, rows) ^ block) % 65_535 + 1) as u16)
 }
 
-/// The damaged pages of a run that starts at block `first_block` of its relation fork, as block
-/// numbers. `start` is where the backup began.
+/// The block numbers of damaged pages in a run that starts at block `first_block` of its relation fork. `start` is the
+/// start position of the backup.
 ///
-/// PostgreSQL's own rules: a page of zeros is one that was added and never written; a page that
-/// changed since the start can have been read half old and half new, and WAL replay restores it.
-/// Beyond them, a new page that is not zero is damaged, as it is when the server reads it, and so is
-/// one that claims to come from a far future. A torn page whose old half was read first looks
-/// damaged: read it once more before it is called so. A partial page at the end is not looked at.
+/// PostgreSQL's rules: a zero page was added and never written. A page that changed since the start may be torn (read
+/// while the server wrote it), and WAL replay restores it. In addition, a new page that is not zero is damaged, as for
+/// the server itself, and so is a page with an LSN far in the future. A torn page with the old page header looks
+/// damaged: the caller has to read it again before it reports damage. A partial page at the end is ignored.
 pub fn check_pages(raw: &[u8], page_size: u32, first_block: u32, start: Lsn) -> Vec<u32> {
     let pages = raw.chunks_exact((page_size as usize).max(1));
     let numbered = pages.zip(first_block..);
@@ -56,7 +55,6 @@ fn is_damaged(page: &[u8], block: u32, start: Lsn) -> bool {
     !intact && !may_be_torn(page, start)
 }
 
-/// Whether the page changed since the start of the backup.
 fn may_be_torn(page: &[u8], start: Lsn) -> bool {
     let high = u64::from(u32_at(page, 0).unwrap_or_default());
     let low = u64::from(u32_at(page, 4).unwrap_or_default());
@@ -69,9 +67,8 @@ fn is_zero(page: &[u8]) -> bool {
     words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|&b| b == 0)
 }
 
-/// The number of the segment (1 GiB file) of its relation fork that a file is, where its pages carry
-/// checksums: `None` for everything that is not a relation. The first block of segment `n` is `n`
-/// times the pages of a segment.
+/// The number of the segment file in its relation fork, if its pages have checksums; `None` for any file that is not
+/// of a relation. The first block of segment `n` is `n` times the pages per segment.
 pub fn is_checked_file(path: &DataPath) -> Option<u32> {
     RelationFile::parse(path).map(|file| file.segment)
 }
@@ -82,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// Block 3 of pg_class as initdb of 15 wrote it.
+    /// Block 3 of pg_class, written by initdb of 15.
     const PAGE: &[u8] = include_bytes!("../../../fixtures/postgres/page-15-block-3");
     const LATE: Lsn = Lsn(u64::MAX);
 

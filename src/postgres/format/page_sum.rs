@@ -1,15 +1,15 @@
-//! The sum at the heart of page checksums: 32 FNV-like hashes side by side, one for each column of
-//! 32-bit words (`src/include/storage/checksum_impl.h`).
+//! The hash of page checksums: 32 parallel FNV-1a hashes, one for each column of 32-bit words
+//! (`src/include/storage/checksum_impl.h`).
 //!
-//! One plain loop serves every processor; the compiler turns it into vector code for whatever is
-//! enabled where it is inlined. On x86-64 the baseline has no 32-bit vector multiplication, so a
-//! second instance is compiled for AVX2 and chosen at run time. That call is the only unsafe code.
+//! The compiler vectorizes one plain loop for the instructions enabled where it is inlined. The x86-64 baseline has no
+//! 32-bit vector multiplication, so a second instance is compiled for AVX2 and selected at run time. That call is the
+//! only unsafe code.
 
 const COLUMNS: usize = 32;
 pub(super) const ROW_BYTES: usize = COLUMNS * 4;
 const PRIME: u32 = 16_777_619;
 
-/// The start values of the columns, which are part of the on-disk format.
+/// Start values of the columns, part of the on-disk format.
 const START: [u32; COLUMNS] = [
     0x5B1F_36E9,
     0xB852_5960,
@@ -45,7 +45,7 @@ const START: [u32; COLUMNS] = [
     0x959B_D756,
 ];
 
-/// The sum of a page whose first row is given apart (the checksum field in it is taken as zero).
+/// The hash of a page. The first row is separate, because the checksum field in it is zero for the computation.
 pub(super) fn sum(first_row: &[u8; ROW_BYTES], rows: &[u8]) -> u32 {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
@@ -64,9 +64,9 @@ mod avx2 {
         sum_rows(first_row, rows)
     }
 
-    /// May only be called where AVX2 was detected.
+    /// Only call it if AVX2 was detected.
     pub(super) fn sum(first_row: &[u8; ROW_BYTES], rows: &[u8]) -> u32 {
-        // SAFETY: the one caller has just detected AVX2, the only thing the function asks for.
+        // SAFETY: AVX2, the only requirement of the function, was detected just before.
         unsafe { sum_with_avx2(first_row, rows) }
     }
 }
@@ -78,7 +78,7 @@ fn sum_rows(first_row: &[u8; ROW_BYTES], rows: &[u8]) -> u32 {
     for row in rows.as_chunks::<ROW_BYTES>().0 {
         mix_row(&mut sums, row);
     }
-    // Two rounds of zeros mix the last row into all bits.
+    // Two rounds of zeros mix the last row.
     mix_row(&mut sums, &[0; ROW_BYTES]);
     mix_row(&mut sums, &[0; ROW_BYTES]);
     sums.iter().fold(0, |all, sum| all ^ sum)

@@ -1,7 +1,7 @@
-//! Makes of the `backup_manifest` of an incremental backup one that a plain copy agrees with: the copy
-//! has whole files where the server sent incremental ones, and a `backup_label` without the lines that
-//! name the prior backup. All other lines stay as the server wrote them (`AddFileToBackupManifest` in
-//! `src/backend/backup/backup_manifest.c`: a line a file), and the checksum at the end is made again.
+//! Converts the `backup_manifest` of an incremental backup for a restored full copy, which has whole files instead of
+//! incremental ones and a `backup_label` without the lines of the prior backup. All other lines remain as the server
+//! wrote them (`AddFileToBackupManifest` in `src/backend/backup/backup_manifest.c`: one line per file), and the
+//! checksum at the end is computed again.
 
 use std::borrow::Cow;
 
@@ -20,23 +20,22 @@ const FILE: &str = "backup_manifest";
 const CHECKSUM_LINE: &[u8] = b"\"Manifest-Checksum\"";
 const BACKUP_LABEL: &[u8] = b"backup_label";
 
-/// A file of a plain copy.
+/// A file of the full copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlainFile {
-    /// Its size in bytes.
+    /// In bytes.
     pub size: u64,
-    /// CRC-32C of its bytes, where it is known. Without it `pg_verifybackup` looks at the size alone.
+    /// CRC-32C if known. Without it `pg_verifybackup` checks only the size.
     pub crc32c: Option<u32>,
 }
 
-/// Whether the manifest is that of an incremental backup, which lists files that stand for others.
+/// Whether the manifest lists incremental files.
 pub fn is_incremental_manifest(manifest: &BackupManifest) -> bool {
     manifest.files.iter().any(|file| incremental_target(&file.path).is_some())
 }
 
-/// The manifest with plain names, sizes and checksums. `file` says what the copy holds for each path
-/// that it is asked for: those of which the server sent an incremental file, and `backup_label`. A
-/// manifest that is not of an incremental backup comes back as it is.
+/// The manifest with the names, sizes and checksums of whole files. `file` returns the file of the copy for each path
+/// with an incremental file and for `backup_label`. The manifest of a full backup is returned unchanged.
 pub fn plain_manifest<'a>(
     manifest: &'a [u8],
     file: &dyn Fn(&DataPath) -> Option<PlainFile>,
@@ -62,7 +61,7 @@ pub fn plain_manifest<'a>(
     Ok(Cow::Owned(edited))
 }
 
-/// The line of a file: as it is, or made again where the copy holds something else.
+/// The line of a file, rewritten if the copy has a different file.
 fn plain_line<'a>(
     line: &'a [u8],
     entry: &ManifestFile,
@@ -83,7 +82,7 @@ fn plain_line<'a>(
         ),
         None => String::new(),
     };
-    // The separator, where there is one, and the line's end.
+    // The separator, if any, and the end of the line.
     let closed = line.iter().rposition(|&b| b == b'}').map_or(line.len(), |at| at + 1);
     let mut plain_line = format!(
         "{{ \"Path\": \"{target}\", \"Size\": {}, \"Last-Modified\": \"{modified}\"{checksum} }}",
@@ -94,7 +93,7 @@ fn plain_line<'a>(
     Ok(Cow::Owned(plain_line))
 }
 
-/// A value that holds no quotes, of a line as the server writes it.
+/// A value without quotes in a line as the server writes it.
 fn value_of<'a>(line: &'a [u8], name: &str) -> Result<&'a str> {
     let text = std::str::from_utf8(line).map_err(|_| invalid("a line is not UTF-8"))?;
     text.split_once(&format!("\"{name}\": \""))
@@ -103,12 +102,13 @@ fn value_of<'a>(line: &'a [u8], name: &str) -> Result<&'a str> {
         .ok_or_else(|| invalid(format!("a file has no {name}")))
 }
 
-/// What was made must be what a reader takes: other servers might lay their lines out otherwise.
+/// Parse the result: another server may write its lines differently.
 fn check(edited: &[u8], before: &BackupManifest) -> Result<()> {
     let after = BackupManifest::parse(edited)?;
-    match !is_incremental_manifest(&after) && after.files.len() == before.files.len() {
-        true => Ok(()),
-        false => Err(invalid("its lines are not its files")),
+    if !is_incremental_manifest(&after) && after.files.len() == before.files.len() {
+        Ok(())
+    } else {
+        Err(invalid("its lines are not its files"))
     }
 }
 

@@ -1,6 +1,5 @@
-//! `postmaster.pid`: which server runs on a data directory and where it listens (`CreateLockFile` and
-//! `AddToDataDirLockFile` in `src/backend/utils/init/miscinit.c`, `src/include/utils/pidfile.h`). A line
-//! a fact; those from the sixth on are added while the server starts.
+//! Parses `postmaster.pid` (`CreateLockFile` and `AddToDataDirLockFile` in `src/backend/utils/init/miscinit.c`,
+//! `src/include/utils/pidfile.h`). One value per line; the lines from the sixth on are added while the server starts.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, str::FromStr};
 
@@ -8,58 +7,52 @@ use crate::postgres::{Error, Result};
 
 const FILE: &str = "postmaster.pid";
 const STARTING_S_MAX: i64 = 600;
-/// Both times are of one clock, one in whole seconds.
+/// Tolerance in seconds. Both times are of the same clock, one in whole seconds.
 const ROUNDING_S: i64 = 2;
 
-/// The content of postmaster.pid. The file can be left over from a server that is gone.
+/// The content of postmaster.pid. A crashed server leaves the file behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostmasterPid {
-    /// The process, a positive number.
+    /// A positive process id.
     pub pid: i32,
-    /// Whether it is a single-user backend and no server: it accepts no connections.
+    /// A single-user backend, which accepts no connections.
     pub single_user: bool,
-    /// The data directory, as an absolute path.
+    /// Absolute path.
     pub data_directory: PathBuf,
-    /// When it was started, seconds since 1970.
+    /// Start time, seconds since 1970.
     pub started: i64,
-    /// The port, of TCP and in the name of the socket.
+    /// The port of TCP, and the number in the socket's name.
     pub port: u16,
-    /// The first directory with a socket; `None` where there is none.
+    /// The first socket directory, if any.
     pub socket_directory: Option<PathBuf>,
-    /// The first address of TCP, or `*`; `None` where there is none, or none yet.
+    /// The first TCP address, or `*`; `None` if there is none, or none yet.
     pub listen_address: Option<String>,
-    /// Key and identifier of the shared memory segment, once there is one.
+    /// Key and id of the shared memory segment, once it exists.
     pub shared_memory: Option<(u64, u64)>,
-    /// How far the server is, once it says so.
+    /// State of the server, once it is written.
     pub status: Option<PostmasterStatus>,
 }
 
-/// How far a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PostmasterStatus {
-    /// Starting, or in recovery without accepting connections.
+    /// Starting, or in recovery before connections are accepted.
     Starting,
-    /// Shutting down.
     Stopping,
-    /// Accepting connections.
     Ready,
-    /// In recovery, where connections are not accepted since hot standby is off.
+    /// In recovery with hot_standby off, which accepts no connections.
     Standby,
 }
 
 impl PostmasterPid {
-    /// The file's name in a data directory.
     pub const PATH: &'static str = "postmaster.pid";
 
-    /// Whether it is of the server that says, by its clock, that it started at this second. A postmaster writes
-    /// the time it began; it says that it started when it is ready to, which takes the time of getting its
-    /// memory.
+    /// Whether the file belongs to the server with this `pg_postmaster_start_time`. The postmaster writes the time of
+    /// its launch to the file, but sets its start time only after it has allocated shared memory.
     pub fn started_with(&self, server_started: i64) -> bool {
         let after = server_started.saturating_sub(self.started);
         (-ROUNDING_S..=STARTING_S_MAX).contains(&after)
     }
 
-    /// Parses the whole file.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let mut lines = bytes.split(|&b| b == b'\n');
         let mut line = || lines.next().unwrap_or_default();
@@ -87,7 +80,7 @@ fn missing(what: &str) -> Error {
     Error::format(FILE, format!("it has no {what}"))
 }
 
-/// Numbers and words are padded with spaces, so that they can be overwritten in place.
+/// Values are padded with spaces, because the server overwrites them in place.
 fn text(line: &[u8]) -> Option<&str> {
     std::str::from_utf8(line).ok().map(str::trim).filter(|text| !text.is_empty())
 }

@@ -1,30 +1,27 @@
-//! Which relation a file of the data directory belongs to, by its name (`parse_filename_for_nontemp_relation`
-//! in `src/backend/storage/file/reinit.c`, `GetRelationPath` in `src/common/relpath.c`).
+//! Parses the names of relation files (`parse_filename_for_nontemp_relation` in `src/backend/storage/file/reinit.c`,
+//! `GetRelationPath` in `src/common/relpath.c`).
 
 use crate::types::{DataPath, Oid};
 
-/// The tablespace whose files are below `base`.
+/// OID of `pg_default`, whose files are below `base`.
 const DEFAULT_TABLESPACE: Oid = Oid(1663);
-/// The tablespace whose files are in `global`.
+/// OID of `pg_global`, whose files are in `global`.
 const GLOBAL_TABLESPACE: Oid = Oid(1664);
-/// What stands for the database of relations that all databases share.
+/// Database OID of shared relations.
 const NO_DATABASE: Oid = Oid(0);
 
-/// What a file of a relation holds.
+/// A relation fork (`ForkNumber`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Fork {
-    /// The rows or index entries.
     Main,
-    /// The free space map. Changes to it are not all in the WAL.
+    /// The free space map. Not all changes of it are WAL-logged.
     FreeSpaceMap,
-    /// The visibility map.
     VisibilityMap,
-    /// What an unlogged relation is reset to.
+    /// The initial contents of an unlogged relation.
     Init,
 }
 
 impl Fork {
-    /// The fork of a number of PostgreSQL's (`ForkNumber`).
     pub(crate) fn of_number(number: i16) -> Option<Self> {
         [Self::Main, Self::FreeSpaceMap, Self::VisibilityMap, Self::Init]
             .get(usize::try_from(number).ok()?)
@@ -41,28 +38,26 @@ impl Fork {
     }
 }
 
-/// A fork of a relation, as the WAL names it.
+/// Identifies a fork of a relation, as in WAL records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RelationFork {
     pub(crate) tablespace: Oid,
-    /// 0 for a relation that all databases share.
+    /// 0 for a shared relation.
     pub(crate) database: Oid,
-    /// The relation's file number (`relfilenode`).
+    /// `relfilenode`.
     pub(crate) relation: Oid,
     pub(crate) fork: Fork,
 }
 
-/// A file of a relation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RelationFile {
     pub(crate) of: RelationFork,
-    /// Which of the fork's files of 1 GiB it is, from 0.
+    /// Number of the segment file (1 GiB) in the fork, from 0.
     pub(crate) segment: u32,
 }
 
 impl RelationFile {
-    /// The relation file at `path` in a data directory; `None` for everything else, temporary relations
-    /// among it.
+    /// Parses a path relative to the data directory; `None` for any other file, and for temporary relations.
     pub(crate) fn parse(path: &DataPath) -> Option<Self> {
         let parts: Vec<&[u8]> = path.as_bytes().split(|&b| b == b'/').collect();
         let (tablespace, database, file) = match parts[..] {
@@ -96,7 +91,7 @@ fn split_at_byte(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
     Some((&text[..at], &text[at + 1..]))
 }
 
-/// A number as PostgreSQL writes it: no leading zero, so that each has one name, and none is 0.
+/// A positive number without leading zeros, as PostgreSQL writes it.
 fn number(text: &[u8]) -> Option<u32> {
     if !text.first().is_some_and(|b| (b'1'..=b'9').contains(b)) {
         return None;

@@ -1,5 +1,5 @@
-//! The long page header at the start of every WAL segment (`src/include/access/xlog_internal.h`):
-//! which cluster, timeline and position a segment belongs to, whatever its name says.
+//! The long page header at the start of every WAL segment (`src/include/access/xlog_internal.h`). It identifies the
+//! cluster, timeline and position of a segment independently of its name.
 
 use super::{u16_at, u32_at, u64_at};
 use crate::{
@@ -9,35 +9,31 @@ use crate::{
 
 const FILE: &str = "WAL segment";
 
-/// The magic number of the WAL of every version.
+/// `XLOG_PAGE_MAGIC` of each version.
 const MAGIC: [(u16, u16); 6] =
     [(13, 0xD106), (14, 0xD10D), (15, 0xD110), (16, 0xD113), (17, 0xD116), (18, 0xD118)];
 
-/// The flag of a long header.
+/// `XLP_LONG_HEADER`.
 const LONG_HEADER: u16 = 0x0002;
 
-/// The long header of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalHeader {
-    /// The version that wrote the segment.
+    /// Derived from the magic number.
     pub version: PgVersion,
-    /// The cluster's system identifier.
     pub system_id: SystemId,
-    /// The timeline of the first page.
     pub timeline: TimeLine,
-    /// The position of the segment's first byte.
+    /// Position of the first byte of the segment.
     pub page_address: Lsn,
-    /// Size of a segment.
     pub segment_size: WalSegmentSize,
-    /// Size of a WAL page in bytes.
+    /// In bytes.
     pub page_size: u32,
 }
 
 impl WalHeader {
-    /// Length of the header in bytes.
+    /// In bytes.
     pub const LENGTH: usize = 40;
 
-    /// Checks the first bytes of a segment.
+    /// Parses the first bytes of a segment.
     pub fn check(bytes: &[u8]) -> Result<Self> {
         if bytes.len() < Self::LENGTH {
             return Err(Error::format(FILE, "it is shorter than its header"));
@@ -73,8 +69,8 @@ impl WalHeader {
         }))
     }
 
-    /// Checks that a segment of this name can have this header. The first segment of a timeline
-    /// begins with pages that were copied from the one before, so an older timeline is right too.
+    /// Checks that the header belongs to a segment of this name. A header with an older timeline is valid: the first
+    /// segment of a timeline begins with pages copied from the previous timeline.
     pub fn check_name(&self, name: WalSegment) -> Result<()> {
         let expected = name.start(self.segment_size);
         let mismatch = |what: String| Err(Error::format(FILE, format!("{name} {what}")));

@@ -1,12 +1,13 @@
-//! Which attempt follows a failed one: sslmodes `allow` and `prefer` stand for two attempts, and the
-//! second must neither hide a failure that encryption has nothing to do with, nor its cause.
+//! Chooses the next connection attempt after a failed one: sslmode `allow` and `prefer` make two. A failure that is
+//! unrelated to encryption ends them at once. If both fail, the error of the first is returned, unless pg_hba.conf
+//! rejected it: then the second is more specific.
 
 use crate::postgres::{
     ConnectOptions, Error, Result, ServerError,
     connect::{Encryption, plan},
 };
 
-/// The attempts left, and why the earlier one failed.
+/// The remaining attempts and the error of the earlier one.
 pub(crate) struct Attempts {
     plan: &'static [Encryption],
     earlier: Option<Error>,
@@ -17,12 +18,11 @@ impl Attempts {
         Self { plan: plan(options), earlier: None }
     }
 
-    /// What to try now.
     pub(crate) fn current(&self) -> Encryption {
         self.plan.first().copied().unwrap_or(Encryption::Required)
     }
 
-    /// Continues with the next attempt, or returns the most specific error.
+    /// Selects the next attempt, or returns the most specific error.
     pub(crate) fn failed(&mut self, error: Error) -> Result<()> {
         let retry = match self.current() {
             Encryption::Offered => matches!(error, Error::Tls { .. } | Error::Refused { .. }),
@@ -41,7 +41,7 @@ impl Attempts {
     }
 }
 
-/// Whether pg_hba.conf turned the connection away: then the other attempt's failure says more.
+/// Whether pg_hba.conf rejected the connection.
 fn is_access_rule(error: &Error) -> bool {
     error.server_error().is_some_and(|e| e.code == ServerError::INVALID_AUTHORIZATION)
 }

@@ -1,4 +1,4 @@
-//! The exchange that opens a session: startup packet, password methods, and the server's parameters.
+//! Opens a session: startup packet, authentication, and the server's parameters.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::postgres::{
 
 const DOING: &str = "opening a session";
 
-/// What the server says before its first ReadyForQuery.
+/// Messages from the server before its first ReadyForQuery.
 #[derive(Default)]
 pub(super) struct SessionStart {
     pub(super) process_id: i32,
@@ -31,20 +31,20 @@ pub(super) struct SessionStart {
     pub(super) parameters: BTreeMap<String, String>,
 }
 
-/// Opens a replication session on a fresh connection.
+/// Opens a replication session on a new connection.
 pub(super) async fn start_session(
     wire: &mut Wire,
     options: &ConnectOptions,
     settings: &[(&'static str, &'static str)],
 ) -> Result<SessionStart> {
-    // Read-only by default would look like a standby (see `ReplicationClient::in_recovery`).
+    // `default_transaction_read_only` on a primary would look like a standby (see `ReplicationClient::in_recovery`).
     let parameters = [
         ("user", options.user.as_str()),
         ("replication", "true"),
         ("application_name", options.application_name.as_str()),
         ("client_encoding", "UTF8"),
         ("default_transaction_read_only", "off"),
-        // A walsender runs no SQL that could change them later.
+        // Set at startup, because a walsender executes no SQL that could change them later.
         ("statement_timeout", "0"),
         ("lock_timeout", "0"),
         ("idle_in_transaction_session_timeout", "0"),
@@ -63,7 +63,7 @@ fn encode(error: std::io::Error) -> Error {
     Error::Options(format!("a value cannot be sent to the server: {error}"))
 }
 
-/// Receives a message; an ErrorResponse at this stage is a refusal.
+/// Receives a message. An ErrorResponse becomes [`Error::Refused`].
 async fn receive(wire: &mut Wire, options: &ConnectOptions) -> Result<Message> {
     match wire.receive(DOING).await? {
         Received::Message(Message::ErrorResponse(body)) => {
@@ -150,7 +150,7 @@ impl Exchange<'_> {
         self.options
             .replication_password
             .clone()
-            .ok_or_else(|| self.failure("the server asks for a password and none is known"))
+            .ok_or_else(|| self.failure("the server requires a password, but none was given"))
     }
 
     async fn send_password(&mut self, password: &[u8]) -> Result<()> {
@@ -159,8 +159,8 @@ impl Exchange<'_> {
         self.wire.send(&packet, DOING).await
     }
 
-    /// Chooses mechanism and binding as libpq does: SCRAM-SHA-256-PLUS over TLS where offered; over
-    /// TLS without the offer, `y` lets the server detect that an attacker removed it.
+    /// Chooses mechanism and channel binding as libpq does: SCRAM-SHA-256-PLUS over TLS if offered. Over TLS without
+    /// the offer, the flag `y` lets the server detect that an attacker removed the offer.
     fn choose(&self, body: &AuthenticationSaslBody) -> Result<(&'static str, ChannelBinding)> {
         let mut plain = false;
         let mut plus = false;

@@ -1,4 +1,4 @@
-//! Cancelling: a second connection that names the session to interrupt.
+//! Cancel requests: a second connection that names the session to interrupt.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ const DOING: &str = "cancelling";
 /// Timeout of a cancel request. It is short, because the command is ending.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is needed to interrupt a session from outside it.
+/// Cancels the running command of a session over a second connection.
 #[derive(Clone, Debug)]
 pub struct CancelToken {
     pub(super) options: Arc<ConnectOptions>,
@@ -28,8 +28,7 @@ pub struct CancelToken {
 }
 
 impl CancelToken {
-    /// Asks the server to interrupt what the session does; returns when the server has taken the
-    /// request, which is not yet when the session has ended.
+    /// Sends the cancel request. Returns when the server has received it: the command may still run.
     pub async fn cancel(&self) -> Result<()> {
         match timeout(CANCEL_TIMEOUT, self.request()).await {
             Ok(result) => result,
@@ -44,7 +43,7 @@ impl CancelToken {
         frontend::cancel_request(self.process_id, self.secret_key, &mut packet);
         transport.write_all(&packet).await.map_err(broken)?;
         transport.flush().await.map_err(broken)?;
-        // The server answers by closing; how exactly does not matter.
+        // The server's only answer is to close the connection, with or without an error.
         let _closed = transport.read_u8().await;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! A replication session: commands with small answers, and the raw messages of those that stream.
+//! A replication session: commands with small results, and the raw messages of commands that stream.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,9 +20,9 @@ use crate::{
     types::{Lsn, PgVersion, SystemId, TimeLine, TimelineHistory},
 };
 
-/// Answers to commands are a handful of rows; more is a server that is not what it claims.
+/// Maximum number of rows of a result. Results have a handful of rows.
 const ROWS_MAX: usize = 10_000;
-/// The largest row that is taken, in bytes. With [`ROWS_MAX`] it bounds an answer.
+/// Maximum size of a row in bytes. With [`ROWS_MAX`] it bounds the memory for a result.
 const ROW_BYTES_MAX: usize = 64 << 10;
 
 /// One row, its values in text form; `None` is NULL.
@@ -31,11 +31,9 @@ pub(crate) type Row = Vec<Option<Bytes>>;
 /// The answer to IDENTIFY_SYSTEM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SystemIdentity {
-    /// The cluster's system identifier.
     pub system_id: SystemId,
-    /// The server's current timeline.
     pub timeline: TimeLine,
-    /// How far WAL is flushed (or, on a standby, replayed).
+    /// The WAL flush position; on a standby the replay position.
     pub lsn: Lsn,
 }
 
@@ -48,12 +46,11 @@ pub struct ReplicationClient {
 }
 
 impl ReplicationClient {
-    /// Connects, encrypts and authenticates as the options say. No limit that the server has for idle or long
-    /// sessions counts for this one.
+    /// Connects, encrypts and authenticates. Disables the server's timeouts for idle and long sessions.
     pub async fn connect(options: &ConnectOptions) -> Result<Self> {
         let options = Arc::new(options.clone());
         let mut client = Self::open(&options, &[]).await?;
-        // Only a server that knows these lets them be set, and it has to be asked first.
+        // A server rejects a parameter that it does not have, so the version has to be known first.
         let limits = client.limits_of_later_versions().await?;
         if limits.is_empty() {
             return Ok(client);
@@ -75,7 +72,7 @@ impl ReplicationClient {
         }
     }
 
-    /// The limits that are set on the server, of those that version 13 does not know, and what lifts them.
+    /// Startup parameters that disable the timeouts that version 13 does not have, if they are set on the server.
     async fn limits_of_later_versions(&mut self) -> Result<Vec<(&'static str, &'static str)>> {
         let version_num = self.version_num().await?;
         let mut limits = Vec::new();
@@ -100,10 +97,8 @@ impl ReplicationClient {
             doing: "opening a session",
             seconds: limit.as_secs(),
         }))?;
-        let encryption = match wire.transport().is_encrypted() {
-            true => Encryption::Required,
-            false => Encryption::Plain,
-        };
+        let encryption =
+            if wire.transport().is_encrypted() { Encryption::Required } else { Encryption::Plain };
         let cancel = CancelToken {
             options: Arc::clone(options),
             encryption,
@@ -113,12 +108,11 @@ impl ReplicationClient {
         Ok(Self { wire, options: Arc::clone(options), cancel, parameters: start.parameters })
     }
 
-    /// What interrupts this session from outside.
+    /// Cancels this session from outside.
     pub fn cancel_token(&self) -> CancelToken {
         self.cancel.clone()
     }
 
-    /// Whether the session is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.wire.transport().is_encrypted()
     }
@@ -129,14 +123,13 @@ impl ReplicationClient {
         text.parse().map_err(|_| Error::Version(text))
     }
 
-    /// IDENTIFY_SYSTEM.
     pub async fn identify_system(&mut self) -> Result<SystemIdentity> {
         let doing = "IDENTIFY_SYSTEM";
         let rows = self.query(doing).await?;
         let field = |at: usize| field(&rows, at, doing);
         let number = |at: usize| {
             let text = field(at)?;
-            text.parse::<u64>().map_err(|_| Error::protocol(format!("{doing} gave '{text}'")))
+            text.parse::<u64>().map_err(|_| Error::protocol(format!("{doing} returned '{text}'")))
         };
         Ok(SystemIdentity {
             system_id: SystemId(number(0)?),
@@ -154,14 +147,13 @@ impl ReplicationClient {
         Ok(TimelineHistory::parse(timeline, content.ok_or_else(missing)?)?)
     }
 
-    /// SHOW of one setting.
     pub async fn show(&mut self, setting: &str) -> Result<String> {
         let rows = self.query(&format!("SHOW {setting}")).await?;
         Ok(field(&rows, 0, setting)?.to_owned())
     }
 
-    /// Whether the server is in recovery. From 14 on a setting says so; before, transactions are
-    /// read-only exactly then, since the session asked for read-write ones.
+    /// Whether the server is in recovery: `in_hot_standby` from 14 on. Before, `transaction_read_only`: the session
+    /// requested read-write transactions, so they are read-only exactly during recovery.
     pub async fn in_recovery(&mut self, version: PgVersion) -> Result<bool> {
         let setting =
             if version.major() >= 14 { "in_hot_standby" } else { "transaction_read_only" };
@@ -173,7 +165,7 @@ impl ReplicationClient {
         self.parameters.get(name).map(String::as_str)
     }
 
-    /// Runs a command with a small answer and gives the rows of its last result.
+    /// Runs a command and returns the rows of its last result.
     pub(crate) async fn query(&mut self, command: &str) -> Result<Vec<Row>> {
         let limit = self.options.query_timeout;
         match timeout(limit, self.query_unbounded(command)).await {
@@ -196,7 +188,7 @@ impl ReplicationClient {
                     failure = Some(ServerError::read(&mut body.fields())?);
                 }
                 Received::Message(Message::NoticeResponse(body)) => {
-                    debug!("the server says: {}", notice(&body)?);
+                    debug!("server: {}", notice(&body)?);
                 }
                 Received::Message(Message::ReadyForQuery(_)) => break,
                 Received::Message(
@@ -204,7 +196,7 @@ impl ReplicationClient {
                     | Message::EmptyQueryResponse
                     | Message::ParameterStatus(_),
                 ) => {}
-                _ => return Err(Error::protocol(format!("{command} gave an odd answer"))),
+                _ => return Err(Error::protocol(format!("unexpected response to {command}"))),
             }
         }
         match failure {
@@ -213,7 +205,7 @@ impl ReplicationClient {
         }
     }
 
-    /// Sends a command; its answer is read with [`Self::receive`].
+    /// Sends a command. The answer has to be read with [`Self::receive`].
     pub(crate) async fn send_query(&mut self, command: &str) -> Result<()> {
         let mut packet = BytesMut::new();
         frontend::query(command, &mut packet)
@@ -221,7 +213,7 @@ impl ReplicationClient {
         self.wire.send(&packet, "sending a command").await
     }
 
-    /// Sends data of a COPY that the server asked for, as one message.
+    /// Sends data of a COPY IN as one message.
     pub(crate) async fn send_copy_data(&mut self, data: &[u8], doing: &'static str) -> Result<()> {
         let mut packet = BytesMut::with_capacity(data.len() + 5);
         let message = frontend::CopyData::new(data)
@@ -230,14 +222,13 @@ impl ReplicationClient {
         self.wire.send(&packet, doing).await
     }
 
-    /// Ends the data of a COPY.
     pub(crate) async fn send_copy_done(&mut self, doing: &'static str) -> Result<()> {
         let mut packet = BytesMut::new();
         frontend::copy_done(&mut packet);
         self.wire.send(&packet, doing).await
     }
 
-    /// Ends the session, so that the server need not log a lost connection.
+    /// Sends Terminate, so that the server does not log a lost connection.
     pub async fn close(mut self) {
         let mut packet = BytesMut::new();
         frontend::terminate(&mut packet);
@@ -257,7 +248,7 @@ pub(crate) fn field<'a>(rows: &'a [Row], at: usize, doing: &str) -> Result<&'a s
     rows.first()
         .and_then(|row| row.get(at))
         .and_then(|value| std::str::from_utf8(value.as_deref()?).ok())
-        .ok_or_else(|| Error::protocol(format!("{doing} gave no column {}", at + 1)))
+        .ok_or_else(|| Error::protocol(format!("{doing} did not return column {}", at + 1)))
 }
 
 /// Decodes a row of text columns onto `rows`.

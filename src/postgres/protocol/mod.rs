@@ -1,5 +1,5 @@
-//! A replication client: the part of the frontend/backend protocol that a physical backup needs,
-//! which general SQL clients leave out.
+//! A replication client: the part of the frontend/backend protocol that a physical backup needs and that
+//! tokio-postgres lacks.
 
 mod attempts;
 mod authentication;

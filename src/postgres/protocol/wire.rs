@@ -1,5 +1,5 @@
-//! Messages on a byte stream. Reads are large, and a message's payload is handed on as a slice of
-//! the read buffer, so the hot path of a backup neither copies nor makes a system call a message.
+//! Messages on a byte stream. Reads are large, and the payload of a message is a slice of the read buffer, so that a
+//! backup neither copies the data nor makes a system call per message.
 
 use std::{io, time::Duration};
 
@@ -12,16 +12,16 @@ use tokio::{
 
 use crate::postgres::{Error, Result, ServerError, connect::Transport};
 
-/// One read takes up to this much: a few times what a socket buffers.
+/// Maximum size of a read: a few times a socket buffer.
 const READ_BYTES: usize = 1 << 20;
-/// A buffer with less room than this is replaced rather than read into.
+/// A buffer with less free space is replaced.
 const READ_BYTES_MIN: usize = 128 << 10;
-/// The longest message taken. The server's own data messages stay below 128 KiB.
+/// Maximum length of a message. The server's data messages are shorter than 128 KiB.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const HEADER_BYTES: usize = 5;
 const COPY_BOTH_TAG: u8 = b'W';
 
-/// A message, including the one that postgres-protocol does not know.
+/// A message, including CopyBothResponse, which postgres-protocol does not have.
 pub(crate) enum Received {
     /// Any message of the ordinary protocol.
     Message(Message),
@@ -29,7 +29,6 @@ pub(crate) enum Received {
     CopyBoth,
 }
 
-/// What a notice says.
 pub(crate) fn notice(body: &NoticeResponseBody) -> Result<ServerError> {
     ServerError::read(&mut body.fields())
 }
@@ -50,7 +49,7 @@ impl Wire {
         &self.transport
     }
 
-    /// Sends bytes that hold whole messages.
+    /// Sends whole messages.
     pub(super) async fn send(&mut self, messages: &[u8], doing: &'static str) -> Result<()> {
         let work = async {
             self.transport.write_all(messages).await?;
@@ -62,7 +61,7 @@ impl Wire {
         }
     }
 
-    /// The next message. May be dropped while it waits: nothing that was read is lost.
+    /// The next message. Cancel safe: no data is lost if the future is dropped.
     pub(super) async fn receive(&mut self, doing: &'static str) -> Result<Received> {
         loop {
             if let Some(received) = take_message(&mut self.input)? {
@@ -84,7 +83,7 @@ impl Wire {
     }
 }
 
-/// Makes sure that the next read has room; payloads that are still in use keep their old buffer.
+/// Reserves space for the next read. Payloads still in use keep the old buffer alive.
 fn make_room(input: &mut BytesMut) {
     let room = input.capacity() - input.len();
     let needed = match Header::parse(input) {
@@ -96,7 +95,7 @@ fn make_room(input: &mut BytesMut) {
     }
 }
 
-/// Takes a message off the front of `input`; `None` while it is not all there.
+/// Takes a message off the front of `input`; `None` if it is incomplete.
 fn take_message(input: &mut BytesMut) -> Result<Option<Received>> {
     let malformed = |e: io::Error| Error::protocol(format!("a message is malformed: {e}"));
     let Some(header) = Header::parse(input).map_err(malformed)? else { return Ok(None) };

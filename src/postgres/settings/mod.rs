@@ -1,5 +1,5 @@
-//! Which settings a version of PostgreSQL knows, as far as a restore writes them: a server does not start with a
-//! setting that it does not know.
+//! The settings of each PostgreSQL version, to check what a restore writes: a server does not start with an unknown
+//! setting.
 
 mod names;
 
@@ -8,7 +8,7 @@ use crate::types::{PgVersion, nearest_of};
 
 const PROMOTE: &str = "promote the server with pg_ctl promote or the SQL function pg_promote()";
 
-/// What to do instead of settings that are gone, most of them since before the oldest supported version.
+/// Replacements of removed settings, most of them removed before the oldest supported version.
 static INSTEAD: [(&str, &str); 5] = [
     ("standby_mode", "restore a standby with --type=standby"),
     ("trigger_file", PROMOTE),
@@ -17,17 +17,15 @@ static INSTEAD: [(&str, &str); 5] = [
     ("wal_keep_segments", "use wal_keep_size"),
 ];
 
-/// Why a server does not start with a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnfitSetting {
-    /// What stands against it, as the rest of a sentence that names it.
+    /// Completes a sentence that begins with the name of the setting.
     pub reason: String,
-    /// What to do instead.
     pub instead: String,
 }
 
-/// Why a server of `version` does not start with the setting `name` in its configuration; `None` where nothing is known
-/// against it. The name is in lower case.
+/// Why a server of `version` would not start with the setting `name` in its configuration; `None` if it would. The
+/// name is in lower case.
 pub fn unfit_setting(name: &str, version: PgVersion) -> Option<UnfitSetting> {
     let unfit =
         |reason: &str, instead: String| Some(UnfitSetting { reason: reason.to_owned(), instead });
@@ -51,7 +49,7 @@ pub fn unfit_setting(name: &str, version: PgVersion) -> Option<UnfitSetting> {
     }
 }
 
-/// Whether the name is one that a server keeps for an extension that it may load later (`QUALIFIED_ID` in guc-file.l).
+/// Whether the name is that of an extension's setting, which a server accepts unknown (`QUALIFIED_ID` in guc-file.l).
 fn is_of_extension(name: &str) -> bool {
     let is_identifier = |part: &str| {
         let mut characters = part.chars();
@@ -62,7 +60,7 @@ fn is_of_extension(name: &str) -> bool {
         .is_some_and(|(extension, rest)| is_identifier(extension) && is_identifier(rest))
 }
 
-/// All names that a configuration file of this version may have.
+/// All names of settings in this version.
 fn names_of(version: PgVersion) -> impl Iterator<Item = &'static str> {
     let major = version.major();
     let changed =

@@ -1,5 +1,5 @@
-//! Which process the server said that a session has. A session whose process is another one than that does not
-//! lead to a server, but to a connection pooler, which may hand every statement to another session.
+//! Reads the process id from BackendKeyData. If `pg_backend_pid()` returns another one, the connection leads to a
+//! connection pooler, which may run every statement in a different session.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,27 +10,24 @@ const KEY_BYTES: usize = HEADER_BYTES + 4;
 const BACKEND_KEY_DATA: u8 = b'K';
 const READY_FOR_QUERY: u8 = b'Z';
 
-/// The process id, once it is known.
+/// The process id, once BackendKeyData was read.
 pub(super) type Announced = Arc<OnceLock<i32>>;
 
-/// Reads along with the bytes that a server sends while a session begins.
 #[derive(Debug, Default)]
 pub(super) struct BackendKeyReader {
     announced: Announced,
-    /// The beginning of the current message.
+    /// The first bytes of the current message: type, length, and for BackendKeyData the process id.
     begun: Vec<u8>,
-    /// Bytes of a message that are of no interest.
+    /// Remaining bytes of the current message.
     skip: usize,
     done: bool,
 }
 
 impl BackendKeyReader {
-    /// Where the process id will be.
     pub(super) fn announced(&self) -> Announced {
         Arc::clone(&self.announced)
     }
 
-    /// Reads on.
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while !self.done && !bytes.is_empty() {
             if self.skip > 0 {
@@ -59,7 +56,7 @@ impl BackendKeyReader {
             [READY_FOR_QUERY, ..] => self.done = true,
             [BACKEND_KEY_DATA, ..] => {}
             [_, a, b, c, d] => {
-                // The length counts itself.
+                // The length field includes itself, but not the type byte.
                 let length = u32::from_be_bytes([a, b, c, d]) as usize;
                 self.skip = length.saturating_sub(4);
                 self.begun.clear();

@@ -1,5 +1,5 @@
-//! A backup that is started and stopped over SQL, for the local source, which reads the files: the server's
-//! side of a BASE_BACKUP without the copying.
+//! Starts and stops a backup over SQL (`pg_backup_start`, `pg_backup_stop`), for the local source, which reads the
+//! files itself.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,47 +20,44 @@ const STOPPING: &str = "unable to stop the backup";
 /// Timeout of a cancel request. It is short, because the command is ending.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A session in which a non-exclusive backup runs: the server ends the backup, as of no use, when the
-/// session ends before [`BackupSession::stop`].
+/// A session with a non-exclusive backup. The server aborts the backup if the session ends before
+/// [`BackupSession::stop`].
 pub struct BackupSession {
     sql: SqlClient,
     cancel: SqlCancelToken,
-    /// Limit for the server's checkpoint.
+    /// Timeout of the server's checkpoint.
     start_timeout: Duration,
 }
 
-/// Where a backup began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqlBackupStart {
-    /// The redo position.
+    /// The redo position of the checkpoint.
     pub lsn: Lsn,
-    /// The timeline of the checkpoint that it belongs to.
+    /// The timeline of that checkpoint.
     pub timeline: TimeLine,
 }
 
-/// How a backup ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlBackupStop {
-    /// Where recovery becomes consistent.
+    /// The position at which recovery becomes consistent.
     pub lsn: Lsn,
-    /// The contents of `backup_label`, as the server has them in memory.
+    /// Contents of `backup_label`, which the server returns instead of writing the file.
     pub backup_label: Vec<u8>,
-    /// The contents of `tablespace_map`; empty where there is to be none.
+    /// Contents of `tablespace_map`; empty if the copy needs none.
     pub tablespace_map: Vec<u8>,
 }
 
-/// The last checkpoint, as the control file has it.
+/// The last checkpoint in the control file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ControlCheckpoint {
-    /// Where its record is.
+    /// Position of the checkpoint record.
     pub checkpoint_lsn: Lsn,
-    /// Where recovery from it begins.
+    /// Redo position.
     pub redo_lsn: Lsn,
-    /// Its timeline.
     pub timeline: TimeLine,
 }
 
-/// What is needed to interrupt a SQL session from outside it.
+/// Cancels the running statement of a SQL session over a second connection.
 #[derive(Clone)]
 pub struct SqlCancelToken {
     options: Arc<ConnectOptions>,
@@ -69,8 +66,7 @@ pub struct SqlCancelToken {
 }
 
 impl SqlCancelToken {
-    /// Asks the server to interrupt what the session does; returns when the request is sent, which is
-    /// before it has worked.
+    /// Sends the cancel request. Returns when it is sent: the statement may still run.
     pub async fn cancel(&self) -> Result<()> {
         let request = session::cancel(&self.options, self.encryption, &self.token);
         let seconds = CANCEL_TIMEOUT.as_secs();
@@ -80,7 +76,6 @@ impl SqlCancelToken {
 }
 
 impl BackupSession {
-    /// Connects to the database of the options.
     pub async fn connect(options: &ConnectOptions) -> Result<Self> {
         let (sql, encryption) = SqlClient::open(options).await?;
         let cancel = SqlCancelToken {
@@ -91,24 +86,25 @@ impl BackupSession {
         Ok(Self { sql, cancel, start_timeout: options.idle_timeout })
     }
 
-    /// The session itself, for questions while the backup runs.
+    /// The session, for queries while the backup runs.
     pub fn sql(&self) -> &SqlClient {
         &self.sql
     }
 
-    /// Whether the connection is there as far as is known: one that broke is noticed when it tells so.
+    /// Whether the connection is not known to be closed. A connection that broke silently is detected at the next
+    /// statement.
     pub fn is_connected(&self) -> bool {
         !self.sql.is_closed()
     }
 
-    /// What interrupts this session from outside, also while it waits for the server's checkpoint: a
-    /// server that waits does not notice a closed connection.
+    /// Cancels this session from outside. Needed while the session waits for the checkpoint, because the server does
+    /// not notice a closed connection then.
     pub fn cancel_token(&self) -> SqlCancelToken {
         self.cancel.clone()
     }
 
-    /// Starts the backup and waits for the server's checkpoint, as long as
-    /// [`super::super::BaseBackup::start`] does. [`Error::PermissionDenied`] for a role that may not.
+    /// Starts the backup and waits for the server's checkpoint, with the timeout of
+    /// [`super::super::BaseBackup::start`]. [`Error::PermissionDenied`] if the role lacks the privilege.
     pub async fn start(
         &mut self,
         version: PgVersion,
@@ -129,15 +125,14 @@ impl BackupSession {
         Ok(SqlBackupStart { lsn: lsn(&row, 0)?, timeline })
     }
 
-    /// Stops the backup. WAL is not waited for: the caller sees for itself that it is archived.
-    /// [`Error::may_be_of_promotion`] of a server that was a standby when the backup began and is none any more.
+    /// Stops the backup without waiting for WAL archiving: the caller checks the archive itself. If the error is
+    /// [`Error::may_be_of_promotion`], the server may have been a standby at the start and promoted meanwhile.
     pub async fn stop(&mut self, version: PgVersion) -> Result<SqlBackupStop> {
         let call = match version.major() {
             ..=14 => "pg_catalog.pg_stop_backup(false, false)",
             _ => "pg_catalog.pg_backup_stop(false)",
         };
-        // The files need not be valid in any encoding: through the escape form of bytea every byte of
-        // them comes as it is.
+        // The contents need not be valid in any encoding: bytea in escape format returns every byte unchanged.
         let bytes = |column: &str| {
             format!(r"coalesce(pg_catalog.replace({column}, E'\\', E'\\\\')::bytea, '')")
         };
@@ -153,7 +148,7 @@ impl BackupSession {
         })
     }
 
-    /// Ends the session in order, and with it a backup that was not stopped.
+    /// Closes the session, which aborts a backup that was not stopped.
     pub async fn close(self) {
         self.sql.close().await;
     }
@@ -197,14 +192,14 @@ impl BackupSession {
     }
 }
 
-/// Why there is no answer.
+/// Why a statement returned no answer.
 enum Failure {
     TooLate(Error),
     Said(tokio_postgres::Error),
 }
 
 impl SqlClient {
-    /// The functions that start and stop a backup, with their arguments.
+    /// Signatures of the functions that start and stop a backup.
     pub fn backup_functions(version: PgVersion) -> [&'static str; 2] {
         match version.major() {
             ..=14 => {
@@ -214,7 +209,6 @@ impl SqlClient {
         }
     }
 
-    /// Whether the role may start and stop a backup.
     pub async fn may_back_up(&self, version: PgVersion) -> Result<bool> {
         let sql = "select pg_catalog.bool_and(pg_catalog.has_function_privilege( \
             'pg_catalog.' || name, 'execute')) from pg_catalog.unnest($1::text[]) name";

@@ -1,5 +1,5 @@
-//! Reading the WAL summaries of a server of 17 or later: waiting until they reach far enough, proving
-//! that none is missing, and gathering what they say.
+//! Reads the WAL summaries of PostgreSQL 17 or later: waits until they reach the requested position, checks that there
+//! is no gap, and collects the changed blocks.
 
 use std::{
     pin::pin,
@@ -23,10 +23,10 @@ use crate::{
     types::{Lsn, Oid, TimeLine},
 };
 
-/// As long as the server itself waits without progress (`WaitForWalSummarization` in
+/// Timeout without progress; the same as the server's own (`WaitForWalSummarization` in
 /// `src/backend/postmaster/walsummarizer.c`).
 const STALL: Duration = Duration::from_secs(60);
-/// A checkpoint wakes the summarizer: it is mostly done at once.
+/// Poll interval. It is short because a checkpoint wakes the summarizer.
 const POLL_FIRST: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(500);
 /// Summaries read by one query.
@@ -36,26 +36,25 @@ const STATE: &str = "select summarized_tli, summarized_lsn, pending_lsn, \
     pg_catalog.current_setting('summarize_wal')::bool from pg_catalog.pg_get_wal_summarizer_state()";
 const LIST: &str = "select start_lsn, end_lsn from pg_catalog.pg_available_wal_summaries() \
     where tli = $1 and end_lsn > $2 and start_lsn < $3 order by start_lsn";
-/// A summary that is gone by now is an error of the server's, not a summary without rows.
+/// If a summary was removed meanwhile, the function raises an error: it never returns an empty result for it.
 const CONTENTS: &str = "select c.reltablespace, c.reldatabase, c.relfilenode, c.relforknumber, \
     c.relblocknumber, c.is_limit_block \
     from unnest($2::pg_lsn[], $3::pg_lsn[]) as s (start_lsn, end_lsn) \
     cross join lateral pg_catalog.pg_wal_summary_contents($1, s.start_lsn, s.end_lsn) c";
 
-/// How far the server has summarized its WAL.
+/// Progress of the WAL summarizer.
 struct Summarizer {
     timeline: TimeLine,
-    /// What is on disk.
+    /// End of the last summary on disk.
     summarized: Lsn,
-    /// What is in memory.
+    /// End of the WAL that is summarized in memory.
     pending: Lsn,
     enabled: bool,
 }
 
 impl SqlClient {
-    /// Waits until the server has summarized its WAL up to `up_to`, a position where a checkpoint on
-    /// `timeline` begins. [`Error::Summaries`] where it does not summarize, or makes no progress for a
-    /// minute. Only for servers of 17 or later.
+    /// Waits until the server has summarized its WAL up to `up_to`, the redo position of a checkpoint on `timeline`.
+    /// [`Error::Summaries`] if `summarize_wal` is off or there is no progress for a minute. Requires PostgreSQL 17.
     pub async fn wait_for_summaries(&self, timeline: TimeLine, up_to: Lsn) -> Result<()> {
         let mut stall = Stall { pending: Lsn::default(), since: Instant::now() };
         let mut pause = POLL_FIRST;
@@ -76,9 +75,9 @@ impl SqlClient {
         }
     }
 
-    /// What the WAL of `timeline` from `from` to `to` changed, by the server's summaries, which
-    /// [`Self::wait_for_summaries`] has waited for. [`Error::Summaries`] where they do not cover all of
-    /// it. May name more than that, never less. Only for servers of 17 or later.
+    /// Blocks changed by the WAL of `timeline` from `from` to `to`, from the server's summaries; call
+    /// [`Self::wait_for_summaries`] first. [`Error::Summaries`] if the summaries have a gap. Summaries may begin
+    /// before `from` or end after `to`, so the result can contain more blocks, never fewer. Requires PostgreSQL 17.
     pub async fn changed_blocks(
         &self,
         timeline: TimeLine,
@@ -88,7 +87,7 @@ impl SqlClient {
         let files = self.summary_files(timeline, from, to).await?;
         if let Some(gap) = first_gap(&files, from, to) {
             return Err(missing(format!(
-                "there is none of {gap} on timeline {timeline}, and all from {from} to {to} are needed"
+                "no summary covers {gap} on timeline {timeline}, but all from {from} to {to} are needed"
             )));
         }
         let mut changed = ChangedBlocks::default();
@@ -110,7 +109,7 @@ impl SqlClient {
         })
     }
 
-    /// The summaries that overlap with what is asked for, by their starts.
+    /// The summaries that overlap with the range, sorted by start.
     async fn summary_files(
         &self,
         timeline: TimeLine,
@@ -123,7 +122,7 @@ impl SqlClient {
         rows.iter().map(|row| Ok((lsn(row, 0)?, lsn(row, 1)?))).collect()
     }
 
-    /// Adds what these summaries say; how many rows that were. They are never together in memory.
+    /// Adds the blocks of these summaries and returns the number of rows. Rows are streamed, not collected.
     async fn gather(
         &self,
         timeline: TimeLine,
@@ -155,27 +154,29 @@ impl SqlClient {
     }
 }
 
-/// Since when nothing has moved.
+/// Detects that the summarizer makes no progress.
 struct Stall {
     pending: Lsn,
     since: Instant,
 }
 
 impl Stall {
-    /// Why to wait no longer, where that is so.
+    /// Why to stop waiting; `None` to continue.
     fn reason(&mut self, state: &Summarizer, now: Instant) -> Option<&'static str> {
         if state.pending > self.pending {
             *self = Self { pending: state.pending, since: now };
         }
-        match state.enabled {
-            false => Some("summarize_wal is off"),
-            true if now - self.since >= STALL => Some("the server makes no progress with them"),
-            true => None,
+        if !state.enabled {
+            Some("summarize_wal is off")
+        } else if now - self.since >= STALL {
+            Some("the server makes no progress with them")
+        } else {
+            None
         }
     }
 }
 
-/// The first position from `from` to `to` that no summary covers; they come by their starts.
+/// The first position from `from` to `to` that no summary covers. `files` are sorted by start.
 fn first_gap(files: &[(Lsn, Lsn)], from: Lsn, to: Lsn) -> Option<Lsn> {
     let mut reached = from;
     for (start, end) in files {
@@ -209,7 +210,7 @@ fn missing(reason: String) -> Error {
     Error::Summaries { reason }
 }
 
-/// A summary that is damaged, or was removed just now, speaks against summaries alone.
+/// A damaged or just removed summary rules out summaries, not the backup.
 fn about_summaries(error: Error) -> Error {
     match error {
         Error::Server { source, .. } if source.refuses_incremental() => missing(source.to_string()),

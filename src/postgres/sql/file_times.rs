@@ -1,4 +1,4 @@
-//! When files of the data directory were last changed, as the server sees them.
+//! Modification and change times of files of the data directory, from the server's `pg_stat_file`.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::{
     types::DataPath,
 };
 
-/// A path that is not there has no times.
+/// A missing path has a row with NULLs.
 const FILE_TIMES: &str = "select f.path, pg_catalog.date_part('epoch', s.modification)::int8, \
     pg_catalog.date_part('epoch', s.change)::int8 from pg_catalog.unnest($1::text[]) f (path) \
     cross join lateral pg_catalog.pg_stat_file(f.path, true) s";
 
 impl SqlClient {
-    /// The times of files and directories, links followed; without those that are not there. Paths that are not ASCII are
-    /// not asked for: what they are to the server depends on its encoding.
+    /// Times of files and directories, following links; missing ones are absent. Paths that are not ASCII are skipped,
+    /// because the server would interpret them in its own encoding.
     pub async fn file_times(&self, paths: &[DataPath]) -> Result<BTreeMap<DataPath, FileTimes>> {
         let texts = paths.iter().filter(|path| path.as_bytes().is_ascii());
         let texts: Vec<String> =

@@ -1,5 +1,5 @@
-//! The SQL side channel: what the replication protocol cannot answer. Runs over the same transport,
-//! with the same options, as the replication client.
+//! SQL sessions, for what the replication protocol cannot answer. They use the same transport and options as the
+//! replication client.
 
 mod backend_key;
 mod backup_session;
@@ -32,12 +32,12 @@ pub use rights::Grantee;
 pub(super) use rights::quoted;
 pub use summaries::SummaryFacts;
 
-/// What ends a session that is idle, waits or copies for long; those that the version does not have are not in
-/// its pg_settings.
+/// Timeouts that could end a long idle, waiting or copying session. A version without one of them has no row for it in
+/// pg_settings.
 const LIMITS: &str = "'statement_timeout', 'lock_timeout', 'idle_session_timeout', \
     'idle_in_transaction_session_timeout', 'transaction_timeout', 'tcp_user_timeout'";
 
-/// A session for SQL. No limit that the server has for idle or long sessions counts for it.
+/// A SQL session, without the timeouts that end long sessions.
 pub struct SqlClient {
     client: Client,
     driver: JoinHandle<()>,
@@ -45,71 +45,56 @@ pub struct SqlClient {
     grantee: Grantee,
 }
 
-/// What a server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFacts {
-    /// The cluster's system identifier.
     pub system_id: SystemId,
-    /// The major version.
     pub version: PgVersion,
-    /// `server_version_num`.
+    /// `server_version_num`, such as 170002.
     pub version_num: u32,
     /// `pg_control_version`.
     pub control_version: u32,
-    /// The catalog version.
     pub catalog_version: u32,
-    /// Whether the server is a standby or recovers.
     pub in_recovery: bool,
-    /// `data_directory`; `None` for a role that may not see it.
+    /// `data_directory`; `None` if the role is not a member of pg_read_all_settings.
     pub data_directory: Option<String>,
 }
 
-/// A database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
-    /// Its object identifier: the name of its directories.
+    /// The name of its directories.
     pub oid: Oid,
-    /// Its name.
     pub name: String,
 }
 
 /// A tablespace outside the data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TablespaceInfo {
-    /// Its object identifier.
     pub oid: Oid,
-    /// Its name.
     pub name: String,
-    /// Its directory.
     pub location: String,
 }
 
-/// What `pg_stat_archiver` says.
+/// A row of `pg_stat_archiver`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiverFacts {
-    /// Files archived.
     pub archived_count: u64,
-    /// The last file archived.
     pub last_archived_wal: Option<String>,
-    /// When, as the server writes it.
+    /// In the server's text format.
     pub last_archived_time: Option<String>,
-    /// Attempts that failed.
     pub failed_count: u64,
-    /// The file that failed last.
     pub last_failed_wal: Option<String>,
-    /// When, as the server writes it.
+    /// In the server's text format.
     pub last_failed_time: Option<String>,
-    /// Whether the last attempt of all failed.
+    /// Whether the latest attempt failed.
     pub failing: bool,
 }
 
 impl SqlClient {
-    /// Connects to the database of the options.
     pub async fn connect(options: &ConnectOptions) -> Result<Self> {
         Ok(Self::open(options).await?.0)
     }
 
-    /// Connects; also returns the encryption, so that a second connection for the session uses the same.
+    /// Also returns the encryption of the connection, because a cancel request has to use the same.
     async fn open(options: &ConnectOptions) -> Result<(Self, Encryption)> {
         let mut attempts = Attempts::new(options);
         let (opened, encryption) = loop {
@@ -132,15 +117,15 @@ impl SqlClient {
         }
     }
 
-    /// Lifts every limit of the server that could end a session that is idle, or waits, for long; the
-    /// session's process. In the session of another process than was announced nothing is changed: it is a
-    /// pooler's, and others use it afterwards.
+    /// Disables the server's timeouts for this session and returns its process id. If the process id differs from
+    /// BackendKeyData, nothing is changed: the session belongs to a connection pooler, and other clients use it
+    /// afterwards.
     async fn lift_limits(&self, announced: Option<i32>) -> Result<i32> {
         let own = match announced {
             Some(process) => format!("pg_catalog.pg_backend_pid() = {process}"),
             None => "true".to_owned(),
         };
-        // In the simple protocol, since poolers lose prepared statements.
+        // The simple protocol, because poolers lose prepared statements.
         let sql = format!(
             "select pg_catalog.pg_backend_pid(), case when {own} then (select \
              pg_catalog.count(pg_catalog.set_config(name, '0', false)) \
@@ -154,15 +139,15 @@ impl SqlClient {
             SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
             _ => None,
         });
-        row.ok_or_else(|| Error::protocol("the server does not say which process a session has"))
+        row.ok_or_else(|| {
+            Error::protocol("the server did not report the backend process of the session")
+        })
     }
 
-    /// Whether the connection is known to have ended.
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 
-    /// Ends the session in order.
     pub async fn close(self) {
         let Self { client, driver, .. } = self;
         drop(client);
@@ -171,7 +156,6 @@ impl SqlClient {
         }
     }
 
-    /// Runs a query; its rows.
     async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         match timeout(self.query_timeout, self.client.query(sql, parameters)).await {
             Ok(result) => result.map_err(|error| self.query_error(sql, &error)),
@@ -182,7 +166,6 @@ impl SqlClient {
         }
     }
 
-    /// The role and the database of the session.
     pub fn grantee(&self) -> &Grantee {
         &self.grantee
     }
@@ -221,7 +204,6 @@ impl SqlClient {
         column(&self.row(sql, parameters).await?, 0)
     }
 
-    /// What the server is.
     pub async fn server_facts(&self) -> Result<ServerFacts> {
         let row = self
             .row(
@@ -236,7 +218,7 @@ impl SqlClient {
         let version = version.map_err(|_| Error::Version((version_num / 10_000).to_string()))?;
         let (control_version, catalog_version) =
             (column::<i32>(&row, 1)? as u32, column::<i32>(&row, 2)? as u32);
-        // A server before its release has other catalogs than the version that it names, and no restore takes them.
+        // A beta has another catalog version than the release, and restore rejects its control file.
         version_of(control_version, catalog_version)?;
         Ok(ServerFacts {
             system_id: SystemId(column::<i64>(&row, 0)? as u64),
@@ -249,12 +231,12 @@ impl SqlClient {
         })
     }
 
-    /// A setting; `None` where this version does not know it.
+    /// A setting; `None` if this version does not have it.
     pub async fn setting(&self, name: &str) -> Result<Option<String>> {
         self.value("select pg_catalog.current_setting($1, true)", &[&name]).await
     }
 
-    /// A setting; `None` also where the role may not see it.
+    /// A setting; `None` also if the role may not see it.
     pub async fn setting_if_visible(&self, name: &str) -> Result<Option<String>> {
         match self.setting(name).await {
             Err(Error::PermissionDenied { .. }) => Ok(None),
@@ -262,7 +244,6 @@ impl SqlClient {
         }
     }
 
-    /// The size of a WAL segment.
     pub async fn wal_segment_size(&self) -> Result<WalSegmentSize> {
         let sql =
             "select setting::int8 from pg_catalog.pg_settings where name = 'wal_segment_size'";
@@ -271,12 +252,11 @@ impl SqlClient {
         WalSegmentSize::new(size).map_err(|error| Error::format("setting", error.to_string()))
     }
 
-    /// Whether the server is in recovery.
     pub async fn is_in_recovery(&self) -> Result<bool> {
         self.value("select pg_catalog.pg_is_in_recovery()", &[]).await
     }
 
-    /// The databases that can be connected to, by oid; templates too.
+    /// Databases that allow connections, including templates, sorted by OID.
     pub async fn databases(&self) -> Result<Vec<Database>> {
         let sql = "select oid, datname::text from pg_catalog.pg_database order by oid";
         let rows = self.rows(sql, &[]).await?;
@@ -285,7 +265,7 @@ impl SqlClient {
         rows.iter().map(database).collect()
     }
 
-    /// The tablespaces outside the data directory, by oid.
+    /// Tablespaces outside the data directory, sorted by OID.
     pub async fn tablespaces(&self) -> Result<Vec<TablespaceInfo>> {
         let sql = "select oid, spcname::text, pg_catalog.pg_tablespace_location(oid) \
             from pg_catalog.pg_tablespace where spcname not in ('pg_default', 'pg_global') \
@@ -301,17 +281,17 @@ impl SqlClient {
         rows.iter().map(tablespace).collect()
     }
 
-    /// Makes a named restore point; its position.
+    /// Creates a named restore point and returns its position.
     pub async fn create_restore_point(&self, name: &str) -> Result<Lsn> {
         self.lsn("select pg_catalog.pg_create_restore_point($1)::text", &[&name]).await
     }
 
-    /// Ends the current WAL segment; the end of what it holds.
+    /// Switches to a new WAL segment and returns the end of the WAL in the old one.
     pub async fn switch_wal(&self) -> Result<Lsn> {
         self.lsn("select pg_catalog.pg_switch_wal()::text", &[]).await
     }
 
-    /// How far WAL is written.
+    /// The current WAL write position.
     pub async fn current_wal_lsn(&self) -> Result<Lsn> {
         self.lsn("select pg_catalog.pg_current_wal_lsn()::text", &[]).await
     }
@@ -333,7 +313,6 @@ impl SqlClient {
         Ok(self.value::<String>(sql, parameters).await?.parse()?)
     }
 
-    /// How archiving does.
     pub async fn archiver(&self) -> Result<ArchiverFacts> {
         let row = self
             .row(
@@ -355,9 +334,9 @@ impl SqlClient {
         })
     }
 
-    /// Reads part of a file of the data directory once more, to tell a torn page from a damaged one.
-    /// `None` where the file is gone meanwhile; fewer bytes than asked for where it ends before.
-    /// [`Error::PermissionDenied`] for a role that may not run `pg_read_binary_file`.
+    /// Reads part of a file of the data directory again, to distinguish a torn page from a damaged one. `None` if the
+    /// file was removed meanwhile; fewer bytes if it ends before. [`Error::PermissionDenied`] if the role may not
+    /// execute `pg_read_binary_file`.
     pub async fn reread_page(
         &self,
         path: &DataPath,
@@ -372,7 +351,8 @@ impl SqlClient {
 }
 
 fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T> {
-    row.try_get(at).map_err(|error| Error::protocol(format!("an answer has an odd value: {error}")))
+    row.try_get(at)
+        .map_err(|error| Error::protocol(format!("unexpected value in a result: {error}")))
 }
 
 fn server_error(error: &tokio_postgres::Error) -> Option<Box<ServerError>> {
@@ -387,7 +367,7 @@ fn server_error(error: &tokio_postgres::Error) -> Option<Box<ServerError>> {
     }))
 }
 
-/// The error with its causes, which `Display` of tokio-postgres leaves out.
+/// The error with its causes, which `Display` of tokio-postgres omits.
 fn chain(error: &tokio_postgres::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),

@@ -1,4 +1,4 @@
-//! Where the server keeps its databases, asked of its catalogs and of its own eyes on its file system.
+//! Reads the locations of databases from the catalogs and from the server's view of its file system.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,8 +11,8 @@ use crate::{
     types::Oid,
 };
 
-/// While a database or tablespace is dropped, its files are gone before its row is. How often, and how long
-/// apart, the catalogs are asked again before a row counts.
+/// DROP DATABASE and DROP TABLESPACE remove the files before the deletion of the row is committed. How often, and at
+/// which interval, the catalogs are read again before missing files are an error.
 const TRIES_MAX: usize = 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -21,13 +21,13 @@ const TABLESPACES: &str = "select oid, spcname::text from pg_catalog.pg_tablespa
 /// -2 marks a database whose DROP was interrupted (`DATCONNLIMIT_INVALID_DB` in `pg_database.h`).
 const DATABASES: &str = "select oid, datname::text, dattablespace from pg_catalog.pg_database \
     where datconnlimit <> -2";
-/// The server looks into its own directories, and leaves out those of a database that are empty.
+/// Lists the directories with the server's own functions, without empty directories of a database.
 const FILLED: &str = "select t.oid, d.oid from pg_catalog.pg_tablespace t \
     cross join lateral pg_catalog.pg_tablespace_databases(t.oid) d (oid) \
     where t.spcname <> 'pg_global'";
 
 impl SqlClient {
-    /// Where the server keeps its databases now.
+    /// The current locations of databases.
     pub async fn placement(&self) -> Result<Placement> {
         let mut placement = Placement::default();
         for row in self.rows(TABLESPACES, &[]).await? {
@@ -44,7 +44,8 @@ impl SqlClient {
         Ok(placement)
     }
 
-    /// Of what is missing in a copy, what the server still has, for as long as a DROP can take to commit.
+    /// Which of the paths that are missing in a copy the catalogs still require. Repeats the query while a DROP may
+    /// not be committed yet.
     pub async fn still_required(
         &self,
         version_directory: &str,

@@ -1,18 +1,15 @@
-//! What to grant to a role that was refused something: the statement, ready to be run, for the function and
-//! the version at hand.
+//! GRANT statements for hints, ready to be run, for a role that lacks a privilege.
 
 use std::fmt;
 
-/// A role in a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grantee {
-    /// The role.
     pub role: String,
-    /// The database of the session: rights on functions are kept in each database.
+    /// The database of the session. Privileges on functions are per database.
     pub database: String,
 }
 
-/// The functions of this program's queries that a role can be kept from, with their arguments.
+/// Signatures of the restricted functions in this program's queries.
 const FUNCTIONS: [(&str, &str); 20] = [
     ("pg_available_wal_summaries", ""),
     ("pg_backup_start", "text, boolean"),
@@ -35,11 +32,11 @@ const FUNCTIONS: [(&str, &str); 20] = [
     ("pg_walfile_name", "pg_lsn"),
     ("set_config", "text, text, boolean"),
 ];
-/// A setting that is shown to its members only.
+/// Settings that are visible to members of pg_read_all_settings only.
 const SETTING: &str = "current_setting($1";
 
 impl Grantee {
-    /// What lets the role run `sql`, one of this program's own queries.
+    /// The GRANT statements that allow the role to execute `sql`, one of this program's own queries.
     pub(super) fn grant_for(&self, sql: &str) -> Option<String> {
         if sql.contains(SETTING) {
             let role = quoted(&self.role);
@@ -55,7 +52,7 @@ impl Grantee {
         (!used.is_empty()).then(|| self.grant_execute(&used))
     }
 
-    /// What lets the role run functions of `pg_catalog`, named with their arguments.
+    /// The GRANT statements for functions of `pg_catalog`, given as signatures.
     pub fn grant_execute(&self, functions: &[&str]) -> String {
         let functions: Vec<String> =
             functions.iter().map(|function| format!("pg_catalog.{function}")).collect();
@@ -74,7 +71,7 @@ impl fmt::Display for Grantee {
     }
 }
 
-/// An identifier as SQL takes it whatever is in it.
+/// A quoted identifier.
 pub(in crate::postgres) fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }

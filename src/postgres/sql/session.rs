@@ -1,4 +1,4 @@
-//! Opening a SQL session over a transport of ours.
+//! Opens a SQL session with tokio-postgres over the transport of [`crate::postgres::connect`].
 
 use std::{
     future::{Ready, ready},
@@ -50,7 +50,7 @@ pub(super) async fn open_session(
     Ok((client, driver, announced))
 }
 
-/// Asks the server to interrupt what the session of `token` does, over a connection of its own.
+/// Sends a cancel request for the session of `token` over a new connection.
 pub(super) async fn cancel(
     options: &ConnectOptions,
     encryption: Encryption,
@@ -77,8 +77,8 @@ fn session_error(options: &ConnectOptions, error: &tokio_postgres::Error) -> Err
     }
 }
 
-/// The options as tokio-postgres takes them. The stream it gets is encrypted already where it is to
-/// be: "direct" TLS with a connector that passes the stream on.
+/// The options for tokio-postgres. Its stream is already encrypted if required, so it gets "direct" TLS with a
+/// connector that returns the stream unchanged.
 fn config(options: &ConnectOptions) -> Config {
     let mut config = Config::new();
     config
@@ -101,7 +101,7 @@ fn config(options: &ConnectOptions) -> Config {
     config
 }
 
-/// A connector for streams that need no handshake any more.
+/// A TLS connector for streams whose handshake is done.
 struct Passed;
 
 impl TlsConnect<Encrypted> for Passed {
@@ -114,7 +114,7 @@ impl TlsConnect<Encrypted> for Passed {
     }
 }
 
-/// A transport as tokio-postgres wants to see one.
+/// Implements the stream trait of tokio-postgres for a transport.
 struct Encrypted {
     transport: Transport,
     key: BackendKeyReader,

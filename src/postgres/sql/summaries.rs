@@ -1,4 +1,4 @@
-//! What a server of 17 or later says of its WAL summaries, by which it knows what changed.
+//! State of the WAL summaries of PostgreSQL 17 or later.
 
 use super::SqlClient;
 use crate::{
@@ -6,20 +6,18 @@ use crate::{
     types::{Lsn, TimeLine},
 };
 
-/// The state of the server's WAL summaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SummaryFacts {
     /// `summarize_wal`.
     pub enabled: bool,
-    /// Where the oldest summary of the timeline begins; `None` where there is none, or where the role may
-    /// not see it.
+    /// Start of the oldest summary of the timeline; `None` if there is none or the role may not see it.
     pub earliest: Option<Lsn>,
     /// When the server started, microseconds since 1970 by its clock.
     pub up_since_us: i64,
 }
 
 impl SqlClient {
-    /// What the server says of its WAL summaries of `timeline`. Only for servers of 17 or later.
+    /// State of the summaries of `timeline`. Requires PostgreSQL 17.
     pub async fn summaries(&self, timeline: TimeLine) -> Result<SummaryFacts> {
         let enabled = self.setting("summarize_wal").await?.as_deref() == Some("on");
         Ok(SummaryFacts {

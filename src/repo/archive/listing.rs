@@ -1,4 +1,4 @@
-//! What the archive holds, from listings alone.
+//! Which segments the archive has, from listings alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -13,54 +13,49 @@ use crate::{
     work::try_map,
 };
 
-/// The segments of a directory, and when their objects were made.
+/// The segments of a directory, with the time each object was created, seconds since 1970.
 type Segments = BTreeMap<WalSegment, Option<i64>>;
 
-/// What a directory of the archive holds.
 #[derive(Clone, Debug, Default)]
-pub struct Listed {
-    /// The files of the archive, in the order of their names.
+pub struct DirectoryListing {
+    /// Sorted by name.
     pub files: Vec<StoredWal>,
-    /// Directories below it.
     pub directories: Vec<ObjectPath>,
-    /// Objects whose names are none of the archive's.
-    pub strangers: Vec<ObjectPath>,
+    /// Objects with names that no archived file has.
+    pub foreign: Vec<ObjectPath>,
 }
 
-/// Segments that follow one another without a hole.
+/// Consecutive segments without a gap. First and last are segment numbers (see [`WalSegment::number`]), inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stretch {
-    /// The number of the first.
+pub struct SegmentRun {
     pub first: u64,
-    /// The number of the last.
     pub last: u64,
-    /// When the object of the last one was made, seconds since 1970, where the store tells.
+    /// When the last one was archived, seconds since 1970, if the store reports times.
     pub modified: Option<i64>,
 }
 
-/// The segments of the archive, by timeline, in stretches; from listings alone.
+/// The segments of the archive as runs without a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holdings {
-    /// The size of a segment.
+pub struct ArchivedSegments {
     pub size: WalSegmentSize,
-    /// The stretches of each timeline, in order.
-    pub stretches: BTreeMap<TimeLine, Vec<Stretch>>,
+    /// By timeline, ascending.
+    pub runs: BTreeMap<TimeLine, Vec<SegmentRun>>,
 }
 
-impl Holdings {
-    /// The parts of `range` that the archive does not hold, in order.
+impl ArchivedSegments {
+    /// The parts of `range` that are not in the archive, in order.
     pub fn missing(&self, range: SegmentRange) -> Vec<SegmentRange> {
         let (last, timeline) = (range.last.number(self.size), range.first.timeline);
         let mut next = range.first.number(self.size);
         let mut missing = Vec::new();
-        for stretch in self.stretches.get(&timeline).into_iter().flatten() {
-            if next > last || stretch.first > last {
+        for run in self.runs.get(&timeline).into_iter().flatten() {
+            if next > last || run.first > last {
                 break;
             }
-            if stretch.first > next {
-                missing.push(self.range(timeline, next, stretch.first - 1));
+            if run.first > next {
+                missing.push(self.range(timeline, next, run.first - 1));
             }
-            next = next.max(stretch.last + 1);
+            next = next.max(run.last + 1);
         }
         if next <= last {
             missing.push(self.range(timeline, next, last));
@@ -68,40 +63,40 @@ impl Holdings {
         missing
     }
 
-    /// The holes between the segments of each timeline, in order.
+    /// The gaps between the segments of each timeline, in order.
     pub fn holes(&self) -> Vec<SegmentRange> {
-        let of_timeline = |(timeline, stretches): (&TimeLine, &Vec<Stretch>)| {
-            let pairs = stretches.iter().zip(&stretches[1.min(stretches.len())..]);
+        let of_timeline = |(timeline, runs): (&TimeLine, &Vec<SegmentRun>)| {
+            let pairs = runs.iter().zip(&runs[1.min(runs.len())..]);
             pairs
                 .map(|(before, after)| self.range(*timeline, before.last + 1, after.first - 1))
                 .collect::<Vec<_>>()
         };
-        self.stretches.iter().flat_map(of_timeline).collect()
+        self.runs.iter().flat_map(of_timeline).collect()
     }
 
-    /// The oldest and the newest segment by name.
+    /// The first and the last segment by name.
     pub fn span(&self) -> Option<(WalSegment, WalSegment)> {
         let on = |number, timeline| WalSegment::from_number(number, timeline, self.size);
-        let (first, stretches) = self.stretches.first_key_value()?;
-        let first = on(stretches.first()?.first, *first);
-        let (last, stretches) = self.stretches.last_key_value()?;
-        Some((first, on(stretches.last()?.last, *last)))
+        let (first, runs) = self.runs.first_key_value()?;
+        let first = on(runs.first()?.first, *first);
+        let (last, runs) = self.runs.last_key_value()?;
+        Some((first, on(runs.last()?.last, *last)))
     }
 
-    /// When the object of a segment was made; known for the last one of a stretch.
+    /// When a segment was archived, seconds since 1970; known only for the last one of a run.
     pub fn modified(&self, segment: WalSegment) -> Option<i64> {
         let number = segment.number(self.size);
-        let stretches = self.stretches.get(&segment.timeline)?;
-        stretches.iter().find(|stretch| stretch.last == number)?.modified
+        let runs = self.runs.get(&segment.timeline)?;
+        runs.iter().find(|run| run.last == number)?.modified
     }
 
-    /// The newest segment of each timeline.
+    /// The last segment of each timeline.
     pub fn newest(&self) -> BTreeMap<TimeLine, WalSegment> {
-        let last = |(timeline, stretches): (&TimeLine, &Vec<Stretch>)| {
-            let number = stretches.last()?.last;
+        let last = |(timeline, runs): (&TimeLine, &Vec<SegmentRun>)| {
+            let number = runs.last()?.last;
             Some((*timeline, WalSegment::from_number(number, *timeline, self.size)))
         };
-        self.stretches.iter().filter_map(last).collect()
+        self.runs.iter().filter_map(last).collect()
     }
 
     fn range(&self, timeline: TimeLine, first: u64, last: u64) -> SegmentRange {
@@ -109,40 +104,36 @@ impl Holdings {
         SegmentRange { first: on(first), last: on(last), size: self.size }
     }
 
-    /// Adds the segments of a directory, which lie behind all that were added of their timeline.
+    /// Adds the segments of a directory. They must follow all segments of their timeline that were added before.
     fn add(&mut self, segments: Segments) {
         for (segment, modified) in segments {
             let number = segment.number(self.size);
-            let stretches = self.stretches.entry(segment.timeline).or_default();
-            match stretches.last_mut() {
-                Some(stretch) if stretch.last + 1 == number => {
-                    (stretch.last, stretch.modified) = (number, modified);
+            let runs = self.runs.entry(segment.timeline).or_default();
+            match runs.last_mut() {
+                Some(run) if run.last + 1 == number => {
+                    (run.last, run.modified) = (number, modified);
                 }
-                _ => stretches.push(Stretch { first: number, last: number, modified }),
+                _ => runs.push(SegmentRun { first: number, last: number, modified }),
             }
         }
     }
 }
 
-/// Segments of one timeline from the first to the last, both included.
+/// Segments of one timeline, inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentRange {
-    /// The first.
     pub first: WalSegment,
-    /// The last, on the same timeline.
+    /// On the same timeline.
     pub last: WalSegment,
-    /// The size of a segment.
     pub size: WalSegmentSize,
 }
 
 impl SegmentRange {
-    /// How many segments there are.
     pub fn count(self) -> u64 {
         (self.last.number(self.size) + 1).saturating_sub(self.first.number(self.size))
     }
 
-    /// The segments from number `first` to number `last` as recovery along `history` reads them, a range for each
-    /// timeline.
+    /// The segments with numbers `first` to `last` that recovery along `history` reads, a range per timeline.
     pub fn along(
         history: &TimelineHistory,
         first: u64,
@@ -157,7 +148,7 @@ impl SegmentRange {
         history.segments(size).into_iter().filter_map(range).collect()
     }
 
-    /// The directories of the archive that hold them.
+    /// The names of the archive directories with the segments.
     pub fn directories(self) -> impl Iterator<Item = String> {
         let per_directory = self.size.segments_per_xlog_id();
         let directory_of = |segment: WalSegment| segment.number(self.size) / per_directory;
@@ -168,7 +159,6 @@ impl SegmentRange {
         })
     }
 
-    /// Whether the segment is one of these.
     pub fn contains(self, segment: WalSegment) -> bool {
         let number = segment.number(self.size);
         segment.timeline == self.first.timeline
@@ -191,8 +181,8 @@ impl fmt::Display for SegmentRange {
 }
 
 impl WalArchive {
-    /// The segments of `ranges` that are not in the archive, in order; every directory is listed
-    /// once. At most `limit` are named, so that a wide gap costs no memory.
+    /// The first `limit` segments of `ranges` that are not in the archive, in order; the limit bounds the memory that a
+    /// wide gap takes. Each directory is listed once.
     pub async fn missing(
         &self,
         ranges: &[SegmentRange],
@@ -216,10 +206,10 @@ impl WalArchive {
         Ok(missing)
     }
 
-    /// All segments of the archive. Segments arrive in their order while this lists, some directories at a
-    /// time, so a directory beside a hole may have been listed before one that has newer segments: it is
-    /// listed once more. What is then still missing is not there.
-    pub async fn holdings(&self, size: WalSegmentSize) -> Result<Holdings, Error> {
+    /// All segments of the archive. Directories are listed concurrently while the server archives, so one listing may be
+    /// older than that of the next directory and show a gap that is none. The directories beside a gap are therefore
+    /// listed a second time: segments are archived in order, so what precedes a listed segment is there by then.
+    pub async fn segments(&self, size: WalSegmentSize) -> Result<ArchivedSegments, Error> {
         let directories = self.segment_directories().await?;
         let mut listed = self.list_all(directories.clone(), size).await?;
         let beside = beside_holes(&listed, size);
@@ -227,12 +217,12 @@ impl WalArchive {
         for (at, segments) in beside.into_iter().zip(self.list_all(again, size).await?) {
             listed[at].extend(segments);
         }
-        let mut holdings = Holdings { size, stretches: BTreeMap::new() };
+        let mut holdings = ArchivedSegments { size, runs: BTreeMap::new() };
         listed.into_iter().for_each(|segments| holdings.add(segments));
         Ok(holdings)
     }
 
-    /// The segments of several directories, in the order of these.
+    /// The segments of each directory, in the order of `directories`.
     async fn list_all(
         &self,
         directories: Vec<String>,
@@ -249,26 +239,26 @@ impl WalArchive {
         .await
     }
 
-    /// What a directory of the archive holds; the empty name is the archive itself.
-    pub async fn list(&self, directory: &str) -> Result<Listed, Error> {
+    /// Lists a directory of the archive; an empty name is the archive's own directory.
+    pub async fn list(&self, directory: &str) -> Result<DirectoryListing, Error> {
         let path = match directory {
             "" => self.directory.clone(),
             name => self.directory.join(name)?,
         };
-        let mut listed = Listed::default();
+        let mut listed = DirectoryListing::default();
         for entry in self.storage.list(&path, false).await? {
             match entry.kind {
                 EntryKind::Directory => listed.directories.push(entry.path),
                 EntryKind::Object { size } => match StoredWal::parse(&entry.path, size) {
                     Some(stored) => listed.files.push(stored),
-                    None => listed.strangers.push(entry.path),
+                    None => listed.foreign.push(entry.path),
                 },
             }
         }
         Ok(listed)
     }
 
-    /// The oldest and the newest segment of the archive by name, as `info` shows them.
+    /// The first and the last segment of the archive by name, as `info` shows them.
     pub async fn min_max(&self) -> Result<Option<(WalSegment, WalSegment)>, Error> {
         let directories = self.segment_directories().await?;
         let Some(min) = self.first_segment(directories.iter(), BTreeSet::first).await? else {
@@ -278,8 +268,7 @@ impl WalArchive {
         Ok(max.map(|max| (min, max)))
     }
 
-    /// The newest segment of each timeline in the archive, and when it came there, seconds since 1970, where the store
-    /// tells.
+    /// The last segment of each timeline, with the time it was archived, seconds since 1970, if the store reports times.
     pub async fn newest_by_timeline(
         &self,
     ) -> Result<HashMap<TimeLine, (WalSegment, Option<i64>)>, Error> {
@@ -296,7 +285,7 @@ impl WalArchive {
         Ok(newest)
     }
 
-    /// The first directory that is not without segments tells.
+    /// Picks a segment from the first directory that has any.
     async fn first_segment(
         &self,
         directories: impl Iterator<Item = &String>,
@@ -310,7 +299,7 @@ impl WalArchive {
         Ok(None)
     }
 
-    /// The names of the directories that hold segments, in order.
+    /// The names of the directories that hold segments, sorted.
     async fn segment_directories(&self) -> Result<Vec<String>, Error> {
         let upper = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
         let entries = self.storage.list(&self.directory, false).await?;
@@ -323,7 +312,6 @@ impl WalArchive {
         Ok(self.modified_in(directory).await?.into_keys().collect())
     }
 
-    /// The segments of a directory, and when their objects were made.
     async fn modified_in(&self, directory: &str) -> Result<Segments, Error> {
         let entries = self.storage.list(&self.directory.join(directory)?, false).await?;
         let segment = |entry: &Entry| match StoredWal::parse(&entry.path, 0)?.file {
@@ -334,7 +322,7 @@ impl WalArchive {
     }
 }
 
-/// The directories that have a hole, or end or begin at one, of those that are listed in order.
+/// The indexes of the listed directories that have a gap, or end or begin at one.
 fn beside_holes(listed: &[Segments], size: WalSegmentSize) -> Vec<usize> {
     let mut beside = BTreeSet::new();
     let mut before: Option<(usize, WalSegment)> = None;

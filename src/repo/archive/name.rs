@@ -12,19 +12,17 @@ pub struct StoredWal {
     pub file: ArchiveFile,
     /// SHA-256 of the raw bytes.
     pub digest: Sha256,
-    /// The method that the name's extension tells.
+    /// From the name's extension.
     pub compress: CompressType,
-    /// Where it is in the repository.
     pub path: ObjectPath,
-    /// Size of the object in bytes.
+    /// Stored bytes; 0 where the caller did not need the size.
     pub size: u64,
 }
 
-/// Digits of a SHA-256.
+/// Hexadecimal digits of a SHA-256.
 const DIGEST_LEN: usize = 64;
 
 impl StoredWal {
-    /// The object's name for a file.
     pub(super) fn file_name(file: ArchiveFile, digest: Sha256, compress: CompressType) -> String {
         match compress.extension() {
             "" => format!("{file}-{digest}"),
@@ -32,7 +30,7 @@ impl StoredWal {
         }
     }
 
-    /// Reads an object's name; `None` where it is not one that [`Self::file_name`] makes.
+    /// Parses an object's name; `None` if it is not one that [`Self::file_name`] makes.
     pub(in crate::repo) fn parse(path: &ObjectPath, size: u64) -> Option<Self> {
         let (file, rest) = path.file_name().split_once('-')?;
         let digest = rest.get(..DIGEST_LEN)?.parse().ok()?;

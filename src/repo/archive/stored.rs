@@ -1,4 +1,4 @@
-//! The objects of the archive, directory by directory, for who decides which of them go.
+//! The objects of the archive by directory, for expire and stanza-delete.
 
 use super::{Error, StoredWal, WalArchive, layout};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     types::{ArchiveId, StanzaName},
 };
 
-/// The archives of a stanza, by their directories. Directories with other names are none.
+/// The archive ids of a stanza, from the directories that are there. Other directory names are skipped.
 pub async fn archive_ids(
     storage: &dyn Storage,
     stanza: &StanzaName,
@@ -24,8 +24,7 @@ impl WalArchive {
         Ok(directories.map(|entry| entry.path.file_name().to_owned()).collect())
     }
 
-    /// The files of the archive in one of its directories, in the order of their names. Objects
-    /// whose names are none of the archive's are left out.
+    /// The archived files in one directory, sorted by name. Objects with other names are skipped.
     pub async fn stored_in(&self, directory: &str) -> Result<Vec<StoredWal>, Error> {
         let entries = self.storage.list(&self.directory.join(directory)?, false).await?;
         let stored = entries.iter().filter_map(|entry| match entry.kind {
@@ -35,7 +34,7 @@ impl WalArchive {
         Ok(stored.collect())
     }
 
-    /// Every object of the archive. Other files in its directories are left out.
+    /// Every object of the archive. Objects with other names are skipped.
     pub async fn all_objects(&self) -> Result<Vec<ObjectPath>, Error> {
         let entries = self.storage.list(&self.directory, true).await?;
         let is_ours = |entry: &Entry| {

@@ -185,21 +185,21 @@ impl RawSource for Zeros {
 }
 
 #[tokio::test]
-async fn holdings_are_stretches_with_the_holes_between_them() {
+async fn segments_are_runs_with_gaps() {
     let of = |number: u64| WalSegment::from_number(number, TimeLine(1), WalSegmentSize::DEFAULT);
     let numbers: Vec<u64> = (3..600).filter(|n| ![7, 255, 256, 511].contains(n)).collect();
     let names: Vec<String> = numbers.iter().map(|n| stored(&of(*n).to_string())).collect();
     let other = stored("000000020000000000000005");
     let names: Vec<&str> = names.iter().chain([&other]).map(String::as_str).collect();
     let (_dir, archive) = archive(&names).await;
-    let holdings = archive.holdings(WalSegmentSize::DEFAULT).await.unwrap();
+    let archived = archive.segments(WalSegmentSize::DEFAULT).await.unwrap();
     let ends = |timeline| -> Vec<(u64, u64)> {
-        holdings.stretches[&TimeLine(timeline)].iter().map(|s| (s.first, s.last)).collect()
+        archived.runs[&TimeLine(timeline)].iter().map(|s| (s.first, s.last)).collect()
     };
     assert_eq!(ends(1), [(3, 6), (8, 254), (257, 510), (512, 599)]);
     assert_eq!(ends(2), [(5, 5)]);
-    assert!(holdings.stretches[&TimeLine(1)].iter().all(|stretch| stretch.modified.is_some()));
-    let holes: Vec<u64> = holdings.holes().iter().map(|hole| hole.count()).collect();
+    assert!(archived.runs[&TimeLine(1)].iter().all(|run| run.modified.is_some()));
+    let holes: Vec<u64> = archived.holes().iter().map(|hole| hole.count()).collect();
     assert_eq!(holes, [1, 2, 1]);
-    assert_eq!(holdings.span(), Some((of(3), segment("000000020000000000000005"))));
+    assert_eq!(archived.span(), Some((of(3), segment("000000020000000000000005"))));
 }

@@ -1,10 +1,9 @@
 //! Writes a file into the archive.
 //!
-//! One thread reads and digests, others compress the pieces as frames, and the frames go to the store
-//! in order. The object's name holds the digest, so the store can only be opened once the digest is
-//! known: a file of usual size is kept in memory until then, and a large one is read twice. In both
-//! cases the object is finished only if the digest of the very bytes that were compressed is the one
-//! in its name.
+//! One thread reads and digests, others compress chunks into frames, and the frames are uploaded in order. The
+//! object's name holds the SHA-256, so the upload can begin only once the digest is known: the frames of a file of usual
+//! size are kept in memory until then, and a large file is read twice. In both cases the upload is finished only if the
+//! digest of the bytes that were compressed is the one in the name, so a file that changes while it is read is refused.
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -18,49 +17,45 @@ use crate::{
     work::{Giver, Pool, Promised},
 };
 
-/// Gives the raw bytes of a file; it may be read more than once.
+/// The raw bytes of a file. A large file is read twice.
 pub trait RawSource: Send + 'static {
-    /// What can go wrong in the source, or in the archive.
+    /// An error of the source, or of the archive.
     type Error: From<Error> + Send + 'static;
 
-    /// Replaces the content of `buffer` by the next `limit` bytes; fewer only at the end.
+    /// Replaces the content of `buffer` with the next `limit` bytes; fewer only at the end of the file.
     fn fill(&mut self, buffer: &mut Vec<u8>, limit: usize) -> Result<(), Self::Error>;
 
-    /// Goes back to the start.
     fn rewind(&mut self) -> Result<(), Self::Error>;
 
-    /// The error that says the file was not the same in two readings, or changed its size.
+    /// The error for a file that changed while it was read.
     fn changed(&self) -> Self::Error;
 }
 
-/// How a file is written.
 #[derive(Clone, Copy, Debug)]
 pub struct PutOptions {
-    /// How frames are compressed.
     pub compression: Compression,
-    /// How many threads compress at once; one at least.
+    /// Compression threads; 0 counts as 1.
     pub workers: usize,
-    /// The size of the file in bytes.
+    /// Bytes.
     pub raw_size: u64,
 }
 
-/// What became of a file that was to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
-    /// It was stored, durably.
+    /// Durably.
     Stored(StoredWal),
-    /// The same bytes were in the archive already; they were read and are right, and durable.
+    /// The archive had the same bytes already; they were read back and verified, and are durable.
     Existed(StoredWal),
 }
 
 /// Files up to this size are kept in memory until their digest is known.
 const ONE_READ_MAX: u64 = 64 << 20;
-/// Frames under way of a file that is read twice.
-const DEPTH: usize = 8;
+/// Frames in memory of a file that is read twice.
+const QUEUED_FRAMES_MAX: usize = 8;
 
 impl WalArchive {
-    /// Stores a file durably. Other bytes under the same name are [`Error::Duplicate`], and what was
-    /// stored first stays as it is.
+    /// Stores a file durably. Different bytes under the same name are [`Error::Duplicate`]; the object that was stored
+    /// first is not touched.
     pub async fn put<S: RawSource>(
         &self,
         file: ArchiveFile,
@@ -70,7 +65,7 @@ impl WalArchive {
         self.put_prepared(file, Prepared::begin(source, options).await?).await
     }
 
-    /// The same for a file that is being prepared already.
+    /// [`Self::put`] for a file that is already being read.
     pub async fn put_prepared<E: From<Error> + Send + 'static>(
         &self,
         file: ArchiveFile,
@@ -81,7 +76,7 @@ impl WalArchive {
             Some(digest) => digest,
             None => return Err(pipeline.failure().await),
         };
-        self.refuse_rivals(file, digest).await?;
+        self.refuse_duplicates(file, digest).await?;
         let compress = options.compression.kind;
         let path = self.directory_of(file)?;
         let path = path.join(&StoredWal::file_name(file, digest, compress)).map_err(Error::from)?;
@@ -89,7 +84,7 @@ impl WalArchive {
         match pipeline.write_to(upload.as_mut(), options).await {
             Ok(()) => {}
             Err(error) => {
-                // The first error is the one to tell of; an upload that is dropped is given up too.
+                // A failed abort must not hide the first error; dropping the upload discards it too.
                 let _ = upload.abort().await;
                 return Err(error);
             }
@@ -99,7 +94,7 @@ impl WalArchive {
         Ok(self.conclude(finished, stored).await?)
     }
 
-    /// Whatever the store says to the last step, the archive must then hold these bytes and no others.
+    /// Checks that the archive now holds these bytes and no others, whatever the store answered to the last step.
     async fn conclude(
         &self,
         finished: storage::Result<()>,
@@ -110,9 +105,9 @@ impl WalArchive {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => true,
             Err(error) => return Err(error.into()),
         };
-        // Another server may have stored other bytes at the same moment. Neither is removed: only a
-        // person can tell which is right.
-        let objects = self.refuse_rivals(stored.file, stored.digest).await?;
+        // Another server may have stored different bytes since the check before the upload. Neither object is removed:
+        // only the administrator can tell which is right.
+        let objects = self.refuse_duplicates(stored.file, stored.digest).await?;
         stored.size = objects.iter().find(|o| o.path == stored.path).map_or(0, |o| o.size);
         if !existed {
             return Ok(PutOutcome::Stored(stored));
@@ -121,8 +116,8 @@ impl WalArchive {
         Ok(PutOutcome::Existed(stored))
     }
 
-    /// The objects that hold `file`, none of which may have another digest.
-    async fn refuse_rivals(
+    /// Lists the objects that hold `file`; one with another digest is an error.
+    async fn refuse_duplicates(
         &self,
         file: ArchiveFile,
         digest: Sha256,
@@ -135,33 +130,32 @@ impl WalArchive {
     }
 }
 
-/// A file that is being read, digested and compressed. Where it goes need not be known yet.
+/// A file that is being read, digested and compressed, while the caller still chooses the archive.
 pub struct Prepared<E> {
     pipeline: Pipeline<E>,
     options: PutOptions,
 }
 
 impl<E: From<Error> + Send + 'static> Prepared<E> {
-    /// Begins with it. When this is dropped, the threads stop after the piece that they have.
+    /// Starts the threads. When this is dropped, they stop after the chunk at hand.
     pub async fn begin<S: RawSource<Error = E>>(source: S, options: PutOptions) -> Result<Self, E> {
-        let (source, known) = match options.raw_size <= ONE_READ_MAX {
-            true => (source, None),
-            false => {
-                let reader = Pool::start("wal", [()], 1).map_err(Error::from)?;
-                let digested = reader.give(move |()| digest_of(source)).await;
-                digested.map_err(Error::from)?.await.map_err(Error::from)??
-            }
+        let (source, expected) = if options.raw_size <= ONE_READ_MAX {
+            (source, None)
+        } else {
+            let reader = Pool::start("wal", [()], 1).map_err(Error::from)?;
+            let digested = reader.give(move |()| digest_of(source)).await;
+            digested.map_err(Error::from)?.await.map_err(Error::from)??
         };
-        Ok(Self { pipeline: Pipeline::start(source, options, known).await?, options })
+        Ok(Self { pipeline: Pipeline::start(source, options, expected).await?, options })
     }
 }
 
-/// The error of a stage when the next or previous stage has stopped; that stage has the cause.
-fn given_up() -> Error {
-    Error::Bug { what: "storing a WAL file was given up without an error" }
+/// The error of a stage when the next or previous one stopped. Never reported: the error of that stage comes first.
+fn stage_stopped() -> Error {
+    Error::Bug { what: "a stage of archiving a WAL file stopped without an error" }
 }
 
-fn not_compressed(source: codec::Error) -> Error {
+fn compress_failed(source: codec::Error) -> Error {
     Error::Codec { object: "WAL file".to_owned(), source }
 }
 
@@ -178,10 +172,10 @@ fn digest_of<S: RawSource>(mut source: S) -> Result<(S, Option<Sha256>), S::Erro
     }
 }
 
-/// The frame that a piece of the file becomes.
+/// The frame of a chunk.
 type Frame = Promised<Result<Bytes, codec::Error>>;
 
-/// What a thread keeps from frame to frame.
+/// The state of a thread, reused for every frame.
 struct Worker {
     compressor: Compressor,
     frame: Vec<u8>,
@@ -189,12 +183,13 @@ struct Worker {
 
 /// The threads that read, digest and compress one file.
 struct Pipeline<E> {
-    known: Option<Sha256>,
+    /// From the first reading of a file that is read twice.
+    expected: Option<Sha256>,
     digest: oneshot::Receiver<Sha256>,
-    /// In order, each as soon as it is made.
+    /// In file order: a promise is queued when its chunk is read, and yields when the chunk is compressed.
     frames: mpsc::Receiver<Frame>,
     reader: Promised<Result<(), E>>,
-    /// The threads live as long as this and what the reader gives out.
+    /// The threads live as long as this and the jobs of the reader.
     _threads: Pool<Worker>,
 }
 
@@ -202,33 +197,34 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
     async fn start<S: RawSource<Error = E>>(
         source: S,
         options: PutOptions,
-        known: Option<Sha256>,
+        expected: Option<Sha256>,
     ) -> Result<Self, E> {
-        let depth = match known {
+        // Before the digest is known nothing is uploaded, so the queue must hold every frame of the file.
+        let depth = match expected {
             None => ONE_READ_MAX as usize / FRAME_RAW_SIZE + 1,
-            Some(_) => DEPTH,
+            Some(_) => QUEUED_FRAMES_MAX,
         };
         let (frame_tx, frames) = mpsc::channel(depth);
         let (digest_tx, digest) = oneshot::channel();
-        // Two at least: one reads, and compresses too when it has nothing left to read.
+        // At least two: one reads, and compresses too once everything is read.
         let workers: Result<Vec<_>, _> =
             (0..options.workers.max(2)).map(|_| Worker::new(options)).collect();
         let threads = Pool::start("wal", workers?, depth).map_err(Error::from)?;
         let (raw_size, workers) = (options.raw_size, threads.giver());
-        let reader = Reader { source, raw_size, known, workers, frame_tx };
+        let reader = Reader { source, raw_size, expected, workers, frame_tx };
         let reader = threads.give(move |_| reader.run(digest_tx)).await.map_err(Error::from)?;
-        Ok(Self { known, digest, frames, reader, _threads: threads })
+        Ok(Self { expected, digest, frames, reader, _threads: threads })
     }
 
-    /// The digest of the file; `None` when reading it failed.
+    /// The digest of the file; `None` if reading it failed.
     async fn digest(&mut self) -> Option<Sha256> {
-        match self.known {
-            Some(known) => Some(known),
+        match self.expected {
+            Some(expected) => Some(expected),
             None => (&mut self.digest).await.ok(),
         }
     }
 
-    /// Why there is no digest.
+    /// The error that left the file without a digest.
     async fn failure(self) -> E {
         drop(self.frames);
         match self.reader.await {
@@ -238,13 +234,13 @@ impl<E: From<Error> + Send + 'static> Pipeline<E> {
         }
     }
 
-    /// Writes the whole object, and proves that what was compressed is what the name says.
+    /// Uploads the whole object. `Ok` only if the bytes that were compressed have the digest in the name.
     async fn write_to(&mut self, upload: &mut dyn Upload, options: PutOptions) -> Result<(), E> {
         let failed = |error: storage::Error| E::from(error.into());
         upload.write(object_start(options)).await.map_err(failed)?;
         while let Some(frame) = self.frames.recv().await {
             let frame = frame.await.map_err(Error::from)?;
-            let frame = frame.map_err(not_compressed)?;
+            let frame = frame.map_err(compress_failed)?;
             upload.write(frame).await.map_err(failed)?;
         }
         match (&mut self.reader).await {
@@ -265,7 +261,7 @@ fn object_start(options: PutOptions) -> Bytes {
 
 impl Worker {
     fn new(options: PutOptions) -> Result<Self, Error> {
-        let compressor = Compressor::new(options.compression).map_err(not_compressed)?;
+        let compressor = Compressor::new(options.compression).map_err(compress_failed)?;
         Ok(Self { compressor, frame: Vec::new() })
     }
 
@@ -279,7 +275,7 @@ impl Worker {
 struct Reader<S> {
     source: S,
     raw_size: u64,
-    known: Option<Sha256>,
+    expected: Option<Sha256>,
     workers: Giver<Worker>,
     frame_tx: mpsc::Sender<Frame>,
 }
@@ -289,31 +285,32 @@ impl<S: RawSource> Reader<S> {
         let mut hasher = Sha256Hasher::new();
         let mut read = 0;
         loop {
-            let mut piece = Vec::new();
-            self.source.fill(&mut piece, FRAME_RAW_SIZE)?;
-            read += piece.len() as u64;
-            let last = piece.len() < FRAME_RAW_SIZE;
-            let piece = Bytes::from(piece);
-            if !piece.is_empty() && !self.hand_out(piece.clone()) {
-                return Err(given_up().into());
+            let mut chunk = Vec::new();
+            self.source.fill(&mut chunk, FRAME_RAW_SIZE)?;
+            read += chunk.len() as u64;
+            let last = chunk.len() < FRAME_RAW_SIZE;
+            let chunk = Bytes::from(chunk);
+            if !chunk.is_empty() && !self.queue(chunk.clone()) {
+                return Err(stage_stopped().into());
             }
-            hasher.update(&piece);
+            hasher.update(&chunk);
+            // A file that grew is refused below; without this it could be read without end.
             if last || read > self.raw_size {
                 break;
             }
         }
         let found = hasher.finish();
-        if read != self.raw_size || self.known.is_some_and(|known| known != found) {
+        if read != self.raw_size || self.expected.is_some_and(|expected| expected != found) {
             return Err(self.source.changed());
         }
-        // Without a receiver it was known before.
+        // On the second reading nobody waits for it.
         let _ = digest.send(found);
         Ok(())
     }
 
-    /// Whether the receiver of the frames still exists.
-    fn hand_out(&self, piece: Bytes) -> bool {
-        let frame = self.workers.give_blocking(move |worker| worker.compress(&piece));
+    /// Queues a chunk for compression; `false` if the upload was given up.
+    fn queue(&self, chunk: Bytes) -> bool {
+        let frame = self.workers.give_blocking(move |worker| worker.compress(&chunk));
         frame.is_ok_and(|frame| self.frame_tx.blocking_send(frame).is_ok())
     }
 }

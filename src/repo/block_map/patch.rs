@@ -1,19 +1,21 @@
-//! Patches: a map told by the blocks in which it differs from another one, its base.
+//! Patches: a block map encoded as its difference to another one, its base.
 //!
-//! Encoding, all integers `varint`: the frames as in a map; run count; for each run: how many blocks
-//! before it are those of the base, frame index, raw offset in the frame, block count; then the digests
-//! of the runs' blocks. Blocks behind the last run are those of the base.
+//! Encoding, all integers `varint`: the frames as in a map; run count; for each run: the number of blocks before it that
+//! are those of the base, frame index, raw offset in the frame, block count; then the digests of the runs' blocks. Blocks
+//! after the last run are those of the base.
 
 use super::{
-    BlockMap, FrameRef, FrameTable, Numbers, Run, take_count, take_digests, take_frames, take_u32,
+    BlockMap, FrameRef, FrameTable, ReferenceNumbers, Run, take_count, take_digests, take_frames,
+    take_u32,
 };
 use crate::{
     repo::{Error, varint},
     types::BlockDigest,
 };
 
-/// A stretch of blocks that the base does not have, and how many blocks of the base come before it.
+/// A run of blocks that differ from the base.
 struct PatchRun {
+    /// Blocks of the base between the previous run and this one.
     skip: u32,
     frame: FrameRef,
     raw_offset: u32,
@@ -21,10 +23,10 @@ struct PatchRun {
 }
 
 impl BlockMap {
-    /// The bytes of a patch that makes this map from `base`. A block with the digest that the base has
-    /// at its place is taken from the base.
+    /// Encodes a patch from `base` to this map. A block whose digest equals that of the base at the same position is taken
+    /// from the base.
     pub fn encode_patch(&self, base: &Self, block_size: u32) -> Vec<u8> {
-        let runs = self.runs_beside(base, block_size);
+        let runs = self.changed_runs(base, block_size);
         let mut out = Vec::with_capacity(64 + 32 * runs.len());
         let mut frames = FrameTable::default();
         let numbers: Vec<u32> = runs.iter().map(|run| frames.number(run.frame)).collect();
@@ -45,8 +47,8 @@ impl BlockMap {
         out
     }
 
-    /// The runs of blocks that `base` does not have.
-    fn runs_beside(&self, base: &Self, block_size: u32) -> Vec<PatchRun> {
+    /// The runs of blocks that differ from `base`.
+    fn changed_runs(&self, base: &Self, block_size: u32) -> Vec<PatchRun> {
         let mut runs = Vec::new();
         let (mut first, mut covered) = (0, 0);
         for run in &self.runs {
@@ -71,16 +73,15 @@ impl BlockMap {
         runs
     }
 
-    /// Makes the map of a file of `file_size` bytes from `base`, the map of a file of `base_size` bytes
-    /// with the reader's numbers, and a patch that was read from `object`; checks it whole, as
-    /// [`BlockMap::decode`] does.
+    /// Applies a patch, read from `object`, to `base`: the map of a file of `base_size` bytes, with the reader's reference
+    /// numbers. Returns the map of a file of `file_size` bytes, checked as by [`BlockMap::decode`].
     pub fn decode_patch(
         bytes: &[u8],
         object: &str,
         (base, base_size): (&Self, u64),
         file_size: u64,
         block_size: u32,
-        numbers: Numbers,
+        numbers: ReferenceNumbers,
     ) -> Result<Self, Error> {
         let invalid = |what| Error::format(object, what);
         let blocks = file_size.div_ceil(block_size.into());
@@ -96,7 +97,7 @@ impl BlockMap {
             .ok_or_else(|| {
                 invalid("the block map patch has another number of digests than blocks")
             })?;
-        // A short last block is a base's block only where the files end alike.
+        // The base's last block may be short: it can only be reused if the files have the same size.
         let usable =
             if base_size == file_size { blocks } else { base_size / u64::from(block_size) };
         let map = Self::patched(
@@ -111,8 +112,7 @@ impl BlockMap {
             .ok_or_else(|| invalid("the block map patch does not fit its base and its file"))
     }
 
-    /// Puts stretches of the base's first `usable` blocks and the patch's runs together; `None` where they
-    /// do not make up `blocks` blocks.
+    /// Merges the base's first `usable` blocks with the patch's runs; `None` if the result does not have `blocks` blocks.
     fn patched(
         base: &Self,
         usable: u64,
@@ -138,13 +138,13 @@ impl BlockMap {
         Some(map)
     }
 
-    /// Reads stretches of the map's blocks, from the first to the last.
+    /// Copies ranges of the map's blocks in ascending order.
     pub fn cursor(&self, block_size: u32) -> BlockCursor<'_> {
         BlockCursor { map: self, block_size, run: 0, run_first: 0 }
     }
 }
 
-/// A place in a map, which moves towards its end.
+/// A position in a map that only moves forward.
 pub struct BlockCursor<'a> {
     map: &'a BlockMap,
     block_size: u32,
@@ -154,8 +154,8 @@ pub struct BlockCursor<'a> {
 }
 
 impl BlockCursor<'_> {
-    /// Copies the `count` blocks that have, in this map, the numbers of the next ones of `to`; `None`
-    /// where one of them is not below `usable`.
+    /// Appends `count` blocks to `to`, those with the block numbers that follow in `to`; `None` if one of them is not below
+    /// `usable`.
     pub fn copy(&mut self, to: &mut BlockMap, count: u64, usable: u64) -> Option<()> {
         let mut block = to.digests.len();
         let end = (block as u64).checked_add(count)?;
@@ -244,7 +244,7 @@ mod tests {
             (&base, size_of(&old)),
             size_of(&new),
             BLOCK,
-            Numbers::of_own(1),
+            ReferenceNumbers::of_own(1),
         );
         let made = made.unwrap();
         assert!(made.digests == map.digests);
@@ -257,16 +257,35 @@ mod tests {
     fn a_block_that_the_base_does_not_have_is_refused() {
         let base = map_of(&[1, 2], 1);
         let patch = map_of(&[1, 2], 0).encode_patch(&base, BLOCK);
-        let longer =
-            BlockMap::decode_patch(&patch, "m", (&base, 1024), 1536, BLOCK, Numbers::of_own(1));
+        let longer = BlockMap::decode_patch(
+            &patch,
+            "m",
+            (&base, 1024),
+            1536,
+            BLOCK,
+            ReferenceNumbers::of_own(1),
+        );
         assert!(longer.is_err());
         // The second block of the base is short: it cannot be the second of a longer file.
-        let grown =
-            BlockMap::decode_patch(&patch, "m", (&base, 1000), 1024, BLOCK, Numbers::of_own(1));
+        let grown = BlockMap::decode_patch(
+            &patch,
+            "m",
+            (&base, 1000),
+            1024,
+            BLOCK,
+            ReferenceNumbers::of_own(1),
+        );
         assert!(grown.is_err());
         assert!(
-            BlockMap::decode_patch(&patch, "m", (&base, 1000), 1000, BLOCK, Numbers::of_own(1))
-                .is_ok()
+            BlockMap::decode_patch(
+                &patch,
+                "m",
+                (&base, 1000),
+                1000,
+                BLOCK,
+                ReferenceNumbers::of_own(1)
+            )
+            .is_ok()
         );
     }
 
@@ -275,10 +294,10 @@ mod tests {
         fn any_change_survives(old in prop::collection::vec(0u8..4, 1..40), new in prop::collection::vec(0u8..4, 1..40)) {
             let (base, map) = (map_of(&old, 1), map_of(&new, 0));
             let patch = map.encode_patch(&base, BLOCK);
-            let made = BlockMap::decode_patch(&patch, "m", (&base, size_of(&old)), size_of(&new), BLOCK, Numbers::of_own(1)).unwrap();
+            let made = BlockMap::decode_patch(&patch, "m", (&base, size_of(&old)), size_of(&new), BLOCK, ReferenceNumbers::of_own(1)).unwrap();
             prop_assert!(made.digests == map.digests);
             // What was put together can be written whole, too.
-            let whole = BlockMap::decode(&made.encode(), "m", size_of(&new), BLOCK, Numbers::of_own(1)).unwrap();
+            let whole = BlockMap::decode(&made.encode(), "m", size_of(&new), BLOCK, ReferenceNumbers::of_own(1)).unwrap();
             let extents = |map: &BlockMap| -> Vec<(FrameRef, usize, usize)> {
                 let extents = map.extents(size_of(&new), BLOCK);
                 extents.map(|e| (e.frame, e.raw_offset, e.len)).collect()
@@ -289,7 +308,7 @@ mod tests {
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>, old in prop::collection::vec(0u8..4, 1..20), size in 0u64..1 << 14) {
             let base = map_of(&old, 1);
-            if let Ok(map) = BlockMap::decode_patch(&bytes, "m", (&base, size_of(&old)), size, BLOCK, Numbers::of_own(1)) {
+            if let Ok(map) = BlockMap::decode_patch(&bytes, "m", (&base, size_of(&old)), size, BLOCK, ReferenceNumbers::of_own(1)) {
                 map.extents(size, BLOCK).for_each(drop);
             }
         }

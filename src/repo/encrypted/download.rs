@@ -1,4 +1,4 @@
-//! An object being read from its start.
+//! Decrypts an object that is read from its start.
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
@@ -11,21 +11,21 @@ use crate::{
     storage::{Download, Error, ErrorKind, ObjectPath, Result},
 };
 
-/// Plain bytes that are given out in one go at most, and the work that is done for it.
-const PIECE: usize = 4 * CHUNK_LEN;
+/// Plain bytes that one call returns at most, which bounds the work between two yields.
+const BATCH_LEN: usize = 4 * CHUNK_LEN;
 
 pub(super) struct EncryptedDownload {
     inner: Box<dyn Download>,
     cipher: ObjectCipher,
     object: String,
-    /// Plain bytes of the object.
+    /// Plain bytes of the whole object.
     size: u64,
-    /// The chunk that comes next, and how many there are.
+    /// The number of the next chunk, and the number of chunks.
     number: u64,
     count: u64,
-    /// The beginning of that chunk, where its end has not come yet.
+    /// The beginning of the next chunk, while its end has not arrived.
     held: Vec<u8>,
-    /// What came and was not looked at.
+    /// Stored bytes that were not processed yet.
     incoming: Bytes,
 }
 
@@ -40,10 +40,7 @@ impl EncryptedDownload {
         while incoming.len() < HEADER_LEN
             && let Some(chunk) = inner.next().await?
         {
-            incoming = match incoming.is_empty() {
-                true => chunk,
-                false => [incoming, chunk].concat().into(),
-            };
+            incoming = if incoming.is_empty() { chunk } else { [incoming, chunk].concat().into() };
         }
         let cipher = storage.cipher(path, &incoming).await?;
         incoming.advance(HEADER_LEN);
@@ -55,15 +52,16 @@ impl EncryptedDownload {
         Ok(Self { inner, cipher, object, size, number: 0, count, held: Vec::new(), incoming })
     }
 
-    /// Stored bytes of the chunk that comes next.
+    /// Stored bytes of the next chunk.
     fn sealed_len(&self) -> usize {
-        match self.number + 1 == self.count {
-            true => (self.size - self.number * CHUNK_LEN as u64) as usize + TAG_LEN,
-            false => SEALED_LEN,
+        if self.number + 1 == self.count {
+            (self.size - self.number * CHUNK_LEN as u64) as usize + TAG_LEN
+        } else {
+            SEALED_LEN
         }
     }
 
-    /// Decrypts the next chunk to the end of `plain`; `false` where not all of it has come.
+    /// Decrypts the next chunk and appends it to `plain`; `false` if it has not arrived completely.
     fn decrypt(&mut self, plain: &mut Vec<u8>) -> Result<bool> {
         let len = self.sealed_len();
         let last = self.number + 1 == self.count;
@@ -107,10 +105,10 @@ impl Download for EncryptedDownload {
                 self.incoming = chunk;
             }
             if plain.is_empty() {
-                plain.reserve_exact(PIECE.min(self.held.len() + self.incoming.len()));
+                plain.reserve_exact(BATCH_LEN.min(self.held.len() + self.incoming.len()));
             }
             self.decrypt(&mut plain)?;
-            if plain.len() >= PIECE {
+            if plain.len() >= BATCH_LEN {
                 break;
             }
         }

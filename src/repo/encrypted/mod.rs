@@ -1,11 +1,11 @@
-//! A decorator that encrypts every object but the key objects. What is above it sees plain objects and plain sizes;
+//! A storage decorator that encrypts every object except the key objects. Its callers see plain objects and plain sizes,
 //! the store below sees neither.
 //!
-//! The data key is asked for when the first object has to be encrypted or decrypted, and not before.
+//! The data key is unwrapped when the first object is encrypted or decrypted, because the key derivation is expensive.
 
+mod cipher_cache;
 mod download;
-mod known;
-mod lock;
+mod keyring;
 mod range;
 mod refusal;
 #[cfg(test)]
@@ -17,7 +17,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::{download::EncryptedDownload, known::KnownObjects, upload::EncryptedUpload};
+use self::{cipher_cache::CipherCache, download::EncryptedDownload, upload::EncryptedUpload};
 use super::{layout::KEY_ROOT, recipient::PassPhrase};
 use crate::{
     codec::{
@@ -30,63 +30,60 @@ use crate::{
     storage::{Download, Entry, EntryKind, Error, ErrorKind, ObjectPath, Result, Storage, Upload},
 };
 
-pub use lock::KeyLock;
+pub use keyring::Keyring;
 pub use refusal::Refusal;
 
-/// Chunks that are encrypted before other tasks get a turn: well below a millisecond of work.
+/// Chunks that are encrypted between two yields: well below a millisecond of work.
 const CHUNKS_AT_ONCE: u64 = 64;
 
-/// A repository that is encrypted.
 #[derive(Clone, Debug)]
 pub struct EncryptedStorage {
     inner: Arc<dyn Storage>,
-    lock: Arc<KeyLock>,
-    known: Arc<KnownObjects>,
+    keyring: Arc<Keyring>,
+    ciphers: Arc<CipherCache>,
 }
 
 impl EncryptedStorage {
-    /// The repository in `inner`, whose data key `pass` opens.
+    /// The repository in `inner`, whose data key `pass` unlocks.
     pub fn new(inner: Arc<dyn Storage>, pass: PassPhrase) -> Self {
-        Self::with_lock(inner.clone(), KeyLock::new(inner, pass))
+        Self::with_keyring(inner.clone(), Keyring::new(inner, pass))
     }
 
-    /// Objects in `inner` that are encrypted with a key at hand, which is nowhere stored.
+    /// Objects in `inner` that are encrypted with `key`, which is not stored in a key object.
     pub fn with_key(inner: Arc<dyn Storage>, key: DataKey) -> Self {
-        Self::with_lock(inner.clone(), KeyLock::opened(inner, key))
+        Self::with_keyring(inner.clone(), Keyring::with_key(inner, key))
     }
 
-    fn with_lock(inner: Arc<dyn Storage>, lock: KeyLock) -> Self {
-        Self { inner, lock: Arc::new(lock), known: Arc::default() }
+    fn with_keyring(inner: Arc<dyn Storage>, keyring: Keyring) -> Self {
+        Self { inner, keyring: Arc::new(keyring), ciphers: Arc::default() }
     }
 
-    /// The lock of the repository, with its recipients.
-    pub fn lock(&self) -> &KeyLock {
-        &self.lock
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     fn name(&self, path: &ObjectPath) -> String {
         format!("{}/{path}", self.inner.location())
     }
 
-    /// The cipher of a new object.
     async fn new_cipher(&self, path: &ObjectPath) -> Result<ObjectCipher> {
-        let key = self.lock.data_key().await?;
+        let key = self.keyring.data_key().await?;
         let cipher = CipherHeader::new(key.id())
             .and_then(|header| ObjectCipher::new(&key, &header, path.as_str()));
         cipher.map_err(|error| failed("write", self.name(path), error))
     }
 
-    /// The cipher of an object that opens with these bytes.
+    /// The cipher of an object that begins with `header`.
     async fn cipher(&self, path: &ObjectPath, header: &[u8]) -> Result<ObjectCipher> {
-        // An object without the magic in a repository without a key: the repository is not encrypted, which is the
-        // better thing to say. So the key comes first.
-        let key = self.lock.data_key().await?;
+        // The key first: if the repository has none, it is not encrypted, which is a better error than a header without
+        // the magic.
+        let key = self.keyring.data_key().await?;
         let cipher = CipherHeader::decode(header)
             .and_then(|header| ObjectCipher::new(&key, &header, path.as_str()));
         cipher.map_err(|error| failed("read", self.name(path), error))
     }
 
-    /// What a listing or a look below says, as it is above.
+    /// Translates an entry of the store below: plain size for stored size.
     fn plain(&self, entry: Entry) -> Entry {
         match entry.kind {
             EntryKind::Object { size } if !is_key(&entry.path) => {
@@ -101,12 +98,12 @@ impl EncryptedStorage {
     }
 }
 
-/// Key objects are what opens all others.
+/// Key objects are not encrypted: they are needed to decrypt all others.
 fn is_key(path: &ObjectPath) -> bool {
     path.as_str().strip_prefix(KEY_ROOT).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// What an error of the cipher means for the object.
+/// Adds the object and the error kind to an error of the cipher.
 fn failed(operation: &'static str, object: String, error: codec::Error) -> Error {
     use codec::Error as E;
     let kind = match error {
@@ -178,9 +175,10 @@ impl Storage for EncryptedStorage {
     }
 
     async fn get_range(&self, path: &ObjectPath, range: Range<u64>) -> Result<Bytes> {
-        match is_key(path) {
-            true => self.inner.get_range(path, range).await,
-            false => range::read(self, path, range).await,
+        if is_key(path) {
+            self.inner.get_range(path, range).await
+        } else {
+            range::read(self, path, range).await
         }
     }
 
@@ -197,7 +195,7 @@ impl Storage for EncryptedStorage {
     }
 
     async fn delete(&self, paths: &[ObjectPath]) -> Result<()> {
-        self.known.forget(paths);
+        self.ciphers.forget(paths);
         self.inner.delete(paths).await
     }
 

@@ -168,7 +168,7 @@ async fn an_object_made_again_under_its_name_is_read_as_it_is_now() {
     bench.put("b", &vec![1; 3 * CHUNK]).await;
     assert_eq!(bench.range("b", 2 * CHUNK..2 * CHUNK + 9).await.unwrap(), vec![1; 9]);
     fs::remove_file(bench.file("b")).unwrap();
-    let other = EncryptedStorage { known: Arc::default(), ..bench.storage.clone() };
+    let other = EncryptedStorage { ciphers: Arc::default(), ..bench.storage.clone() };
     other.put(&path("b"), vec![2; 4 * CHUNK].into()).await.unwrap();
     assert_eq!(bench.range("b", 2 * CHUNK..2 * CHUNK + 9).await.unwrap(), vec![2; 9]);
 }
@@ -190,7 +190,7 @@ async fn every_flipped_byte_is_damage_however_it_is_read() {
         let expected = if is_version { ErrorCode::RepoInvalid } else { ErrorCode::Checksum };
         let error = bench.read("o").await.unwrap_err();
         assert_eq!(error.code(), expected, "byte {at}: {error}");
-        bench.storage.known.forget(&[path("o")]);
+        bench.storage.ciphers.forget(&[path("o")]);
         let error = bench.range("o", 0..data.len()).await.unwrap_err();
         assert_eq!(error.code(), expected, "byte {at}: {error}");
     }
@@ -218,7 +218,7 @@ async fn every_truncation_is_found_and_shown_sensibly() {
             matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Truncated),
             "{len}: {error}"
         );
-        bench.storage.known.forget(&[path("o")]);
+        bench.storage.ciphers.forget(&[path("o")]);
         for range in [0..data.len(), 2 * CHUNK..data.len()] {
             let error = bench.range("o", range).await.unwrap_err();
             let kind = error.kind();
@@ -256,13 +256,13 @@ fn opened_by(root: &Path, pass: &str) -> EncryptedStorage {
 async fn a_pass_phrase_opens_what_it_made_and_others_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let storage = opened_by(dir.path(), "right");
-    assert!(storage.lock().create("first", CHEAP).await.unwrap());
+    assert!(storage.keyring().create("first", CHEAP).await.unwrap());
     storage.put(&path("stanza/db/1"), Bytes::from_static(b"text")).await.unwrap();
-    assert!(!opened_by(dir.path(), "right").lock().create("again", CHEAP).await.unwrap());
+    assert!(!opened_by(dir.path(), "right").keyring().create("again", CHEAP).await.unwrap());
 
     let again = opened_by(dir.path(), "right");
     assert_eq!(again.get_range(&path("stanza/db/1"), 0..4).await.unwrap(), "text");
-    assert_eq!(again.lock().recipient().await.unwrap(), Some(RecipientId::FIRST));
+    assert_eq!(again.keyring().recipient().await.unwrap(), Some(RecipientId::FIRST));
 
     let wrong = opened_by(dir.path(), "wrong");
     for error in [
@@ -270,13 +270,13 @@ async fn a_pass_phrase_opens_what_it_made_and_others_are_refused() {
         wrong.get_range(&path("stanza/db/1"), 0..4).await.unwrap_err(),
         wrong.put(&path("x"), Bytes::new()).await.unwrap_err(),
         wrong.put_stream(&path("x")).await.err().unwrap(),
-        wrong.lock().unlock().await.unwrap_err(),
+        wrong.keyring().unlock().await.unwrap_err(),
     ] {
         assert_eq!(error.code(), ErrorCode::Crypto, "{error}");
-        assert!(error.to_string().contains("opens none of its 1 key object"), "{error}");
+        assert!(error.to_string().contains("none of its key objects (1 found)"), "{error}");
         assert!(error.hint().unwrap().contains("cipher-pass"), "{error}");
     }
-    let error = wrong.lock().create("other", CHEAP).await.unwrap_err();
+    let error = wrong.keyring().create("other", CHEAP).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Crypto);
     // Absence needs no key.
     assert!(wrong.get(&path("absent")).await.err().unwrap().is_not_found());
@@ -289,7 +289,7 @@ async fn a_repository_that_is_not_encrypted_is_never_made_so() {
     let plain = PosixStorage::new(dir.path());
     plain.put(&path("stanza/db/1"), Bytes::from_static(b"pgstrata........")).await.unwrap();
     let storage = opened_by(dir.path(), "p");
-    let error = storage.lock().create("c", CHEAP).await.unwrap_err();
+    let error = storage.keyring().create("c", CHEAP).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Crypto);
     assert!(error.to_string().contains("it is not encrypted"), "{error}");
     assert!(list(&plain).await.unwrap().is_empty());
@@ -301,7 +301,7 @@ async fn a_repository_that_is_not_encrypted_is_never_made_so() {
 async fn an_empty_repository_has_no_key_yet() {
     let dir = tempfile::tempdir().unwrap();
     let storage = opened_by(dir.path(), "p");
-    storage.lock().unlock().await.unwrap();
+    storage.keyring().unlock().await.unwrap();
     let error = storage.put(&path("a"), Bytes::new()).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::FileMissing);
     assert!(error.hint().unwrap().contains("stanza-create"), "{error}");
@@ -312,7 +312,7 @@ async fn of_many_that_make_the_key_at_once_one_wins() {
     let dir = tempfile::tempdir().unwrap();
     let makers = (0..8).map(|_| {
         let storage = opened_by(dir.path(), "p");
-        async move { storage.lock().create("c", CHEAP).await.map(|made| (made, storage)) }
+        async move { storage.keyring().create("c", CHEAP).await.map(|made| (made, storage)) }
     });
     let made = futures_util::future::join_all(makers).await;
     let made: Vec<_> = made.into_iter().map(|result| result.unwrap()).collect();
@@ -330,10 +330,10 @@ async fn of_many_that_make_the_key_at_once_one_wins() {
 async fn recipients_come_and_go_and_the_last_one_stays() {
     let dir = tempfile::tempdir().unwrap();
     let storage = opened_by(dir.path(), "one");
-    storage.lock().create("first", CHEAP).await.unwrap();
+    storage.keyring().create("first", CHEAP).await.unwrap();
     storage.put(&path("o"), Bytes::from_static(b"text")).await.unwrap();
-    let (second, key) = (RecipientId::random(), storage.lock().data_key().await.unwrap());
-    storage.lock().add(second, "second", PassPhrase::new("two"), &key, CHEAP).await.unwrap();
+    let (second, key) = (RecipientId::random(), storage.keyring().data_key().await.unwrap());
+    storage.keyring().add(second, "second", PassPhrase::new("two"), &key, CHEAP).await.unwrap();
     for pass in ["one", "two"] {
         let storage = opened_by(dir.path(), pass);
         assert_eq!(storage.get_range(&path("o"), 0..4).await.unwrap(), "text");
@@ -342,13 +342,13 @@ async fn recipients_come_and_go_and_the_last_one_stays() {
     let file = dir.path().join(RecipientId::FIRST.path().unwrap().as_str());
     let intact = fs::read(&file).unwrap();
     fs::write(&file, &intact[..50]).unwrap();
-    assert!(opened_by(dir.path(), "two").lock().data_key().await.is_ok());
+    assert!(opened_by(dir.path(), "two").keyring().data_key().await.is_ok());
     fs::write(&file, &intact).unwrap();
 
-    storage.lock().remove(RecipientId::FIRST).await.unwrap();
-    assert!(opened_by(dir.path(), "one").lock().data_key().await.is_err());
-    assert!(storage.lock().remove(second).await.is_err());
-    assert!(opened_by(dir.path(), "two").lock().data_key().await.is_ok(), "it was put back");
+    storage.keyring().remove(RecipientId::FIRST).await.unwrap();
+    assert!(opened_by(dir.path(), "one").keyring().data_key().await.is_err());
+    assert!(storage.keyring().remove(second).await.is_err());
+    assert!(opened_by(dir.path(), "two").keyring().data_key().await.is_ok(), "it was put back");
 }
 
 /// Removes the first of two recipients while something happens in the store; whether the pass phrase of each still opens.
@@ -358,13 +358,13 @@ async fn removed_while(
     let dir = tempfile::tempdir().unwrap();
     let below = Arc::new(FaultyStorage::new(Arc::new(PosixStorage::new(dir.path()))));
     let storage = EncryptedStorage::new(below.clone(), PassPhrase::new("one"));
-    storage.lock().create("first", CHEAP).await.unwrap();
-    let (second, key) = (RecipientId::random(), storage.lock().data_key().await.unwrap());
-    storage.lock().add(second, "second", PassPhrase::new("two"), &key, CHEAP).await.unwrap();
+    storage.keyring().create("first", CHEAP).await.unwrap();
+    let (second, key) = (RecipientId::random(), storage.keyring().data_key().await.unwrap());
+    storage.keyring().add(second, "second", PassPhrase::new("two"), &key, CHEAP).await.unwrap();
     below.add(rule(&second.path().unwrap()));
-    let removed = storage.lock().remove(RecipientId::FIRST).await;
+    let removed = storage.keyring().remove(RecipientId::FIRST).await;
     below.clear();
-    let opens = async |pass| opened_by(dir.path(), pass).lock().data_key().await.is_ok();
+    let opens = async |pass| opened_by(dir.path(), pass).keyring().data_key().await.is_ok();
     (removed, [opens("one").await, opens("two").await])
 }
 
@@ -399,35 +399,35 @@ async fn a_recipient_is_put_back_where_another_is_not_proven_to_be_left() {
 async fn a_repository_that_lost_its_key_objects_says_so_and_gets_no_new_key() {
     let dir = tempfile::tempdir().unwrap();
     let storage = opened_by(dir.path(), "p");
-    storage.lock().create("first", CHEAP).await.unwrap();
+    storage.keyring().create("first", CHEAP).await.unwrap();
     storage.put(&path("stanza/db/00000001"), Bytes::from_static(b"text")).await.unwrap();
     fs::remove_dir_all(dir.path().join("key")).unwrap();
     let again = opened_by(dir.path(), "p");
     for error in [
-        again.lock().unlock().await.unwrap_err(),
+        again.keyring().unlock().await.unwrap_err(),
         again.get(&path("stanza/db/00000001")).await.err().unwrap(),
     ] {
         assert_eq!(error.code(), ErrorCode::Crypto);
-        assert!(error.to_string().contains("its key objects are gone"), "{error}");
+        assert!(error.to_string().contains("its key objects are missing"), "{error}");
         assert!(error.hint().unwrap().contains("from a copy"), "{error}");
     }
-    let error = opened_by(dir.path(), "p").lock().create("c", CHEAP).await.unwrap_err();
-    assert!(error.to_string().contains("its key objects are gone"), "{error}");
+    let error = opened_by(dir.path(), "p").keyring().create("c", CHEAP).await.unwrap_err();
+    assert!(error.to_string().contains("its key objects are missing"), "{error}");
     assert!(list(&PosixStorage::new(dir.path())).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_damaged_key_object_is_not_called_a_wrong_pass_phrase() {
     let dir = tempfile::tempdir().unwrap();
-    opened_by(dir.path(), "p").lock().create("first", CHEAP).await.unwrap();
+    opened_by(dir.path(), "p").keyring().create("first", CHEAP).await.unwrap();
     let file = dir.path().join(RecipientId::FIRST.path().unwrap().as_str());
     let mut bytes = fs::read(&file).unwrap();
     bytes[100] ^= 1;
     fs::write(&file, bytes).unwrap();
-    let error = opened_by(dir.path(), "p").lock().unlock().await.unwrap_err();
+    let error = opened_by(dir.path(), "p").keyring().unlock().await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Crypto);
     let told = error.to_string();
-    assert!(told.contains("none of its 1 key object(s), 1 of which cannot be read"), "{told}");
+    assert!(told.contains("none of its key objects (1 found, 1 unreadable)"), "{told}");
     assert!(error.hint().unwrap().contains("from a copy"), "{error}");
 }
 
@@ -435,8 +435,8 @@ async fn a_damaged_key_object_is_not_called_a_wrong_pass_phrase() {
 async fn an_empty_repository_opens_once_somebody_made_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let early = opened_by(dir.path(), "p");
-    early.lock().unlock().await.unwrap();
-    opened_by(dir.path(), "p").lock().create("first", CHEAP).await.unwrap();
+    early.keyring().unlock().await.unwrap();
+    opened_by(dir.path(), "p").keyring().create("first", CHEAP).await.unwrap();
     early.put(&path("a"), Bytes::new()).await.unwrap();
 }
 
@@ -445,19 +445,19 @@ async fn an_empty_repository_opens_once_somebody_made_its_key() {
 async fn a_recipient_that_goes_while_others_open_keeps_none_of_them_out() {
     let dir = tempfile::tempdir().unwrap();
     let storage = opened_by(dir.path(), "one");
-    storage.lock().create("first", CHEAP).await.unwrap();
-    let (second, key) = (RecipientId::random(), storage.lock().data_key().await.unwrap());
-    storage.lock().add(second, "second", PassPhrase::new("two"), &key, CHEAP).await.unwrap();
+    storage.keyring().create("first", CHEAP).await.unwrap();
+    let (second, key) = (RecipientId::random(), storage.keyring().data_key().await.unwrap());
+    storage.keyring().add(second, "second", PassPhrase::new("two"), &key, CHEAP).await.unwrap();
     // It was listed, and is gone when it is read.
     let below = FaultyStorage::new(Arc::new(PosixStorage::new(dir.path())));
     let first = RecipientId::FIRST.path().unwrap();
     below.add(Rule::always(Operation::Get, Fault::Lose(first.clone())).on(first.as_str()));
     let other = EncryptedStorage::new(Arc::new(below), PassPhrase::new("two"));
-    assert_eq!(*other.lock().data_key().await.unwrap(), *key);
-    assert_eq!(other.lock().recipients(Some(&key)).await.unwrap().len(), 1);
+    assert_eq!(*other.keyring().data_key().await.unwrap(), *key);
+    assert_eq!(other.keyring().recipients(Some(&key)).await.unwrap().len(), 1);
     // And whose it was is told the pass phrase, not that something is damaged.
-    let error = opened_by(dir.path(), "one").lock().unlock().await.unwrap_err();
-    assert!(error.to_string().ends_with("opens none of its 1 key object(s)"), "{error}");
+    let error = opened_by(dir.path(), "one").keyring().unlock().await.unwrap_err();
+    assert!(error.to_string().ends_with("none of its key objects (1 found)"), "{error}");
 }
 
 #[tokio::test]

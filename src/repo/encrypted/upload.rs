@@ -1,4 +1,4 @@
-//! An object being written: encrypted as it comes, a chunk at a time.
+//! Encrypts an object that is being written, chunk by chunk.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,18 +9,17 @@ use crate::{
     storage::{Result, Upload},
 };
 
-/// Stored bytes that are handed on in one go.
-const PIECE: usize = 8 * SEALED_LEN;
+/// Stored bytes that are passed to the store in one call.
+const BATCH_LEN: usize = 8 * SEALED_LEN;
 
 pub(super) struct EncryptedUpload {
     inner: Box<dyn Upload>,
     cipher: ObjectCipher,
     object: String,
-    /// Encrypted chunks, and after them the plain bytes of the one that is being filled.
+    /// Encrypted chunks, then the plain bytes of the chunk that is being filled.
     buffer: Vec<u8>,
-    /// Where in the buffer that chunk begins.
+    /// Where the chunk that is being filled begins in the buffer.
     open: usize,
-    /// Its number.
     number: u64,
 }
 
@@ -40,11 +39,11 @@ impl EncryptedUpload {
         Ok(())
     }
 
-    /// Hands on the buffer, which ends with an encrypted chunk.
-    async fn hand_on(&mut self, next: Vec<u8>) -> Result<()> {
-        let piece = std::mem::replace(&mut self.buffer, next);
+    /// Passes the buffer, which ends with an encrypted chunk, to the store.
+    async fn flush(&mut self, next: Vec<u8>) -> Result<()> {
+        let batch = std::mem::replace(&mut self.buffer, next);
         self.open = 0;
-        self.inner.write(piece.into()).await
+        self.inner.write(batch.into()).await
     }
 }
 
@@ -52,11 +51,11 @@ impl EncryptedUpload {
 impl Upload for EncryptedUpload {
     async fn write(&mut self, mut data: Bytes) -> Result<()> {
         while !data.is_empty() {
-            // A full chunk is encrypted once it is known that another follows.
+            // The last chunk has another nonce, so a full chunk is encrypted only once more bytes follow.
             if self.buffer.len() - self.open == CHUNK_LEN {
                 self.seal(false)?;
-                if self.buffer.len() >= PIECE {
-                    self.hand_on(Vec::with_capacity(PIECE)).await?;
+                if self.buffer.len() >= BATCH_LEN {
+                    self.flush(Vec::with_capacity(BATCH_LEN)).await?;
                 }
             }
             let room = CHUNK_LEN - (self.buffer.len() - self.open);
@@ -68,7 +67,7 @@ impl Upload for EncryptedUpload {
 
     async fn finish(mut self: Box<Self>) -> Result<()> {
         self.seal(true)?;
-        self.hand_on(Vec::new()).await?;
+        self.flush(Vec::new()).await?;
         self.inner.finish().await
     }
 

@@ -1,5 +1,5 @@
-//! Reads a file list. Its lines are bounded by what the manifest counts and by the bytes that are there, so
-//! that a small object cannot take much memory or time; the work is done in steps, between which a signal is heard.
+//! Decodes a file list. Its entries are bounded by the manifest's totals and by the stored size, so that a small damaged
+//! or hostile object cannot take much memory or time. It yields between steps, so that a signal can end the command.
 
 use std::io::{BufRead, BufReader, Cursor, Read};
 
@@ -16,12 +16,11 @@ use crate::{
     types::CompressType,
 };
 
-/// Lines decoded in one step: about ten milliseconds.
+/// Lines decoded between two yields: about ten milliseconds.
 const STEP_LINES: usize = 2048;
 
 type Stream = BufReader<zstd::stream::read::Decoder<'static, BufReader<Cursor<Bytes>>>>;
 
-/// A file list that is being decoded.
 pub(super) struct Decoding<'a> {
     object: &'a str,
     totals: &'a Totals,
@@ -33,7 +32,7 @@ pub(super) struct Decoding<'a> {
     list: FileList,
 }
 
-/// What the lines so far add up to.
+/// Sums over the lines so far.
 #[derive(Default)]
 struct Counted {
     lines: u64,
@@ -45,7 +44,7 @@ struct Counted {
 }
 
 impl<'a> Decoding<'a> {
-    /// Opens the list with the bytes `data`, header included.
+    /// `data` is the whole object, its header included.
     pub(super) fn new(data: Bytes, object: &'a str, totals: &'a Totals) -> Result<Self, Error> {
         let header = ObjectHeader::decode(&data, ObjectKind::FileList, object)?;
         if header.compress != CompressType::Zst {
@@ -68,7 +67,6 @@ impl<'a> Decoding<'a> {
         })
     }
 
-    /// Decodes all lines; other tasks run between two steps.
     pub(super) async fn finish(mut self) -> Result<FileList, Error> {
         while self.step()? {
             tokio::task::yield_now().await;
@@ -76,7 +74,7 @@ impl<'a> Decoding<'a> {
         Ok(self.list)
     }
 
-    /// Decodes some lines; `false` after the last one.
+    /// Decodes [`STEP_LINES`]; `false` after the last line.
     fn step(&mut self) -> Result<bool, Error> {
         for _ in 0..STEP_LINES {
             if !self.read_line()? {
@@ -97,7 +95,7 @@ impl<'a> Decoding<'a> {
         Ok(true)
     }
 
-    /// Reads the next line without its line feed; `false` where there is none.
+    /// Reads the next line without its line feed; `false` at the end.
     fn read_line(&mut self) -> Result<bool, Error> {
         self.line.clear();
         let read = (&mut self.lines).take(LINE_MAX).read_until(b'\n', &mut self.line);
@@ -111,9 +109,10 @@ impl<'a> Decoding<'a> {
         self.counted.lines += 1;
         self.counted.raw += read as u64;
         let possible = self.counted.lines <= self.lines_max && self.counted.raw <= self.raw_max;
-        match possible {
-            true => Ok(true),
-            false => Err(Error::format(self.object, "it has more lines than its size can hold")),
+        if possible {
+            Ok(true)
+        } else {
+            Err(Error::format(self.object, "it has more lines than its size can hold"))
         }
     }
 
@@ -137,7 +136,7 @@ impl<'a> Decoding<'a> {
         }
     }
 
-    /// A file that has bytes and no map would be restored without them.
+    /// An entry whose size and block map contradict each other: a file with a size and no map would be restored empty.
     fn contradicts(&self, entry: &FileEntry) -> Error {
         let what = match entry.size() {
             0 => "is empty and has a block map",
@@ -147,12 +146,13 @@ impl<'a> Decoding<'a> {
     }
 
     fn within(&self, what: &str, listed: u64, max: u64) -> Result<(), Error> {
-        match listed <= max {
-            true => Ok(()),
-            false => Err(Error::format(
+        if listed <= max {
+            Ok(())
+        } else {
+            Err(Error::format(
                 self.object,
-                format!("it lists {listed} {what} or more, and there are {max} at most"),
-            )),
+                format!("it lists {listed} or more {what}, but at most {max} are possible"),
+            ))
         }
     }
 }

@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::{BackupFacts, Calendar, Why};
+use super::{BackupSummary, Calendar, KeepReason};
 use crate::types::BackupLabel;
 
-/// The number of the day, week, month or year that a date is in.
+/// Numbers the day, week, month or year of a date, so that periods can be counted.
 type Period = fn(Date) -> i64;
 
-/// Which of `fulls`, oldest first, a calendar rule keeps, and the rule.
+/// The backups of `fulls` (oldest first) that a calendar rule keeps, each with the rule.
 pub(super) fn kept(
-    fulls: &[&BackupFacts],
+    fulls: &[&BackupSummary],
     calendar: Calendar,
     now: i64,
     zone: &TimeZone,
-) -> Vec<(BackupLabel, Why)> {
+) -> Vec<(BackupLabel, KeepReason)> {
     let rules = [
-        (calendar.daily, day as Period, Why::Daily),
-        (calendar.weekly, week, Why::Weekly),
-        (calendar.monthly, month, Why::Monthly),
-        (calendar.yearly, year, Why::Yearly),
+        (calendar.daily, day as Period, KeepReason::Daily),
+        (calendar.weekly, week, KeepReason::Weekly),
+        (calendar.monthly, month, KeepReason::Monthly),
+        (calendar.yearly, year, KeepReason::Yearly),
     ];
     let mut kept = Vec::new();
     for (count, period, why) in rules {
@@ -34,16 +34,16 @@ pub(super) fn kept(
     kept
 }
 
-/// The last of each period from `first` on; one without page errors where there is one.
+/// The last full of each period from number `first` on; within a period one without errors is preferred.
 fn last_of_each<'a>(
-    fulls: &[&'a BackupFacts],
-    period: impl Fn(&BackupFacts) -> i64,
+    fulls: &[&'a BackupSummary],
+    period: impl Fn(&BackupSummary) -> i64,
     first: i64,
-) -> Vec<&'a BackupFacts> {
-    let mut last: BTreeMap<i64, &BackupFacts> = BTreeMap::new();
+) -> Vec<&'a BackupSummary> {
+    let mut last: BTreeMap<i64, &BackupSummary> = BTreeMap::new();
     for full in fulls.iter().copied() {
         let number = period(full);
-        let is_better = |other: &&BackupFacts| other.has_errors || !full.has_errors;
+        let is_better = |other: &&BackupSummary| other.has_errors || !full.has_errors;
         if number >= first && last.get(&number).is_none_or(is_better) {
             last.insert(number, full);
         }
@@ -51,7 +51,7 @@ fn last_of_each<'a>(
     last.into_values().collect()
 }
 
-/// The local date. A time out of all bounds is taken as the nearest there is.
+/// The local date. A time outside the calendar's range counts as the nearest one in it.
 fn date(seconds: i64, zone: &TimeZone) -> Date {
     let nearest = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(nearest).to_zoned(zone.clone()).date()

@@ -1,15 +1,16 @@
-//! Which full backups stay with all that build on them: those that `-full` keeps, by count or by time.
+//! The full backups that `repoN-retention-full` keeps, by count or by time, and the differentials that
+//! `repoN-retention-diff` expires. A family is a full backup and all that build on it.
 
 use std::collections::BTreeSet;
 
-use super::{BackupFacts, FullType, Settings};
+use super::{BackupSummary, FullType, Settings};
 use crate::types::{BackupLabel, BackupType};
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// The backups that a mark holds: the marked ones, and what they need. They do not count for
-/// `-full`, `-diff` and `-archive`: a backup that is put aside must not push another one out.
-pub fn held(backups: &[BackupFacts], now: i64) -> BTreeSet<BackupLabel> {
+/// The backups with a keep mark and those they need. They do not count for `-full`, `-diff` and `-archive`: keeping one
+/// backup must not expire another.
+pub fn held_backups(backups: &[BackupSummary], now: i64) -> BTreeSet<BackupLabel> {
     let mut held = BTreeSet::new();
     for backup in backups.iter().filter(|backup| backup.is_marked(now)) {
         held.insert(backup.label.clone());
@@ -18,18 +19,18 @@ pub fn held(backups: &[BackupFacts], now: i64) -> BTreeSet<BackupLabel> {
     held
 }
 
-/// The fulls whose families stay, oldest first: from the oldest that `-full` keeps to the newest. The
-/// newest full is always one of them.
+/// The fulls whose families are kept, oldest first: from the oldest that `-full` keeps to the newest, which is always
+/// kept.
 pub fn families<'a>(
-    backups: &'a [BackupFacts],
+    backups: &'a [BackupSummary],
     held: &BTreeSet<BackupLabel>,
     settings: &Settings,
     now: i64,
-) -> Vec<&'a BackupFacts> {
-    let fulls: Vec<&BackupFacts> =
+) -> Vec<&'a BackupSummary> {
+    let fulls: Vec<&BackupSummary> =
         backups.iter().filter(|backup| backup.kind() == BackupType::Full).collect();
     let Some(newest) = fulls.last() else { return Vec::new() };
-    let counted: Vec<&BackupFacts> =
+    let counted: Vec<&BackupSummary> =
         fulls.iter().copied().filter(|full| !held.contains(&full.label)).collect();
     let oldest = match (settings.full, settings.full_type) {
         (Some(count), FullType::Count) => by_count(&counted, count),
@@ -42,23 +43,22 @@ pub fn families<'a>(
 }
 
 /// The oldest of the newest `count`.
-fn by_count<'a>(fulls: &[&'a BackupFacts], count: u32) -> Option<&'a BackupFacts> {
+fn by_count<'a>(fulls: &[&'a BackupSummary], count: u32) -> Option<&'a BackupSummary> {
     let first = fulls.len().saturating_sub(count.max(1) as usize);
     fulls.get(first).copied()
 }
 
-/// The newest that is at least `days` old: with it every moment of those days can be restored. Where
-/// all are younger, the oldest.
-fn by_time<'a>(fulls: &[&'a BackupFacts], days: u32, now: i64) -> Option<&'a BackupFacts> {
+/// The newest full that is at least `days` old: from it every moment of those days can be recovered. The oldest if all
+/// are younger.
+fn by_time<'a>(fulls: &[&'a BackupSummary], days: u32, now: i64) -> Option<&'a BackupSummary> {
     let limit = now.saturating_sub(i64::from(days).saturating_mul(DAY_SECONDS));
     let old_enough = fulls.iter().rev().find(|full| full.stopped <= limit);
     old_enough.or(fulls.first()).copied()
 }
 
-/// The differentials that `-diff` no longer keeps. Fulls count as differentials, so that the number
-/// says how many points there are to restore quickly, but only differentials are expired for it.
+/// The differentials that `-diff` expires. Fulls count as differentials, as with pgBackRest, but are not expired by it.
 pub(super) fn expired_diffs(
-    family_members: &[&BackupFacts],
+    family_members: &[&BackupSummary],
     held: &BTreeSet<BackupLabel>,
     diff: Option<u32>,
 ) -> BTreeSet<BackupLabel> {

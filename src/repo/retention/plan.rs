@@ -1,103 +1,41 @@
-//! The plan of an expire: what goes, in which order, and why the rest stays.
+//! The expire plan: what is removed, in which order, and why the rest is kept.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 
 use super::{
-    BackupFacts, Error, InProgress, LOST_GRACE_SECONDS, Scope, Settings, Unpublished,
+    BackupSummary, Error, InProgress, Inventory, KeepReason, LOST_GRACE_SECONDS, Scope, Settings,
     UnpublishedState,
-    chosen::{Choice, Chosen, newest_clean, with_dependents},
-    families::held,
-    wal::{ArchiveRule, WalFacts, archive_rules},
+    families::held_backups,
+    selection::{KeptBackups, Selection, newest_clean, with_dependents},
+    wal::{ArchiveRule, WalRetention, archive_rules},
 };
 use crate::types::{ArchiveId, BackupLabel, BackupType};
 
-/// What a stanza has in a repository, from one listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inventory {
-    /// The backups that exist.
-    pub backups: Vec<BackupFacts>,
-    /// The directories of backups without manifest.
-    pub unpublished: Vec<Unpublished>,
-    /// The directories of the archive.
-    pub archives: Vec<ArchiveId>,
-    /// The archive of the cluster that the stanza is now.
-    pub current: ArchiveId,
-}
-
-/// What is to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpirePlan {
-    /// Backups, newest first: what depends goes before what it depends on.
+    /// To be removed, newest first: a backup goes before those that it builds on, so an interrupted expire leaves no
+    /// backup without its chain.
     pub backups: Vec<BackupLabel>,
-    /// Interrupted backups and interrupted removals.
+    /// Directories of interrupted backups and expires, to be removed.
     pub left_overs: Vec<BackupLabel>,
-    /// What stays of each archive.
     pub archives: Vec<(ArchiveId, ArchiveRule)>,
-    /// The backups that stay, oldest first.
+    /// Oldest first.
     pub kept: Vec<Kept>,
-    /// Backups in progress, which are left alone.
+    /// Not touched.
     pub in_progress: Vec<InProgress>,
-    /// What the user should know.
     pub warnings: Vec<String>,
 }
 
-/// A backup that stays, and the reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// The backup.
     pub label: BackupLabel,
-    /// At least one reason.
-    pub why: Vec<Why>,
+    /// At least one.
+    pub reasons: Vec<KeepReason>,
 }
 
-/// Why a backup stays.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// `-full` and `-diff` keep it.
-    Retention,
-    /// The last full of a day.
-    Daily,
-    /// The last full of a week.
-    Weekly,
-    /// The last full of a month.
-    Monthly,
-    /// The last full of a year.
-    Yearly,
-    /// It is marked.
-    Marked,
-    /// A backup in progress builds on it.
-    InUse(BackupLabel),
-    /// All newer ones have page errors.
-    LastWithoutPageErrors,
-    /// A backup that stays needs it.
-    NeededBy(BackupLabel),
-    /// Its full is missing, so no rule decides about it.
-    WithoutFull,
-    /// It is not what was asked to be expired.
-    NotAsked,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Retention => f.write_str("retention"),
-            Self::Daily => f.write_str("last full of a day"),
-            Self::Weekly => f.write_str("last full of a week"),
-            Self::Monthly => f.write_str("last full of a month"),
-            Self::Yearly => f.write_str("last full of a year"),
-            Self::Marked => f.write_str("marked to be kept"),
-            Self::InUse(label) => write!(f, "backup {label} in progress builds on it"),
-            Self::LastWithoutPageErrors => f.write_str("last backup without errors"),
-            Self::NeededBy(label) => write!(f, "needed by {label}"),
-            Self::WithoutFull => f.write_str("its full backup is missing"),
-            Self::NotAsked => f.write_str("not asked for"),
-        }
-    }
-}
-
-/// Makes the plan. `now` is in seconds since 1970; `zone` says when a day begins.
+/// Makes the plan. `now` is in seconds since 1970; `zone` defines where a day begins.
 pub fn plan(
     inventory: &Inventory,
     settings: &Settings,
@@ -107,15 +45,21 @@ pub fn plan(
 ) -> Result<ExpirePlan, Error> {
     let mut backups = inventory.backups.clone();
     backups.sort_by(|a, b| a.label.cmp(&b.label));
-    let told = told(inventory, scope, now)?;
-    let (in_progress, left_overs) = divide(inventory, told, now);
-    let held = held(&backups, now);
-    let choice =
-        Choice { backups: &backups, held: &held, in_progress: &in_progress, settings, now, zone };
-    let chosen = choose(&choice, scope, told.is_some())?;
+    let requested = requested_directory(inventory, scope, now)?;
+    let (in_progress, left_overs) = classify_unpublished(inventory, requested, now);
+    let held = held_backups(&backups, now);
+    let selection = Selection {
+        backups: &backups,
+        held: &held,
+        in_progress: &in_progress,
+        settings,
+        now,
+        zone,
+    };
+    let chosen = choose(&selection, scope, requested.is_some())?;
     let (remaining, expired): (Vec<_>, Vec<_>) =
         backups.iter().cloned().partition(|backup| chosen.contains_key(&backup.label));
-    let archives = archive_rules(&WalFacts {
+    let archives = archive_rules(&WalRetention {
         all: &backups,
         remaining: &remaining,
         held: &held,
@@ -133,24 +77,24 @@ pub fn plan(
         backups: expired.into_iter().rev().map(|backup| backup.label).collect(),
         left_overs: match scope {
             Scope::Retention => left_overs,
-            _ => told.into_iter().cloned().collect(),
+            _ => requested.into_iter().cloned().collect(),
         },
         archives,
-        kept: chosen.into_iter().map(|(label, why)| Kept { label, why }).collect(),
+        kept: chosen.into_iter().map(|(label, reasons)| Kept { label, reasons }).collect(),
         in_progress,
         warnings,
     })
 }
 
-/// The directories without a manifest: backups in progress, lost backups and interrupted backups. A lost backup is kept
-/// as long as another backup references it.
-fn divide(
+/// Divides the directories without manifest into backups in progress, lost backups and interrupted backups. A lost backup
+/// is kept while another backup builds on it.
+fn classify_unpublished(
     inventory: &Inventory,
-    told: Option<&BackupLabel>,
+    requested: Option<&BackupLabel>,
     now: i64,
 ) -> (Vec<InProgress>, Vec<BackupLabel>) {
     let (mut in_progress, mut left_overs) = (Vec::new(), Vec::new());
-    for directory in inventory.unpublished.iter().filter(|found| Some(&found.label) != told) {
+    for directory in inventory.unpublished.iter().filter(|found| Some(&found.label) != requested) {
         match directory.state(now) {
             UnpublishedState::InProgress(building) | UnpublishedState::Lost(building) => {
                 in_progress.push(building);
@@ -165,14 +109,14 @@ fn divide(
     (in_progress, left_overs)
 }
 
-/// A backup that refers to this one. Backups are removed before those that they refer to, so what is needed is never what
-/// an expire that was interrupted left.
+/// A backup that builds on `label`. Expire removes a backup before those it builds on, so a directory that is needed is
+/// never the rest of an interrupted expire.
 fn needed_by<'a>(inventory: &'a Inventory, label: &BackupLabel) -> Option<&'a BackupLabel> {
     inventory.backups.iter().find(|backup| backup.needs.contains(label)).map(|by| &by.label)
 }
 
-/// The directory without manifest that was asked to be removed, where nothing is in progress in it and nothing needs it.
-fn told<'a>(
+/// The directory without manifest that `--set` names, if no backup is in progress in it; an error if a backup needs it.
+fn requested_directory<'a>(
     inventory: &Inventory,
     scope: &'a Scope,
     now: i64,
@@ -194,100 +138,110 @@ fn lost_warning(lost: &InProgress, inventory: &Inventory) -> String {
     let label = &lost.label;
     if let Some(by) = needed_by(inventory, label) {
         return format!(
-            "backup {label} has no manifest, and backup {by} needs it: neither can be restored until the manifest is \
-             brought back from a copy of the repository; what is left of it stays"
+            "manifest of backup {label} is missing and backup {by} depends on it: neither can be restored until the \
+             manifest is restored from a copy of the repository; the other objects of {label} are kept"
         );
     }
     format!(
-        "backup {label} has a file list and no manifest: that was lost, or publishing or removing the backup \
-         was cut short; bring it back from a copy within {} days, or remove the rest with expire --set={label}",
+        "manifest of backup {label} is missing: it was lost, or the backup or its expire was interrupted; restore the \
+         manifest from a copy of the repository within {} days, or remove the rest with expire --set={label}",
         LOST_GRACE_SECONDS / 86_400
     )
 }
 
-fn choose(choice: &Choice<'_>, scope: &Scope, is_told: bool) -> Result<Chosen, Error> {
+fn choose(
+    selection: &Selection<'_>,
+    scope: &Scope,
+    is_unpublished: bool,
+) -> Result<KeptBackups, Error> {
     let expired = match scope {
-        Scope::Retention => return Ok(choice.by_settings()),
+        Scope::Retention => return Ok(selection.by_settings()),
         Scope::WalBefore(_) => BTreeSet::new(),
-        Scope::Set(_) if is_told => BTreeSet::new(),
-        Scope::Set(label) => expired_set(choice, label)?,
-        Scope::Oldest => expired_set(choice, &oldest(choice)?)?,
+        Scope::Set(_) if is_unpublished => BTreeSet::new(),
+        Scope::Set(label) => expired_set(selection, label)?,
+        Scope::Oldest => expired_set(selection, &oldest(selection)?)?,
     };
-    let stays = choice.backups.iter().filter(|backup| !expired.contains(&backup.label));
-    Ok(stays.map(|backup| (backup.label.clone(), vec![Why::NotAsked])).collect())
+    let stays = selection.backups.iter().filter(|backup| !expired.contains(&backup.label));
+    Ok(stays.map(|backup| (backup.label.clone(), vec![KeepReason::NotRequested])).collect())
 }
 
-/// What goes with `label`, where that may be expired at all.
-fn expired_set(choice: &Choice<'_>, label: &BackupLabel) -> Result<BTreeSet<BackupLabel>, Error> {
-    if !choice.backups.iter().any(|backup| backup.label == *label) {
+/// `label` and all backups that build on it; an error if one of them must not be expired.
+fn expired_set(
+    selection: &Selection<'_>,
+    label: &BackupLabel,
+) -> Result<BTreeSet<BackupLabel>, Error> {
+    if !selection.backups.iter().any(|backup| backup.label == *label) {
         return Err(Error::Missing(label.clone()));
     }
-    let expired = with_dependents(choice.backups, label);
-    let in_it = |backup: &&BackupFacts| expired.contains(&backup.label);
-    let fulls = |backup: &&BackupFacts| backup.kind() == BackupType::Full;
-    if let Some(marked) = choice.backups.iter().filter(in_it).find(|b| b.is_marked(choice.now)) {
+    let expired = with_dependents(selection.backups, label);
+    let in_it = |backup: &&BackupSummary| expired.contains(&backup.label);
+    let fulls = |backup: &&BackupSummary| backup.kind() == BackupType::Full;
+    if let Some(marked) =
+        selection.backups.iter().filter(in_it).find(|b| b.is_marked(selection.now))
+    {
         return Err(Error::Marked { label: label.clone(), marked: marked.label.clone() });
     }
-    for building in choice.in_progress.iter().filter(|building| !building.is_lost) {
-        let one = Choice { in_progress: std::slice::from_ref(building), ..*choice };
+    for building in selection.in_progress.iter().filter(|building| !building.is_lost) {
+        let one = Selection { in_progress: std::slice::from_ref(building), ..*selection };
         if one.in_use().iter().any(|(used, _)| expired.contains(used)) {
             let building = building.label.clone();
             return Err(Error::InUse { label: label.clone(), building });
         }
     }
-    // One that cannot be restored is nothing to fall back on, and nothing is lost with it.
-    let usable = |backup: &&BackupFacts| !backup.is_incomplete;
-    let mut left = choice.backups.iter().filter(fulls).filter(usable).filter(|it| !in_it(it));
-    let is_usable = choice.backups.iter().any(|b| b.label == *label && usable(&b));
-    match label.kind() == BackupType::Full && is_usable && left.next().is_none() {
-        true => Err(Error::LastFull(label.clone())),
-        false => Ok(expired),
+    // An incomplete full backup cannot be restored: it neither counts as the last full nor protects one.
+    let usable = |backup: &&BackupSummary| !backup.is_incomplete;
+    let mut left = selection.backups.iter().filter(fulls).filter(usable).filter(|it| !in_it(it));
+    let is_usable = selection.backups.iter().any(|b| b.label == *label && usable(&b));
+    if label.kind() == BackupType::Full && is_usable && left.next().is_none() {
+        Err(Error::LastFull(label.clone()))
+    } else {
+        Ok(expired)
     }
 }
 
-/// The oldest full that no mark holds and that is not the newest.
-fn oldest(choice: &Choice<'_>) -> Result<BackupLabel, Error> {
-    let fulls: Vec<_> = choice.backups.iter().filter(|b| b.kind() == BackupType::Full).collect();
+/// The oldest full backup that is not the newest and that no keep mark holds.
+fn oldest(selection: &Selection<'_>) -> Result<BackupLabel, Error> {
+    let fulls: Vec<_> = selection.backups.iter().filter(|b| b.kind() == BackupType::Full).collect();
     let Some((_, older)) = fulls.split_last() else { return Err(Error::NoFull) };
-    let free = older.iter().find(|full| !choice.held.contains(&full.label));
+    let free = older.iter().find(|full| !selection.held.contains(&full.label));
     free.map(|full| full.label.clone()).ok_or(Error::NoFull)
 }
 
 fn warnings(
-    backups: &[BackupFacts],
-    remaining: &[BackupFacts],
-    chosen: &Chosen,
+    backups: &[BackupSummary],
+    remaining: &[BackupSummary],
+    chosen: &KeptBackups,
     settings: &Settings,
     scope: &Scope,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     for (label, why) in chosen {
-        if why.contains(&Why::WithoutFull) {
+        if why.contains(&KeepReason::WithoutFull) {
             warnings.push(format!(
-                "backup {label} is kept, but its full backup is missing: it cannot be restored"
+                "backup {label} is kept but cannot be restored: its full backup is missing"
             ));
         }
-        if why[..] == [Why::LastWithoutPageErrors] {
+        if why[..] == [KeepReason::LastWithoutPageErrors] {
             warnings.push(format!(
-                "backup {label} is kept, with the WAL from it on: all newer ones have errors"
+                "backup {label} and the WAL after it are kept because all newer backups have errors"
             ));
         }
     }
     if *scope != Scope::Retention {
-        warnings.extend(asked_warnings(backups, remaining));
+        warnings.extend(request_warnings(backups, remaining));
     } else if settings.full.is_none() && !settings.calendar.is_set() {
         warnings.push(
-            "no retention option says which full backups may go, so the repository may run out of \
-             space; retention-full=9999999 keeps all without this warning"
+            "repoN-retention-full is not set, the repository may run out of space; to keep all full backups without this \
+             warning, set repoN-retention-full=9999999"
                 .to_owned(),
         );
     }
     warnings
 }
 
-/// What is lost by an expire that was asked for whatever retention says.
-fn asked_warnings(backups: &[BackupFacts], remaining: &[BackupFacts]) -> Vec<String> {
-    let is_gone = |backup: &BackupFacts| !remaining.iter().any(|left| left.label == backup.label);
+/// Warnings of an expire of one backup, which retention does not check.
+fn request_warnings(backups: &[BackupSummary], remaining: &[BackupSummary]) -> Vec<String> {
+    let is_gone = |backup: &BackupSummary| !remaining.iter().any(|left| left.label == backup.label);
     let mut warnings = Vec::new();
     if let Some(newest) = backups.last().filter(|newest| is_gone(newest)) {
         warnings.push(format!(
@@ -298,7 +252,7 @@ fn asked_warnings(backups: &[BackupFacts], remaining: &[BackupFacts]) -> Vec<Str
     if let Some(clean) = newest_clean(backups).filter(|clean| is_gone(clean))
         && newest_clean(remaining).is_none()
     {
-        warnings.push(format!("expiring {}: no backup without errors is left", clean.label));
+        warnings.push(format!("expiring backup {}: no backup without errors is left", clean.label));
     }
     warnings
 }

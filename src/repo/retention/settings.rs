@@ -1,33 +1,29 @@
-//! What is asked of retention.
+//! The retention settings of a repository, and the scope of one expire.
 
 use crate::types::{BackupLabel, BackupType, WalSegment};
 
-/// Whether full backups are counted or kept for days.
+/// How `repoN-retention-full` is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FullType {
-    /// Number of full backups to keep.
+    /// A number of full backups.
     #[default]
     Count,
-    /// Number of days to keep full backups.
+    /// A number of days.
     Time,
 }
 
-/// For how many days, weeks, months and years the last full backup of each is kept. The current one
-/// counts; `None`: the rule is not set.
+/// For how many days, weeks, months and years the last full backup of each is kept. The current one counts. `None`: the
+/// rule is not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
-    /// Days.
     pub daily: Option<u32>,
-    /// Weeks, which begin on Monday.
+    /// Weeks begin on Monday.
     pub weekly: Option<u32>,
-    /// Months.
     pub monthly: Option<u32>,
-    /// Years.
     pub yearly: Option<u32>,
 }
 
 impl Calendar {
-    /// Whether any rule is set.
     pub fn is_set(&self) -> bool {
         self.daily.or(self.weekly).or(self.monthly).or(self.yearly).is_some()
     }
@@ -36,17 +32,15 @@ impl Calendar {
 /// The retention options of one repository, `repoN-retention-…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `-full`: how many full backups, or for how many days.
+    /// Full backups or days, see `full_type`.
     pub full: Option<u32>,
-    /// `-full-type`.
     pub full_type: FullType,
-    /// `-diff`: how many differential backups; fulls count as such.
+    /// Differential backups; fulls count as such.
     pub diff: Option<u32>,
-    /// `-archive`: for how many backups WAL is kept to roll forward.
+    /// Backups whose WAL is kept to recover beyond their end.
     pub archive: Option<u32>,
-    /// `-archive-type`: what those are; a fuller backup counts as any lesser type.
+    /// The type of those; a full counts as differential too, and both as incremental.
     pub archive_type: BackupType,
-    /// `-daily`, `-weekly`, `-monthly`, `-yearly`.
     pub calendar: Calendar,
 }
 
@@ -63,15 +57,14 @@ impl Default for Settings {
     }
 }
 
-/// What is to be expired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// What the settings do not keep.
+    /// All that the settings do not keep.
     Retention,
-    /// One backup with all that build on it, whatever the settings say.
+    /// One backup and all that build on it, regardless of the settings.
     Set(BackupLabel),
-    /// The oldest full backup with all that build on it, whatever the settings say.
+    /// The oldest full backup and all that build on it, regardless of the settings.
     Oldest,
-    /// No backup: only WAL before this segment that no backup needs.
+    /// Only WAL before this segment, as far as no backup needs it.
     WalBefore(WalSegment),
 }

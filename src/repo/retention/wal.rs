@@ -1,54 +1,57 @@
-//! Which WAL stays. A backup that is rolled forward needs every segment from its first one on, on its
-//! own timeline and on those that fork from it; any other backup that stays needs the segments from
-//! its start to its stop.
+//! Which WAL is kept. A backup that must be recoverable beyond its end needs every segment from its first one on, on its
+//! own timeline and on those that descend from it. Any other backup that is kept needs the segments from its start to its
+//! stop.
 //!
-//! Recovery never goes back: it reads positions in ascending order, and a timeline's number is greater
-//! than its parent's (`findNewestTimeLine`, timeline.c). So segment (timeline t, position p) can be
-//! needed to roll forward a backup that starts at (T, P) only if T <= t and P <= p. Timelines that do
-//! not descend from T are kept too: that errs on the safe side and asks for no history file.
+//! Recovery reads positions in ascending order, and a timeline's number is greater than its parent's
+//! (`findNewestTimeLine`, timeline.c). So a backup that starts at timeline T, position P can need segment (t, p) only if
+//! T <= t and P <= p. Timelines that do not descend from T are kept too: that errs on the safe side and needs no timeline
+//! history file.
 
 use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 
 use super::{
-    BackupFacts, Calendar, FullType, InProgress, Inventory, Scope, Settings, calendar,
-    chosen::newest_clean, families::families,
+    BackupSummary, Calendar, FullType, InProgress, Inventory, Scope, Settings, calendar,
+    families::families, selection::newest_clean,
 };
 use crate::{
     repo::archive::StoredWal,
     types::{ArchiveId, BackupLabel, BackupType, TimeLine, WalSegment},
 };
 
-/// What happens to the archive of one cluster.
+/// What expire does with one archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArchiveRule {
-    /// Nothing is removed.
     KeepAll,
-    /// All of it is removed: it is of an older cluster of the stanza, of which no backup is left.
+    /// The archive of an earlier cluster of the stanza, of which no backup is left.
     RemoveAll,
-    /// What is not needed is removed.
+    /// Segments that are not needed are removed.
     Keep(NeededWal),
 }
 
-/// The segments that stay. Timeline histories always do.
+/// The segments that are kept. Timeline history files always are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NeededWal {
-    /// From each of these on, on its timeline and all greater ones.
+    /// All segments from each of these on, on its timeline and all greater ones.
     forward: Vec<WalSegment>,
-    /// From start to stop.
+    /// From start to stop, inclusive.
     spans: Vec<(WalSegment, WalSegment)>,
-    /// Only what is before this may go.
+    /// Segments from this one on are kept.
     before: Option<WalSegment>,
 }
 
-/// The position in a segment's name. Names of one segment size sort by it whatever their timeline.
+/// The segment on timeline 0, which compares by WAL position alone. Only meaningful within one segment size.
 fn position(segment: WalSegment) -> WalSegment {
     segment.on(TimeLine(0))
 }
 
 impl NeededWal {
-    fn new(forward: &[&BackupFacts], spans: &[&BackupFacts], before: Option<WalSegment>) -> Self {
+    fn new(
+        forward: &[&BackupSummary],
+        spans: &[&BackupSummary],
+        before: Option<WalSegment>,
+    ) -> Self {
         let mut starts: Vec<WalSegment> = forward.iter().map(|backup| backup.wal_start).collect();
         starts.sort_by_key(|start| (position(*start), start.timeline));
         let mut needed = Self { before, ..Self::default() };
@@ -73,13 +76,12 @@ impl NeededWal {
             || self.before.is_some_and(|before| position(before) <= position(segment))
     }
 
-    /// Whether the segment stays.
     pub fn keeps(&self, segment: WalSegment) -> bool {
         self.is_forward(segment) || self.spans.iter().any(|span| is_within(*span, segment))
     }
 
-    /// Whether everything in an archive directory, the first 16 digits of its segments, stays; then
-    /// it need not be listed. A name that is none of a directory of segments stays.
+    /// Whether every segment in an archive directory is kept, so that it need not be listed. `name` is the first 16 digits
+    /// of the segments; any other directory is kept.
     pub fn keeps_directory(&self, name: &str) -> bool {
         match format!("{name}00000000").parse() {
             Ok(first) => self.is_forward(first),
@@ -87,7 +89,7 @@ impl NeededWal {
         }
     }
 
-    /// Which of the objects of a directory go.
+    /// The objects of one directory that are removed.
     pub fn removable<'a>(&self, stored: &'a [StoredWal]) -> Vec<&'a StoredWal> {
         let positions = || stored.iter().filter_map(|object| object.file.segment()).map(position);
         let (Some(low), Some(high)) = (positions().min(), positions().max()) else {
@@ -107,12 +109,12 @@ fn is_within((start, stop): (WalSegment, WalSegment), segment: WalSegment) -> bo
         && (position(start)..=position(stop)).contains(&position(segment))
 }
 
-/// What the rules are made from.
-pub(super) struct WalFacts<'a> {
-    /// Every backup, oldest first, also those that are expired now.
-    pub(super) all: &'a [BackupFacts],
-    /// Those that stay.
-    pub(super) remaining: &'a [BackupFacts],
+/// The input of the rules.
+pub(super) struct WalRetention<'a> {
+    /// Every backup, oldest first, also those that this expire removes.
+    pub(super) all: &'a [BackupSummary],
+    /// Those that are kept.
+    pub(super) remaining: &'a [BackupSummary],
     pub(super) held: &'a BTreeSet<BackupLabel>,
     pub(super) in_progress: &'a [InProgress],
     pub(super) inventory: &'a Inventory,
@@ -123,8 +125,8 @@ pub(super) struct WalFacts<'a> {
 }
 
 /// The rule for each archive.
-pub(super) fn archive_rules(facts: &WalFacts<'_>) -> Vec<(ArchiveId, ArchiveRule)> {
-    // What an incomplete backup needs is known, and not what it is worth.
+pub(super) fn archive_rules(facts: &WalRetention<'_>) -> Vec<(ArchiveId, ArchiveRule)> {
+    // An incomplete backup may be repaired from a copy of the repository: until then no WAL is removed.
     if facts.remaining.iter().any(|backup| backup.is_incomplete) {
         return facts.inventory.archives.iter().map(|id| (*id, ArchiveRule::KeepAll)).collect();
     }
@@ -133,9 +135,9 @@ pub(super) fn archive_rules(facts: &WalFacts<'_>) -> Vec<(ArchiveId, ArchiveRule
     facts.inventory.archives.iter().map(rule).collect()
 }
 
-impl WalFacts<'_> {
-    /// The backups that can be rolled forward to any later point; `None`: no WAL is removed.
-    fn rolled_forward(&self) -> Option<Vec<&BackupFacts>> {
+impl WalRetention<'_> {
+    /// The backups that must be recoverable to any later point; `None`: no WAL is removed.
+    fn rolled_forward(&self) -> Option<Vec<&BackupSummary>> {
         let Settings { full, full_type, diff, archive, archive_type, calendar } = *self.settings;
         let chosen = match (archive, archive_type, full, full_type) {
             (Some(count), kind, _, _) => self.newest(count, kind),
@@ -157,12 +159,11 @@ impl WalFacts<'_> {
         }
     }
 
-    /// The newest `count` backups of at least that type. While there are fewer, no WAL is removed, so
-    /// that a number too great errs on the safe side; only where the oldest backup is expired by
-    /// request, its WAL goes with it.
-    fn newest(&self, count: u32, kind: BackupType) -> Option<Vec<&BackupFacts>> {
-        let counts = |b: &&BackupFacts| b.kind() <= kind && !self.held.contains(&b.label);
-        let pool: Vec<&BackupFacts> = self.remaining.iter().filter(counts).collect();
+    /// The newest `count` backups of at least that type. With fewer backups no WAL is removed, so a number too great errs
+    /// on the safe side; only an expire of the oldest backup (`--oldest`) removes its WAL all the same.
+    fn newest(&self, count: u32, kind: BackupType) -> Option<Vec<&BackupSummary>> {
+        let counts = |b: &&BackupSummary| b.kind() <= kind && !self.held.contains(&b.label);
+        let pool: Vec<&BackupSummary> = self.remaining.iter().filter(counts).collect();
         let first = match pool.len().checked_sub(count as usize) {
             None if *self.scope != Scope::Oldest => return None,
             first => first.unwrap_or(0),
@@ -170,8 +171,8 @@ impl WalFacts<'_> {
         Some(pool[first..].to_vec())
     }
 
-    /// With calendar rules alone: from the oldest full that the finest of them keeps.
-    fn of_finest_rule(&self) -> Vec<&BackupFacts> {
+    /// With calendar rules alone: the fulls that the finest of them keeps, and the newest.
+    fn of_finest_rule(&self) -> Vec<&BackupSummary> {
         let Calendar { daily, weekly, monthly, yearly } = self.settings.calendar;
         let finest = match (daily, weekly, monthly) {
             (Some(_), _, _) => Calendar { daily, ..Calendar::default() },
@@ -179,22 +180,22 @@ impl WalFacts<'_> {
             (None, None, Some(_)) => Calendar { monthly, ..Calendar::default() },
             (None, None, None) => Calendar { yearly, ..Calendar::default() },
         };
-        let fulls: Vec<&BackupFacts> =
+        let fulls: Vec<&BackupSummary> =
             self.remaining.iter().filter(|b| b.kind() == BackupType::Full).collect();
         let kept = calendar::kept(&fulls, finest, self.now, self.zone);
-        let is_kept = |full: &&BackupFacts| kept.iter().any(|(label, _)| *label == full.label);
+        let is_kept = |full: &&BackupSummary| kept.iter().any(|(label, _)| *label == full.label);
         let newest = fulls.last().copied();
         fulls.iter().copied().filter(is_kept).chain(newest).collect()
     }
 
-    fn rule(&self, id: ArchiveId, forward: Option<&[&BackupFacts]>) -> ArchiveRule {
+    fn rule(&self, id: ArchiveId, forward: Option<&[&BackupSummary]>) -> ArchiveRule {
         let Some(forward) = forward else { return ArchiveRule::KeepAll };
-        let of_it = |backup: &&BackupFacts| backup.archive_id == id;
-        let local: Vec<&BackupFacts> = self.remaining.iter().filter(of_it).collect();
+        let of_it = |backup: &&BackupSummary| backup.archive_id == id;
+        let local: Vec<&BackupSummary> = self.remaining.iter().filter(of_it).collect();
         let mut sizes = self.all.iter().filter(of_it).map(|backup| backup.segment_size);
         let size = sizes.next();
         if sizes.any(|other| Some(other) != size) {
-            // The names of segments cannot be compared across a change of their size.
+            // Segment numbers of different segment sizes cannot be compared.
             return ArchiveRule::KeepAll;
         }
         let before = match self.scope {
@@ -204,7 +205,7 @@ impl WalFacts<'_> {
         if local.is_empty() {
             return self.rule_without_backups(id, before);
         }
-        let mut rolled: Vec<&BackupFacts> = forward.iter().copied().filter(of_it).collect();
+        let mut rolled: Vec<&BackupSummary> = forward.iter().copied().filter(of_it).collect();
         if rolled.is_empty() {
             rolled.extend(self.newest_of(&local, id));
         }
@@ -219,7 +220,7 @@ impl WalFacts<'_> {
     fn rule_without_backups(&self, id: ArchiveId, before: Option<WalSegment>) -> ArchiveRule {
         let current = self.inventory.current;
         match before {
-            // An archive for standbys alone.
+            // An archive that only feeds standbys.
             Some(_) if id == current && self.in_progress.is_empty() => {
                 ArchiveRule::Keep(NeededWal { before, ..NeededWal::default() })
             }
@@ -230,26 +231,31 @@ impl WalFacts<'_> {
         }
     }
 
-    /// Where no backup of a cluster is to be rolled forward by the settings, the newest one is. One
-    /// that only a mark holds is not, unless it is all there is of the current cluster.
-    fn newest_of<'a>(&self, local: &[&'a BackupFacts], id: ArchiveId) -> Option<&'a BackupFacts> {
+    /// The backup whose WAL is kept although the settings name none of this cluster: the newest. One that only a keep mark
+    /// holds does not count, unless it is the last of the current cluster.
+    fn newest_of<'a>(
+        &self,
+        local: &[&'a BackupSummary],
+        id: ArchiveId,
+    ) -> Option<&'a BackupSummary> {
         let counted = local.iter().rev().find(|backup| !self.held.contains(&backup.label));
         let any = local.last().filter(|_| id == self.inventory.current);
         counted.or(any).copied()
     }
 
-    /// For each backup in progress, the newest that was begun before it: what it needs lies behind the
-    /// start of that one. `None` where there is none, so that nothing is known of what it needs.
-    fn before_those_in_progress(&self, id: ArchiveId) -> Option<Vec<&BackupFacts>> {
+    /// For each backup in progress, the newest backup that was begun before it: the WAL that it needs starts after that
+    /// one's. `None` if there is none, so that no lower bound is known.
+    fn before_those_in_progress(&self, id: ArchiveId) -> Option<Vec<&BackupSummary>> {
         let earlier = |building: &InProgress| {
-            let is_earlier = |b: &&BackupFacts| b.archive_id == id && b.label < building.label;
+            let is_earlier = |b: &&BackupSummary| b.archive_id == id && b.label < building.label;
             self.all.iter().rev().find(is_earlier)
         };
         let found: Vec<_> = self.in_progress.iter().map(earlier).collect();
         let is_current = id == self.inventory.current;
-        match is_current && found.iter().any(Option::is_none) {
-            true => None,
-            false => Some(found.into_iter().flatten().collect()),
+        if is_current && found.iter().any(Option::is_none) {
+            None
+        } else {
+            Some(found.into_iter().flatten().collect())
         }
     }
 }

@@ -245,8 +245,9 @@ async fn map_of(
     entry: &FileEntry,
     ahead: &[FileEntry],
 ) -> Result<Arc<BlockMap>, Error> {
-    let Some(place) = entry.map_place() else { return Ok(Arc::default()) };
-    let read = maps.read(&place, entry.size(), ahead.iter().filter_map(FileEntry::map_place)).await;
+    let Some(place) = entry.map_location() else { return Ok(Arc::default()) };
+    let read =
+        maps.read(&place, entry.size(), ahead.iter().filter_map(FileEntry::map_location)).await;
     let read = read.map_err(|source| Error::Fetch { file: entry.path.clone(), source })?;
     Ok(read.map)
 }

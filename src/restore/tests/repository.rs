@@ -24,7 +24,7 @@ use crate::{
         file_list::FileList,
         layout::BackupPaths,
         manifest::{
-            BlockFacts, ClusterRecord, Manifest, ObjectRecord, Span, TablespaceRecord, Totals,
+            BlockFormat, ClusterRecord, Manifest, ObjectRecord, Span, TablespaceRecord, Totals,
             WalPosition,
         },
         pg_manifest,
@@ -371,7 +371,7 @@ pub(crate) fn manifest(
         timestamp_us: Span { start: (stopped_at - 10) * 1_000_000, stop: stopped_at * 1_000_000 },
         wal: Span { start: position(start), stop: position(stop) },
         compression: Compression { kind: CompressType::Zst, level: 1 },
-        block: BlockFacts { size: backup::BLOCK_SIZE, digest_key: Sha256(DIGEST_KEY) },
+        block: BlockFormat { size: backup::BLOCK_SIZE, digest_key: Sha256(DIGEST_KEY) },
         tablespaces: Vec::new(),
         databases: Vec::new(),
         totals: Totals::default(),

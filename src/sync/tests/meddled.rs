@@ -56,7 +56,10 @@ async fn what_another_backup_left_under_the_label_is_never_taken_for_the_copy() 
     with_stanza(&pair).await;
     let path = foreign_bundle(&pair).await;
     let errors = pair.errors().await;
-    assert!(errors[0].contains(path.as_str()) && errors[0].contains("not the same"), "{errors:?}");
+    assert!(
+        errors[0].contains(path.as_str()) && errors[0].contains("different content"),
+        "{errors:?}"
+    );
     assert!(errors[1].contains(&format!("needs {FULL}")), "{errors:?}");
     assert_eq!(pair.labels().await, [NEXT]);
     assert!(Started::read_opt(&*pair.to, &paths(FULL)).await.unwrap().is_none());
@@ -159,7 +162,7 @@ async fn wal_that_differs_keeps_the_backups_that_need_it_from_being_published() 
     with_stanza(&pair).await;
     archive(&*pair.from, 5, 5).await;
     let errors = pair.errors().await;
-    assert!(errors[0].contains("is not the same"), "{errors:?}");
+    assert!(errors[0].contains("with different content"), "{errors:?}");
     assert!(errors[1].contains("needs 000000010000000000000004"), "{errors:?}");
     assert!(pair.labels().await.is_empty());
     assert!(pair.to.stat(&theirs).await.is_ok());
@@ -261,7 +264,7 @@ async fn damage_in_the_target_is_named_and_the_rest_is_copied() {
     let errors: Vec<String> = outcome.failed.iter().map(|f| f.error.to_string()).collect();
     assert!(errors.iter().any(|error| error.contains(&format!("{FULL}/manifest"))), "{errors:?}");
     assert!(errors.iter().any(|error| error.contains(&format!("{DIFF}/keep"))), "{errors:?}");
-    assert_eq!(outcome.skipped[0].why, Why::Unreadable);
+    assert_eq!(outcome.skipped[0].reason, SkipReason::Unreadable);
     let labels: Vec<_> = outcome.backups.iter().map(|copied| copied.label.to_string()).collect();
     assert_eq!(labels, [NEXT]);
 }

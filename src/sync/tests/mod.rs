@@ -1,4 +1,4 @@
-//! Plans from facts, and copies whose stores fail at every operation in turn.
+//! Plans from inventory, and copies whose stores fail at every operation in turn.
 
 mod meddled;
 mod stores_away;
@@ -284,7 +284,7 @@ async fn retention_of_the_target_decides_and_a_set_that_is_asked_for_comes_anywa
     let one = Options { retention: Settings { full: Some(1), ..Settings::default() }, ..options() };
     let outcome = pair.sync(&one).await.unwrap();
     assert_eq!(pair.labels().await, [NEXT]);
-    assert!(outcome.skipped.iter().all(|skipped| skipped.why == Why::Retention));
+    assert!(outcome.skipped.iter().all(|skipped| skipped.reason == SkipReason::Retention));
     assert_eq!(outcome.skipped.len(), 2);
     let set = Options { set: Some(DIFF.parse().unwrap()), ..one };
     pair.sync(&set).await.unwrap();
@@ -315,8 +315,10 @@ async fn marks_are_brought_over_and_keep_what_retention_would_not() {
 
 #[test]
 fn what_a_backup_needs_comes_before_it_and_what_lacks_it_does_not_come() {
-    let known =
-        |label, references: &[&str]| Known { manifest: manifest(label, references), mark: None };
+    let known = |label, references: &[&str]| MarkedBackup {
+        manifest: manifest(label, references),
+        mark: None,
+    };
     let entry = stanza::StanzaEntry {
         id: crate::types::HistoryId(1),
         cluster: cluster(7),
@@ -324,25 +326,25 @@ fn what_a_backup_needs_comes_before_it_and_what_lacks_it_does_not_come() {
         created: 0,
         nonce: None,
     };
-    let facts = || Facts {
+    let inventory = || SyncInventory {
         history: HistoryMap::new(&stanza_name(), std::slice::from_ref(&entry), &[]).unwrap(),
         source: vec![known(DIFF, &[FULL]), known(NEXT, &[]), known(FULL, &[])],
-        ..Facts::default()
+        ..SyncInventory::default()
     };
     let labels = |plan: &SyncPlan| -> Vec<String> {
         plan.backups.iter().map(|copy| copy.to.label.to_string()).collect()
     };
-    assert_eq!(labels(&plan(facts(), &options()).unwrap()), [FULL, DIFF, NEXT]);
-    let mut without = facts();
+    assert_eq!(labels(&plan(inventory(), &options()).unwrap()), [FULL, DIFF, NEXT]);
+    let mut without = inventory();
     without.source.pop();
     let plan_without = plan(without, &options()).unwrap();
     assert_eq!(labels(&plan_without), [NEXT]);
-    assert_eq!(plan_without.skipped[0].why, Why::Needs(FULL.parse().unwrap()));
-    let mut other = facts();
+    assert_eq!(plan_without.skipped[0].reason, SkipReason::Needs(FULL.parse().unwrap()));
+    let mut other = inventory();
     let mut there = known(FULL, &[]);
     there.manifest.file_list.size = 99;
     other.target.push(there);
     let plan_other = plan(other, &options()).unwrap();
     assert_eq!(labels(&plan_other), [NEXT]);
-    assert_eq!(plan_other.skipped[0].why, Why::OtherBackup);
+    assert_eq!(plan_other.skipped[0].reason, SkipReason::OtherBackup);
 }

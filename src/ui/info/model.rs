@@ -65,7 +65,6 @@ pub struct StanzaInfo {
     pub cipher: String,
     /// The clusters that the stanza has been, oldest first, repository by repository.
     pub db: Vec<DbInfo>,
-    /// The name.
     pub name: String,
     /// The repositories.
     pub repo: Vec<RepoInfo>,
@@ -125,7 +124,6 @@ pub struct BranchInfo {
     pub text: String,
     /// When the newest segment was archived, seconds since 1970, where it is known.
     pub time: Option<i64>,
-    /// The timeline.
     pub timeline: TimeLine,
 }
 
@@ -178,7 +176,6 @@ pub struct DbInfo {
     pub id: HistoryId,
     /// The number of the repository.
     pub repo_key: u16,
-    /// The system identifier.
     pub system_id: SystemId,
     /// The major version.
     pub version: PgVersion,
@@ -220,7 +217,6 @@ pub struct StanzaStatus {
 pub struct Locks {
     /// Backup, expire and the like.
     pub backup: BackupLock,
-    /// Restore.
     pub restore: RestoreLock,
 }
 
@@ -277,7 +273,6 @@ pub struct BackupInfo {
     pub annotation: BTreeMap<String, String>,
     /// The WAL it needs to become consistent.
     pub archive: Span<WalSegment>,
-    /// The program that made it.
     pub backrest: ProgramInfo,
     /// The cluster and the repository.
     pub database: DatabaseRef,
@@ -289,12 +284,10 @@ pub struct BackupInfo {
     /// The files with damaged pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_list: Option<Vec<DataPath>>,
-    /// Sizes.
     pub info: Sizes,
     /// How long it is kept whatever retention says; shown for marked backups only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<KeepInfo>,
-    /// The label.
     pub label: BackupLabel,
     /// Symbolic links.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -314,12 +307,10 @@ pub struct BackupInfo {
     /// Where its files were read, `stream` or `local`; not in pgBackRest's output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Tablespaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tablespace: Option<Option<Vec<TablespaceInfo>>>,
     /// Start and stop, seconds since 1970.
     pub timestamp: Span<i64>,
-    /// The type.
     #[serde(rename = "type")]
     pub kind: BackupType,
 }
@@ -369,10 +360,8 @@ pub struct RepositorySizes {
     pub size: u64,
 }
 
-/// A database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DatabaseInfo {
-    /// Its name.
     pub name: String,
     /// Its object identifier.
     pub oid: Oid,
@@ -387,7 +376,6 @@ pub struct LinkInfo {
     pub name: String,
 }
 
-/// A tablespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TablespaceInfo {
     /// Its directory on the server.

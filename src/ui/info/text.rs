@@ -90,10 +90,7 @@ impl View<'_> {
         .into_iter()
         .flatten()
         .collect();
-        match notes.is_empty() {
-            true => word.to_owned(),
-            false => format!("{word} ({})", notes.join(", ")),
-        }
+        if notes.is_empty() { word.to_owned() } else { format!("{word} ({})", notes.join(", ")) }
     }
 
     /// The prior clusters that have anything, then the current one.
@@ -209,13 +206,11 @@ fn set_details(f: &mut Formatter<'_>, backup: &BackupInfo) -> Result {
         writeln!(f, "{PAD}source: {source}")?;
     }
     let databases = backup.database_ref.as_deref().unwrap_or_default();
-    match databases.is_empty() {
-        true => writeln!(f, "{PAD}database list: none")?,
-        false => {
-            let names =
-                databases.iter().map(|db| format!("{} ({})", escape::name(&db.name), db.oid));
-            writeln!(f, "{PAD}database list: {}", joined(names))?;
-        }
+    if databases.is_empty() {
+        writeln!(f, "{PAD}database list: none")?
+    } else {
+        let names = databases.iter().map(|db| format!("{} ({})", escape::name(&db.name), db.oid));
+        writeln!(f, "{PAD}database list: {}", joined(names))?;
     }
     if let Some(Some(links)) = &backup.link {
         writeln!(f, "{PAD}symlinks:")?;

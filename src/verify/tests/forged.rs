@@ -50,7 +50,7 @@ async fn more_files_than_the_manifest_counts_are_found() {
     })
     .await;
     let faults = bench.faults().await;
-    assert!(faults.contains("files or more, and there are"), "{faults}");
+    assert!(faults.contains("or more files, but at most"), "{faults}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,10 +17,10 @@ async fn a_proof_that_panics_is_counted_and_reported() {
     assert_eq!(report.worst(), Some(FaultKind::Damaged), "{faults}");
     for part in [
         "unproven archive/demo/15-1/0000000100000000/000000010000000000000007",
-        "unproven backup/demo/20261121-092452F/bundle/00000001: proving it ended by a panic",
+        "unproven backup/demo/20261121-092452F/bundle/00000001: its verification panicked",
         "damaged archive/demo/15-1/0000000100000000/000000010000000000000003",
     ] {
         assert!(faults.contains(part), "{part} in {faults}");
     }
-    assert!(faults.contains("bundle/00000001: proving it ended by a panic, so nothing is known of it [F D I]; [\"F backup_label"), "{faults}");
+    assert!(faults.contains("bundle/00000001: its verification panicked, so its state is unknown [F D I]; [\"F backup_label"), "{faults}");
 }

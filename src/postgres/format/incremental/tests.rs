@@ -38,8 +38,8 @@ fn parsed(changed: &[u32], truncation: u32) -> IncrementalHeader {
     read(&bytes, size(&bytes, changed.len()), 1 << 20).unwrap().unwrap().0
 }
 
-fn stretches(changed: &[u32], truncation: u32, prior: u64) -> Vec<Stretch> {
-    parsed(changed, truncation).stretches(prior).collect()
+fn runs(changed: &[u32], truncation: u32, prior: u64) -> Vec<PageRun> {
+    parsed(changed, truncation).runs(prior).collect()
 }
 
 #[test]
@@ -70,32 +70,29 @@ fn names() {
 fn a_file_that_did_not_change_is_a_header_alone() {
     let bytes = encoded(&[], 7);
     assert_eq!(bytes.len(), 12);
-    assert_eq!(stretches(&[], 7, 7), [Stretch::Unchanged(7)]);
-    assert_eq!(stretches(&[], 7, 9), [Stretch::Unchanged(7)]);
-    assert_eq!(stretches(&[], 0, 9), []);
+    assert_eq!(runs(&[], 7, 7), [PageRun::Unchanged(7)]);
+    assert_eq!(runs(&[], 7, 9), [PageRun::Unchanged(7)]);
+    assert_eq!(runs(&[], 0, 9), []);
 }
 
 #[test]
 fn pages_that_nobody_has_are_zero() {
-    assert_eq!(stretches(&[], 7, 4), [Stretch::Unchanged(4), Stretch::Zero(3)]);
+    assert_eq!(runs(&[], 7, 4), [PageRun::Unchanged(4), PageRun::Zero(3)]);
     assert_eq!(
-        stretches(&[1, 2, 8], 4, 3),
-        [Stretch::Unchanged(1), Stretch::Changed(2), Stretch::Zero(5), Stretch::Changed(1)]
+        runs(&[1, 2, 8], 4, 3),
+        [PageRun::Unchanged(1), PageRun::Changed(2), PageRun::Zero(5), PageRun::Changed(1)]
     );
     // Truncated to two pages, then extended: what the prior backup has there is gone.
     assert_eq!(
-        stretches(&[0, 5], 2, 100),
-        [Stretch::Changed(1), Stretch::Unchanged(1), Stretch::Zero(3), Stretch::Changed(1)]
+        runs(&[0, 5], 2, 100),
+        [PageRun::Changed(1), PageRun::Unchanged(1), PageRun::Zero(3), PageRun::Changed(1)]
     );
 }
 
 #[test]
 fn the_last_page_of_a_full_file() {
     let last = PAGES_MAX - 1;
-    assert_eq!(
-        stretches(&[last], PAGES_MAX, u64::MAX),
-        [Stretch::Unchanged(last), Stretch::Changed(1)]
-    );
+    assert_eq!(runs(&[last], PAGES_MAX, u64::MAX), [PageRun::Unchanged(last), PageRun::Changed(1)]);
 }
 
 #[test]
@@ -147,13 +144,13 @@ proptest! {
         let mut page = 0;
         let mut found = 0;
         let mut before = None;
-        for stretch in header.stretches(prior) {
-            let (length, kind) = match stretch {
-                Stretch::Unchanged(n) => (n, 0),
-                Stretch::Changed(n) => (n, 1),
-                Stretch::Zero(n) => (n, 2),
+        for run in header.runs(prior) {
+            let (length, kind) = match run {
+                PageRun::Unchanged(n) => (n, 0),
+                PageRun::Changed(n) => (n, 1),
+                PageRun::Zero(n) => (n, 2),
             };
-            prop_assert!(length > 0 && before != Some(kind), "{stretch:?} is not as long as can be");
+            prop_assert!(length > 0 && before != Some(kind), "{run:?} is not as long as can be");
             before = Some(kind);
             for at in page..page + length {
                 let expected = match () {

@@ -72,7 +72,7 @@ fn a_mark_keeps_the_chain_and_does_not_count() {
     let series = Series::daily("F D* I F F F");
     let plan = series.plan(&count(2));
     assert_eq!(series.days(&plan), [1, 2, 5, 6]);
-    assert_eq!(plan.kept[0].why, [Why::NeededBy(series.label(2))]);
+    assert_eq!(plan.kept[0].reasons, [KeepReason::NeededBy(series.label(2))]);
     // A mark on a recent full does not push an older one out, and its family stays.
     let series = Series::daily("F F F* D F");
     assert_eq!(series.days(&series.plan(&count(2))), [2, 3, 4, 5]);
@@ -260,12 +260,12 @@ fn a_dependent_whose_full_is_missing_stays_and_is_named() {
 #[test]
 fn a_backup_without_some_files_is_not_for_what_a_whole_one_goes() {
     use crate::{
-        repo::retention::BackupFacts,
+        repo::retention::BackupSummary,
         restore::tests::repository::manifest,
         types::{DataPath, Lsn, TimeLine},
     };
     let mut marked = manifest("20261121-092452F", TimeLine(1), Lsn(1), Lsn(2), 0);
-    assert!(!BackupFacts::new(&marked, None).has_errors);
+    assert!(!BackupSummary::new(&marked, None).has_errors);
     marked.left_out.push(DataPath::new(b"postgresql.conf").unwrap());
-    assert!(BackupFacts::new(&marked, None).has_errors);
+    assert!(BackupSummary::new(&marked, None).has_errors);
 }

@@ -197,7 +197,7 @@ proptest! {
         let made = series.plan(&settings);
         let Some(count) = settings.archive else { return Ok(()) };
         let counted = series.backups.iter().rev().filter(|backup| {
-            let held = families::held(&series.backups, now);
+            let held = families::held_backups(&series.backups, now);
             made.kept.iter().any(|kept| kept.label == backup.label)
                 && backup.kind() <= settings.archive_type
                 && !held.contains(&backup.label)
@@ -226,7 +226,7 @@ proptest! {
         let stays = |label: &BackupLabel| made.kept.iter().any(|kept| kept.label == *label);
         prop_assert!(series.backups.iter().filter(|b| stays(&b.label)).all(|b| b.needs.iter().all(stays)));
         prop_assert!(series.backups.iter().all(|b| !b.is_marked(series.now()) || stays(&b.label)));
-        let is_full = |b: &&BackupFacts| b.kind() == BackupType::Full;
+        let is_full = |b: &&BackupSummary| b.kind() == BackupType::Full;
         prop_assert!(series.backups.iter().filter(is_full).any(|full| stays(&full.label)));
         if let Some((_, prior, _)) = &running {
             prop_assert!(stays(&prior.get(&series.backups).label));

@@ -26,7 +26,7 @@ pub(super) fn stamp(seconds: i64) -> String {
 /// A series of backups, each with two segments of WAL, ten segments after the one before.
 #[derive(Debug)]
 pub(super) struct Series {
-    pub(super) backups: Vec<BackupFacts>,
+    pub(super) backups: Vec<BackupSummary>,
     pub(super) timeline: u32,
     pub(super) archive: u32,
     next_segment: u64,
@@ -53,7 +53,7 @@ impl Series {
         needs.extend(prior.map(|prior| prior.label.clone()));
         let start = self.next_segment;
         self.next_segment += 10;
-        self.backups.push(BackupFacts {
+        self.backups.push(BackupSummary {
             label,
             needs,
             archive_id: archive_id(self.archive),
@@ -93,7 +93,6 @@ impl Series {
         }
     }
 
-    /// The label of the backup of that day.
     pub(super) fn label(&self, day: usize) -> BackupLabel {
         self.backups[day - 1].label.clone()
     }
@@ -117,7 +116,6 @@ impl Series {
     }
 }
 
-/// `-full` by count.
 pub(super) fn count(full: u32) -> Settings {
     Settings { full: Some(full), ..Settings::default() }
 }
@@ -127,7 +125,6 @@ pub(super) fn days(full: u32) -> Settings {
     Settings { full_type: FullType::Time, ..count(full) }
 }
 
-/// The rule for an archive.
 pub(super) fn rule(plan: &ExpirePlan, history: u32) -> &wal::ArchiveRule {
     &plan.archives.iter().find(|(id, _)| *id == archive_id(history)).unwrap().1
 }

@@ -126,12 +126,12 @@ async fn the_first_encryption_is_read_as_it_was_written() {
     let encrypted = EncryptedStorage::new(below, PassPhrase::new(ENCRYPTED_1_PASS));
     let storage: Arc<dyn Storage> = Arc::new(encrypted.clone());
     if to_be_made(ENCRYPTED_1) {
-        encrypted.lock().create("golden", Kdf::DEFAULT).await.unwrap();
+        encrypted.keyring().create("golden", Kdf::DEFAULT).await.unwrap();
         make(&storage).await;
     }
     restore_all(&storage, Expected::of("repository-v1-encrypted")).await;
     deliver_wal(storage).await;
-    let (id, recipient) = encrypted.lock().recipients(None).await.unwrap().remove(0);
+    let (id, recipient) = encrypted.keyring().recipients(None).await.unwrap().remove(0);
     assert_eq!((id, recipient.unwrap().kdf), (RecipientId::FIRST, Kdf::DEFAULT));
 }
 

@@ -1,4 +1,4 @@
-//! What is known of the backups that a plan is made for.
+//! What the repository holds of a stanza: the input of a plan.
 
 use std::collections::BTreeSet;
 
@@ -7,39 +7,35 @@ use crate::{
     types::{ArchiveId, BackupLabel, BackupType, WalSegment, WalSegmentSize},
 };
 
-/// So long after its last sign of life a backup without manifest may still be in progress.
+/// A backup without manifest counts as in progress for this long after its last sign of life.
 pub const GRACE_SECONDS: i64 = 24 * 60 * 60;
 
-/// So long what is left of a backup stays after its manifest was found to be missing: time to bring that back.
+/// The objects of a backup are kept for this long after its manifest was found missing, so that the administrator can
+/// restore the manifest from a copy of the repository.
 pub const LOST_GRACE_SECONDS: i64 = 7 * 24 * 60 * 60;
 
-/// A backup that exists.
+/// What retention needs to know of a backup that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackupFacts {
-    /// The label.
+pub struct BackupSummary {
     pub label: BackupLabel,
-    /// All backups that a restore of this one reads.
+    /// All backups that a restore of this one reads, and its full and prior backup.
     pub needs: BTreeSet<BackupLabel>,
-    /// Where its WAL is.
     pub archive_id: ArchiveId,
-    /// The size of its WAL segments.
     pub segment_size: WalSegmentSize,
-    /// The first segment it needs to become consistent.
+    /// First and last segment that recovery needs to reach consistency.
     pub wal_start: WalSegment,
-    /// The last segment it needs to become consistent.
     pub wal_stop: WalSegment,
-    /// When it ended, seconds since 1970.
+    /// Seconds since 1970.
     pub stopped: i64,
-    /// Whether it is marked with errors: damaged pages, or files that are not in it.
+    /// It has page errors, or entries of the data directory are not in it.
     pub has_errors: bool,
-    /// Its keep mark, also where the time of that has passed.
+    /// The keep mark, even one that has run out.
     pub mark: Option<KeepMark>,
-    /// Whether objects of it are missing: it cannot be restored, and what it is may still be told by its manifest.
+    /// Objects of it are missing: it cannot be restored, but its manifest can still be read.
     pub is_incomplete: bool,
 }
 
-impl BackupFacts {
-    /// The facts of a backup from its manifest and mark.
+impl BackupSummary {
     pub fn new(manifest: &Manifest, mark: Option<KeepMark>) -> Self {
         let mut needs: BTreeSet<_> = manifest.references.iter().cloned().collect();
         needs.extend(manifest.prior.clone());
@@ -58,23 +54,21 @@ impl BackupFacts {
         }
     }
 
-    /// The same backup, of which objects are missing.
     pub fn incomplete(self) -> Self {
         Self { is_incomplete: true, ..self }
     }
 
-    /// The type.
     pub fn kind(&self) -> BackupType {
         self.label.kind()
     }
 
-    /// Whether a mark keeps it at `now`.
+    /// Whether the keep mark is in force at `now`, seconds since 1970.
     pub fn is_marked(&self, now: i64) -> bool {
         self.mark.is_some_and(|mark| mark.holds(now))
     }
 }
 
-/// The full backup that the label of another one names.
+/// The full backup that the label of a differential or incremental backup names.
 pub(super) fn full_of(label: &BackupLabel) -> Option<BackupLabel> {
     match label.kind() {
         BackupType::Full => None,
@@ -82,48 +76,58 @@ pub(super) fn full_of(label: &BackupLabel) -> Option<BackupLabel> {
     }
 }
 
-/// A directory of a backup without manifest.
+/// From one listing of the stanza in one repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// Those with a manifest, in any order.
+    pub backups: Vec<BackupSummary>,
+    /// Backup directories without a manifest.
+    pub unpublished: Vec<Unpublished>,
+    pub archives: Vec<ArchiveId>,
+    /// The archive id of the stanza's current cluster.
+    pub current: ArchiveId,
+}
+
+/// A backup directory without a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unpublished {
-    /// The label.
     pub label: BackupLabel,
-    /// The notice of the backup that began it, where there is one.
+    /// Its notice; `None` if it has none.
     pub started: Option<Started>,
-    /// When its newest object was made, or, where there is none, the directory; seconds since 1970.
+    /// When its newest object was created, or the directory if it is empty; seconds since 1970.
     pub newest: Option<i64>,
-    /// Whether the process that began it is proven to be gone.
+    /// The process that began it is proven to have ended.
     pub is_abandoned: bool,
-    /// Whether it has a file list, which is written last but for the manifest: what has one may be a backup of which the
-    /// manifest was lost.
+    /// It has a file list, which is the last object before the manifest: it may be a complete backup whose manifest was
+    /// lost.
     pub has_file_list: bool,
-    /// Since when an expire knows that the manifest is missing, seconds since 1970.
+    /// When an expire first found the manifest missing, seconds since 1970.
     pub lost_since: Option<i64>,
 }
 
-/// A backup that runs, as far as can be told.
+/// A backup that runs, or that must be treated as if it did: nothing that it builds on may be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InProgress {
-    /// The label it will have.
     pub label: BackupLabel,
-    /// What it builds on, where its notice says so.
+    /// The backups it builds on; `None` if it has no notice.
     pub references: Option<Vec<BackupLabel>>,
-    /// Whether it does not run any more: its manifest was lost, or its publication was interrupted.
+    /// It does not run any more: its manifest was lost, or its publication was interrupted.
     pub is_lost: bool,
 }
 
-/// What a directory without manifest is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnpublishedState {
-    /// A backup that runs, or may.
+    /// It runs, or cannot be proven not to.
     InProgress(InProgress),
-    /// A backup whose manifest is missing and may be brought back.
+    /// Its manifest is missing and may still be restored from a copy.
     Lost(InProgress),
-    /// What a backup, or an expire, that was interrupted left.
+    /// The rest of an interrupted backup or expire.
     LeftOver,
 }
 
 impl Unpublished {
-    /// Decides by its last sign of life. Times in the future, of a clock that is ahead, are signs of life.
+    /// Decides by the last sign of life. A time in the future, from a clock that is ahead, counts as one: a wrong clock
+    /// must not make a running backup removable.
     pub fn state(&self, now: i64) -> UnpublishedState {
         let started = self.started.as_ref();
         let sign_of_life = started.map(|notice| notice.time).max(self.newest);
@@ -135,10 +139,12 @@ impl Unpublished {
             references: started.map(|notice| notice.references.clone()),
             is_lost: !is_running,
         };
-        match self.has_file_list && self.lost_since.is_none_or(may_come_back) {
-            _ if is_running => UnpublishedState::InProgress(building),
-            true => UnpublishedState::Lost(building),
-            false => UnpublishedState::LeftOver,
+        if is_running {
+            UnpublishedState::InProgress(building)
+        } else if self.has_file_list && self.lost_since.is_none_or(may_come_back) {
+            UnpublishedState::Lost(building)
+        } else {
+            UnpublishedState::LeftOver
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The data key behind its recipients: opened once, by the first that needs it.
+//! The data key of a repository and its recipients. The data key is unwrapped once, for the first caller that needs it.
 
 use std::sync::Arc;
 
@@ -18,48 +18,45 @@ use crate::{
     work,
 };
 
-/// What became of a look at a key object.
-type Looked = (RecipientId, Result<Recipient, repo::Error>);
+/// A recipient, or the error that reading its key object gave.
+type ReadRecipient = (RecipientId, Result<Recipient, repo::Error>);
 
-/// The data key and whose pass phrase opened it, or why none did.
-type Opened = Result<(Option<RecipientId>, Arc<DataKey>), Refusal>;
+/// The data key and the recipient whose pass phrase unlocked it, or why none did. This does not change while the process
+/// runs, so it is kept.
+type Unlocked = Result<(Option<RecipientId>, Arc<DataKey>), Refusal>;
 
-/// Why it is not known what opens the repository; the next who needs it looks again.
-enum Unknown {
-    /// There is nothing yet.
+/// Why the attempt to unlock gave no lasting result; the next caller tries again.
+enum NotUnlocked {
+    /// The repository holds nothing yet.
     Empty,
-    /// The store failed.
     Failed(storage::Error),
 }
 
-/// What a search among the recipients found.
 #[derive(Default)]
 struct Search {
     found: Option<(RecipientId, DataKey)>,
     recipients: usize,
-    /// Those of which the key object cannot be read.
+    /// Recipients whose key objects cannot be read.
     unreadable: usize,
 }
 
-/// The recipients of a repository, and the data key once one of them opened it.
 #[derive(Debug)]
-pub struct KeyLock {
+pub struct Keyring {
     storage: Arc<dyn Storage>,
     pass: Option<PassPhrase>,
-    opened: OnceCell<Opened>,
+    unlocked: OnceCell<Unlocked>,
 }
 
-impl KeyLock {
+impl Keyring {
     pub(super) fn new(storage: Arc<dyn Storage>, pass: PassPhrase) -> Self {
-        Self { storage, pass: Some(pass), opened: OnceCell::new() }
+        Self { storage, pass: Some(pass), unlocked: OnceCell::new() }
     }
 
-    pub(super) fn opened(storage: Arc<dyn Storage>, key: DataKey) -> Self {
-        let opened = OnceCell::new_with(Some(Ok((None, Arc::new(key)))));
-        Self { storage, pass: None, opened }
+    pub(super) fn with_key(storage: Arc<dyn Storage>, key: DataKey) -> Self {
+        let unlocked = OnceCell::new_with(Some(Ok((None, Arc::new(key)))));
+        Self { storage, pass: None, unlocked }
     }
 
-    /// The data key.
     pub async fn data_key(&self) -> storage::Result<Arc<DataKey>> {
         match self.open().await? {
             Ok((_, key)) => Ok(key),
@@ -67,7 +64,7 @@ impl KeyLock {
         }
     }
 
-    /// Opens the repository if it has a key; one that is empty is fine too.
+    /// Unlocks the repository; an empty one without a key is no error.
     pub async fn unlock(&self) -> storage::Result<()> {
         match self.open().await? {
             Ok(_) | Err(Refusal::NoKey) => Ok(()),
@@ -75,7 +72,7 @@ impl KeyLock {
         }
     }
 
-    /// The recipient whose pass phrase opened the repository.
+    /// The recipient whose pass phrase unlocked the repository.
     pub async fn recipient(&self) -> storage::Result<Option<RecipientId>> {
         match self.open().await? {
             Ok((recipient, _)) => Ok(recipient),
@@ -83,7 +80,7 @@ impl KeyLock {
         }
     }
 
-    /// Makes the data key of a repository that holds nothing yet; `false` where there is one, which then opens.
+    /// Creates the data key of an empty repository; `false` if it has one already, which is then unlocked.
     pub async fn create(&self, comment: &str, kdf: Kdf) -> Result<bool, repo::Error> {
         if !recipient::list(&*self.storage).await?.is_empty() {
             self.data_key().await?;
@@ -97,7 +94,7 @@ impl KeyLock {
         let failed = |error: crate::codec::Error| self.error("write").caused_by(error);
         let key = DataKey::generate().map_err(failed)?;
         let made = match self.add(RecipientId::FIRST, comment, pass, &key, kdf).await {
-            // Another process created the key first: use that one.
+            // A concurrent command created the data key first: that one is used.
             Err(repo::Error::Storage(e)) if e.kind() == ErrorKind::AlreadyExists => false,
             added => added.map(|()| true)?,
         };
@@ -105,7 +102,7 @@ impl KeyLock {
         Ok(made)
     }
 
-    /// Wraps the data key for one more recipient.
+    /// Wraps the data key for a new recipient.
     pub async fn add(
         &self,
         id: RecipientId,
@@ -115,11 +112,11 @@ impl KeyLock {
         kdf: Kdf,
     ) -> Result<(), repo::Error> {
         let (comment, key) = (comment.to_owned(), key.clone());
-        let data = self.apart(move || recipient::encode(id, &comment, &pass, &key, kdf)).await??;
+        let data = self.derive(move || recipient::encode(id, &comment, &pass, &key, kdf)).await??;
         Ok(self.storage.put(&id.path()?, data).await?)
     }
 
-    /// Removes a recipient, unless no other that opens the repository would be left.
+    /// Removes a recipient; [`repo::Error::LastKey`] if no other recipient opens the repository.
     pub async fn remove(&self, id: RecipientId) -> Result<(), repo::Error> {
         let path = id.path()?;
         let last = || repo::Error::LastKey { object: object_name(&*self.storage, &path) };
@@ -129,8 +126,8 @@ impl KeyLock {
         }
         let kept = recipient::read_stored(&*self.storage, &path).await?;
         let deleted = self.storage.delete(std::slice::from_ref(&path)).await;
-        // Two of these at once may each have seen the other's recipient: so it is looked for again, and where another is
-        // not proven to be there, the key object goes back.
+        // Checked again after the removal: of two concurrent removals each may have seen the other's recipient before.
+        // Unless another recipient is proven to be left, the key object is put back.
         let why = match (deleted, self.is_opened_by_another(id, &key).await) {
             (deleted, Ok(true)) => return Ok(deleted?),
             (_, Ok(false)) => last(),
@@ -152,28 +149,31 @@ impl KeyLock {
         Ok(recipients.iter().any(|(other, read)| *other != id && read.is_ok()))
     }
 
-    /// All recipients, those that cannot be read as errors. Where the data key is known, those of another one are.
-    pub async fn recipients(&self, key: Option<&DataKey>) -> Result<Vec<Looked>, repo::Error> {
+    /// All recipients; an unreadable key object is listed with its error. With `key`, so is a recipient of another data key.
+    pub async fn recipients(
+        &self,
+        key: Option<&DataKey>,
+    ) -> Result<Vec<ReadRecipient>, repo::Error> {
         let ids = recipient::list(&*self.storage).await?;
-        let mut looked = Vec::with_capacity(ids.len());
+        let mut recipients = Vec::with_capacity(ids.len());
         for id in ids {
             let read = match (Recipient::read(&*self.storage, id).await, key) {
-                // It was removed since it was listed.
+                // Removed since the listing.
                 (Err(error), _) if error.is_not_found() => continue,
-                (Ok(recipient), Some(key)) => self.of_key(recipient, key),
+                (Ok(recipient), Some(key)) => self.expect_key(recipient, key),
                 (read, _) => read,
             };
-            looked.push((id, read));
+            recipients.push((id, read));
         }
-        Ok(looked)
+        Ok(recipients)
     }
 
-    fn of_key(&self, recipient: Recipient, key: &DataKey) -> Result<Recipient, repo::Error> {
+    fn expect_key(&self, recipient: Recipient, key: &DataKey) -> Result<Recipient, repo::Error> {
         let path = recipient.id.path()?;
         recipient.expect(key.id(), &object_name(&*self.storage, &path))
     }
 
-    /// The recipient whose pass phrase this is, among those that hold `key`.
+    /// The recipient of `key` that `pass` unlocks.
     pub async fn find(
         &self,
         pass: &PassPhrase,
@@ -191,9 +191,9 @@ impl KeyLock {
         let mut search = Search { recipients: ids.len(), ..Search::default() };
         for id in ids {
             let recipient = match Recipient::read(&*self.storage, id).await {
-                // It was removed since it was listed.
+                // Removed since the listing.
                 Err(error) if error.is_not_found() => continue,
-                // A key object that is damaged must not keep the others from opening.
+                // One damaged key object must not lock out the other recipients.
                 Err(error) if error.is_damage() || error.code() == ErrorCode::RepoInvalid => {
                     tracing::warn!("{error}");
                     search.unreadable += 1;
@@ -205,7 +205,7 @@ impl KeyLock {
                 continue;
             }
             let pass = pass.clone();
-            let opened = self.apart(move || recipient.open(&pass)).await??;
+            let opened = self.derive(move || recipient.open(&pass)).await??;
             if let Some(opened) = opened.filter(|opened| key.is_none_or(|key| key == opened)) {
                 search.found = Some((id, opened));
                 break;
@@ -214,17 +214,17 @@ impl KeyLock {
         Ok(search)
     }
 
-    async fn open(&self) -> storage::Result<Opened> {
-        match self.opened.get_or_try_init(|| self.look()).await {
-            Ok(opened) => Ok(opened.clone()),
-            Err(Unknown::Empty) => Ok(Err(Refusal::NoKey)),
-            Err(Unknown::Failed(error)) => Err(error),
+    async fn open(&self) -> storage::Result<Unlocked> {
+        match self.unlocked.get_or_try_init(|| self.try_unlock()).await {
+            Ok(unlocked) => Ok(unlocked.clone()),
+            Err(NotUnlocked::Empty) => Ok(Err(Refusal::NoKey)),
+            Err(NotUnlocked::Failed(error)) => Err(error),
         }
     }
 
-    async fn look(&self) -> Result<Opened, Unknown> {
+    async fn try_unlock(&self) -> Result<Unlocked, NotUnlocked> {
         let failed = |error| {
-            Unknown::Failed(match error {
+            NotUnlocked::Failed(match error {
                 repo::Error::Storage(error) => error,
                 error => {
                     let failed = self.error("open").with_code(error.code());
@@ -235,7 +235,7 @@ impl KeyLock {
                 }
             })
         };
-        let Some(pass) = &self.pass else { return Err(Unknown::Empty) };
+        let Some(pass) = &self.pass else { return Err(NotUnlocked::Empty) };
         let search = self.search(pass, None).await.map_err(failed)?;
         let Search { found, recipients, unreadable } = search;
         if let Some((id, key)) = found {
@@ -245,13 +245,13 @@ impl KeyLock {
             return Ok(Err(Refusal::WrongPass { recipients, unreadable }));
         }
         match without_key(&*self.storage).await.map_err(failed)? {
-            Refusal::NoKey => Err(Unknown::Empty),
+            Refusal::NoKey => Err(NotUnlocked::Empty),
             refusal => Ok(Err(refusal)),
         }
     }
 
-    /// A derivation takes tens of milliseconds of a processor.
-    async fn apart<T: Send + 'static>(
+    /// Runs a key derivation, which takes tens of milliseconds of CPU time, outside the runtime's threads.
+    async fn derive<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, storage::Error> {
@@ -274,23 +274,24 @@ impl KeyLock {
     }
 }
 
-/// What a repository without key objects is.
+/// Why a repository without key objects cannot be unlocked.
 async fn without_key(storage: &dyn Storage) -> Result<Refusal, repo::Error> {
     if let Some(error) = foreign::of_root(storage).await? {
         return Err(error);
     }
     for root in [STANZA_ROOT, BACKUP_ROOT, ARCHIVE_ROOT] {
         if !storage.list(&ObjectPath::new(root)?, false).await?.is_empty() {
-            return Ok(match is_encrypted(storage).await? {
-                true => Refusal::KeyLost,
-                false => Refusal::NotEncrypted,
+            return Ok(if is_encrypted(storage).await? {
+                Refusal::KeyLost
+            } else {
+                Refusal::NotEncrypted
             });
         }
     }
     Ok(Refusal::NoKey)
 }
 
-/// Whether the histories of the stanzas are encrypted, by the first that there is.
+/// Whether the stanza histories are encrypted, from the first object that is found.
 async fn is_encrypted(storage: &dyn Storage) -> Result<bool, repo::Error> {
     let magic = CIPHER_MAGIC.len() as u64;
     let entries = storage.list(&ObjectPath::new(STANZA_ROOT)?, true).await?;

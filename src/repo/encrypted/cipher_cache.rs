@@ -1,4 +1,4 @@
-//! What is known of objects that are read in ranges, so that many ranges of one cost a single look at its header.
+//! Remembers the ciphers of objects that are read in ranges, so that the header of each is read only once.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -7,44 +7,43 @@ use std::{
 
 use crate::{codec::encrypt::ObjectCipher, storage::ObjectPath};
 
-/// Objects that are remembered: the bundles of a chain that is read. An entry takes less than a kilobyte.
-const KNOWN_MAX: usize = 512;
+/// Enough for the bundles of a chain that is restored. An entry takes less than a kilobyte.
+const OBJECTS_MAX: usize = 512;
 
-/// The ciphers of objects, the oldest of which are forgotten.
+/// Evicts the oldest entry first.
 #[derive(Debug, Default)]
-pub(super) struct KnownObjects(Mutex<Inner>);
+pub(super) struct CipherCache(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    objects: HashMap<ObjectPath, Known>,
+    objects: HashMap<ObjectPath, CachedCipher>,
     order: VecDeque<ObjectPath>,
 }
 
-/// What is known of an object.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct CachedCipher {
     pub(super) cipher: Arc<ObjectCipher>,
-    /// Its stored size, once it was asked for.
-    pub(super) stored: Option<u64>,
+    /// `None` until it was needed.
+    pub(super) stored_size: Option<u64>,
 }
 
-impl KnownObjects {
-    pub(super) fn get(&self, path: &ObjectPath) -> Option<Known> {
+impl CipherCache {
+    pub(super) fn get(&self, path: &ObjectPath) -> Option<CachedCipher> {
         self.lock().objects.get(path).cloned()
     }
 
-    pub(super) fn set(&self, path: &ObjectPath, known: Known) {
+    pub(super) fn set(&self, path: &ObjectPath, cached: CachedCipher) {
         let mut inner = self.lock();
-        if inner.objects.insert(path.clone(), known).is_none() {
+        if inner.objects.insert(path.clone(), cached).is_none() {
             inner.order.push_back(path.clone());
         }
-        while inner.objects.len() > KNOWN_MAX {
+        while inner.objects.len() > OBJECTS_MAX {
             let Some(oldest) = inner.order.pop_front() else { return };
             inner.objects.remove(&oldest);
         }
     }
 
-    /// Objects that are gone, or may be others under the same names.
+    /// Forgets objects that were removed or replaced.
     pub(super) fn forget(&self, paths: &[ObjectPath]) {
         let mut inner = self.lock();
         let mut any = false;
@@ -73,16 +72,16 @@ mod tests {
         let header = CipherHeader::new(key.id()).unwrap();
         let cipher = Arc::new(ObjectCipher::new(&key, &header, "a").unwrap());
         let path = |n: usize| ObjectPath::new(format!("b/{n}")).unwrap();
-        let known = KnownObjects::default();
-        for n in 0..3 * KNOWN_MAX {
-            known.set(&path(n), Known { cipher: cipher.clone(), stored: None });
-            known.set(&path(n), Known { cipher: cipher.clone(), stored: Some(1) });
+        let cached = CipherCache::default();
+        for n in 0..3 * OBJECTS_MAX {
+            cached.set(&path(n), CachedCipher { cipher: cipher.clone(), stored_size: None });
+            cached.set(&path(n), CachedCipher { cipher: cipher.clone(), stored_size: Some(1) });
             if n % 2 == 0 {
-                known.forget(&[path(n), path(n + 1)]);
+                cached.forget(&[path(n), path(n + 1)]);
             }
         }
-        let inner = known.lock();
-        assert_eq!((inner.objects.len(), inner.order.len()), (KNOWN_MAX, KNOWN_MAX));
-        assert!(inner.objects.contains_key(&path(3 * KNOWN_MAX - 1)));
+        let inner = cached.lock();
+        assert_eq!((inner.objects.len(), inner.order.len()), (OBJECTS_MAX, OBJECTS_MAX));
+        assert!(inner.objects.contains_key(&path(3 * OBJECTS_MAX - 1)));
     }
 }
