@@ -12,6 +12,9 @@ use std::{
 use pgstrata::types::ErrorCode;
 use regex::Regex;
 
+#[path = "structure/circles.rs"]
+mod circles;
+
 /// What each module of the library may name.
 const MAY_USE: [(&str, &[&str]); 17] = [
     ("types", &[]),
