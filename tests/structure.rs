@@ -471,6 +471,46 @@ fn stores_are_features_and_bring_their_crates() {
     }
 }
 
+/// The public fields of the structs in `text`.
+fn public_fields(text: &str) -> BTreeSet<String> {
+    let field = Regex::new(r"(?m)^    pub ([a-z][a-z0-9_]*):").expect("pattern");
+    field.captures_iter(text).map(|found| found[1].to_owned()).collect()
+}
+
+#[test]
+fn every_field_of_the_configuration_is_read() {
+    let users: String = ["src/command", "src/ui", "src/cli"]
+        .iter()
+        .flat_map(|directory| rust_files(directory))
+        .chain(rust_files("src").into_iter().filter(|file| file.path.ends_with("src/main.rs")))
+        .map(|file| file.production_code())
+        .collect();
+    for file in rust_files("src/config/table") {
+        for field in public_fields(&file.production_code()) {
+            let spec = ["title", "rows"].contains(&field.as_str());
+            let read =
+                Regex::new(&format!(r"\.\s*{field}\b|\b{field}(?:: |,| \}})")).expect("pattern");
+            assert!(
+                spec || read.is_match(&users),
+                "{}: no command reads the field '{field}'",
+                file.shown()
+            );
+        }
+    }
+}
+
+/// A command that is added must be dispatched, and a word that is added must be read.
+#[test]
+fn commands_and_words_are_matched_without_a_fallback() {
+    let dispatch = fs::read_to_string(root().join("src/command/mod.rs")).expect("UTF-8");
+    assert!(!dispatch.contains("_ =>"), "src/command/mod.rs has a fallback for commands");
+    let word = Regex::new(r#"Some\("[a-z0-9-]+"\)[^\n]*=>"#).expect("pattern");
+    for file in rust_files("src/config/table") {
+        let latest = file.text.replace("Some(\"latest\") =>", "");
+        assert!(!word.is_match(&latest), "{} reads words without their enum", file.shown());
+    }
+}
+
 #[test]
 fn documents_are_where_readers_look() {
     for name in [

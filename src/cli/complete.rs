@@ -27,7 +27,12 @@ pub(super) fn completion(program: &Program, words: &[String]) -> Result<String, 
         hint: Some("there are completions for bash, fish and zsh.".into()),
     })?;
     let mut script = Vec::new();
-    generate(shell, &mut root().args(common().map(argument)), &program.name, &mut script);
+    generate(
+        shell,
+        &mut root().args(common().map(|row| argument(row, Commands::ALL))),
+        &program.name,
+        &mut script,
+    );
     Ok(String::from_utf8_lossy(&script).into_owned())
 }
 
@@ -63,14 +68,15 @@ fn subcommand(spec: &CommandSpec) -> Command {
         .about(spec.summary)
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .args(own.map(argument))
+        .args(own.map(|row| argument(row, spec.set)))
         .args(positional)
 }
 
-/// An option as clap knows it.
-pub(super) fn argument(row: &OptionSpec) -> Arg {
+/// An option of some commands as clap knows it.
+pub(super) fn argument(row: &OptionSpec, commands: Commands) -> Arg {
     let name = numbered(row, 1);
-    let arg = Arg::new(name.clone()).long(name).help(row.help);
+    let help = if commands == Commands::ALL { row.help } else { row.help_of(commands).help };
+    let arg = Arg::new(name.clone()).long(name).help(help);
     let arg = match row.kind {
         Kind::Boolean => arg.action(ArgAction::SetTrue),
         _ => arg.action(ArgAction::Append).num_args(1).value_name(row.kind.name()),

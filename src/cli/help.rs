@@ -2,7 +2,7 @@
 
 use super::{command, wrap::wrap};
 use crate::config::{
-    COMMANDS, CommandSpec, Commands, Error, Flavor, OptionSpec, Program, Section, StanzaUse,
+    COMMANDS, CommandSpec, Commands, Error, Flavor, Kind, OptionSpec, Program, Section, StanzaUse,
     Support,
     table::{CHAPTERS, find_any_key, nearest, rows},
 };
@@ -89,7 +89,11 @@ fn options(program: &Program, spec: &CommandSpec) -> String {
             .filter(|row| row.commands.meets(spec.set) && row.support == Support::Used);
         let lines: String = used
             .map(|row| {
-                let line = format!("{}{}", row.help, brackets(row, spec.set, program.flavor));
+                let line = format!(
+                    "{}{}",
+                    row.help_of(spec.set).help,
+                    brackets(row, spec.set, program.flavor)
+                );
                 two_columns(&format!("--{}", row.name), &line, TEXT_COLUMN)
             })
             .collect();
@@ -97,7 +101,7 @@ fn options(program: &Program, spec: &CommandSpec) -> String {
             text += &format!("\n{}:\n{lines}", chapter.title);
         }
     }
-    text + &without_effect(spec)
+    text + &ignored(spec)
 }
 
 fn brackets(row: &OptionSpec, commands: Commands, flavor: Flavor) -> String {
@@ -109,8 +113,8 @@ fn brackets(row: &OptionSpec, commands: Commands, flavor: Flavor) -> String {
     }
 }
 
-/// The names of options without effect; many of one family as a pattern.
-fn without_effect(spec: &CommandSpec) -> String {
+/// The names of options that are ignored; many of one family as a pattern.
+fn ignored(spec: &CommandSpec) -> String {
     let accepted = |row: &&OptionSpec| matches!(row.support, Support::Accepted(_));
     let mut names: Vec<_> = rows()
         .filter(|row| row.commands.meets(spec.set))
@@ -120,7 +124,7 @@ fn without_effect(spec: &CommandSpec) -> String {
     names.dedup();
     match names.len() {
         0 => String::new(),
-        _ => format!("\nAccepted without effect:\n{}", wrap(&names.join(", "), NAME_COLUMN, WIDTH)),
+        _ => format!("\nAccepted and ignored:\n{}", wrap(&names.join(", "), NAME_COLUMN, WIDTH)),
     }
 }
 
@@ -153,16 +157,20 @@ fn of_option(program: &Program, spec: &CommandSpec, name: &str) -> Result<String
 
 fn option_text(program: &Program, spec: &CommandSpec, row: &OptionSpec) -> String {
     let mut text = title(&format!("'{} --{}' help", spec.word, row.name));
-    text += &format!("{}.\n\n", row.help);
-    if !row.detail.is_empty() {
-        text += &format!("{}\n", wrap(row.detail, 0, WIDTH));
+    let help = row.help_of(spec.set);
+    text += &format!("{}.\n\n", help.help);
+    if !help.detail.is_empty() {
+        text += &format!("{}\n", wrap(help.detail, 0, WIDTH));
     }
     match row.support {
         Support::Accepted(reason) => {
-            text += &format!("{}\n", wrap(&format!("It has no effect here: {reason}."), 0, WIDTH));
+            text += &format!("{}\n", wrap(&format!("This option is ignored: {reason}."), 0, WIDTH));
         }
         Support::Refused(reason) => {
-            text += &format!("{}\n", wrap(&format!("It is not supported: {reason}."), 0, WIDTH));
+            text += &format!(
+                "{}\n",
+                wrap(&format!("This option is not supported: {reason}."), 0, WIDTH)
+            );
         }
         Support::Used => {}
     }
@@ -174,6 +182,9 @@ fn facts(program: &Program, spec: &CommandSpec, row: &OptionSpec) -> String {
     let allowed = row.words_for(spec.set);
     if !allowed.is_empty() {
         facts.push(("allowed", allowed.join(", ")));
+    }
+    if let Some((low, high)) = row.kind.range() {
+        facts.push(("range", format!("{low} to {high}")));
     }
     if let Some(default) = row.default_for(spec.set, program.flavor) {
         facts.push(("default", default.to_owned()));
@@ -191,17 +202,26 @@ fn facts(program: &Program, spec: &CommandSpec, row: &OptionSpec) -> String {
     if row.secret {
         facts.push(("secret", "yes: not on the command line, never shown".into()));
     }
-    if !row.example.is_empty() {
-        facts.push(("example", format!("{}={}", example_name(row), row.example)));
-    }
+    facts.extend(example(spec, row).map(|text| ("example", text)));
     let line = |(name, value): (&str, String)| {
         two_columns(&format!("{name}:"), &value, NAME_COLUMN + "environment: ".len())
     };
     facts.into_iter().map(line).collect()
 }
 
-fn example_name(row: &OptionSpec) -> String {
+/// As it stands on the command line, or in a file where the option may be set there.
+fn example(spec: &CommandSpec, row: &OptionSpec) -> Option<String> {
     let name = crate::config::numbered(row, 1);
-    let on_command_line = row.section == Section::CommandLine && !row.secret;
-    if on_command_line { format!("--{name}") } else { name }
+    let value = row.help_of(spec.set).example;
+    let negative = row.default_for(spec.set, Flavor::Pgstrata) == Some("y");
+    match (row.section, row.kind) {
+        (Section::CommandLine, Kind::Boolean) if negative => Some(format!("--no-{name}")),
+        (Section::CommandLine, Kind::Boolean) => Some(format!("--{name}")),
+        (Section::Global | Section::Stanza, Kind::Boolean) => {
+            Some(format!("{name}={}", if negative { "n" } else { "y" }))
+        }
+        _ if value.is_empty() => None,
+        (Section::CommandLine, _) => Some(format!("--{name}={value}")),
+        (Section::Global | Section::Stanza, _) => Some(format!("{name}={value}")),
+    }
 }

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use clap_mangen::Man;
 
 use super::complete;
-use crate::config::COMMANDS;
+use crate::config::{COMMANDS, Commands};
 
 const FILES: &str = "/etc/pgstrata/pgstrata.conf and /etc/pgstrata/conf.d/*.conf hold the \
     configuration. Under the name pgbackrest the paths are those of pgBackRest.";
 
 /// The manual page in roff.
 pub(super) fn page() -> String {
-    let options = complete::usable().map(complete::argument);
+    let options = complete::usable().map(|row| complete::argument(row, Commands::ALL));
     let mut text = Vec::new();
     // Writing to memory cannot fail.
     let _ = write(&Man::new(complete::root().args(options)), &mut text);

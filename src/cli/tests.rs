@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    config::{BackupConfig, RestoreTarget, testing::MemoryFiles},
-    types::{BackupType, Failure},
+    config::{BackupConfig, testing::MemoryFiles},
+    types::{BackupType, Failure, RecoveryTarget},
 };
 
 const CONF: &str = "[global]\nrepo1-path=/backup\n[db]\npg1-path=/pg\n";
@@ -47,7 +47,7 @@ fn options_stand_before_or_after_the_command() {
         assert_eq!(config.log.stderr, crate::config::LogLevel::Info);
     }
     let config = config(&["--stanza=db", "restore", "--target-time=2026-11-21 14:03:00+00"]);
-    assert_eq!(config.restore.target, RestoreTarget::Time("2026-11-21 14:03:00+00".into()));
+    assert_eq!(config.restore.target, RecoveryTarget::Time("2026-11-21 14:03:00+00".into()));
 }
 
 #[test]

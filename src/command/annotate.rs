@@ -95,7 +95,11 @@ mod tests {
         std::fs::write(roots[0].join("backup/demo").join(FULL).join("manifest"), "x").unwrap();
         let change = change("a", "1");
         let error = annotate(&repos, &stanza_name(), &manifest.label, &change).await.unwrap_err();
-        assert_eq!(error.code(), ErrorCode::Command);
+        let message = error.to_string();
+        assert!(
+            message.starts_with("annotate failed in 1 of 2 repositories:\nrepo1: "),
+            "{message}"
+        );
         let holds = annotation::effective(&*repos[1].storage, &manifest).await.unwrap();
         assert_eq!(holds.len(), 1);
     }

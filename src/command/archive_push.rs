@@ -46,7 +46,7 @@ pub(super) async fn run(config: &Config) -> Result<u8> {
     let pushed: Vec<_> = iter(&repos).map(push).buffer_unordered(AT_ONCE_MAX).collect().await;
     let mut failures = Failures::new("archive-push", repos.len());
     for (repo, result) in pushed {
-        failures.take(repo, result)?;
+        failures.take(repo.key, result)?;
     }
     failures.finish().map(|()| 0)
 }

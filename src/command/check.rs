@@ -167,7 +167,7 @@ async fn check_wal(
             Ok(Some(stored)) => Ok(stored),
             Err(error) => Err(error),
         };
-        let Some(stored) = failures.take(repo, found)? else { continue };
+        let Some(stored) = failures.take(repo.key, found)? else { continue };
         let path = format!("{}/{}", repo.storage.location(), stored.path);
         tracing::info!(
             "WAL segment {segment} successfully archived to '{path}' on repo{}",
@@ -175,7 +175,7 @@ async fn check_wal(
         );
         report.repo.push(RepoReport { key: repo.key, path: Some(path) });
         let warned = branches::warn(&archive, repo.key, size, segment.timeline).await;
-        failures.take(repo, warned)?;
+        failures.take(repo.key, warned)?;
     }
     Ok(())
 }
@@ -195,7 +195,7 @@ async fn check_stanza(
             let history = StanzaHistory::read(&*repo.storage, stanza).await?;
             Ok(history.expect(cluster.id(), ErrorCode::FileInvalid)?.archive_id())
         };
-        if let Some(archive_id) = failures.take(repo, known.await)? {
+        if let Some(archive_id) = failures.take(repo.key, known.await)? {
             checked.push((repo.clone(), archive_id));
         }
     }

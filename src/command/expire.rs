@@ -12,6 +12,7 @@ pub(super) use self::settings::settings;
 use super::{
     Error, Result,
     context::{self, Repo},
+    failures::Failures,
     signal::Signals,
 };
 use crate::{
@@ -24,14 +25,13 @@ use crate::{
     types::BackupLabel,
 };
 
-/// Expires in every repository, or in the one that `--repo` names. One that fails does not keep the
-/// others from being expired.
+/// Expires in every repository, or in the one that `--repo` names.
 pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let mut signals = Signals::listen()?;
     let repos = context::repos(config)?;
-    let mut failed = Vec::new();
+    let mut failures = Failures::new("expire", repos.len());
     for repo in &repos {
         let work = async {
             let kind = LockKind::Backup { repo: repo.key };
@@ -43,13 +43,16 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
                 expire(repo, &options).await
             }
         };
-        match signals.guard(work).await {
-            Ok(()) => {}
-            Err(error @ Error::Terminated(_)) => return Err(error),
-            Err(error) => failed.push((repo.key, error)),
-        }
+        failures.take(repo.key, signals.guard(work).await)?;
     }
-    report::finish(failed, repos.len(), config.set.as_ref())
+    // A backup that is named need not be in every repository.
+    failures.absent_everywhere_or_not_at_all(is_missing_set);
+    failures.finish()?;
+    Ok(0)
+}
+
+fn is_missing_set(error: &Error) -> bool {
+    matches!(error, Error::Expire(error) if error.is_missing_set())
 }
 
 /// Expires in the repository that a backup has just been published in, under the lock of the backup.

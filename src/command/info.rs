@@ -16,7 +16,7 @@ use super::{
     context::{self, Repo},
 };
 use crate::{
-    config::{Config, OutputFormat},
+    config::{Config, DetailLevel, OutputFormat},
     host::LockPath,
     repo,
     types::{BackupLabel, BackupType, ErrorCode, Failure, StanzaName},
@@ -75,16 +75,16 @@ fn query(config: &Config) -> Result<Query> {
         Err(Error::Parameter { what: what.to_owned(), code: ErrorCode::OptionInvalid })
     };
     let set = config.set.clone();
-    let detail = match (&set, config.info.progress_only) {
-        (Some(_), true) => {
+    let detail = match (&set, config.info.detail_level) {
+        (Some(_), DetailLevel::Progress) => {
             return refused("option 'set' cannot be used with option 'detail-level' = 'progress'");
         }
         (Some(_), _) if config.stanza.is_none() => {
             return refused("option 'set' not valid without option 'stanza'");
         }
-        (Some(_), false) => Detail::Set,
-        (None, true) => Detail::Progress,
-        (None, false) => Detail::Full,
+        (Some(_), DetailLevel::Full) => Detail::Set,
+        (None, DetailLevel::Progress) => Detail::Progress,
+        (None, DetailLevel::Full) => Detail::Full,
     };
     Ok(Query {
         stanza: config.stanza.clone(),

@@ -79,6 +79,8 @@ pub async fn run(config: &Config, ui: &Ui, exit: &mut Exit, out: &mut dyn Write)
         CommandName::Stop => stop::run(config, out).await,
         CommandName::Verify => verify::run(config, ui, out).await,
         CommandName::Restore => restore::run(config, ui, out).await,
-        _ => Err(Error::NotACommand),
+        CommandName::Completion | CommandName::Help | CommandName::Man | CommandName::Version => {
+            Err(Error::NotACommand)
+        }
     }
 }

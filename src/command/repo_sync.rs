@@ -174,7 +174,10 @@ fn conclude(synced: Vec<(StanzaName, Result<Synced>)>) -> Result<u8> {
         (Some(error), _) => Err(error),
         (None, None) => Ok(0),
         (None, Some(code)) => Err(Error::Check {
-            what: format!("repo-sync could not copy everything: {count} error(s)"),
+            what: format!(
+                "repo-sync could not copy everything: {count} {}",
+                if count == 1 { "error" } else { "errors" }
+            ),
             code,
             hint:
                 "the report and the log name each object; what was copied is whole, and the next \

@@ -37,7 +37,7 @@ pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
             let _lock = Lock::acquire(&context::lock_path(config), stanza, kind, "stanza-create")?;
             create(repo, stanza, cluster.id(), control_version).await
         };
-        failures.take(repo, created.await)?;
+        failures.take(repo.key, created.await)?;
     }
     cluster.sql.close().await;
     failures.finish().map(|()| 0)

@@ -28,7 +28,7 @@ pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
             let id = cluster.id();
             Ok(stanza::upgrade(&*repo.storage, stanza, id, control_version).await?)
         };
-        match failures.take(repo, upgraded.await)? {
+        match failures.take(repo.key, upgraded.await)? {
             Some(Created::New) => {
                 tracing::info!("stanza '{stanza}' on repo{} is now {}", repo.key, cluster.id());
             }

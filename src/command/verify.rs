@@ -11,11 +11,12 @@ use super::{
     Error, Result, branches,
     context::{self, Repo},
     expire,
+    failures::Failures,
     signal::Signals,
 };
 use crate::{
-    config::{Config, OutputFormat},
-    types::{ErrorCode, Failure, StanzaName},
+    config::{Config, VerifyReport},
+    types::{ErrorCode, StanzaName},
     ui::Ui,
     verify::{self, Fault, FaultKind, Options, Report},
 };
@@ -33,20 +34,18 @@ pub(super) async fn run(config: &Config, ui: &Ui, out: &mut dyn Write) -> Result
     let mut signals = Signals::listen()?;
     let verified =
         signals.guard(async { Ok(verify_all(config, ui, stanza, &repos).await) }).await?;
-    let text = match config.output {
-        OutputFormat::Json => report::json(stanza, &verified),
-        OutputFormat::Text => {
-            report::text(stanza, &verified, config.verify.verbose, &TimeZone::system())
+    match config.verify.report {
+        VerifyReport::None => verified.iter().for_each(log),
+        VerifyReport::Json => out.write_all(report::json(stanza, &verified).as_bytes())?,
+        VerifyReport::Text => {
+            let verbose = config.verify.verbose;
+            let text = report::text(stanza, &verified, verbose, &TimeZone::system());
+            out.write_all(text.as_bytes())?;
         }
-    };
-    match config.verify.prints {
-        true => out.write_all(text.as_bytes())?,
-        false => verified.iter().for_each(log),
     }
     conclude(verified)
 }
 
-/// A repository that cannot be verified does not keep the others from it.
 async fn verify_all(
     config: &Config,
     ui: &Ui,
@@ -92,28 +91,22 @@ fn log(verified: &Verified) {
     }
 }
 
-/// Success only where every repository was verified and nothing is wrong with any.
+/// Success only if every repository was verified and has no fault.
 fn conclude(verified: Vec<Verified>) -> Result<u8> {
-    let (mut worst, mut count, mut failed) = (None::<FaultKind>, 0, None);
+    let mut failures = Failures::new("verify", verified.len());
+    let (mut worst, mut count) = (None::<FaultKind>, 0);
     for Verified { repo, result } in verified {
-        match result {
-            Ok(report) => {
-                worst = worst.max(report.worst());
-                count += report.faults.len();
-            }
-            Err(error) => {
-                tracing::error!(
-                    code = u64::from(error.code().exit_code()),
-                    "repo{repo}: unable to verify: {error}"
-                );
-                failed.get_or_insert(error);
-            }
+        if let Some(report) = failures.take(repo, result.map_err(Error::from))? {
+            worst = worst.max(report.worst());
+            count += report.faults.len();
         }
     }
-    match (worst, failed) {
-        (None, None) => Ok(0),
-        (None, Some(error)) => Err(error.into()),
-        (Some(worst), _) => Err(found(worst, count)),
+    match worst {
+        None => failures.finish().map(|()| 0),
+        Some(worst) => {
+            failures.log();
+            Err(found(worst, count))
+        }
     }
 }
 

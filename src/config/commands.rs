@@ -1,10 +1,36 @@
-//! The command table: every command word, what it takes, and how it is explained.
+//! The command table: every command, its arguments and its help.
 //!
-//! It also holds the words of the field's older tool that this program does not answer, because
-//! existing configuration files have sections for them, which must not be mistaken for typing
-//! errors.
+//! It also has the commands of pgBackRest that this program does not have: existing configuration files have sections
+//! for them, which are not typing errors.
 
-use super::typed::CommandName;
+/// Every command word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum CommandName {
+    Annotate,
+    ArchiveGet,
+    ArchivePush,
+    Backup,
+    Check,
+    Completion,
+    Expire,
+    Help,
+    Info,
+    Keep,
+    Man,
+    RepoGet,
+    RepoKey,
+    RepoLs,
+    RepoSync,
+    Restore,
+    StanzaCreate,
+    StanzaDelete,
+    StanzaUpgrade,
+    Start,
+    Stop,
+    Verify,
+    Version,
+}
 
 /// A set of commands, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +69,7 @@ impl Commands {
 
     /// Every command.
     pub const ALL: Self = Self((1 << 28) - 1);
-    /// Those that do work, as against those that print text about the program.
+    /// Without those that print a text about the program.
     pub const WORK: Self = Self::ALL
         .without(Self::COMPLETION)
         .without(Self::HELP)
@@ -82,7 +108,7 @@ impl Commands {
         self.0 == 0
     }
 
-    /// The words of those commands of the set that this program answers.
+    /// The words of the commands of the set that this program has.
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         let answered =
             COMMANDS.iter().filter(move |spec| spec.action.is_ok() && spec.set.meets(self));
@@ -90,7 +116,7 @@ impl Commands {
     }
 }
 
-/// How a command stands to a stanza.
+/// Whether a command takes a stanza.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StanzaUse {
     /// It works on one stanza.
@@ -108,20 +134,19 @@ pub struct CommandSpec {
     pub word: &'static str,
     /// Its bit.
     pub set: Commands,
-    /// What it is here, or why this program does not answer it.
+    /// What it runs, or why it is not supported.
     pub action: Result<CommandName, &'static str>,
     /// One line for the list of commands.
     pub summary: &'static str,
-    /// What the reader of its help should know; paragraphs separated by `\n`.
+    /// The text of its help; paragraphs separated by `\n`.
     pub text: &'static str,
-    /// The words after the command: name and whether it must be there.
+    /// The arguments: name, and whether it is required.
     pub arguments: &'static [(&'static str, bool)],
-    /// How it stands to a stanza.
+    /// Whether it takes a stanza.
     pub stanza: StanzaUse,
-    /// Whether its messages also go to a log file. Not so for what runs many times an hour or
-    /// only shows something.
+    /// Whether it has a log file. Commands that run for every WAL segment or only show something have none.
     pub log_file: bool,
-    /// Whether begin and end are worth a line at level info.
+    /// Whether its begin and end are logged at level info.
     pub announced: bool,
     /// Whole command lines, without the program's name.
     pub examples: &'static [&'static str],
@@ -216,7 +241,9 @@ impl CommandSpec {
     }
 }
 
-const LATER: &str = "it comes in a later release";
+const LATER: &str = "it is planned for a later release";
+const NO_WRITES: &str = "only pgstrata's own commands change a repository";
+const NO_SERVER: &str = "pgstrata needs no server; it uses the PostgreSQL and SFTP protocols";
 
 /// The table, in the order of the words.
 pub static COMMANDS: &[CommandSpec] = &[
@@ -224,9 +251,8 @@ pub static COMMANDS: &[CommandSpec] = &[
         "annotate",
         Commands::ANNOTATE,
         CommandName::Annotate,
-        "Add or change the annotations of a backup",
-        "Annotations are short notes, key and value, that info shows. A value that is empty \
-         removes the key.",
+        "Add or change annotations of a backup",
+        "Annotations are key=value notes that info shows. An empty value removes the key.",
     )
     .stanza(StanzaUse::Required)
     .logged()
@@ -239,11 +265,10 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::ARCHIVE_GET,
         CommandName::ArchiveGet,
         "Get a WAL segment from the archive",
-        "Called by PostgreSQL through restore_command. It exits 0 when the file was delivered \
-         and verified, and 1 only when the file is proven not to be in the archive.\nPostgreSQL \
-         takes any other exit code up to 125 for the end of the archive and would promote a \
-         truncated cluster, so every other failure is raised in a way that makes PostgreSQL \
-         stop.",
+        "Called by PostgreSQL as restore_command. Exits 0 when the file was delivered and verified, \
+         and 1 only when the file is not in the archive.\nPostgreSQL treats every other exit code up \
+         to 125 as the end of the archive and would promote an incomplete cluster. Any other failure \
+         therefore exits in a way that makes PostgreSQL stop; a standby retries.",
     )
     .stanza(StanzaUse::Required)
     .arguments(&[("WAL segment", true), ("destination path", true)])
@@ -254,9 +279,9 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::ARCHIVE_PUSH,
         CommandName::ArchivePush,
         "Push a WAL segment to the archive",
-        "Called by PostgreSQL through archive_command. It succeeds only when the segment is \
-         durable in every configured repository. A segment that is already there with the same \
-         content is fine; with other content it is error 45.",
+        "Called by PostgreSQL as archive_command. Succeeds only when the segment is durable in every \
+         configured repository. A segment that is already there with the same content is skipped; \
+         with different content it is error 45.",
     )
     .stanza(StanzaUse::Required)
     .arguments(&[("path of the WAL segment", true)])
@@ -267,10 +292,10 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::BACKUP,
         CommandName::Backup,
         "Back up a database cluster",
-        "The cluster is read over a replication connection, so the program may run on any host \
-         that can connect with a role that has the REPLICATION attribute. The backup exists from \
-         the moment its manifest is written, after all WAL it needs is in the archive.\nWithout \
-         --type an incr backup is made, and a full one where no full backup exists.",
+        "Reads the cluster from its data directory, or over a replication connection from any host \
+         that can connect with a role that has the REPLICATION attribute (backup-source). The backup \
+         exists once its manifest is written, after all WAL that it needs is in the archive.\nWithout \
+         --type an incr backup is made, or a full backup if there is no prior backup.",
     )
     .stanza(StanzaUse::Required)
     .logged()
@@ -284,9 +309,9 @@ pub static COMMANDS: &[CommandSpec] = &[
         "check",
         Commands::CHECK,
         CommandName::Check,
-        "Check that archiving works from the server to the repository",
-        "Makes a restore point, switches to the next WAL segment, and waits until the finished \
-         segment is in the repository. When it does not come, it says why.",
+        "Check that WAL archiving works",
+        "Creates a restore point, switches to the next WAL segment, and waits until the segment is in \
+         the repository. If it does not arrive, reports why.",
     )
     .stanza(StanzaUse::Required)
     .announced()
@@ -295,8 +320,8 @@ pub static COMMANDS: &[CommandSpec] = &[
         "completion",
         Commands::COMPLETION,
         CommandName::Completion,
-        "Print shell completions",
-        "Prints a completion script for bash, zsh or fish.",
+        "Print a shell completion script",
+        "For bash, zsh or fish.",
     )
     .arguments(&[("shell", true)])
     .examples(&["completion bash > /etc/bash_completion.d/pgstrata"]),
@@ -305,11 +330,11 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::EXPIRE,
         CommandName::Expire,
         "Expire backups and WAL that exceed retention",
-        "Removes the backups that the retention options do not keep, the WAL that no backup needs, \
-         and what interrupted backups left. Runs by itself after each backup (expire-auto). A \
-         backup in progress, on whatever host, and what it builds on are left alone, and so are \
-         backups that are marked with keep.\nWith --set or --oldest only that backup goes, with all \
-         that build on it, whatever the options say.\nWithout --repo it works on every repository.",
+        "Removes backups that the retention options do not keep, WAL that no backup needs, and files \
+         that interrupted backups left. Runs after each backup (expire-auto). A running backup and \
+         the backups it depends on are kept, and so are backups marked with keep.\nWith --set or \
+         --oldest only that backup and the backups that depend on it are expired, whatever the \
+         retention options say.\nWithout --repo, all repositories are expired.",
     )
     .stanza(StanzaUse::Required)
     .logged()
@@ -324,8 +349,8 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::HELP,
         CommandName::Help,
         "Get help",
-        "Without words: the list of commands. With a command: what it does and the options it \
-         takes. With a command and an option: everything about that option.",
+        "Without arguments: the list of commands. With a command: what it does and its options. With \
+         a command and an option: a description of the option.",
     )
     .arguments(&[("command", false), ("option", false)])
     .examples(&["help", "help backup", "help backup start-fast"]),
@@ -333,9 +358,9 @@ pub static COMMANDS: &[CommandSpec] = &[
         "info",
         Commands::INFO,
         CommandName::Info,
-        "Show the backups and the WAL archive",
-        "Shows one stanza or all of them, as text or JSON. A stanza that does not exist is shown \
-         with that status; the exit code is still 0.",
+        "Show backups and the WAL archive",
+        "Shows one stanza or all stanzas, as text or JSON. A stanza that does not exist is shown with \
+         that status, and the exit code is 0.",
     )
     .stanza(StanzaUse::Optional)
     .examples(&[
@@ -347,11 +372,11 @@ pub static COMMANDS: &[CommandSpec] = &[
         "keep",
         Commands::KEEP,
         CommandName::Keep,
-        "Mark a backup to be kept whatever retention says",
-        "expire leaves a marked backup alone, with all it needs: the backups it builds on and the \
-         WAL from its start to its stop. A marked backup does not count for retention-full. Marking \
-         it again changes how long; --remove takes the mark off.\nWithout --repo it is marked in \
-         every repository that has it.",
+        "Keep a backup regardless of retention",
+        "expire does not remove a marked backup, the backups it depends on, or the WAL from its start \
+         to its stop. A marked backup does not count for retention-full. Marking it again changes how \
+         long it is kept; --remove removes the mark.\nWithout --repo, the backup is marked in every \
+         repository that has it.",
     )
     .stanza(StanzaUse::Required)
     .logged()
@@ -366,7 +391,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::MAN,
         CommandName::Man,
         "Print the manual page",
-        "Prints the manual page in roff.",
+        "In roff format.",
     )
     .examples(&["man > /usr/local/share/man/man1/pgstrata.1"]),
     foreign("manifest", Commands::MANIFEST, LATER),
@@ -375,7 +400,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::REPO_GET,
         CommandName::RepoGet,
         "Get a file from a repository",
-        "Writes the content of one stored file to standard output.",
+        "Prints the content of one file in the repository, decrypted and decompressed.",
     )
     .stanza(StanzaUse::Optional)
     .arguments(&[("path of the file in the repository", true)])
@@ -385,15 +410,13 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::REPO_KEY,
         CommandName::RepoKey,
         "Show and change the pass phrases of an encrypted repository",
-        "The data of a repository is encrypted with a random key, which is stored wrapped under the \
-         pass phrase of each recipient; so pass phrases change while no data is written again.\n\
-         status (or no word): list the recipients, and which of them the configured pass phrase \
-         opens.\n\
-         change: put a new pass phrase in the place of the configured one.\n\
-         add: let a further pass phrase open the repository.\n\
-         remove: take a recipient out, by --recipient. The last one stays.\n\
-         The new pass phrase is repoN-cipher-pass-new, in the environment or a configuration file, \
-         or comes from --cipher-pass-new-file.",
+        "A repository is encrypted with a random key, which is stored encrypted with the pass phrase \
+         of each recipient, so that a pass phrase can be changed without rewriting data.\nstatus \
+         (default): list the recipients, and which of them the configured pass phrase \
+         unlocks.\nchange: replace the configured pass phrase.\nadd: add a recipient with another \
+         pass phrase.\nremove: remove the recipient given with --recipient. The last recipient cannot \
+         be removed.\nThe new pass phrase is repoN-cipher-pass-new, in the environment or a \
+         configuration file, or is read from --cipher-pass-new-file.",
     )
     .stanza(StanzaUse::Optional)
     .arguments(&[("status, change, add or remove", false)])
@@ -409,33 +432,25 @@ pub static COMMANDS: &[CommandSpec] = &[
         "repo-ls",
         Commands::REPO_LS,
         CommandName::RepoLs,
-        "List the paths and files of a repository",
-        "Lists what is below a path of the repository, the root where none is given.",
+        "List files in a repository",
+        "Lists the files and directories in a path of the repository, by default the root.",
     )
     .stanza(StanzaUse::Optional)
     .arguments(&[("path in the repository", false)])
     .examples(&["repo-ls", "--recurse --output=json repo-ls archive/db"]),
-    foreign(
-        "repo-put",
-        Commands::REPO_PUT,
-        "nothing but the program's own commands writes to a repository",
-    ),
-    foreign(
-        "repo-rm",
-        Commands::REPO_RM,
-        "nothing but the program's own commands removes from a repository",
-    ),
+    foreign("repo-put", Commands::REPO_PUT, NO_WRITES),
+    foreign("repo-rm", Commands::REPO_RM, NO_WRITES),
     command(
         "repo-sync",
         Commands::REPO_SYNC,
         CommandName::RepoSync,
         "Copy backups and WAL from one repository to another",
-        "Copies what the target lacks: the stanza's history, WAL, then backup by backup, each with its \
-         manifest last. Everything is proven on the way; what is damaged in the source is named and \
-         not copied. Cut short, it goes on where it stopped when it is run again.\nWhat the retention \
-         of the target would expire at once is not copied, and nothing is removed from the target. \
-         Keep marks and annotations are brought over.\nWithout --stanza it copies every stanza of \
-         the source.",
+        "Copies what the target does not have: the history of the stanza, WAL, then each backup with \
+         its manifest last. All data is verified before it is stored; what is damaged in the source \
+         is reported and not copied. If interrupted, run it again to continue.\nBackups that the \
+         retention options of the target would expire are not copied, and nothing is removed from the \
+         target. Keep marks and annotations are copied.\nWithout --stanza, all stanzas of the source \
+         are copied.",
     )
     .stanza(StanzaUse::Optional)
     .logged()
@@ -450,11 +465,11 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::RESTORE,
         CommandName::Restore,
         "Restore a database cluster",
-        "Writes a backup into the data directory pg1-path and sets up recovery, so that starting \
-         PostgreSQL brings the cluster to the wanted point. Without a target that is the end of \
-         the archived WAL.\nEach of --target-time, --target-lsn, --target-name, --target-xid and \
-         --target-immediate is --type and --target in one. Without --set the newest backup that \
-         ended before the time or LSN wanted is used.",
+        "Restores a backup to the data directory pg1-path and sets up recovery, so that PostgreSQL \
+         recovers to the target when it is started. Without a target it recovers to the end of the \
+         archived WAL.\n--target-time, --target-lsn, --target-name, --target-xid and \
+         --target-immediate are short for --type with --target. Without --set, the newest backup that \
+         ended before the target time or LSN is used.",
     )
     .stanza(StanzaUse::Required)
     .logged()
@@ -465,23 +480,15 @@ pub static COMMANDS: &[CommandSpec] = &[
         "--stanza=db restore --type=name --target=before_migration --target-action=promote",
         "--stanza=db restore --dry-run",
     ]),
-    foreign(
-        "server",
-        Commands::SERVER,
-        "no agent is needed: servers are reached by their own protocol",
-    ),
-    foreign(
-        "server-ping",
-        Commands::SERVER_PING,
-        "no agent is needed: servers are reached by their own protocol",
-    ),
+    foreign("server", Commands::SERVER, NO_SERVER),
+    foreign("server-ping", Commands::SERVER_PING, NO_SERVER),
     command(
         "stanza-create",
         Commands::STANZA_CREATE,
         CommandName::StanzaCreate,
         "Create a stanza in the repositories",
-        "Records the system identifier and the version of the cluster. Running it again for the \
-         same cluster changes nothing; another cluster is refused.",
+        "Stores the system identifier and version of the cluster. Running it again for the same \
+         cluster changes nothing; another cluster is refused.",
     )
     .stanza(StanzaUse::Required)
     .logged()
@@ -492,8 +499,8 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::STANZA_DELETE,
         CommandName::StanzaDelete,
         "Delete a stanza with all its backups and WAL",
-        "Removes everything of the stanza from one repository. The stanza must have been stopped \
-         first with the stop command; --force leaves out the check that the cluster is down.",
+        "Deletes the stanza from one repository. The stanza must be stopped first with the stop \
+         command, and PostgreSQL must be shut down unless --force is given.",
     )
     .stanza(StanzaUse::Required)
     .logged()
@@ -503,8 +510,8 @@ pub static COMMANDS: &[CommandSpec] = &[
         "stanza-upgrade",
         Commands::STANZA_UPGRADE,
         CommandName::StanzaUpgrade,
-        "Record a new major version of the cluster",
-        "To be run after pg_upgrade. Backups and WAL of the old version stay and can be restored.",
+        "Upgrade a stanza after a PostgreSQL upgrade",
+        "Run it after pg_upgrade. Backups and WAL of the old version are kept and can be restored.",
     )
     .stanza(StanzaUse::Required)
     .logged()
@@ -515,7 +522,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::START,
         CommandName::Start,
         "Allow commands to run again",
-        "Takes back a stop, for one stanza or for all.",
+        "Undoes a previous stop, for one stanza or for all.",
     )
     .stanza(StanzaUse::Optional)
     .announced()
@@ -524,9 +531,9 @@ pub static COMMANDS: &[CommandSpec] = &[
         "stop",
         Commands::STOP,
         CommandName::Stop,
-        "Keep commands from running",
-        "Commands that write fail with error 62 until start is called. With --force, those that \
-         are running are told to end.",
+        "Block commands that write",
+        "Commands that write fail with error 62 until start is run. With --force, running commands \
+         are also terminated.",
     )
     .stanza(StanzaUse::Optional)
     .announced()
@@ -535,13 +542,12 @@ pub static COMMANDS: &[CommandSpec] = &[
         "verify",
         Commands::VERIFY,
         CommandName::Verify,
-        "Verify what a repository holds",
-        "Reads everything of the stanza, or of the set that --set names, and proves it: stored \
-         digests, every frame and block, references between backups, every WAL file, and that no \
-         WAL is missing. What is wrong is listed with the backups it affects.\nIt exits 0 only when \
-         nothing is wrong: with 26 where bytes are damaged, else 55 where something is missing, 29 \
-         where objects contradict each other, 42 where one could not be read, 28 where only objects \
-         are left that nothing accounts for.",
+        "Verify the contents of a repository",
+        "Reads all data of the stanza, or of the backup given with --set, and verifies it: checksums, \
+         every block, references between backups, every WAL file, and that no WAL is missing. Errors \
+         are listed with the backups that they affect.\nExits 0 only if there are no errors: 26 if \
+         data is damaged, else 55 if something is missing, 29 if files contradict each other, 42 if a \
+         file could not be read, 28 if there are only files that belong to nothing.",
     )
     .stanza(StanzaUse::Required)
     .logged()
@@ -556,7 +562,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         Commands::VERSION,
         CommandName::Version,
         "Print the version",
-        "Prints the name and the version of the program.",
+        "Prints the name and version of the program.",
     )
     .examples(&["version", "version --output=json"]),
 ];

@@ -54,8 +54,12 @@ pub enum Error {
     #[error("{command} command requires option: {option}")]
     OptionRequired { command: &'static str, option: String, hint: Option<String> },
 
-    #[error("option '{option}' is not supported: {reason}")]
-    OptionUnsupported { option: String, reason: String },
+    #[error("{option} is not supported: {reason}")]
+    OptionUnsupported {
+        /// As the user gave it: `option 'x'` or `--no-x`.
+        option: String,
+        reason: String,
+    },
 
     #[error("{command} command requires parameter: {parameter}")]
     ParameterRequired { command: &'static str, parameter: &'static str },
@@ -121,10 +125,10 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::CommandRequired => Some("the 'help' command lists the commands.".into()),
+            Self::CommandRequired => Some("run 'help' for a list of commands.".into()),
             Self::CommandUnknown { nearest, .. } => Some(match nearest {
                 Some(word) => format!("did you mean '{word}'?"),
-                None => "the 'help' command lists the commands.".into(),
+                None => "run 'help' for a list of commands.".into(),
             }),
             Self::OptionUnknown { hint, .. }
             | Self::OptionValue { hint, .. }
@@ -135,12 +139,11 @@ impl Failure for Error {
             }
             Self::OptionConflict { hint, .. } => Some((*hint).into()),
             Self::SecretOnCommandLine { variable, .. } => Some(format!(
-                "this option could expose secrets in the process list.\n\
-                 specify the option in a configuration file or in the environment variable \
-                 {variable} instead."
+                "it would be visible in the process list.\n\
+                 set it in a configuration file or in the environment variable {variable}."
             )),
             Self::ParameterRequired { command, .. } => {
-                Some(format!("'help {command}' shows an example."))
+                Some(format!("see 'help {command}' for an example."))
             }
             _ => None,
         }

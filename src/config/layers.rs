@@ -117,7 +117,7 @@ impl Layers {
         }
     }
 
-    /// The environment; what is not known is a warning. Switches of the command line are none of its options.
+    /// The environment; an unknown option is a warning. Switches of the command line are not options there.
     pub(super) fn add_environment(&mut self, variables: &[(String, String)], flavor: Flavor) {
         let mut found: Vec<_> = variables
             .iter()

@@ -1,15 +1,13 @@
 //! From the command word and the given options to the configuration of the run.
 
 use super::{
-    build,
     commands::CommandSpec,
     error::Error,
     files::{ConfigFiles, Loaded, Location},
     flavor::{Flavor, Program},
     layers::{Given, Layers, Raw},
     settings::Settings,
-    table,
-    typed::Config,
+    table::{self, Config},
 };
 
 /// All that a configuration is made from.
@@ -42,7 +40,7 @@ pub fn load(request: Request<'_>) -> Result<Config, Error> {
     let stanza = text(&layers, "stanza");
     layers.add_files(&loaded.entries, stanza.as_deref(), request.files)?;
     let (settings, warnings) = Settings::check(layers, flavor)?;
-    build::config(build::Parts {
+    table::read(table::Parts {
         name,
         program: request.program,
         arguments: request.arguments,

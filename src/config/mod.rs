@@ -1,7 +1,7 @@
 //! The configuration: one option table, read from argv, environment and INI files into one typed
 //! [`Config`].
 
-mod build;
+mod carried;
 mod commands;
 mod error;
 mod files;
@@ -10,22 +10,28 @@ mod ini;
 mod layers;
 mod load;
 mod quantity;
+mod rules;
 mod settings;
 mod spec;
-mod store;
 pub mod table;
-mod typed;
 mod value;
 
-pub use commands::{COMMANDS, CommandSpec, Commands, StanzaUse};
+pub use commands::{COMMANDS, CommandName, CommandSpec, Commands, StanzaUse};
 pub use error::Error;
 pub use files::{ConfigFiles, SystemFiles};
 pub use flavor::{Flavor, Program};
 pub use layers::{Action, Given, is_option_variable};
 pub use load::{Request, load};
-pub use spec::{DefaultValue, Group, Kind, OptionRef, OptionSpec, Section, Support, numbered};
-pub use store::*;
-pub use typed::*;
+pub use spec::{
+    CommandHelp, DefaultValue, Group, Kind, OptionRef, OptionSpec, Section, Support, numbered,
+};
+pub use table::{
+    ArchiveConfig, ArchiveMode, AzureConfig, AzureKeyType, BackupConfig, BackupStandby,
+    CipherConfig, CipherType, Config, DetailLevel, ExpireConfig, GcsConfig, GcsKeyType, InfoConfig,
+    KeepConfig, LogConfig, LogFormat, LogLevel, OutputFormat, PassSource, PgConfig, RemoteConfig,
+    RepoAccessConfig, RepoConfig, RepoKeyConfig, RepoKind, RestoreConfig, S3Config, S3KeyType,
+    ServerEncryption, SftpConfig, SortOrder, SourceChoice, SyncConfig, VerifyConfig, VerifyReport,
+};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -43,6 +43,26 @@ pub(super) fn time(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(whole_ms.checked_add(part_ms)?))
 }
 
+/// Writes a size in the largest unit that holds it exactly.
+pub(super) fn shown_size(bytes: u64) -> String {
+    let units = ["PiB", "TiB", "GiB", "MiB", "KiB"];
+    let scale = |power: usize| 1024_u64.pow((units.len() - power) as u32);
+    let exact = |power: &usize| bytes > 0 && bytes.is_multiple_of(scale(*power));
+    match (0..units.len()).find(exact) {
+        Some(power) => format!("{}{}", bytes / scale(power), units[power]),
+        None => format!("{bytes}B"),
+    }
+}
+
+/// Writes a time, in milliseconds, in the largest unit that holds it exactly.
+pub(super) fn shown_time(ms: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    match units.into_iter().find(|(unit_ms, _)| ms > 0 && ms.is_multiple_of(*unit_ms)) {
+        Some((unit_ms, unit)) => format!("{}{unit}", ms / unit_ms),
+        None => format!("{ms}ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -71,6 +91,19 @@ mod tests {
         assert_eq!(time("7d"), Some(Duration::from_secs(7 * 86_400)));
         for bad in ["", "m", "1y", "-1", "1..5", ".5", "1.", "99999999999999999999", "1m30s"] {
             assert_eq!(time(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (bytes, text) in [(0, "0B"), (1500, "1500B"), (16 << 10, "16KiB"), (1 << 50, "1PiB")] {
+            assert_eq!((shown_size(bytes).as_str(), size(text)), (text, Some(bytes)));
+        }
+        for (ms, text) in [(0, "0ms"), (100, "100ms"), (90_000, "90s"), (604_800_000, "7d")] {
+            assert_eq!(
+                (shown_time(ms).as_str(), time(text)),
+                (text, Some(Duration::from_millis(ms)))
+            );
         }
     }
 

@@ -1,17 +1,17 @@
 //! The checked values of one run, looked up by the name of their row.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr, time::Duration};
 
 use super::{
     commands::CommandSpec,
     error::Error,
     flavor::Flavor,
     layers::{Id, Layers, Raw, Source},
-    spec::{Group, OptionRef, OptionSpec, Support},
+    spec::{Group, OptionRef, OptionSpec, Support, numbered},
     table,
-    typed::Secret,
     value::{self, Value},
 };
+use crate::types::{Invalid, Secret};
 
 /// One option that was set.
 pub(super) struct Setting {
@@ -117,12 +117,28 @@ impl Settings {
         }
     }
 
-    pub(super) fn integer(&self, name: &'static str, key: u16) -> Result<Option<i64>, Error> {
+    /// A whole number; the range of the row is within that of the type.
+    pub(super) fn integer<T: TryFrom<i64>>(
+        &self,
+        name: &'static str,
+        key: u16,
+    ) -> Result<Option<T>, Error> {
         match self.value(name, key)? {
-            Some(Value::Integer(value)) => Ok(Some(value)),
+            Some(Value::Integer(value)) => {
+                T::try_from(value).map(Some).map_err(|_| Error::Internal(name.into()))
+            }
             None => Ok(None),
             Some(_) => Err(Error::Internal(name.into())),
         }
+    }
+
+    /// A whole number that was set: the default of its row is shown, and decided on elsewhere.
+    pub(super) fn set_integer<T: TryFrom<i64>>(
+        &self,
+        name: &'static str,
+        key: u16,
+    ) -> Result<Option<T>, Error> {
+        if self.is_set(name, key) { self.integer(name, key) } else { Ok(None) }
     }
 
     pub(super) fn size(&self, name: &'static str, key: u16) -> Result<u64, Error> {
@@ -156,9 +172,50 @@ impl Settings {
         }
     }
 
-    /// A text that always has a value.
-    pub(super) fn word(&self, name: &'static str) -> Result<String, Error> {
-        Ok(self.text(name, 0)?.unwrap_or_default())
+    /// The value of an option with one word of a set and a default.
+    pub(super) fn word<T: FromStr>(&self, name: &'static str) -> Result<T, Error> {
+        self.word_of(name, 0)
+    }
+
+    pub(super) fn word_of<T: FromStr>(&self, name: &'static str, key: u16) -> Result<T, Error> {
+        self.optional_word_of(name, key)?.ok_or_else(|| Error::Internal(name.into()))
+    }
+
+    /// The value of an option with one word of a set. The row has refused every other word.
+    pub(super) fn optional_word_of<T: FromStr>(
+        &self,
+        name: &'static str,
+        key: u16,
+    ) -> Result<Option<T>, Error> {
+        let Some(text) = self.text(name, key)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| Error::Internal(name.into()))
+    }
+
+    /// A text in the form of a type that can be read from it.
+    pub(super) fn parsed<T>(&self, name: &'static str) -> Result<Option<T>, Error>
+    where
+        T: FromStr<Err = Invalid>,
+    {
+        let Some(text) = self.text(name, 0)? else { return Ok(None) };
+        let invalid = |error: Invalid| {
+            self.invalid(name, 0, "is not valid", Some(format!("{}.", error.reason)))
+        };
+        text.parse().map(Some).map_err(invalid)
+    }
+
+    /// The value of an option that nothing works without.
+    pub(super) fn needed<T>(
+        &self,
+        name: &'static str,
+        key: u16,
+        value: Option<T>,
+    ) -> Result<T, Error> {
+        value.ok_or_else(|| Error::OptionRequired {
+            command: self.command.word,
+            option: table::row_named(name)
+                .map_or_else(|| name.into(), |row: &OptionSpec| numbered(row, key)),
+            hint: None,
+        })
     }
 
     pub(super) fn secret(&self, name: &'static str, key: u16) -> Result<Option<Secret>, Error> {

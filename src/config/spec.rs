@@ -1,6 +1,6 @@
 //! What a row of the option table says, and how the name of an option is read.
 
-use super::{commands::Commands, flavor::Flavor};
+use super::{commands::Commands, flavor::Flavor, quantity};
 
 /// Where an option may stand in a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub enum Kind {
     /// A time in a range of milliseconds.
     Time(u64, u64),
     /// Any text.
-    String,
+    Text,
     /// An absolute path.
     Path,
     /// Texts in the order given.
@@ -42,6 +42,18 @@ impl Kind {
         matches!(self, Self::List | Self::Hash)
     }
 
+    /// The least and the greatest value, as options write them.
+    pub fn range(self) -> Option<(String, String)> {
+        match self {
+            Self::Integer(low, high) => Some((low.to_string(), high.to_string())),
+            Self::Size(low, high) => Some((quantity::shown_size(low), quantity::shown_size(high))),
+            Self::Time(low, high) => Some((quantity::shown_time(low), quantity::shown_time(high))),
+            Self::Boolean | Self::Text | Self::Path | Self::List | Self::Hash | Self::Word(_) => {
+                None
+            }
+        }
+    }
+
     /// The name of the form, as shown in help.
     pub const fn name(self) -> &'static str {
         match self {
@@ -49,7 +61,7 @@ impl Kind {
             Self::Integer(..) => "integer",
             Self::Size(..) => "size",
             Self::Time(..) => "time",
-            Self::String => "text",
+            Self::Text => "text",
             Self::Path => "path",
             Self::List => "list",
             Self::Hash => "key=value",
@@ -135,6 +147,38 @@ pub struct OptionSpec {
     pub detail: &'static str,
     /// A value for the help; empty where the form says it all.
     pub example: &'static str,
+    /// Help for single commands, where the option means something else to them.
+    pub command_help: &'static [CommandHelp],
+}
+
+/// The help of an option for some of its commands. Empty texts are those of the row.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandHelp {
+    /// The commands.
+    pub commands: Commands,
+    /// One line.
+    pub help: &'static str,
+    /// More to know.
+    pub detail: &'static str,
+    /// A value.
+    pub example: &'static str,
+}
+
+/// The help of an option for some of its commands.
+pub(super) const fn help_for(commands: Commands, help: &'static str) -> CommandHelp {
+    CommandHelp { commands, help, detail: "", example: "" }
+}
+
+impl CommandHelp {
+    pub(super) const fn detail(mut self, text: &'static str) -> Self {
+        self.detail = text;
+        self
+    }
+
+    pub(super) const fn example(mut self, text: &'static str) -> Self {
+        self.example = text;
+        self
+    }
 }
 
 /// A row: name, section, form, commands and help; the rest is added by the methods below.
@@ -158,6 +202,7 @@ pub(super) const fn row(
         help,
         detail: "",
         example: "",
+        command_help: &[],
     }
 }
 
@@ -215,6 +260,31 @@ impl OptionSpec {
     pub(super) const fn example(mut self, text: &'static str) -> Self {
         self.example = text;
         self
+    }
+
+    pub(super) const fn command_help(mut self, help: &'static [CommandHelp]) -> Self {
+        self.command_help = help;
+        self
+    }
+
+    /// The help for a command.
+    pub fn help_of(&self, commands: Commands) -> CommandHelp {
+        let own = self.command_help.iter().find(|help| help.commands.meets(commands));
+        let or = |text: &'static str, shared| if text.is_empty() { shared } else { text };
+        match own {
+            Some(own) => CommandHelp {
+                commands,
+                help: own.help,
+                detail: or(own.detail, self.detail),
+                example: or(own.example, self.example),
+            },
+            None => CommandHelp {
+                commands,
+                help: self.help,
+                detail: self.detail,
+                example: self.example,
+            },
+        }
     }
 
     /// The group, for an option that has a number in its name.

@@ -1,5 +1,8 @@
 use super::{testing::MemoryFiles, *};
-use crate::types::{BackupType, CompressType, Compression, ErrorCode, Failure, Lsn, TimeLine};
+use crate::types::{
+    BackupType, CompressType, Compression, ErrorCode, Failure, Lsn, RecoveryTarget, TargetAction,
+    TargetTimeline, TimeLine,
+};
 
 const CONF: &str = "/etc/pgstrata/pgstrata.conf";
 const PLAIN: &str = "[global]\nrepo1-path=/backup\n[db]\npg1-path=/pg\n";
@@ -237,18 +240,18 @@ fn switches_in_the_environment_stop_no_command() {
 }
 
 #[test]
-fn options_without_effect_are_told_unless_they_are_at_their_default() {
+fn ignored_options_are_reported_unless_they_are_at_their_default() {
     let text = "[global]\narchive-async=n\nrepo1-bundle=y\nrepo1-block=y\nresume=y\n\
                 [global:archive-push]\narchive-async=y\narchive-push-queue-max=1GB\n\
                 [db]\npg1-path=/pg\npg1-host-cmd=/bin/x\n";
     insta::assert_snapshot!(with_file(text).config().warnings.join("\n"), @r"
-    option 'pg1-host-cmd' has no effect here: pgN-host is reached with PostgreSQL's own protocol, no program runs on it
-    option 'resume' has no effect here: an interrupted backup leaves nothing to go on with; the next one is independent
+    option 'pg1-host-cmd' is ignored: pgN-host is reached with the PostgreSQL protocol, and no pgstrata runs on it
+    option 'resume' is ignored: an interrupted backup leaves nothing to resume, and the next one is independent
     ");
     let push = Run { command: "archive-push", arguments: &["/wal"], ..with_file(text) };
     assert_eq!(
         push.config().warnings,
-        ["options without effect here: 'archive-async', 'archive-push-queue-max', 'pg1-host-cmd'"]
+        ["options are ignored: 'archive-async', 'archive-push-queue-max', 'pg1-host-cmd'"]
     );
 }
 
@@ -262,7 +265,7 @@ fn secrets_stay_secret() {
     assert!(config.shown_options.contains(&"--pg1-password=<redacted>".to_owned()));
     insta::assert_snapshot!(config.warnings.join("\n"), @r"
     configuration file '/etc/pgstrata/pgstrata.conf' holds a secret and can be read by every user of this host
-    option 'repo1-cipher-pass' has no effect without option 'repo1-cipher-type': the repository is not encrypted
+    option 'repo1-cipher-pass' is ignored: option 'repo1-cipher-type' is not set, and repo1 is not encrypted
     ");
 
     let (code, text) =
@@ -270,8 +273,8 @@ fn secrets_stay_secret() {
     assert_eq!(code, 31);
     insta::assert_snapshot!(text, @r"
     option 'pg1-password' is not allowed on the command-line
-    HINT: this option could expose secrets in the process list.
-    specify the option in a configuration file or in the environment variable PGSTRATA_PG1_PASSWORD instead.
+    HINT: it would be visible in the process list.
+    set it in a configuration file or in the environment variable PGSTRATA_PG1_PASSWORD.
     ");
     let (code, text) = with_file("[db]\npg1-path=/p\npg1-password=\n").error();
     assert_eq!(code, 32);
@@ -339,6 +342,20 @@ fn repositories() {
     assert!(with_file("[db]\npg1-path=/pg\nrepo1-type=posix\n").load().is_ok());
 }
 
+#[test]
+fn an_option_that_is_not_supported_is_named_as_it_was_given() {
+    let (code, text) = Run { options: &["stanza=db", "no-online"], ..Run::default() }.error();
+    assert_eq!(
+        (code, text.as_str()),
+        (67, "--no-online is not supported: PostgreSQL must be running")
+    );
+    let (_, text) = with_file("[db]\npg1-path=/pg\nrepo1-host=backup\n").error();
+    assert!(
+        text.starts_with("option 'repo1-host' is not supported: pgstrata runs no agent"),
+        "{text}"
+    );
+}
+
 /// Two repositories in one place would be seen as two copies.
 #[test]
 fn each_repository_has_a_place_of_its_own() {
@@ -394,15 +411,15 @@ fn restore_targets() {
         let options: Vec<_> = ["stanza=db"].iter().chain(options).copied().collect();
         restore(&options).load().map(|config| config.restore.target)
     };
-    let time = RestoreTarget::Time("2026-11-21 14:03:00+00".into());
-    assert_eq!(target(&[]).unwrap(), RestoreTarget::Latest);
+    let time = RecoveryTarget::Time("2026-11-21 14:03:00+00".into());
+    assert_eq!(target(&[]).unwrap(), RecoveryTarget::Latest);
     assert_eq!(target(&["type=time", "target=2026-11-21 14:03:00+00"]).unwrap(), time);
     assert_eq!(target(&["target-time=2026-11-21 14:03:00+00"]).unwrap(), time);
-    assert_eq!(target(&["target-lsn=1/A"]).unwrap(), RestoreTarget::Lsn(Lsn((1 << 32) + 10)));
-    assert_eq!(target(&["target-name=x"]).unwrap(), RestoreTarget::Name("x".into()));
-    assert_eq!(target(&["target-xid=42"]).unwrap(), RestoreTarget::Xid("42".into()));
-    assert_eq!(target(&["target-immediate"]).unwrap(), RestoreTarget::Immediate);
-    assert_eq!(target(&["target-immediate=n", "type=standby"]).unwrap(), RestoreTarget::Standby);
+    assert_eq!(target(&["target-lsn=1/A"]).unwrap(), RecoveryTarget::Lsn(Lsn((1 << 32) + 10)));
+    assert_eq!(target(&["target-name=x"]).unwrap(), RecoveryTarget::Name("x".into()));
+    assert_eq!(target(&["target-xid=42"]).unwrap(), RecoveryTarget::Xid("42".into()));
+    assert_eq!(target(&["target-immediate"]).unwrap(), RecoveryTarget::Immediate);
+    assert_eq!(target(&["target-immediate=n", "type=standby"]).unwrap(), RecoveryTarget::Standby);
     let code = |options| target(options).unwrap_err().code().exit_code();
     assert_eq!(code(&["target-time=x", "target-lsn=0/1"]), 31);
     assert_eq!(code(&["target-time=x", "type=time"]), 31);
@@ -439,7 +456,7 @@ fn restore_maps_and_settings() {
     let expected =
         [("primary_conninfo".into(), "host=a user=b".into()), ("a_b".into(), String::new())];
     assert_eq!(restore_config.recovery_options, expected);
-    assert!(restore_config.archive_mode_off);
+    assert!(restore_config.archive_mode == ArchiveMode::Off);
     assert_eq!(restore_config.target_action, TargetAction::Promote);
     assert_eq!(restore_config.target_timeline, TargetTimeline::Number(TimeLine(16)));
     assert_eq!(restore(&["stanza=db", "tablespace-map=ts=rel"]).error().0, 32);
@@ -465,10 +482,10 @@ fn recovery_options_that_are_options_count_as_such() {
     let file = "recovery_target_time=x Recovery-Target-Action=promote recovery_target_inclusive=off \
                 recovery_target_timeline=0x10 archive_mode=false restore_command=cp";
     let (restore, warnings) = with_recovery_options(file, &[]).unwrap();
-    assert_eq!(restore.target, RestoreTarget::Time("x".into()));
+    assert_eq!(restore.target, RecoveryTarget::Time("x".into()));
     assert_eq!(restore.target_action, TargetAction::Promote);
     assert_eq!(restore.target_timeline, TargetTimeline::Number(TimeLine(16)));
-    assert!(restore.target_exclusive && restore.archive_mode_off);
+    assert!(restore.target_exclusive && restore.archive_mode == ArchiveMode::Off);
     assert_eq!(restore.recovery_options, [("restore_command".into(), "cp".into())]);
     assert_eq!(warnings, Vec::<String>::new());
 
@@ -477,14 +494,14 @@ fn recovery_options_that_are_options_count_as_such() {
         &["target-xid=5", "target-action=pause", "target-timeline=latest", "archive-mode=off"],
     )
     .unwrap();
-    assert_eq!(restore.target, RestoreTarget::Xid("5".into()));
+    assert_eq!(restore.target, RecoveryTarget::Xid("5".into()));
     assert_eq!(restore.target_action, TargetAction::Pause);
     assert_eq!(restore.target_timeline, TargetTimeline::Latest);
-    assert!(restore.archive_mode_off && restore.recovery_options.is_empty());
+    assert!(restore.archive_mode == ArchiveMode::Off && restore.recovery_options.is_empty());
     assert_eq!(warnings.len(), 4, "{warnings:?}");
     assert_eq!(
         warnings[0],
-        "recovery-option recovery_target=immediate is ignored: option 'target-xid' is given"
+        "recovery-option recovery_target=immediate is ignored: option 'target-xid' is set"
     );
 
     let (restore, warnings) =
@@ -492,9 +509,9 @@ fn recovery_options_that_are_options_count_as_such() {
     assert_eq!((restore.target_timeline, warnings.len()), (TargetTimeline::Default, 1));
     let (restore, warnings) =
         with_recovery_options("recovery_target_time=x", &["type=default"]).unwrap();
-    assert_eq!((restore.target, warnings.len()), (RestoreTarget::Latest, 1));
+    assert_eq!((restore.target, warnings.len()), (RecoveryTarget::Latest, 1));
     let (restore, warnings) = with_recovery_options("a=1", &["type=preserve"]).unwrap();
-    assert_eq!((restore.target, warnings.len()), (RestoreTarget::Preserve, 1));
+    assert_eq!((restore.target, warnings.len()), (RecoveryTarget::Preserve, 1));
     let (restore, _) = with_recovery_options("archive_mode=on", &[]).unwrap();
     assert_eq!(restore.recovery_options, [("archive_mode".into(), "on".into())]);
 }

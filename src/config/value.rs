@@ -6,8 +6,8 @@ use super::{
     commands::Commands,
     quantity,
     spec::{Kind, OptionSpec},
-    typed::Secret,
 };
+use crate::types::Secret;
 
 /// The checked value of an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +42,9 @@ impl Problem {
         Self { text: "is not valid", hint: Some(hint.into()) }
     }
 
-    fn out_of_range(low: impl std::fmt::Display, high: impl std::fmt::Display) -> Self {
-        Self { text: "is out of range", hint: Some(format!("the range is {low} to {high}.")) }
+    fn out_of_range(kind: Kind) -> Self {
+        let hint = kind.range().map(|(low, high)| format!("the range is {low} to {high}."));
+        Self { text: "is out of range", hint }
     }
 }
 
@@ -77,11 +78,18 @@ fn single(spec: &OptionSpec, commands: Commands, text: &str) -> Result<Value, Pr
     let text = present(text)?;
     match spec.kind {
         Kind::Boolean => boolean(text).map(Value::Boolean),
-        Kind::Integer(low, high) => integer(text, low, high).map(Value::Integer),
-        Kind::Size(low, high) => size(text, low, high).map(Value::Size),
-        Kind::Time(low, high) => time(text, low, high).map(Value::Time),
+        Kind::Integer(low, high) => {
+            in_range(spec.kind, integer(text)?, low, high).map(Value::Integer)
+        }
+        Kind::Size(low, high) => in_range(spec.kind, size(text)?, low, high).map(Value::Size),
+        Kind::Time(low, high) => {
+            let [low, high] = [low, high].map(Duration::from_millis);
+            in_range(spec.kind, time(text)?, low, high).map(Value::Time)
+        }
         Kind::Path => path(text).map(Value::Path),
-        _ => word(text, spec.words_for(commands)).map(|text| Value::Text(text.to_owned())),
+        Kind::Text | Kind::Word(_) | Kind::List | Kind::Hash => {
+            word(text, spec.words_for(commands)).map(|text| Value::Text(text.to_owned()))
+        }
     }
 }
 
@@ -125,23 +133,21 @@ fn boolean(text: &str) -> Result<bool, Problem> {
     }
 }
 
-fn integer(text: &str, low: i64, high: i64) -> Result<i64, Problem> {
-    let number: i64 = text.parse().map_err(|_| Problem::expects("it must be a whole number."))?;
-    if (low..=high).contains(&number) { Ok(number) } else { Err(Problem::out_of_range(low, high)) }
+fn in_range<T: PartialOrd>(kind: Kind, value: T, low: T, high: T) -> Result<T, Problem> {
+    if (low..=high).contains(&value) { Ok(value) } else { Err(Problem::out_of_range(kind)) }
 }
 
-fn size(text: &str, low: u64, high: u64) -> Result<u64, Problem> {
-    let number = quantity::size(text).ok_or_else(|| Problem::expects("it looks like 16MiB."))?;
-    let range = || Problem::out_of_range(format!("{low}B"), format!("{high}B"));
-    if (low..=high).contains(&number) { Ok(number) } else { Err(range()) }
+fn integer(text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| Problem::expects("it must be a whole number."))
 }
 
-fn time(text: &str, low_ms: u64, high_ms: u64) -> Result<Duration, Problem> {
-    let time = quantity::time(text)
-        .ok_or_else(|| Problem::expects("it looks like 500ms, 90s, 31m, 2h or 7d."))?;
-    let allowed = Duration::from_millis(low_ms)..=Duration::from_millis(high_ms);
-    let range = || Problem::out_of_range(format!("{low_ms}ms"), format!("{}s", high_ms / 1000));
-    if allowed.contains(&time) { Ok(time) } else { Err(range()) }
+fn size(text: &str) -> Result<u64, Problem> {
+    quantity::size(text).ok_or_else(|| Problem::expects("a size looks like 16MiB."))
+}
+
+fn time(text: &str) -> Result<Duration, Problem> {
+    let expected = "a time looks like 500ms, 90s, 31m, 2h or 7d.";
+    quantity::time(text).ok_or_else(|| Problem::expects(expected))
 }
 
 fn path(text: &str) -> Result<PathBuf, Problem> {

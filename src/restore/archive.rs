@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{
-    Error, RecoveryTarget, TargetTime,
+    Error,
     plan::{ArchiveView, TimelineDecision, wal},
 };
 use crate::{
     repo::{archive::WalArchive, manifest::Manifest, wal_needed},
-    types::{ArchiveFile, ErrorCode, Lsn, TimeLine, TimelineHistory, WalSegment},
+    types::{
+        ArchiveFile, ErrorCode, Lsn, RecoveryTarget, TargetTime, TimeLine, TimelineHistory,
+        WalSegment,
+    },
 };
 
 /// How many missing segments are named.

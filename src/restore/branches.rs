@@ -7,12 +7,12 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::{
-    Error, RecoveryTarget, TimelineChoice, archive,
+    Error, archive,
     plan::{ArchiveView, TimelineDecision},
 };
 use crate::{
     repo::archive::WalArchive,
-    types::{Lsn, TimeLine, WalSegment, WalSegmentSize},
+    types::{Lsn, RecoveryTarget, TargetTimeline, TimeLine, WalSegment, WalSegmentSize},
 };
 
 /// What to do about branches, wherever they are named.
@@ -120,11 +120,11 @@ fn fork(view: &ArchiveView, timeline: TimeLine, beside: TimeLine) -> Option<Lsn>
 pub(super) fn left_behind(
     view: &ArchiveView,
     decision: &TimelineDecision,
-    choice: TimelineChoice,
+    choice: TargetTimeline,
     target: &RecoveryTarget,
     size: WalSegmentSize,
 ) -> Vec<String> {
-    let chosen = matches!(choice, TimelineChoice::Number(_) | TimelineChoice::Current);
+    let chosen = matches!(choice, TargetTimeline::Number(_) | TargetTimeline::Current);
     if chosen || !target.goes_on() {
         return Vec::new();
     }
@@ -221,10 +221,10 @@ mod tests {
             TimelineDecision { history: both.history(TimeLine(2)), setting: None, note: None };
         let warned =
             |choice, target: RecoveryTarget| left_behind(&both, &decision, choice, &target, SIZE);
-        let warnings = warned(TimelineChoice::Default, RecoveryTarget::Latest);
+        let warnings = warned(TargetTimeline::Default, RecoveryTarget::Latest);
         assert!(warnings.len() == 1 && warnings[0].contains("--target-timeline=1"), "{warnings:?}");
-        let numbered = TimelineChoice::Number(TimeLine(2));
+        let numbered = TargetTimeline::Number(TimeLine(2));
         assert!(warned(numbered, RecoveryTarget::Latest).is_empty());
-        assert!(warned(TimelineChoice::Default, RecoveryTarget::Immediate).is_empty());
+        assert!(warned(TargetTimeline::Default, RecoveryTarget::Immediate).is_empty());
     }
 }

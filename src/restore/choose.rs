@@ -8,13 +8,16 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Error, RecoveryTarget, TargetTime, TimelineChoice, archive, plan::ArchiveView};
+use super::{Error, archive, plan::ArchiveView};
 use crate::{
     repo::{
         self, archive::WalArchive, backup_list, contents, manifest::Manifest, stanza::StanzaHistory,
     },
     storage::Storage,
-    types::{ArchiveId, BackupLabel, ErrorCode, Lsn, StanzaName, TimeLine},
+    types::{
+        ArchiveId, BackupLabel, ErrorCode, Lsn, RecoveryTarget, StanzaName, TargetTime,
+        TargetTimeline, TimeLine,
+    },
 };
 
 /// What is to be restored.
@@ -27,7 +30,7 @@ pub struct Request {
     /// Where recovery is to stop.
     pub target: RecoveryTarget,
     /// The timeline that recovery follows.
-    pub timeline: TimelineChoice,
+    pub timeline: TargetTimeline,
 }
 
 /// What a backup must be to be chosen without being named.
@@ -51,7 +54,7 @@ impl Request {
         let goal = self.goal();
         let (candidates, unreadable) = self.candidates(storage, goal).await?;
         let chosen = match self.timeline {
-            TimelineChoice::Number(timeline) => on_the_way(storage, &candidates, timeline).await?,
+            TargetTimeline::Number(timeline) => on_the_way(storage, &candidates, timeline).await?,
             _ => candidates.first().cloned(),
         };
         match (chosen, unreadable) {

@@ -10,14 +10,12 @@ pub mod leftover;
 pub mod plan;
 mod prepare;
 pub mod recovery;
-mod target;
 mod window;
 
 pub use branches::{Branch, COPY_HINT, in_archive as branches_in};
 pub use choose::Request;
 pub use error::Error;
 pub use prepare::{PlanOptions, plan};
-pub use target::{RecoveryTarget, TargetAction, TargetTime, TimelineChoice};
 pub use window::{ArchiveWal, RecoveryWindow, UnusableHistory};
 
 #[cfg(test)]

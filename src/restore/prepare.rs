@@ -4,7 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use super::{
-    Error, RecoveryTarget, TimelineChoice, archive, branches,
+    Error, archive, branches,
     plan::{DatabaseChoice, Entries, Layout, PlacementOptions, RestorePlan},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         manifest::Manifest,
     },
     storage::Storage,
-    types::ErrorCode,
+    types::{ErrorCode, RecoveryTarget, TargetTimeline},
     work,
 };
 
@@ -27,7 +27,7 @@ pub struct PlanOptions {
     /// Where recovery is to stop.
     pub target: RecoveryTarget,
     /// The timeline that recovery follows.
-    pub timeline: TimelineChoice,
+    pub timeline: TargetTimeline,
     /// Where tablespaces and links go.
     pub placement: PlacementOptions,
     /// Whether the links that the data directory has stay (`--delta`).

@@ -1,10 +1,10 @@
 //! The recovery settings of a restored cluster: what `postgresql.auto.conf` says, and which signal
 //! file is there. Pure text; the names are those of PostgreSQL 12 and later (guc_tables.c).
 
-use super::{Error, RecoveryTarget, TargetAction};
+use super::Error;
 use crate::{
     postgres::{config_name, config_quoted, unfit_setting},
-    types::{ErrorCode, PgVersion},
+    types::{ErrorCode, PgVersion, RecoveryTarget, TargetAction},
 };
 
 /// The settings of which PostgreSQL takes one to be its target.
@@ -214,7 +214,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{restore::TargetTime, types::Lsn};
+    use crate::types::{Lsn, TargetTime};
 
     fn settings(target: RecoveryTarget) -> RecoverySettings {
         RecoverySettings {

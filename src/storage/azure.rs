@@ -19,6 +19,7 @@ use super::{
     },
     requests::Requests,
 };
+use crate::types::UriStyle;
 
 use completion::Completion;
 
@@ -34,8 +35,8 @@ pub struct AzureOptions {
     pub container: String,
     /// What opens it.
     pub key: AzureKey,
-    /// Whether the account is part of the host name, and not the first part of the path.
-    pub account_in_host: bool,
+    /// How an address names the account.
+    pub uri_style: UriStyle,
     /// Where the account is. The host is taken in place of the endpoint.
     pub connection: ConnectionOptions,
     /// Tags of new objects.
@@ -136,7 +137,7 @@ fn address(options: &AzureOptions, location: &str) -> Result<(Endpoint, String)>
         return Err(invalid(location, "repoN-azure-account is not the name of an account"));
     }
     let endpoint = Endpoint::replaced(location, &options.connection)?;
-    if !options.account_in_host {
+    if options.uri_style == UriStyle::Path {
         let url = format!("{}/{account}", endpoint.named);
         return Ok((endpoint, url));
     }

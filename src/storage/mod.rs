@@ -23,8 +23,6 @@ mod posix;
 pub mod requests;
 #[cfg(feature = "s3")]
 pub mod s3;
-#[cfg(feature = "s3")]
-mod secret;
 #[cfg(feature = "sftp")]
 pub mod sftp;
 
@@ -38,8 +36,6 @@ pub use object_path::ObjectPath;
 #[cfg(feature = "_object-store")]
 pub use object_store_api::ConnectionOptions;
 pub use posix::PosixStorage;
-#[cfg(feature = "s3")]
-pub use secret::Secret;
 
 /// The result of a storage operation.
 pub type Result<T> = std::result::Result<T, Error>;

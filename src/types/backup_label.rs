@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::Invalid;
+use super::{Invalid, words::impl_words};
 
 /// The type of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,15 +18,7 @@ pub enum BackupType {
     Incr,
 }
 
-impl fmt::Display for BackupType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full => "full",
-            Self::Diff => "diff",
-            Self::Incr => "incr",
-        })
-    }
-}
+impl_words!(BackupType ("backup type") { Full = "full", Diff = "diff", Incr = "incr", });
 
 /// The name of a backup: `YYYYMMDD-HHMMSSF` for a full, `<full>_YYYYMMDD-HHMMSSD` (or `I`) for a differential or
 /// incremental. The time is the start of the backup in the host's time zone.

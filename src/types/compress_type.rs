@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words::impl_words;
+
 /// A compression method; also the extension of a stored WAL segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +38,13 @@ impl CompressType {
         }
     }
 }
+
+impl_words!(CompressType ("compression type") {
+    None = "none",
+    Zst = "zst",
+    Lz4 = "lz4",
+    Gz = "gz",
+});
 
 /// A compression method with its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,4 +1,5 @@
-//! Newtypes of all identifiers, and the error trait of all modules.
+//! Newtypes of all identifiers, values that the configuration and the engines share, and the error trait of all
+//! modules.
 //!
 //! No I/O. Other modules use no plain `u64` or `String` for a position, a name or a digest, so that they cannot be
 //! confused.
@@ -16,7 +17,11 @@ mod nearest;
 mod nonce;
 mod pg_version;
 pub mod progress;
+mod recovery;
 mod redacted;
+mod remote;
+mod retention;
+mod secret;
 mod stanza;
 mod system_id;
 #[cfg(test)]
@@ -24,6 +29,7 @@ pub(crate) mod test_vectors;
 mod timeline;
 mod timeline_history;
 mod wal_segment;
+pub(crate) mod words;
 
 pub use archive_file::ArchiveFile;
 pub use archive_id::{ArchiveId, HistoryId};
@@ -38,7 +44,11 @@ pub use nearest::nearest_of;
 pub use nonce::Nonce;
 pub use pg_version::PgVersion;
 pub use progress::{NoProgress, ProgressSink};
+pub use recovery::{RecoveryTarget, TargetAction, TargetKind, TargetTime, TargetTimeline};
 pub use redacted::without_passwords;
+pub use remote::{FingerprintHash, HostKeyCheck, ObjectLock, ObjectLockMode, UriStyle};
+pub use retention::{Calendar, FullType, RetentionSettings};
+pub use secret::Secret;
 pub use stanza::StanzaName;
 pub use system_id::{Oid, SystemId};
 pub use timeline::TimeLine;

@@ -11,7 +11,7 @@ use pgstrata::{
         http::HttpOptions,
         requests::{RequestOptions, Requests, RetryPolicy},
     },
-    types::Failure,
+    types::{Failure, UriStyle},
 };
 
 use crate::support::{
@@ -28,7 +28,7 @@ fn options(azurite: &Azurite, key: AzureKey) -> AzureOptions {
         account: ACCOUNT.to_owned(),
         container: CONTAINER.to_owned(),
         key,
-        account_in_host: false,
+        uri_style: UriStyle::Path,
         connection: ConnectionOptions {
             endpoint: azurite.endpoint(),
             host: None,
@@ -145,7 +145,7 @@ fn token_of_a_workload_is_exchanged_by_the_authority_that_is_named() {
             account: ACCOUNT.into(),
             container: CONTAINER.into(),
             key,
-            account_in_host: false,
+            uri_style: UriStyle::Path,
             connection,
             tags: Vec::new(),
             part_size: None,

@@ -5,13 +5,14 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc, time::Dura
 use pgstrata::{
     repo::stanza::StanzaHistory,
     storage::{
-        ObjectPath, Secret, Storage,
+        ObjectPath, Storage,
         bucket::BucketStorage,
         conformance,
         http::HttpOptions,
         requests::{RequestOptions, Requests, RetryPolicy},
-        s3::{AddressStyle, Encryption, KeySource, S3Api, S3Options},
+        s3::{Encryption, KeySource, S3Api, S3Options},
     },
+    types::{Secret, UriStyle},
 };
 use serde_json::Value;
 
@@ -31,7 +32,7 @@ fn s3_options(endpoint: &str, key: &str, secret: &str) -> S3Options {
         port: None,
         region: "us-east-1".into(),
         service: "s3".into(),
-        style: AddressStyle::Path,
+        style: UriStyle::Path,
         keys: KeySource::Shared { key: Secret::new(key), secret: Secret::new(secret), token: None },
         encryption: Encryption::Default,
         storage_class: None,
@@ -72,7 +73,7 @@ fn error_of(storage: &Arc<dyn Storage>, name: &str) -> pgstrata::storage::Error 
 #[test]
 fn conformance_on_a_server_that_speaks_tls() {
     let server = S3Server::start();
-    for style in [AddressStyle::Path, AddressStyle::Host] {
+    for style in [UriStyle::Path, UriStyle::Host] {
         block_on(conformance::run_all(storage(S3Options { style, ..options_for(&server) })));
     }
 }

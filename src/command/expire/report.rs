@@ -1,10 +1,9 @@
 //! What an expire removes and keeps, in words; the same for the log and for a dry run.
 
 use crate::{
-    command::{Error, Result},
     expire::{ArchiveContent, ArchiveRemoval, ExpireJob, Removal, Swept},
     repo::{archive::StoredWal, retention::ExpirePlan},
-    types::{ArchiveFile, BackupLabel, ErrorCode, Failure, WalSegment, WalSegmentSize},
+    types::{ArchiveFile, WalSegment, WalSegmentSize},
     ui,
 };
 
@@ -114,42 +113,9 @@ fn runs(segments: &[WalSegment], size: WalSegmentSize) -> Vec<(WalSegment, WalSe
     runs
 }
 
-/// The result for all repositories. A backup that was named is an error only where no repository has it.
-pub(super) fn finish(
-    mut failed: Vec<(u16, Error)>,
-    repos: usize,
-    set: Option<&BackupLabel>,
-) -> Result<u8> {
-    let is_missing =
-        |error: &Error| matches!(error, Error::Expire(error) if error.is_missing_set());
-    if set.is_some() && failed.iter().filter(|(_, error)| is_missing(error)).count() < repos {
-        failed.retain(|(_, error)| !is_missing(error));
-    }
-    let count = failed.len();
-    match failed.pop() {
-        None => Ok(0),
-        Some((_, error)) if count == 1 || is_missing(&error) => Err(error),
-        Some(last) => {
-            failed.push(last);
-            for (key, error) in &failed {
-                tracing::error!(code = u64::from(error.code().exit_code()), "repo{key}: {error}");
-            }
-            Err(Error::Check {
-                what: format!("expire command encountered {count} error(s)"),
-                code: ErrorCode::Command,
-                hint: "the errors are in the log; expire again once their causes are gone"
-                    .to_owned(),
-            })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{expire, repo::retention};
-
-    const LABEL: &str = "20260201-000000F";
 
     #[test]
     fn segments_that_follow_one_another_are_one_line() {
@@ -165,23 +131,5 @@ mod tests {
         let counts: Vec<usize> =
             runs(&segments, WalSegmentSize::DEFAULT).iter().map(|run| run.2).collect();
         assert_eq!(counts, [3, 1, 1]);
-    }
-
-    #[test]
-    fn several_repositories_end_in_one_error() {
-        let missing = || {
-            let missing = retention::Error::Missing(LABEL.parse().unwrap());
-            Error::Expire(expire::Error::Retention(missing))
-        };
-        let other = || Error::NotACommand;
-        let set: BackupLabel = LABEL.parse().unwrap();
-        let code = |failed, repos, set| finish(failed, repos, set).map_err(|e: Error| e.code());
-        assert_eq!(code(Vec::new(), 2, None), Ok(0));
-        assert_eq!(code(vec![(1, missing())], 2, Some(&set)), Ok(0));
-        assert_eq!(code(vec![(1, missing())], 1, Some(&set)), Err(ErrorCode::BackupSetInvalid));
-        let both = vec![(1, missing()), (2, missing())];
-        assert_eq!(code(both, 2, Some(&set)), Err(ErrorCode::BackupSetInvalid));
-        assert_eq!(code(vec![(1, other())], 2, None), Err(ErrorCode::Assert));
-        assert_eq!(code(vec![(1, other()), (2, other())], 2, None), Err(ErrorCode::Command));
     }
 }

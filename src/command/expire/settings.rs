@@ -2,8 +2,8 @@
 
 use crate::{
     command::context::Repo,
-    config::{Config, RepoConfig, RetentionConfig},
-    repo::retention::{Calendar, FullType, Scope, Settings},
+    config::Config,
+    repo::retention::{Scope, Settings},
 };
 
 /// The backup or WAL that `--set`, `--oldest` or `--archive-expire-before` names, else what retention says.
@@ -19,19 +19,7 @@ pub(super) fn scope(config: &Config) -> Scope {
 /// The retention options of a repository.
 pub(in crate::command) fn settings(config: &Config, repo: &Repo) -> Settings {
     match config.repos.get(&repo.key) {
-        Some(RepoConfig { retention, .. }) => from_config(retention),
+        Some(repo) => repo.retention,
         None => Settings::default(),
-    }
-}
-
-fn from_config(config: &RetentionConfig) -> Settings {
-    let RetentionConfig { daily, weekly, monthly, yearly, .. } = *config;
-    Settings {
-        full: config.full,
-        full_type: if config.full_is_days { FullType::Time } else { FullType::Count },
-        diff: config.diff,
-        archive: config.archive,
-        archive_type: config.archive_type,
-        calendar: Calendar { daily, weekly, monthly, yearly },
     }
 }

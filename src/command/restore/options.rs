@@ -9,14 +9,14 @@ use jiff::tz::TimeZone;
 
 use super::{Error, Result, context};
 use crate::{
-    config::{self, Config},
+    config::{ArchiveMode, Config},
     restore::{
-        RecoveryTarget, Request, TargetAction, TargetTime, TimelineChoice,
+        Request,
         execute::Existing,
         plan::{DatabaseChoice, PlacementOptions, RestorePlan, names_time_zone, parse_target_time},
         recovery::{RecoverySettings, restore_command},
     },
-    types::StanzaName,
+    types::{StanzaName, TargetTime},
 };
 
 /// Where to restore to.
@@ -36,24 +36,8 @@ pub(super) fn request(config: &Config, stanza: &StanzaName, zone: &TimeZone) -> 
     Ok(Request {
         stanza: stanza.clone(),
         set: config.set.clone(),
-        target: target(config, zone)?,
-        timeline: timeline(config),
-    })
-}
-
-/// Where recovery is to stop.
-fn target(config: &Config, zone: &TimeZone) -> Result<RecoveryTarget> {
-    use config::RestoreTarget as From;
-    Ok(match &config.restore.target {
-        From::Latest => RecoveryTarget::Latest,
-        From::Immediate => RecoveryTarget::Immediate,
-        From::Time(text) => RecoveryTarget::Time(time(text, zone)?),
-        From::Lsn(lsn) => RecoveryTarget::Lsn(*lsn),
-        From::Xid(text) => RecoveryTarget::Xid(text.clone()),
-        From::Name(text) => RecoveryTarget::Name(text.clone()),
-        From::Standby => RecoveryTarget::Standby,
-        From::Preserve => RecoveryTarget::Preserve,
-        From::None => RecoveryTarget::None,
+        target: config.restore.target.clone().try_map_time(|text| time(&text, zone))?,
+        timeline: config.restore.target_timeline,
     })
 }
 
@@ -70,17 +54,6 @@ fn time(text: &str, zone: &TimeZone) -> Result<TargetTime> {
         }
     }
     Ok(time)
-}
-
-/// Which timeline it is to follow.
-fn timeline(config: &Config) -> TimelineChoice {
-    use config::TargetTimeline as From;
-    match config.restore.target_timeline {
-        From::Default => TimelineChoice::Default,
-        From::Latest => TimelineChoice::Latest,
-        From::Current => TimelineChoice::Current,
-        From::Number(timeline) => TimelineChoice::Number(timeline),
-    }
 }
 
 /// Where tablespaces and links go.
@@ -120,15 +93,11 @@ pub(super) fn recovery(
     Ok(RecoverySettings {
         target: request.target.clone(),
         exclusive: asked.target_exclusive,
-        action: match asked.target_action {
-            config::TargetAction::Pause => TargetAction::Pause,
-            config::TargetAction::Promote => TargetAction::Promote,
-            config::TargetAction::Shutdown => TargetAction::Shutdown,
-        },
+        action: asked.target_action,
         timeline: plan.timeline.setting.clone(),
         restore_command: restore_command(&program(&config.program.invoked)?, &words),
         options: asked.recovery_options.clone(),
-        archive_mode_off: asked.archive_mode_off,
+        archive_mode_off: asked.archive_mode == ArchiveMode::Off,
     })
 }
 

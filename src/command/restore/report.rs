@@ -176,12 +176,11 @@ mod tests {
     use crate::{
         repo::file_list::{EntryKind, FileEntry},
         restore::{
-            RecoveryTarget, TargetAction,
             plan::{Entries, Layout, PlacementOptions, TimelineDecision},
             recovery::RecoverySettings,
             tests::repository::{manifest, tablespace},
         },
-        types::{Lsn, TimeLine, TimelineHistory},
+        types::{Lsn, RecoveryTarget, TargetAction, TimeLine, TimelineHistory},
     };
 
     fn plan() -> RestorePlan {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::remote::{connection, prefix, requests, set};
 use crate::{
     command::Result,
-    config::{AzureConfig, AzureKeyType, RepoConfig, UriStyle},
+    config::{AzureConfig, AzureKeyType, RepoConfig},
     storage::{
         Storage,
         azure::{self, AzureKey, AzureOptions},
@@ -26,7 +26,7 @@ fn options(
         account: azure.account.reveal().to_owned(),
         container: azure.container.clone(),
         key: key(azure, set(environment)),
-        account_in_host: azure.uri_style == UriStyle::Host,
+        uri_style: azure.uri_style,
         connection: connection(&config.remote, azure.endpoint.reveal()),
         tags: config.remote.tags.clone(),
         part_size: config.remote.chunk_size.map(|size| size as usize),

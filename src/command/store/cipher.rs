@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     command::{Error, Result},
-    config::{CipherConfig, Config, PassSource, RepoConfig},
+    config::{CipherConfig, CipherType, Config, PassSource, RepoConfig},
     repo::{encrypted::EncryptedStorage, recipient::PassPhrase},
     storage::Storage,
     types::ErrorCode,
@@ -21,14 +21,15 @@ use crate::{
 /// The longest pass phrase in bytes.
 const PASS_MAX: u64 = 4096;
 
-/// Says which repositories have another cipher than a configuration of the older tool names.
+/// Logs which repositories use another cipher than is configured.
 pub(in crate::command) fn tell_what_is_used(config: &Config) {
     for repo in config.repos.values() {
-        if let CipherConfig::Aes256Gcm { named: Some(named), .. } = &repo.cipher {
+        if let CipherConfig::Aes256Gcm { configured: CipherType::Aes256Cbc, .. } = &repo.cipher {
             tracing::info!(
-                "option 'repo{}-cipher-type={named}': the repository is encrypted with aes-256-gcm, \
-                 which also proves what is read",
-                repo.key
+                "option 'repo{}-cipher-type={}': the repository is encrypted with aes-256-gcm, \
+                 which also authenticates the data",
+                repo.key,
+                CipherType::Aes256Cbc
             );
         }
     }

@@ -5,15 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 use super::remote::{http, prefix, requests, set};
 use crate::{
     command::{Error, Result},
-    config::{ObjectLockMode, RemoteConfig, RepoConfig, S3Config, S3KeyType, Secret, UriStyle},
+    config::{RemoteConfig, RepoConfig, S3Config, S3KeyType, ServerEncryption},
     storage::{
-        self, Storage,
+        Storage,
         bucket::BucketStorage,
-        s3::{
-            AddressStyle, Encryption, KeySource, LockMode, ObjectLock, PART_SIZE_MIN, S3Api,
-            S3Options,
-        },
+        s3::{Encryption, KeySource, PART_SIZE_MIN, S3Api, S3Options},
     },
+    types::Secret,
 };
 
 /// The largest part that S3 takes.
@@ -62,22 +60,13 @@ fn options(
         port: remote.port,
         region: s3.region.clone(),
         service: s3.service.clone(),
-        style: match s3.uri_style {
-            UriStyle::Host => AddressStyle::Host,
-            UriStyle::Path => AddressStyle::Path,
-        },
+        style: s3.uri_style,
         keys: keys(s3, environment)?,
         encryption: encryption(s3),
         storage_class: s3.storage_class.clone(),
         tags: remote.tags.clone(),
         requester_pays: s3.requester_pays,
-        lock: s3.object_lock.map(|(mode, days)| ObjectLock {
-            mode: match mode {
-                ObjectLockMode::Governance => LockMode::Governance,
-                ObjectLockMode::Compliance => LockMode::Compliance,
-            },
-            days,
-        }),
+        lock: s3.object_lock,
         part_size: remote.chunk_size.map(clamped),
         http: http(remote),
     })
@@ -86,25 +75,22 @@ fn options(
 fn encryption(s3: &S3Config) -> Encryption {
     match (&s3.kms_key_id, &s3.sse_customer_key) {
         (Some(key), _) => Encryption::Kms(key.clone()),
-        (None, Some(key)) => Encryption::Customer(secret(key)),
-        (None, None) if s3.sse_aes256 => Encryption::Aes256,
-        (None, None) => Encryption::Default,
+        (None, Some(key)) => Encryption::Customer(key.clone()),
+        (None, None) => match s3.sse {
+            ServerEncryption::Aes256 => Encryption::Aes256,
+            ServerEncryption::None => Encryption::Default,
+        },
     }
-}
-
-fn secret(configured: &Secret) -> storage::Secret {
-    storage::Secret::new(configured.reveal())
 }
 
 fn keys(s3: &S3Config, environment: Environment<'_>) -> std::result::Result<KeySource, Missing> {
     let needed = |key_type, variable| environment(variable).ok_or(Missing { key_type, variable });
-    let of_option =
-        |value: &Option<Secret>| value.as_ref().map_or_else(|| storage::Secret::new(""), secret);
+    let of_option = |value: &Option<Secret>| value.clone().unwrap_or_else(|| Secret::new(""));
     Ok(match s3.key_type {
         S3KeyType::Shared => KeySource::Shared {
             key: of_option(&s3.key),
             secret: of_option(&s3.key_secret),
-            token: s3.token.as_ref().map(secret),
+            token: s3.token.clone(),
         },
         S3KeyType::Auto => match container_address(environment) {
             Some(address) => container(address, environment),
@@ -145,7 +131,7 @@ fn container(address: String, environment: Environment<'_>) -> KeySource {
         address,
         token_file: environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(PathBuf::from),
         token: environment("AWS_CONTAINER_AUTHORIZATION_TOKEN")
-            .map(|token| storage::Secret::new(token.trim())),
+            .map(|token| Secret::new(token.trim())),
     }
 }
 

@@ -8,15 +8,12 @@ use std::{
 use super::remote::requests;
 use crate::{
     command::Result,
-    config::{HostKeyCheck, RepoConfig, SftpConfig},
+    config::{RepoConfig, SftpConfig},
     storage::{
         Storage,
-        sftp::{
-            Fingerprint, FingerprintHash, HostKeyPolicy, Login, Passphrase, SftpOptions,
-            SftpStorage,
-        },
+        sftp::{Fingerprint, HostKeyPolicy, Login, SftpOptions, SftpStorage},
     },
-    types::Invalid,
+    types::{HostKeyCheck, Invalid},
 };
 
 /// The known-hosts files where none are configured: OpenSSH's own.
@@ -61,14 +58,8 @@ fn policy(sftp: &SftpConfig) -> std::result::Result<HostKeyPolicy, Invalid> {
         HostKeyCheck::AcceptNew => HostKeyPolicy::AcceptNew,
         HostKeyCheck::None => HostKeyPolicy::None,
         HostKeyCheck::Fingerprint => {
-            let hash = match sftp.fingerprint_hash.as_deref() {
-                Some("md5") => Some(FingerprintHash::Md5),
-                Some("sha1") => Some(FingerprintHash::Sha1),
-                Some("sha256") => Some(FingerprintHash::Sha256),
-                _ => None,
-            };
             let text = sftp.fingerprint.as_deref().unwrap_or_default();
-            HostKeyPolicy::Fingerprint(Fingerprint::parse(text, hash)?)
+            HostKeyPolicy::Fingerprint(Fingerprint::parse(text, sftp.fingerprint_hash)?)
         }
     })
 }
@@ -86,10 +77,7 @@ fn login(sftp: &SftpConfig, around: &Surroundings) -> Login {
     match &sftp.private_key_file {
         Some(private) => Login::KeyFile {
             private: expand(private),
-            passphrase: sftp
-                .private_key_passphrase
-                .as_ref()
-                .map(|pass| Passphrase::new(pass.reveal())),
+            passphrase: sftp.private_key_passphrase.clone(),
             public,
         },
         None => Login::Agent { socket: around.agent.clone(), public },
@@ -107,6 +95,7 @@ fn at_home(file: &Path, around: &Surroundings) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::FingerprintHash;
 
     fn config() -> SftpConfig {
         SftpConfig {
@@ -159,11 +148,11 @@ mod tests {
 
     #[test]
     fn each_kind_of_check_has_its_policy() {
-        let of = |host_key_check, fingerprint: Option<&str>, hash: Option<&str>| {
+        let of = |host_key_check, fingerprint: Option<&str>, hash: Option<FingerprintHash>| {
             policy(&SftpConfig {
                 host_key_check,
                 fingerprint: fingerprint.map(str::to_owned),
-                fingerprint_hash: hash.map(str::to_owned),
+                fingerprint_hash: hash,
                 ..config()
             })
         };
@@ -171,9 +160,9 @@ mod tests {
         assert_eq!(of(HostKeyCheck::AcceptNew, None, None), Ok(HostKeyPolicy::AcceptNew));
         assert_eq!(of(HostKeyCheck::None, None, None), Ok(HostKeyPolicy::None));
         let sha1 = "ab".repeat(20);
-        let read = of(HostKeyCheck::Fingerprint, Some(&sha1), Some("sha1"));
+        let read = of(HostKeyCheck::Fingerprint, Some(&sha1), Some(FingerprintHash::Sha1));
         assert!(matches!(read, Ok(HostKeyPolicy::Fingerprint(_))));
-        assert!(of(HostKeyCheck::Fingerprint, Some(&sha1), Some("md5")).is_err());
+        assert!(of(HostKeyCheck::Fingerprint, Some(&sha1), Some(FingerprintHash::Md5)).is_err());
         assert!(of(HostKeyCheck::Fingerprint, None, None).is_err());
     }
 }

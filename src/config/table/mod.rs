@@ -1,5 +1,6 @@
-//! The option table: one row an option. The command line, the environment, the configuration
-//! files, the help, the completions, the manual page and the documentation are all made from it.
+//! The option table: one row an option, with the typed field and its reader in the same file. The command line, the
+//! environment, the configuration files, the help, the completions, the manual page and the documentation are all made
+//! from it.
 
 mod archive;
 mod backup;
@@ -11,8 +12,10 @@ mod log;
 mod pg;
 mod repo;
 mod repo_azure;
+mod repo_cipher;
 mod repo_gcs;
 mod repo_host;
+mod repo_retention;
 mod repo_s3;
 mod repo_sftp;
 mod repo_store;
@@ -25,6 +28,25 @@ use super::{
     spec::{Group, OptionRef, OptionSpec, Support, numbered, split_name},
 };
 use crate::types::nearest_of;
+
+pub use archive::ArchiveConfig;
+pub use backup::{BackupConfig, BackupStandby, SourceChoice};
+pub use expire::{ExpireConfig, KeepConfig};
+pub use general::{Config, OutputFormat};
+pub(super) use general::{Parts, read};
+pub use info::{DetailLevel, InfoConfig, RepoAccessConfig, SortOrder, VerifyConfig, VerifyReport};
+pub use key::RepoKeyConfig;
+pub use log::{LogConfig, LogFormat, LogLevel};
+pub use pg::PgConfig;
+pub use repo::{RepoConfig, RepoKind};
+pub use repo_azure::{AzureConfig, AzureKeyType};
+pub use repo_cipher::{CipherConfig, CipherType, PassSource};
+pub use repo_gcs::{GcsConfig, GcsKeyType};
+pub use repo_s3::{S3Config, S3KeyType, ServerEncryption};
+pub use repo_sftp::SftpConfig;
+pub use repo_store::RemoteConfig;
+pub use restore::{ArchiveMode, RestoreConfig};
+pub use sync::SyncConfig;
 
 /// A part of the table, under the title it has in help.
 pub struct Chapter {
@@ -47,6 +69,8 @@ pub static CHAPTERS: &[Chapter] = &[
     Chapter { title: "Log options", rows: log::ROWS },
     Chapter { title: "Cluster options", rows: pg::ROWS },
     Chapter { title: "Repository options", rows: repo::ROWS },
+    Chapter { title: "Encryption options", rows: repo_cipher::ROWS },
+    Chapter { title: "Retention options", rows: repo_retention::ROWS },
     Chapter { title: "Repository host options", rows: repo_host::ROWS },
     Chapter { title: "Remote repository options", rows: repo_store::ROWS },
     Chapter { title: "S3 options", rows: repo_s3::ROWS },

@@ -1,140 +1,182 @@
-//! Where the repositories are, and what is kept in them.
+//! Where the repositories are.
 
-use crate::config::{
-    commands::Commands,
-    spec::{Kind::*, OptionSpec, Section::*, row},
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::{
+    repo_azure::{self, AzureConfig},
+    repo_cipher::{self, CipherConfig},
+    repo_gcs::{self, GcsConfig},
+    repo_retention,
+    repo_s3::{self, S3Config},
+    repo_sftp::{self, SftpConfig},
+    repo_store::{self, RemoteConfig},
+};
+use crate::{
+    config::{
+        commands::Commands,
+        error::Error,
+        settings::Settings,
+        spec::{Group, Kind::*, OptionSpec, Section::*, row},
+    },
+    types::{RetentionSettings, words::words},
 };
 
 const REPO: Commands = Commands::REPO;
 const BACKUP: Commands = Commands::BACKUP;
 const EXPIRES: Commands = Commands::BACKUP.or(Commands::EXPIRE);
-/// verify does not take for lost what expire removed, and repo-sync does not copy what it would remove.
-const RETENTION: Commands = EXPIRES.or(Commands::VERIFY).or(Commands::REPO_SYNC);
-const CALENDAR: &str = "In local time; the current day, week (from Monday), month or year counts. A \
-     backup stays if any of the retention rules keeps it. Where only these rules are set, WAL is kept \
-     from the oldest backup of the finest one on.";
-const COUNT: crate::config::spec::Kind = Integer(1, 9_999_999);
 const KIB: u64 = 1024;
 const MIB: u64 = KIB * KIB;
 const PIB: u64 = MIB * MIB * KIB;
 
 pub(super) static ROWS: &[OptionSpec] = &[
-    row("repoN-block", Global, Boolean, BACKUP, "Store files as blocks")
+    row("repoN-block", Global, Boolean, BACKUP, "Enable block incremental backup")
         .default("y")
         .accepted("files are always stored as blocks"),
-    row("repoN-bundle", Global, Boolean, BACKUP, "Store many files in one object")
+    row("repoN-bundle", Global, Boolean, BACKUP, "Bundle files in the repository")
         .default("y")
         .accepted("files are always bundled"),
-    row("repoN-bundle-limit", Global, Size(8 * KIB, PIB), BACKUP, "Largest file to bundle")
+    row("repoN-bundle-limit", Global, Size(8 * KIB, PIB), BACKUP, "Limit for file bundles")
         .default("2MiB")
         .accepted("files of every size are bundled"),
-    row("repoN-bundle-size", Global, Size(MIB, PIB), BACKUP, "Size at which a bundle is closed")
+    row("repoN-bundle-size", Global, Size(MIB, PIB), BACKUP, "Target size of file bundles")
         .default("32MiB")
-        .detail("Counted as stored.")
+        .detail("The size as stored, after compression.")
         .example("64MiB"),
-    row("repoN-cipher-pass", Global, String, REPO, "Pass phrase of the encryption").secret().detail(
-        "It opens the key that the data is encrypted with. Without it nothing can be restored, and there is \
-             no other way in: keep it where it survives the loss of this host.",
-    ),
-    row("repoN-cipher-pass-file", Global, Path, REPO, "File that holds the pass phrase")
-        .detail("In place of repoN-cipher-pass. A line feed at its end does not count.")
-        .example("/etc/pgstrata/repo1.pass"),
-    row("repoN-cipher-pass-new", Global, String, Commands::REPO_KEY, "New pass phrase for repo-key")
-        .secret()
-        .detail("For change and add; cipher-pass-new-file names a file in its place."),
-    row(
-        "repoN-cipher-type",
-        Global,
-        Word(&["none", "aes-256-cbc", "aes-256-gcm"]),
-        REPO,
-        "Encryption of the repository",
-    )
-    .default("none")
-    .detail(
-        "A repository is encrypted from its first stanza on, or never. aes-256-cbc is taken for \
-             aes-256-gcm, which also proves what is read.",
-    )
-    .example("aes-256-gcm"),
-    row("repoN-hardlink", Global, Boolean, BACKUP, "Hard links between backups")
+    row("repoN-hardlink", Global, Boolean, BACKUP, "Hard link files between backups")
         .default("n")
-        .accepted("backups refer to blocks of earlier ones by their place in the repository"),
-    row("repoN-path", Global, Path, REPO, "Root of the repository")
+        .accepted("backups refer to the blocks of prior backups without links"),
+    row("repoN-path", Global, Path, REPO, "Path of the repository")
         .default_path("/var/lib/pgstrata", "/var/lib/pgbackrest")
+        .detail("In a bucket it is the prefix of all object names.")
         .example("/backup/db"),
-    row("repoN-retention-archive", Global, COUNT, RETENTION, "Backups to keep WAL for")
-        .detail(
-            "From the oldest of so many backups of retention-archive-type on, all WAL is kept, so \
-                 that they can be rolled forward; an older backup that stays keeps the WAL from its \
-                 start to its stop. Without it the number is that of retention-full, or of \
-                 retention-diff where the type is diff.",
-        )
-        .example("2"),
-    row(
-        "repoN-retention-archive-type",
-        Global,
-        Word(&["full", "diff", "incr"]),
-        RETENTION,
-        "Type of the backups to keep WAL for",
-    )
-    .default("full")
-    .detail("A full counts as a diff too, and both count as an incr.")
-    .example("diff"),
-    row("repoN-retention-daily", Global, COUNT, RETENTION, "Days to keep the last full of each")
-        .detail(CALENDAR)
-        .example("7"),
-    row("repoN-retention-diff", Global, COUNT, RETENTION, "Differential backups to keep")
-        .detail(
-            "Fulls are counted as differentials. The incrementals of an expired differential go \
-                 with it. Without it a differential stays as long as its full.",
-        )
-        .example("3"),
-    row("repoN-retention-full", Global, COUNT, RETENTION, "Full backups to keep, or days")
-        .detail(
-            "With retention-full-type=time a number of days: the newest full that is at least so \
-                 old stays, with all newer ones, so that every moment of those days can be restored. \
-                 What builds on a full is expired with it.",
-        )
-        .example("2"),
-    row(
-        "repoN-retention-full-type",
-        Global,
-        Word(&["count", "time"]),
-        RETENTION,
-        "Whether full backups are counted, or kept for days",
-    )
-    .default("count")
-    .example("time"),
-    row(
-        "repoN-retention-history",
-        Global,
-        Integer(0, 9_999_999),
-        RETENTION,
-        "Days to keep the history of backups",
-    )
-    .accepted("no manifest of an expired backup is kept"),
-    row("repoN-retention-monthly", Global, COUNT, RETENTION, "Months to keep the last full of each")
-        .detail(CALENDAR)
-        .example("12"),
-    row("repoN-retention-weekly", Global, COUNT, RETENTION, "Weeks to keep the last full of each")
-        .detail(CALENDAR)
-        .example("4"),
-    row("repoN-retention-yearly", Global, COUNT, RETENTION, "Years to keep the last full of each")
-        .detail(CALENDAR)
-        .example("5"),
-    row("repoN-symlink", Global, Boolean, EXPIRES, "Links to the newest backup")
+    row("repoN-symlink", Global, Boolean, EXPIRES, "Create convenience symlinks")
         .default("y")
         .accepted("the repository has no links"),
-    row(
-        "repoN-type",
-        Global,
-        Word(&["azure", "cifs", "gcs", "posix", "s3", "sftp"]),
-        REPO,
-        "Where the repository is kept",
-    )
-    .default("posix")
-    .detail(
-        "posix: a directory. s3, azure, gcs: the bucket of an object store, where repoN-path is the \
-             prefix of all names. sftp: a directory of another host.",
-    )
-    .example("s3"),
+    row("repoN-type", Global, Word(RepoType::WORDS), REPO, "Type of storage of the repository")
+        .default("posix")
+        .detail(
+            "posix: a directory of this host or of a mounted file system. s3, azure, gcs: a bucket of an object \
+             store. sftp: a directory of an SFTP server. cifs is not supported; use posix.",
+        )
+        .example("s3"),
 ];
+
+words! {
+    /// `repoN-type`.
+    enum RepoType ("type of repository") {
+        Azure = "azure",
+        Cifs = "cifs",
+        Gcs = "gcs",
+        Posix = "posix",
+        S3 = "s3",
+        Sftp = "sftp",
+    }
+}
+
+/// One `repoN-…`.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct RepoConfig {
+    /// N.
+    pub key: u16,
+    pub path: PathBuf,
+    pub kind: RepoKind,
+    /// How a remote repository is reached.
+    pub remote: RemoteConfig,
+    pub cipher: CipherConfig,
+    /// Stored bytes after which a new bundle is begun.
+    pub bundle_size: u64,
+    pub retention: RetentionSettings,
+}
+
+/// `repoN-type` with its options.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum RepoKind {
+    Posix,
+    S3(Box<S3Config>),
+    Azure(Box<AzureConfig>),
+    Gcs(Box<GcsConfig>),
+    Sftp(Box<SftpConfig>),
+}
+
+/// The configured repositories; `repo1` with its defaults where none is.
+pub(super) fn read(
+    s: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<BTreeMap<u16, RepoConfig>, Error> {
+    let mut keys = s.keys(Group::Repo);
+    if keys.is_empty() {
+        keys.push(1);
+    }
+    let mut repos = BTreeMap::new();
+    for key in keys {
+        let cipher = repo_cipher::read(s, key, warnings)?;
+        let kind = kind(s, key)?;
+        let remote = repo_store::read(s, key)?;
+        let path = s.required_path("repoN-path", key)?;
+        let bundle_size = s.size("repoN-bundle-size", key)?;
+        let retention = repo_retention::read(s, key)?;
+        repos.insert(key, RepoConfig { key, path, kind, remote, cipher, bundle_size, retention });
+    }
+    check_places(&repos)?;
+    Ok(repos)
+}
+
+fn kind(s: &Settings, key: u16) -> Result<RepoKind, Error> {
+    match s.word_of("repoN-type", key)? {
+        RepoType::Posix => Ok(RepoKind::Posix),
+        RepoType::S3 => Ok(RepoKind::S3(Box::new(repo_s3::read(s, key)?))),
+        RepoType::Azure => Ok(RepoKind::Azure(Box::new(repo_azure::read(s, key)?))),
+        RepoType::Gcs => Ok(RepoKind::Gcs(Box::new(repo_gcs::read(s, key)?))),
+        RepoType::Sftp => Ok(RepoKind::Sftp(Box::new(repo_sftp::read(s, key)?))),
+        RepoType::Cifs => Err(Error::OptionUnsupported {
+            option: format!("option 'repo{key}-type=cifs'"),
+            reason: "mount the share and use repo-type=posix".into(),
+        }),
+    }
+}
+
+/// Two repositories in one place would be one, seen as two copies.
+fn check_places(repos: &BTreeMap<u16, RepoConfig>) -> Result<(), Error> {
+    let mut seen = BTreeMap::new();
+    for (key, repo) in repos {
+        if let Some(other) = seen.insert(place(repo), key) {
+            return Err(Error::OptionValue {
+                option: format!("repo{key}-path"),
+                value: format!("'{}'", repo.path.display()),
+                problem: format!("is also the path of repo{other} and is not valid"),
+                place: String::new(),
+                hint: Some("each repository needs a path of its own.".into()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What tells the places of repositories apart.
+fn place(repo: &RepoConfig) -> Vec<String> {
+    let path = || repo.path.components().as_path().display().to_string();
+    let prefix = || repo.path.to_string_lossy().trim_matches('/').to_owned();
+    let RemoteConfig { host, port, .. } = &repo.remote;
+    let server = |endpoint: &str| format!("{endpoint} {host:?} {port:?}");
+    match &repo.kind {
+        RepoKind::Posix => vec!["posix".to_owned(), path()],
+        RepoKind::S3(s3) => {
+            vec!["s3".to_owned(), server(&s3.endpoint), s3.bucket.clone(), prefix()]
+        }
+        RepoKind::Azure(azure) => vec![
+            "azure".to_owned(),
+            server(azure.endpoint.reveal()),
+            azure.account.reveal().to_owned(),
+            azure.container.clone(),
+            prefix(),
+        ],
+        RepoKind::Gcs(gcs) => {
+            vec!["gcs".to_owned(), server(&gcs.endpoint), gcs.bucket.clone(), prefix()]
+        }
+        RepoKind::Sftp(sftp) => {
+            vec!["sftp".to_owned(), format!("{}:{}", sftp.host, sftp.port), path()]
+        }
+    }
+}

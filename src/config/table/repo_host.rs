@@ -1,4 +1,4 @@
-//! Repositories behind an agent on another host, which this program does not have.
+//! Options of a repository on the host of another pgBackRest, which this program cannot use.
 
 use crate::config::{
     commands::Commands,
@@ -6,28 +6,50 @@ use crate::config::{
 };
 
 const REPO: Commands = Commands::REPO;
-const NO_AGENT: &str = "no agent runs on another host";
+const NO_AGENT: &str = "pgstrata runs no agent on remote hosts";
 
 pub(super) static ROWS: &[OptionSpec] = &[
-    row("repoN-host", Global, String, REPO, "Host of the repository").refused(
-        "there is no agent on another host; without it the repository would be looked for on \
-             this host. Mount the file system here, or run the program on the repository's host",
+    row("repoN-host", Global, Text, REPO, "Host of the repository").refused(
+        "pgstrata runs no agent on remote hosts; mount the repository on this host, use \
+         repoN-type=sftp, or run pgstrata on the host of the repository",
     ),
-    row("repoN-host-ca-file", Global, String, REPO, "Certificate authority of the agent")
+    row("repoN-host-ca-file", Global, Text, REPO, "CA file of the remote pgBackRest")
         .accepted(NO_AGENT),
-    row("repoN-host-ca-path", Global, String, REPO, "Certificate authorities of the agent")
+    row("repoN-host-ca-path", Global, Text, REPO, "CA path of the remote pgBackRest")
         .accepted(NO_AGENT),
-    row("repoN-host-cert-file", Global, String, REPO, "Certificate for the agent")
+    row("repoN-host-cert-file", Global, Text, REPO, "Certificate for the remote pgBackRest")
         .accepted(NO_AGENT),
-    row("repoN-host-cmd", Global, String, REPO, "Path of the agent").accepted(NO_AGENT),
-    row("repoN-host-config", Global, String, REPO, "Configuration of the agent").accepted(NO_AGENT),
-    row("repoN-host-config-include-path", Global, Path, REPO, "Further configuration of the agent")
+    row("repoN-host-cmd", Global, Text, REPO, "Command of the remote pgBackRest")
         .accepted(NO_AGENT),
-    row("repoN-host-config-path", Global, Path, REPO, "Configuration directory of the agent")
+    row("repoN-host-config", Global, Text, REPO, "Configuration file of the remote pgBackRest")
         .accepted(NO_AGENT),
-    row("repoN-host-key-file", Global, String, REPO, "Key for the agent").accepted(NO_AGENT),
-    row("repoN-host-port", Global, Integer(0, 65535), REPO, "Port of the agent").accepted(NO_AGENT),
-    row("repoN-host-type", Global, Word(&["ssh", "tls"]), REPO, "Protocol of the agent")
+    row(
+        "repoN-host-config-include-path",
+        Global,
+        Path,
+        REPO,
+        "Include path of the remote pgBackRest",
+    )
+    .accepted(NO_AGENT),
+    row(
+        "repoN-host-config-path",
+        Global,
+        Path,
+        REPO,
+        "Configuration path of the remote pgBackRest",
+    )
+    .accepted(NO_AGENT),
+    row("repoN-host-key-file", Global, Text, REPO, "Key for the remote pgBackRest")
         .accepted(NO_AGENT),
-    row("repoN-host-user", Global, String, REPO, "User of the agent").accepted(NO_AGENT),
+    row("repoN-host-port", Global, Integer(0, 65535), REPO, "Port of the remote pgBackRest")
+        .accepted(NO_AGENT),
+    row(
+        "repoN-host-type",
+        Global,
+        Word(&["ssh", "tls"]),
+        REPO,
+        "Protocol of the remote pgBackRest",
+    )
+    .accepted(NO_AGENT),
+    row("repoN-host-user", Global, Text, REPO, "User of the remote pgBackRest").accepted(NO_AGENT),
 ];

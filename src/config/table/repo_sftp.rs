@@ -1,73 +1,115 @@
-//! Repositories behind SFTP (`repoN-type=sftp`).
+//! Repositories on an SFTP server (`repoN-type=sftp`).
 
-use crate::config::{
-    commands::Commands,
-    spec::{Kind::*, OptionSpec, Section::*, row},
+use std::path::PathBuf;
+
+use crate::{
+    config::{
+        commands::Commands,
+        error::Error,
+        settings::Settings,
+        spec::{Kind::*, OptionSpec, Section::*, row},
+    },
+    types::{FingerprintHash, HostKeyCheck, Secret},
 };
 
 const REPO: Commands = Commands::REPO;
 
 pub(super) static ROWS: &[OptionSpec] = &[
-    row("repoN-sftp-host", Global, String, REPO, "Host of the repository, reached with SFTP")
-        .example("backup.example"),
-    row(
-        "repoN-sftp-host-fingerprint",
-        Global,
-        String,
-        REPO,
-        "Fingerprint that the host's key must have",
-    )
-    .detail(
-        "In hexadecimal or base64, as ssh-keygen -l prints it; for host-key-check-type=fingerprint.",
-    )
-    .example("SHA256:ZLyBoMMTSmRDHsNAdKNMcFEPhZ0kKpGnJYxCRdfEMYQ"),
+    row("repoN-sftp-host", Global, Text, REPO, "SFTP host").example("backup.example"),
+    row("repoN-sftp-host-fingerprint", Global, Text, REPO, "Fingerprint of the host key")
+        .detail(
+            "In hexadecimal or base64, as printed by ssh-keygen -l. For \
+             repoN-sftp-host-key-check-type=fingerprint.",
+        )
+        .example("SHA256:ZLyBoMMTSmRDHsNAdKNMcFEPhZ0kKpGnJYxCRdfEMYQ"),
     row(
         "repoN-sftp-host-key-check-type",
         Global,
-        Word(&["accept-new", "fingerprint", "none", "strict"]),
+        Word(HostKeyCheck::WORDS),
         REPO,
-        "Which keys of the host are good",
+        "Host key checking policy",
     )
     .detail(
-        "strict: those in the known-hosts files. accept-new: the same, and the key of a host that is in none of \
-         them is added to the first. fingerprint: the one with the configured fingerprint. none: any, which \
-         lets anyone take the host's place.",
+        "strict: the key must be in a known_hosts file. accept-new: the same, and the key of an unknown host \
+         is added to the first file. fingerprint: the key must have the configured fingerprint. none: any \
+         key is accepted, which does not protect against another host in its place.",
     )
-    .default("strict"),
+    .default("strict")
+    .example("accept-new"),
     row(
         "repoN-sftp-host-key-hash-type",
         Global,
-        Word(&["md5", "sha1", "sha256"]),
+        Word(FingerprintHash::WORDS),
         REPO,
-        "Hash of the fingerprint",
+        "Hash type of the fingerprint",
     )
-    .detail("Without it, the form of the fingerprint tells."),
-    row("repoN-sftp-host-port", Global, Integer(1, 65535), REPO, "Port of the host's SSH server")
-        .default("22"),
-    row("repoN-sftp-host-user", Global, String, REPO, "User to log in as").example("pgstrata"),
-    row("repoN-sftp-known-host", Global, List, REPO, "Files that say which host has which key")
+    .detail("Default: determined from the form of the fingerprint.")
+    .example("sha256"),
+    row("repoN-sftp-host-port", Global, Integer(1, 65535), REPO, "SFTP port")
+        .default("22")
+        .example("2222"),
+    row("repoN-sftp-host-user", Global, Text, REPO, "SFTP user").example("pgstrata"),
+    row("repoN-sftp-known-host", Global, List, REPO, "known_hosts file")
         .detail(
-            "May be given more than once; OpenSSH's own unless given. A name may begin with ~/. New keys are added \
-             to the first.",
+            "May be given more than once, and begin with ~/. Keys of new hosts are added to the first file. \
+             Default: the files of OpenSSH.",
         )
         .example("~/.ssh/known_hosts"),
-    row("repoN-sftp-private-key-file", Global, String, REPO, "Private key to log in with")
+    row("repoN-sftp-private-key-file", Global, Text, REPO, "Private key file")
         .detail(
-            "In OpenSSH's format or PEM. Without it, the keys of the agent that SSH_AUTH_SOCK names are used.",
+            "In OpenSSH or PEM format. Default: the keys of the SSH agent that SSH_AUTH_SOCK names.",
         )
         .example("/etc/pgstrata/sftp-key"),
     row(
         "repoN-sftp-private-key-passphrase",
         Global,
-        String,
+        Text,
         REPO,
         "Pass phrase of the private key",
     )
     .secret(),
-    row("repoN-sftp-public-key-file", Global, String, REPO, "Public key to log in with")
+    row("repoN-sftp-public-key-file", Global, Text, REPO, "Public key file")
         .detail(
-            "Must be that of the private key. Without a private key file, the only key of the agent that is \
-             offered.",
+            "Must belong to the private key. Without a private key file, it selects the key of the SSH agent \
+             to use.",
         )
         .example("/etc/pgstrata/sftp-key.pub"),
 ];
+
+/// `repoN-sftp-…`.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct SftpConfig {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub host_key_check: HostKeyCheck,
+    pub fingerprint: Option<String>,
+    pub fingerprint_hash: Option<FingerprintHash>,
+    pub known_hosts: Vec<PathBuf>,
+    /// `None`: the keys of the SSH agent.
+    pub private_key_file: Option<PathBuf>,
+    pub private_key_passphrase: Option<Secret>,
+    pub public_key_file: Option<PathBuf>,
+}
+
+pub(super) fn read(s: &Settings, key: u16) -> Result<SftpConfig, Error> {
+    let text = |name| s.text(name, key);
+    let needed_text = |name| s.needed(name, key, s.text(name, key)?);
+    let config = SftpConfig {
+        host: needed_text("repoN-sftp-host")?,
+        port: s.needed("repoN-sftp-host-port", key, s.integer("repoN-sftp-host-port", key)?)?,
+        user: needed_text("repoN-sftp-host-user")?,
+        host_key_check: s.word_of("repoN-sftp-host-key-check-type", key)?,
+        fingerprint: text("repoN-sftp-host-fingerprint")?,
+        fingerprint_hash: s.optional_word_of("repoN-sftp-host-key-hash-type", key)?,
+        known_hosts: s.list_of("repoN-sftp-known-host", key)?.into_iter().map(Into::into).collect(),
+        private_key_file: text("repoN-sftp-private-key-file")?.map(Into::into),
+        private_key_passphrase: s.secret("repoN-sftp-private-key-passphrase", key)?,
+        public_key_file: text("repoN-sftp-public-key-file")?.map(Into::into),
+    };
+    if config.host_key_check == HostKeyCheck::Fingerprint {
+        s.needed("repoN-sftp-host-fingerprint", key, config.fingerprint.as_ref())?;
+    }
+    Ok(config)
+}

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt::Write};
+use std::{collections::BTreeSet, fmt::Write, path::Path};
 
 use super::*;
 use crate::config::{
@@ -63,6 +63,82 @@ fn defaults_and_examples_are_values() {
 }
 
 #[test]
+fn every_option_has_an_example() {
+    for row in rows().filter(|row| row.support == Support::Used) {
+        let by_form = row.kind == Kind::Boolean || row.secret;
+        assert!(by_form || !row.example.is_empty(), "{}: no example", row.name);
+    }
+}
+
+#[test]
+fn help_of_single_commands_is_of_commands_that_take_the_option() {
+    for row in rows() {
+        for own in row.command_help {
+            let help = own.help;
+            assert!(
+                !help.is_empty() && help.len() <= 72 && !help.ends_with('.'),
+                "{}: {help}",
+                row.name
+            );
+            assert!(
+                own.detail.is_empty() || own.detail.ends_with('.'),
+                "{}: {}",
+                row.name,
+                own.detail
+            );
+            assert!(own.commands.without(row.commands).is_empty(), "{}: {help}", row.name);
+            if own.example.is_empty() {
+                continue;
+            }
+            for command in COMMANDS.iter().filter(|command| command.set.meets(own.commands)) {
+                let texts = [own.example.to_owned()];
+                assert!(
+                    value::parse(row, command.set, &texts).is_ok(),
+                    "{}: {}",
+                    row.name,
+                    own.example
+                );
+            }
+        }
+    }
+}
+
+/// A row whose name stands nowhere else has no reader.
+#[test]
+fn every_option_that_is_used_has_a_reader() {
+    let mut source = String::new();
+    collect(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config").as_path(), &mut source);
+    collect(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli").as_path(), &mut source);
+    let is_taken = |row: &&OptionSpec| row.commands.words().next().is_some();
+    for row in rows().filter(|row| row.support == Support::Used).filter(is_taken) {
+        let named = source.matches(&format!("\"{}\"", row.name)).count();
+        assert!(named >= 2, "{} has a row and no reader", row.name);
+    }
+}
+
+fn collect(directory: &Path, source: &mut String) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, source);
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !path.ends_with("tests.rs")
+        {
+            source.push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_compression_type_but_bz2_is_one_of_ours() {
+    let row = row_named("compress-type").unwrap();
+    let words = row.words_for(Commands::BACKUP);
+    let foreign: Vec<_> =
+        words.iter().filter(|word| word.parse::<crate::types::CompressType>().is_err()).collect();
+    assert_eq!(foreign, [&"bz2"]);
+}
+
+#[test]
 fn booleans_have_a_default_or_decide_by_themselves() {
     for row in rows().filter(|row| row.kind == Kind::Boolean && row.name != "checksum-page") {
         let default = row.default_for(row.commands, Flavor::Pgstrata);
@@ -107,7 +183,7 @@ fn hold_against_doc(mark: &str, expected: &str) {
 /// All parts in one test: each rewrites the same file when asked to.
 #[test]
 fn the_documentation_is_in_sync() {
-    let mut accepted = String::from("| option | why it has no effect |\n| --- | --- |\n");
+    let mut accepted = String::from("| option | why it is ignored |\n| --- | --- |\n");
     let mut refused = String::from("| option | why it is refused |\n| --- | --- |\n");
     for row in rows() {
         match row.support {

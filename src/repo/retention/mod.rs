@@ -16,10 +16,11 @@ pub mod families;
 mod inventory;
 mod plan;
 mod reason;
+mod scope;
 mod selection;
-mod settings;
 pub mod wal;
 
+pub use crate::types::{Calendar, FullType, RetentionSettings as Settings};
 pub use error::Error;
 pub use inventory::{
     BackupSummary, GRACE_SECONDS, InProgress, Inventory, LOST_GRACE_SECONDS, Unpublished,
@@ -27,7 +28,7 @@ pub use inventory::{
 };
 pub use plan::{ExpirePlan, Kept, plan};
 pub use reason::KeepReason;
-pub use settings::{Calendar, FullType, Scope, Settings};
+pub use scope::Scope;
 
 #[cfg(test)]
 mod tests;

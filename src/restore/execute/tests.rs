@@ -15,11 +15,11 @@ use super::{
 use crate::{
     backup::source::FileKind,
     repo::{file_list::FileList, manifest::Manifest},
-    restore::{
-        RecoveryTarget, TargetAction,
-        plan::{Entries, Layout, PlacementOptions},
+    restore::plan::{Entries, Layout, PlacementOptions},
+    types::{
+        CompressType, Compression, ErrorCode, Failure, RecoveryTarget, TargetAction, TimeLine,
+        progress::NoProgress,
     },
-    types::{CompressType, Compression, ErrorCode, Failure, TimeLine, progress::NoProgress},
 };
 
 mod chain;

@@ -6,8 +6,8 @@ use super::{databases::is_emptied, layout::Layout, outside::TABLESPACE_MODE_MASK
 use crate::{
     postgres::is_of_postgres,
     repo::file_list::{EntryKind, FileEntry},
-    restore::{Error, RecoveryTarget},
-    types::{DataPath, ErrorCode, Oid},
+    restore::Error,
+    types::{DataPath, ErrorCode, Oid, RecoveryTarget},
 };
 
 /// The file without which PostgreSQL cannot start, and so the last to be put in place.

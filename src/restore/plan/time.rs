@@ -144,7 +144,7 @@ mod tests {
     fn postgresql_gets_one_form() {
         let shown = |text: &str| {
             let moment = parse_target_time(text, &TimeZone::UTC).unwrap();
-            crate::restore::TargetTime(moment).to_string()
+            crate::types::TargetTime(moment).to_string()
         };
         assert_eq!(shown("2026-11-21T14:03:00Z"), "2026-11-21 14:03:00.000000+00");
         assert_eq!(shown("2026-11-21 14:03:00,123-03:30"), "2026-11-21 17:33:00.123000+00");

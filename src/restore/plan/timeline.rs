@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     repo::{manifest::Manifest, wal_needed},
-    restore::{Error, RecoveryTarget, TimelineChoice},
-    types::{ErrorCode, TimeLine, TimelineHistory, WalSegment},
+    restore::Error,
+    types::{ErrorCode, RecoveryTarget, TargetTimeline, TimeLine, TimelineHistory, WalSegment},
 };
 
 /// What the archive of a cluster holds, as far as the choice depends on it.
@@ -50,7 +50,7 @@ impl ArchiveView {
         &self,
         backup: &Manifest,
         target: &RecoveryTarget,
-        choice: TimelineChoice,
+        choice: TargetTimeline,
     ) -> Result<TimelineDecision, Error> {
         let own = backup.wal.stop.timeline;
         // The control file of a backup that went over to another timeline may still name the older one.
@@ -63,12 +63,12 @@ impl ArchiveView {
         };
         match choice {
             _ if !target.has_settings() => Ok(TimelineDecision { setting: None, ..current() }),
-            TimelineChoice::Current => Ok(current()),
+            TargetTimeline::Current => Ok(current()),
             // No other timeline is needed, and PostgreSQL would stumble over one it cannot reach.
-            TimelineChoice::Default if *target == RecoveryTarget::Immediate => Ok(current()),
-            TimelineChoice::Number(timeline) => self.numbered(backup, timeline),
-            TimelineChoice::Default => self.latest(backup, None),
-            TimelineChoice::Latest => self.latest(backup, Some("latest".to_owned())),
+            TargetTimeline::Default if *target == RecoveryTarget::Immediate => Ok(current()),
+            TargetTimeline::Number(timeline) => self.numbered(backup, timeline),
+            TargetTimeline::Default => self.latest(backup, None),
+            TargetTimeline::Latest => self.latest(backup, Some("latest".to_owned())),
         }
     }
 
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    fn decide(view: &ArchiveView, backup: &Manifest, choice: TimelineChoice) -> String {
+    fn decide(view: &ArchiveView, backup: &Manifest, choice: TargetTimeline) -> String {
         match view.decide(backup, &RecoveryTarget::Latest, choice) {
             Ok(decision) => format!(
                 "{} {:?}{}",
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_newest_timeline_is_followed() {
-        use TimelineChoice::*;
+        use TargetTimeline::*;
         let one = view(&[], &[1]);
         assert_eq!(decide(&one, &backup(), Default), "1 None");
         assert_eq!(decide(&one, &backup(), Latest), "1 Some(\"latest\")");
@@ -215,23 +215,23 @@ mod tests {
     #[test]
     fn a_timeline_that_forked_before_the_backup_is_not_followed() {
         let forked = view(&[(2, EARLY)], &[1, 2]);
-        insta::assert_snapshot!(decide(&forked, &backup(), TimelineChoice::Default), @"1 Some(\"1\") (timeline 2 forked from timeline 1 at 0/1000000, before backup 20261121-092452F stopped at 0/2000100; recovery will follow timeline 1 instead)");
-        insta::assert_snapshot!(decide(&forked, &backup(), TimelineChoice::Number(TimeLine(2))), @"timeline 2 forked from timeline 1 at 0/1000000, before backup 20261121-092452F stopped at 0/2000100");
+        insta::assert_snapshot!(decide(&forked, &backup(), TargetTimeline::Default), @"1 Some(\"1\") (timeline 2 forked from timeline 1 at 0/1000000, before backup 20261121-092452F stopped at 0/2000100; recovery will follow timeline 1 instead)");
+        insta::assert_snapshot!(decide(&forked, &backup(), TargetTimeline::Number(TimeLine(2))), @"timeline 2 forked from timeline 1 at 0/1000000, before backup 20261121-092452F stopped at 0/2000100");
         let middle = view(&[(2, LATE), (3, EARLY)], &[1, 2, 3]);
-        assert!(decide(&middle, &backup(), TimelineChoice::Latest).starts_with("2 Some(\"2\")"));
+        assert!(decide(&middle, &backup(), TargetTimeline::Latest).starts_with("2 Some(\"2\")"));
         let unrelated = view(&[(2, EARLY), (3, "2\t0/9000000\tx\n")], &[1, 2, 3]);
-        insta::assert_snapshot!(decide(&unrelated, &backup(), TimelineChoice::Default), @"1 Some(\"1\") (timeline 1 of backup 20261121-092452F is not in the history of timeline 3; recovery will follow timeline 1 instead)");
+        insta::assert_snapshot!(decide(&unrelated, &backup(), TargetTimeline::Default), @"1 Some(\"1\") (timeline 1 of backup 20261121-092452F is not in the history of timeline 3; recovery will follow timeline 1 instead)");
     }
 
     #[test]
     fn a_missing_history_is_named() {
         let lost = view(&[], &[1, 2]);
-        insta::assert_snapshot!(decide(&lost, &backup(), TimelineChoice::Default), @"'00000002.history' is not in the archive, though there is WAL of that timeline");
+        insta::assert_snapshot!(decide(&lost, &backup(), TargetTimeline::Default), @"'00000002.history' is not in the archive, though there is WAL of that timeline");
         let gap = view(&[(3, LATE)], &[1]);
-        insta::assert_snapshot!(decide(&gap, &backup(), TimelineChoice::Latest), @"'00000002.history' is not in the archive, though there are newer timelines, which PostgreSQL would not find");
-        assert_eq!(decide(&gap, &backup(), TimelineChoice::Number(TimeLine(3))), "3 Some(\"3\")");
-        insta::assert_snapshot!(decide(&lost, &backup(), TimelineChoice::Number(TimeLine(7))), @"'00000007.history' is not in the archive, which is needed to follow that timeline");
-        assert_eq!(decide(&lost, &backup(), TimelineChoice::Current), "1 Some(\"current\")");
+        insta::assert_snapshot!(decide(&gap, &backup(), TargetTimeline::Latest), @"'00000002.history' is not in the archive, though there are newer timelines, which PostgreSQL would not find");
+        assert_eq!(decide(&gap, &backup(), TargetTimeline::Number(TimeLine(3))), "3 Some(\"3\")");
+        insta::assert_snapshot!(decide(&lost, &backup(), TargetTimeline::Number(TimeLine(7))), @"'00000007.history' is not in the archive, which is needed to follow that timeline");
+        assert_eq!(decide(&lost, &backup(), TargetTimeline::Current), "1 Some(\"current\")");
     }
 
     #[test]
@@ -239,8 +239,8 @@ mod tests {
         let on_three =
             manifest("20261121-092452F", TimeLine(3), Lsn(0x600_0028), Lsn(0x600_0100), 0);
         let archive = view(&[], &[1, 2, 3]);
-        assert_eq!(decide(&archive, &on_three, TimelineChoice::Default), "3 None");
-        insta::assert_snapshot!(decide(&archive, &on_three, TimelineChoice::Number(TimeLine(1))), @"timeline 3 of backup 20261121-092452F is not in the history of timeline 1");
+        assert_eq!(decide(&archive, &on_three, TargetTimeline::Default), "3 None");
+        insta::assert_snapshot!(decide(&archive, &on_three, TargetTimeline::Number(TimeLine(1))), @"timeline 3 of backup 20261121-092452F is not in the history of timeline 1");
     }
 
     #[test]
@@ -250,17 +250,17 @@ mod tests {
         backup.wal.stop.timeline = TimeLine(2);
         let archive = view(&[(2, LATE)], &[1, 2]);
         let decide = |choice| decide(&archive, &backup, choice);
-        assert_eq!(decide(TimelineChoice::Current), "2 Some(\"2\")");
-        assert_eq!(decide(TimelineChoice::Default), "2 None");
+        assert_eq!(decide(TargetTimeline::Current), "2 Some(\"2\")");
+        assert_eq!(decide(TargetTimeline::Default), "2 None");
         let immediate =
-            archive.decide(&backup, &RecoveryTarget::Immediate, TimelineChoice::Default);
+            archive.decide(&backup, &RecoveryTarget::Immediate, TargetTimeline::Default);
         assert_eq!(immediate.unwrap().setting.as_deref(), Some("2"));
     }
 
     #[test]
     fn immediate_stays_on_its_timeline() {
         let forked = view(&[(2, EARLY)], &[1, 2]);
-        let decide = |target| forked.decide(&backup(), &target, TimelineChoice::Default).unwrap();
+        let decide = |target| forked.decide(&backup(), &target, TargetTimeline::Default).unwrap();
         assert_eq!(decide(RecoveryTarget::Immediate).setting.as_deref(), Some("current"));
         assert_eq!(decide(RecoveryTarget::None).setting, None);
         assert_eq!(decide(RecoveryTarget::Preserve).setting, None);

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{
     super::{
-        Error, PlanOptions, RecoveryTarget, Request, TargetTime, TimelineChoice, plan,
+        Error, PlanOptions, Request, plan,
         plan::{PlacementOptions, RestorePlan},
     },
     memory::MemoryStorage,
@@ -18,8 +18,8 @@ use crate::{
     },
     storage::Storage,
     types::{
-        ArchiveFile, CompressType, Compression, ErrorCode, Failure, Lsn, PgVersion, SystemId,
-        TimeLine, WalSegment, WalSegmentSize,
+        ArchiveFile, CompressType, Compression, ErrorCode, Failure, Lsn, PgVersion, RecoveryTarget,
+        SystemId, TargetTime, TargetTimeline, TimeLine, WalSegment, WalSegmentSize,
     },
 };
 
@@ -101,7 +101,7 @@ impl Archive {
         &self,
         set: &str,
         target: RecoveryTarget,
-        timeline: TimelineChoice,
+        timeline: TargetTimeline,
     ) -> Result<RestorePlan, Error> {
         let request =
             Request { set: Some(set.parse().unwrap()), ..request(RecoveryTarget::Latest) };
@@ -152,7 +152,7 @@ impl RawSource for Content {
 
 fn request(target: RecoveryTarget) -> Request {
     let stanza = "demo".parse().unwrap();
-    Request { stanza, set: None, target, timeline: TimelineChoice::Default }
+    Request { stanza, set: None, target, timeline: TargetTimeline::Default }
 }
 
 fn time(seconds: i64) -> RecoveryTarget {
@@ -208,9 +208,9 @@ async fn a_named_backup_is_taken_unless_it_stopped_behind_the_target() {
 async fn a_backup_on_the_way_to_the_timeline_is_chosen() {
     let archive = Archive::new().await;
     let mut request = request(RecoveryTarget::Latest);
-    request.timeline = TimelineChoice::Number(TimeLine(1));
+    request.timeline = TargetTimeline::Number(TimeLine(1));
     assert_eq!(archive.chosen(&request).await, BACKUPS[1].0);
-    request.timeline = TimelineChoice::Number(TimeLine(2));
+    request.timeline = TargetTimeline::Number(TimeLine(2));
     assert_eq!(archive.chosen(&request).await, BACKUPS[2].0);
 }
 
@@ -260,7 +260,7 @@ async fn a_backup_of_the_cluster_before_an_upgrade_must_be_asked_for() {
 async fn a_plan_without_trouble_has_no_warnings() {
     let archive = Archive::new().await;
     for (label, ..) in BACKUPS {
-        let plan = archive.plan(label, RecoveryTarget::Latest, TimelineChoice::Default).await;
+        let plan = archive.plan(label, RecoveryTarget::Latest, TargetTimeline::Default).await;
         let plan = plan.unwrap();
         assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
         assert_eq!(plan.timeline.history.timeline, TimeLine(2));
@@ -272,11 +272,11 @@ async fn wal_that_the_backup_needs_must_be_there() {
     let archive = Archive::new().await;
     archive.lose("000000010000000000000005");
     for target in [RecoveryTarget::Latest, RecoveryTarget::Immediate, RecoveryTarget::Preserve] {
-        let error = archive.plan(BACKUPS[1].0, target, TimelineChoice::Default).await.unwrap_err();
+        let error = archive.plan(BACKUPS[1].0, target, TargetTimeline::Default).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::FileMissing);
         assert!(error.to_string().contains("000000010000000000000005"), "{error}");
     }
-    archive.plan(BACKUPS[1].0, RecoveryTarget::None, TimelineChoice::Default).await.unwrap();
+    archive.plan(BACKUPS[1].0, RecoveryTarget::None, TargetTimeline::Default).await.unwrap();
 }
 
 #[tokio::test]
@@ -286,7 +286,7 @@ async fn holes_are_warned_of_and_refused_before_an_lsn_target() {
     archive.lose("000000020000000000000008");
     let set = BACKUPS[1].0;
     let warnings = async |target: RecoveryTarget| {
-        archive.plan(set, target, TimelineChoice::Default).await.unwrap().warnings
+        archive.plan(set, target, TargetTimeline::Default).await.unwrap().warnings
     };
     let latest = warnings(RecoveryTarget::Latest).await;
     insta::assert_snapshot!(latest.join("\n"), @r"
@@ -297,11 +297,11 @@ async fn holes_are_warned_of_and_refused_before_an_lsn_target() {
     assert!(warnings(RecoveryTarget::Immediate).await.is_empty());
     assert!(warnings(RecoveryTarget::Lsn(lsn(5, 0x200))).await.is_empty());
     let at = |number| RecoveryTarget::Lsn(lsn(number, 0x200));
-    let error = archive.plan(set, at(7), TimelineChoice::Default).await.unwrap_err();
+    let error = archive.plan(set, at(7), TargetTimeline::Default).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::FileMissing);
     insta::assert_snapshot!(error, @"recovery cannot reach 0/7000200: WAL before it is not in the archive: 000000010000000000000006");
     let third = BACKUPS[2].0;
-    let plan = archive.plan(third, at(20), TimelineChoice::Default).await.unwrap();
+    let plan = archive.plan(third, at(20), TargetTimeline::Default).await.unwrap();
     insta::assert_snapshot!(plan.warnings.join("\n"), @"the archive ends with 00000002000000000000000C, before the target 0/14000200: recovery will fail unless more WAL arrives first");
 }
 
@@ -309,9 +309,9 @@ async fn holes_are_warned_of_and_refused_before_an_lsn_target() {
 async fn a_lost_history_is_named() {
     let archive = Archive::new().await;
     archive.lose("00000002.history");
-    let plan = archive.plan(BACKUPS[0].0, RecoveryTarget::Latest, TimelineChoice::Default).await;
+    let plan = archive.plan(BACKUPS[0].0, RecoveryTarget::Latest, TargetTimeline::Default).await;
     assert!(plan.unwrap_err().to_string().contains("00000002.history"));
-    archive.plan(BACKUPS[0].0, RecoveryTarget::Latest, TimelineChoice::Current).await.unwrap();
+    archive.plan(BACKUPS[0].0, RecoveryTarget::Latest, TargetTimeline::Current).await.unwrap();
 }
 
 #[tokio::test]
@@ -325,7 +325,7 @@ async fn a_lost_parent_is_found_before_anything_is_touched() {
         databases: crate::restore::plan::DatabaseChoice::default(),
         data: PathBuf::from("/nowhere/data"),
         target,
-        timeline: TimelineChoice::Default,
+        timeline: TargetTimeline::Default,
         placement: PlacementOptions::default(),
     };
     let error = plan(&archive.storage, manifest, &options).await.unwrap_err();

@@ -1,6 +1,7 @@
 //! What options make of a container.
 
 use super::*;
+use crate::types::UriStyle;
 use crate::{
     storage::{ErrorKind, ObjectPath, Storage, http::HttpOptions, requests::RequestOptions},
     types::{ErrorCode, Failure},
@@ -11,7 +12,7 @@ fn options(key: AzureKey) -> AzureOptions {
         account: "acc".into(),
         container: "pg".into(),
         key,
-        account_in_host: true,
+        uri_style: UriStyle::Host,
         connection: ConnectionOptions {
             endpoint: "blob.core.windows.net".into(),
             host: None,
@@ -66,10 +67,15 @@ fn debug_shows_no_key() {
 }
 
 /// The address of the container, or what is wrong.
-fn url_of(endpoint: &str, host: Option<&str>, port: Option<u16>, in_host: bool) -> Result<String> {
+fn url_of(
+    endpoint: &str,
+    host: Option<&str>,
+    port: Option<u16>,
+    style: UriStyle,
+) -> Result<String> {
     let mut options = options(AzureKey::Shared("a2V5".into()));
     (options.connection.endpoint, options.connection.port) = (endpoint.into(), port);
-    (options.connection.host, options.account_in_host) = (host.map(str::to_owned), in_host);
+    (options.connection.host, options.uri_style) = (host.map(str::to_owned), style);
     opened(&options)?;
     Ok(address(&options, "azure://pg")?.1)
 }
@@ -77,26 +83,35 @@ fn url_of(endpoint: &str, host: Option<&str>, port: Option<u16>, in_host: bool) 
 #[test]
 fn another_host_takes_the_place_of_the_endpoint() {
     let url = |endpoint, host, port, style| url_of(endpoint, host, port, style).unwrap();
-    assert_eq!(url("blob.example", None, None, true), "https://acc.blob.example");
+    assert_eq!(url("blob.example", None, None, UriStyle::Host), "https://acc.blob.example");
     assert_eq!(
-        url("https://blob.example:81/", None, Some(82), false),
+        url("https://blob.example:81/", None, Some(82), UriStyle::Path),
         "https://blob.example:82/acc"
     );
-    assert_eq!(url("blob.example", Some("proxy"), None, false), "https://proxy/acc");
-    assert_eq!(url("http://blob.example:81", Some("proxy"), None, true), "https://acc.proxy");
-    assert_eq!(url("blob.example", Some("http://proxy:1"), Some(2), false), "http://proxy:2/acc");
-    assert_eq!(url("blob.example", Some("fd00::5"), Some(2), false), "https://[fd00::5]:2/acc");
+    assert_eq!(url("blob.example", Some("proxy"), None, UriStyle::Path), "https://proxy/acc");
+    assert_eq!(
+        url("http://blob.example:81", Some("proxy"), None, UriStyle::Host),
+        "https://acc.proxy"
+    );
+    assert_eq!(
+        url("blob.example", Some("http://proxy:1"), Some(2), UriStyle::Path),
+        "http://proxy:2/acc"
+    );
+    assert_eq!(
+        url("blob.example", Some("fd00::5"), Some(2), UriStyle::Path),
+        "https://[fd00::5]:2/acc"
+    );
 }
 
 #[test]
 fn address_that_makes_no_sense_is_refused_and_the_endpoint_not_shown() {
     for endpoint in ["SECRET?", "ftp://SECRET", "https://https://SECRET", "SECRET:port"] {
-        let error = url_of(endpoint, None, None, false).unwrap_err();
+        let error = url_of(endpoint, None, None, UriStyle::Path).unwrap_err();
         assert_eq!(error.code(), ErrorCode::OptionInvalidValue);
         assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
     }
-    assert!(url_of("x", Some("https://https://y"), None, false).is_err());
-    let error = url_of("127.0.0.1", None, None, true).unwrap_err();
+    assert!(url_of("x", Some("https://https://y"), None, UriStyle::Path).is_err());
+    let error = url_of("127.0.0.1", None, None, UriStyle::Host).unwrap_err();
     assert!(error.hint().is_some_and(|hint| hint.contains("uri-style=path")));
     let account = AzureOptions { account: "a/b".into(), ..options(AzureKey::Sas("a=b".into())) };
     assert!(opened(&account).unwrap_err().to_string().contains("repoN-azure-account"));

@@ -5,8 +5,9 @@ use super::{
         Result,
         http::{Place, unusable},
     },
-    AddressStyle, S3Options,
+    S3Options,
 };
+use crate::types::UriStyle;
 
 /// Where a bucket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ impl Address {
         let (named, reached) =
             Place::named_and_reached(endpoint, options.host.as_deref(), options.port)?;
         let (bucket, scheme) = (&options.bucket, named.scheme());
-        if options.style == AddressStyle::Host && named.is_address() {
+        if options.style == UriStyle::Host && named.is_address() {
             return Err(unusable(
                 &options.endpoint,
                 "the name of a bucket cannot stand before an IP address",
@@ -38,8 +39,8 @@ impl Address {
             .with_hint("with repoN-s3-uri-style=path it stands behind it"));
         }
         let base = match options.style {
-            AddressStyle::Host => format!("{scheme}://{bucket}.{}", named.authority()),
-            AddressStyle::Path => format!("{scheme}://{}/{bucket}", named.authority()),
+            UriStyle::Host => format!("{scheme}://{bucket}.{}", named.authority()),
+            UriStyle::Path => format!("{scheme}://{}/{bucket}", named.authority()),
         };
         let amazon = is_amazon(&reached.as_ref().unwrap_or(&named).host);
         Ok(Self { base, reached, plain: named.plain, amazon })

@@ -15,8 +15,8 @@ use aws_sdk_s3::{
     },
     primitives::{ByteStream, DateTime},
     types::{
-        CompletedMultipartUpload, CompletedPart, ObjectLockMode, RequestPayer,
-        ServerSideEncryption, StorageClass,
+        self, CompletedMultipartUpload, CompletedPart, RequestPayer, ServerSideEncryption,
+        StorageClass,
     },
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -32,7 +32,7 @@ use super::{
             UploadMarker, WHOLE_MAX,
         },
     },
-    LockMode, S3Options,
+    S3Options,
     address::Address,
     client,
     encoding::{CustomerKey, content_md5, tagging},
@@ -42,6 +42,7 @@ use super::{
     listing,
     options::Encryption,
 };
+use crate::types::ObjectLockMode;
 
 /// Objects that one request may delete.
 const DELETE_MAX: usize = 1000;
@@ -136,11 +137,11 @@ impl S3Api {
         }
     }
 
-    fn lock(&self) -> Option<(ObjectLockMode, DateTime)> {
+    fn lock(&self) -> Option<(types::ObjectLockMode, DateTime)> {
         let lock = self.options.lock?;
         let mode = match lock.mode {
-            LockMode::Governance => ObjectLockMode::Governance,
-            LockMode::Compliance => ObjectLockMode::Compliance,
+            ObjectLockMode::Governance => types::ObjectLockMode::Governance,
+            ObjectLockMode::Compliance => types::ObjectLockMode::Compliance,
         };
         let until = SystemTime::now() + Duration::from_secs(u64::from(lock.days) * 86_400);
         Some((mode, until.into()))

@@ -2,8 +2,8 @@
 
 use md5::{Digest, Md5};
 
-use super::super::{Error, ErrorKind, Result, Secret};
-use crate::types::ErrorCode;
+use super::super::{Error, ErrorKind, Result};
+use crate::types::{ErrorCode, Secret};
 
 /// A key that the store encrypts with and does not keep.
 #[derive(Debug)]

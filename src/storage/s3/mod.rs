@@ -16,6 +16,4 @@ mod listing;
 mod options;
 
 pub use api::S3Api;
-pub use options::{
-    AddressStyle, Encryption, KeySource, LockMode, ObjectLock, PART_SIZE_MIN, S3Options,
-};
+pub use options::{Encryption, KeySource, PART_SIZE_MIN, S3Options};

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::super::{Secret, http::HttpOptions};
+use super::super::http::HttpOptions;
+use crate::types::{ObjectLock, Secret, UriStyle};
 
 /// The smallest part that S3 takes, but for the last.
 pub const PART_SIZE_MIN: usize = 5 << 20;
@@ -23,8 +24,8 @@ pub struct S3Options {
     pub region: String,
     /// The service that requests are signed for; `s3` on all but a few gateways.
     pub service: String,
-    /// Where the bucket stands in an address.
-    pub style: AddressStyle,
+    /// How an address names the bucket.
+    pub style: UriStyle,
     /// Where the keys come from.
     pub keys: KeySource,
     /// How the store is to encrypt.
@@ -41,15 +42,6 @@ pub struct S3Options {
     pub part_size: Option<usize>,
     /// CA certificates and their verification.
     pub http: HttpOptions,
-}
-
-/// Where the bucket stands in an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressStyle {
-    /// In front of the host name.
-    Host,
-    /// As the first part of the path.
-    Path,
 }
 
 /// Where the keys come from.
@@ -109,24 +101,6 @@ pub enum Encryption {
     Customer(Secret),
 }
 
-/// How long new objects cannot be deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObjectLock {
-    /// Mode.
-    pub mode: LockMode,
-    /// For how many days.
-    pub days: u32,
-}
-
-/// Object lock mode: governance or compliance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockMode {
-    /// All but those with the right to bypass it.
-    Governance,
-    /// No user can delete the object before the lock ends.
-    Compliance,
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     //! Options to begin with.
@@ -142,7 +116,7 @@ pub(super) mod tests {
             port: None,
             region: "us-east-1".into(),
             service: "s3".into(),
-            style: AddressStyle::Path,
+            style: UriStyle::Path,
             keys: KeySource::Shared {
                 key: Secret::new("the-key"),
                 secret: Secret::new("the-secret"),

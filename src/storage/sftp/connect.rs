@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::{
     SftpOptions,
     failure::shown,
-    host_key::{HandshakeError, HostKeyCheck, Rejection},
+    host_key::{HandshakeError, HostKeyVerifier, Rejection},
     known_hosts, login,
     session::{Offers, Session},
 };
@@ -68,7 +68,7 @@ fn permanent(options: &SftpOptions) -> Error {
 }
 
 /// Connects and checks the host's key, with as many handshakes as there are kinds of key to ask for.
-async fn shake_hands(options: &SftpOptions) -> Result<Handle<HostKeyCheck>> {
+async fn shake_hands(options: &SftpOptions) -> Result<Handle<HostKeyVerifier>> {
     let (check, mut rejected) = (prepare(options).await?, None);
     for algorithms in check.algorithms() {
         match shake_hand(options, check.clone(), algorithms).await {
@@ -84,9 +84,9 @@ async fn shake_hands(options: &SftpOptions) -> Result<Handle<HostKeyCheck>> {
     Err(rejected.map_or_else(|| permanent(options), |rejection| refused(options, rejection)))
 }
 
-async fn prepare(options: &SftpOptions) -> Result<HostKeyCheck> {
+async fn prepare(options: &SftpOptions) -> Result<HostKeyVerifier> {
     let owned = options.clone();
-    match tokio::task::spawn_blocking(move || HostKeyCheck::prepare(&owned)).await {
+    match tokio::task::spawn_blocking(move || HostKeyVerifier::prepare(&owned)).await {
         Ok(Ok(check)) => Ok(check),
         Ok(Err((file, error))) => {
             let cause =
@@ -101,9 +101,9 @@ async fn prepare(options: &SftpOptions) -> Result<HostKeyCheck> {
 
 async fn shake_hand(
     options: &SftpOptions,
-    check: HostKeyCheck,
+    check: HostKeyVerifier,
     algorithms: Vec<Algorithm>,
-) -> std::result::Result<Handle<HostKeyCheck>, HandshakeError> {
+) -> std::result::Result<Handle<HostKeyVerifier>, HandshakeError> {
     let socket = TcpStream::connect((options.host.as_str(), options.port));
     let socket = socket.await.map_err(russh::Error::from)?;
     socket.set_nodelay(true).map_err(russh::Error::from)?;
@@ -152,7 +152,7 @@ fn ssh_config(algorithms: Vec<Algorithm>) -> client::Config {
 }
 
 /// Starts SFTP on a connection and asks what the server offers.
-async fn start(connection: Handle<HostKeyCheck>, options: &SftpOptions) -> Result<Session> {
+async fn start(connection: Handle<HostKeyVerifier>, options: &SftpOptions) -> Result<Session> {
     let channel = connection.channel_open_session().await;
     let mut channel = channel.map_err(|error| failed(options, error))?;
     let asked = channel.request_subsystem(true, "sftp").await;

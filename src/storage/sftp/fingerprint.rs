@@ -4,45 +4,30 @@ use std::fmt;
 
 use openssl::hash::{MessageDigest, hash};
 
-use crate::types::Invalid;
+use crate::types::{FingerprintHash, Invalid};
 
-/// The hash that a fingerprint is made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FingerprintHash {
-    /// 16 bytes. Not safe against a forged key.
-    Md5,
-    /// 20 bytes. Not safe against a forged key.
-    Sha1,
-    /// 32 bytes.
-    Sha256,
+const HASHES: [FingerprintHash; 3] =
+    [FingerprintHash::Md5, FingerprintHash::Sha1, FingerprintHash::Sha256];
+
+fn len(hash: FingerprintHash) -> usize {
+    match hash {
+        FingerprintHash::Md5 => 16,
+        FingerprintHash::Sha1 => 20,
+        FingerprintHash::Sha256 => 32,
+    }
 }
 
-impl FingerprintHash {
-    const ALL: [Self; 3] = [Self::Md5, Self::Sha1, Self::Sha256];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Md5 => "MD5",
-            Self::Sha1 => "SHA1",
-            Self::Sha256 => "SHA256",
-        }
+fn digest(hash: FingerprintHash) -> MessageDigest {
+    match hash {
+        FingerprintHash::Md5 => MessageDigest::md5(),
+        FingerprintHash::Sha1 => MessageDigest::sha1(),
+        FingerprintHash::Sha256 => MessageDigest::sha256(),
     }
+}
 
-    fn len(self) -> usize {
-        match self {
-            Self::Md5 => 16,
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-        }
-    }
-
-    fn digest(self) -> MessageDigest {
-        match self {
-            Self::Md5 => MessageDigest::md5(),
-            Self::Sha1 => MessageDigest::sha1(),
-            Self::Sha256 => MessageDigest::sha256(),
-        }
-    }
+/// The name as OpenSSH prints it.
+fn name(hash: FingerprintHash) -> String {
+    hash.word().to_ascii_uppercase()
 }
 
 /// What a host key must hash to.
@@ -65,7 +50,7 @@ impl Fingerprint {
         let bytes = decode_hex(rest)
             .or_else(|| decode_base64(rest))
             .ok_or_else(|| invalid("it is neither hexadecimal nor base64"))?;
-        let by_length = FingerprintHash::ALL.into_iter().find(|hash| hash.len() == bytes.len());
+        let by_length = HASHES.into_iter().find(|hash| len(*hash) == bytes.len());
         match (hash.or(named), by_length) {
             (Some(wanted), Some(found)) if wanted == found => Ok(Self { hash: wanted, bytes }),
             (None, Some(hash)) => Ok(Self { hash, bytes }),
@@ -75,7 +60,7 @@ impl Fingerprint {
 
     /// The fingerprint of a host key; `None` where the system's cryptography refuses the hash.
     pub fn of(key: &[u8], hash: FingerprintHash) -> Option<Self> {
-        let bytes = self::hash(hash.digest(), key).ok()?.to_vec();
+        let bytes = self::hash(digest(hash), key).ok()?.to_vec();
         Some(Self { hash, bytes })
     }
 
@@ -88,7 +73,7 @@ impl Fingerprint {
 impl fmt::Display for Fingerprint {
     /// As `ssh-keygen -l` prints it: MD5 in hexadecimal, the others in base64.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.hash.name())?;
+        write!(f, "{}:", name(self.hash))?;
         if self.hash != FingerprintHash::Md5 {
             return f.write_str(openssl::base64::encode_block(&self.bytes).trim_end_matches('='));
         }
@@ -104,10 +89,10 @@ impl fmt::Debug for Fingerprint {
 }
 
 fn split_name(text: &str) -> (Option<FingerprintHash>, &str) {
-    for hash in FingerprintHash::ALL {
-        let name = hash.name();
+    for hash in HASHES {
+        let name = name(hash);
         if let (Some(start), Some(rest)) = (text.get(..name.len()), text.get(name.len()..))
-            && start.eq_ignore_ascii_case(name)
+            && start.eq_ignore_ascii_case(&name)
             && let Some(rest) = rest.strip_prefix(':')
         {
             return (Some(hash), rest);
@@ -145,7 +130,7 @@ mod tests {
 
     #[test]
     fn every_form_of_a_fingerprint_is_read() {
-        for hash in FingerprintHash::ALL {
+        for hash in HASHES {
             let made = Fingerprint::of(&key(), hash).unwrap();
             let plain = hex::encode(&made.bytes);
             let colons: Vec<String> = plain
@@ -159,7 +144,7 @@ mod tests {
                 plain.clone(),
                 plain.to_uppercase(),
                 colons.join(":"),
-                format!("{}:{plain}", hash.name().to_lowercase()),
+                format!("{}:{plain}", hash.word()),
                 base64.clone(),
                 base64.trim_end_matches('=').to_owned(),
             ];

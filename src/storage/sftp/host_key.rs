@@ -8,10 +8,13 @@ use russh::{
 };
 
 use super::{
-    Fingerprint, FingerprintHash, HostKeyPolicy, SftpOptions,
+    Fingerprint, HostKeyPolicy, SftpOptions,
     known_hosts::{self, KnownHosts, Verdict},
 };
-use crate::storage::{Error, ErrorKind};
+use crate::{
+    storage::{Error, ErrorKind},
+    types::FingerprintHash,
+};
 
 /// Why a handshake did not come to its end.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ pub(super) enum Rejection {
 
 /// The judge of one connection's host key.
 #[derive(Clone)]
-pub(super) struct HostKeyCheck {
+pub(super) struct HostKeyVerifier {
     host: String,
     port: u16,
     policy: HostKeyPolicy,
@@ -56,7 +59,7 @@ pub(super) struct HostKeyCheck {
     new_keys: Option<PathBuf>,
 }
 
-impl HostKeyCheck {
+impl HostKeyVerifier {
     /// Reads the files that the policy needs. It blocks.
     pub(super) fn prepare(options: &SftpOptions) -> Result<Self, (PathBuf, io::Error)> {
         let (host, port) = (options.host.clone(), options.port);
@@ -126,7 +129,7 @@ impl HostKeyCheck {
     }
 }
 
-impl client::Handler for HostKeyCheck {
+impl client::Handler for HostKeyVerifier {
     type Error = HandshakeError;
 
     async fn check_server_key(
@@ -211,7 +214,7 @@ fn families() -> Vec<Vec<Algorithm>> {
 mod tests {
     use super::*;
 
-    fn check(policy: HostKeyPolicy, files: Vec<PathBuf>) -> HostKeyCheck {
+    fn check(policy: HostKeyPolicy, files: Vec<PathBuf>) -> HostKeyVerifier {
         let options = SftpOptions {
             host: "host".into(),
             port: 22,
@@ -222,7 +225,7 @@ mod tests {
             login: super::super::Login::Agent { socket: None, public: None },
             timeout: std::time::Duration::from_secs(1),
         };
-        HostKeyCheck::prepare(&options).unwrap()
+        HostKeyVerifier::prepare(&options).unwrap()
     }
 
     #[test]

@@ -17,10 +17,13 @@ use russh::{
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
-use super::{Login, Passphrase, SftpOptions, connect, failure::shown, host_key::HostKeyCheck};
-use crate::storage::{Error, ErrorKind, Result};
+use super::{Login, SftpOptions, connect, failure::shown, host_key::HostKeyVerifier};
+use crate::{
+    storage::{Error, ErrorKind, Result},
+    types::Secret,
+};
 
-type Connection = Handle<HostKeyCheck>;
+type Connection = Handle<HostKeyVerifier>;
 
 /// Keys of an agent that are offered. Servers hang up after a few (`MaxAuthTries`, six as a rule).
 const AGENT_KEYS_MAX: usize = 20;
@@ -47,7 +50,7 @@ fn denied(options: &SftpOptions, cause: impl Into<String>) -> Error {
 async fn load(
     options: &SftpOptions,
     private: &Path,
-    passphrase: Option<Passphrase>,
+    passphrase: Option<Secret>,
     public: Option<PathBuf>,
 ) -> Result<PrivateKey> {
     let file = private.to_owned();
@@ -64,12 +67,12 @@ async fn load(
 
 fn read_key(
     file: &Path,
-    passphrase: Option<&Passphrase>,
+    passphrase: Option<&Secret>,
     public: Option<&Path>,
 ) -> std::result::Result<PrivateKey, String> {
     let named = |cause: &str| format!("the private key '{}' {cause}", file.display());
     let text = read_private(file).map_err(|error| named(&format!("cannot be read: {error}")))?;
-    let key = keys::decode_secret_key(&text, passphrase.map(Passphrase::reveal));
+    let key = keys::decode_secret_key(&text, passphrase.map(Secret::reveal));
     let key = key.map_err(|error| named(&unusable(&text, passphrase.is_some(), &error)))?;
     if key.is_encrypted() {
         return Err(named("is encrypted and no pass phrase is configured"));

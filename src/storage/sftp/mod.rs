@@ -30,8 +30,8 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
-pub use fingerprint::{Fingerprint, FingerprintHash};
-pub use options::{HostKeyPolicy, Login, Passphrase, SftpOptions};
+pub use fingerprint::Fingerprint;
+pub use options::{HostKeyPolicy, Login, SftpOptions};
 
 use self::{download::SftpDownload, tree::Tree, upload::SftpUpload};
 use super::{

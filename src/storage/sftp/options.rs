@@ -1,10 +1,9 @@
 //! What the store has to know of the other host.
 
-use std::{fmt, path::PathBuf, time::Duration};
-
-use zeroize::Zeroizing;
+use std::{path::PathBuf, time::Duration};
 
 use super::Fingerprint;
+use crate::types::Secret;
 
 /// How to reach a directory of another host.
 #[derive(Clone, Debug)]
@@ -48,7 +47,7 @@ pub enum Login {
         /// The private key.
         private: PathBuf,
         /// What opens it, where it is encrypted.
-        passphrase: Option<Passphrase>,
+        passphrase: Option<Secret>,
         /// The public key, which must be that of the private key.
         public: Option<PathBuf>,
     },
@@ -59,25 +58,4 @@ pub enum Login {
         /// The only key of the agent that is offered; otherwise all of them are, in its order.
         public: Option<PathBuf>,
     },
-}
-
-/// The pass phrase of a private key. It is never shown.
-#[derive(Clone)]
-pub struct Passphrase(Zeroizing<String>);
-
-impl Passphrase {
-    /// Takes a pass phrase.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Passphrase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<redacted>")
-    }
 }

@@ -16,7 +16,7 @@ use russh_sftp::{
 
 use super::{
     failure::{Answer, Refusal},
-    host_key::HostKeyCheck,
+    host_key::HostKeyVerifier,
 };
 
 /// Bytes of one read or write: large enough to cost little, small enough that several are under way.
@@ -37,7 +37,7 @@ const DIRECTORY_MODE: u32 = 0o750;
 pub(super) struct Session {
     sftp: RawSftpSession,
     /// Dropped with the session, which ends the connection.
-    connection: Handle<HostKeyCheck>,
+    connection: Handle<HostKeyVerifier>,
     offers: Offers,
     broken: AtomicBool,
     /// Objects being read or written on it.
@@ -122,7 +122,7 @@ impl Look {
 impl Session {
     pub(super) fn new(
         sftp: RawSftpSession,
-        connection: Handle<HostKeyCheck>,
+        connection: Handle<HostKeyVerifier>,
         offers: Offers,
     ) -> Self {
         let (broken, streams) = (AtomicBool::new(false), AtomicUsize::new(0));

@@ -1,7 +1,7 @@
 //! What the options of a repository in Azure come to.
 
 use super::{super::testing::repo, *};
-use crate::config::RepoKind;
+use crate::{config::RepoKind, types::UriStyle};
 
 fn options_of(more: &[(&str, &str)], environment: impl Fn(&str) -> Option<String>) -> AzureOptions {
     let needed = [("type", "azure"), ("azure-account", "acc"), ("azure-container", "pg")];
@@ -15,7 +15,7 @@ fn few_options_are_enough() {
     let options = options_of(&[("azure-key", "a2V5")], |_| None);
     assert_eq!((options.account.as_str(), options.container.as_str()), ("acc", "pg"));
     assert!(matches!(options.key, AzureKey::Shared(key) if key == "a2V5"));
-    assert!(options.account_in_host && options.part_size.is_none());
+    assert!(options.uri_style == UriStyle::Host && options.part_size.is_none());
     let connection = options.connection;
     assert_eq!(connection.endpoint, "blob.core.windows.net");
     assert!(connection.http.verify_tls && connection.port.is_none() && connection.host.is_none());
@@ -40,7 +40,7 @@ fn every_option_arrives() {
         |_| None,
     );
     assert!(matches!(options.key, AzureKey::Sas(sas) if sas == "sv=1&sig=x"));
-    assert!(!options.account_in_host);
+    assert_eq!(options.uri_style, UriStyle::Path);
     assert_eq!(options.part_size, Some(8 << 20));
     assert_eq!(options.tags, [("team".to_owned(), "db".to_owned())]);
     let connection = options.connection;
@@ -85,7 +85,7 @@ fn empty_variables_are_not_set() {
 fn another_host_puts_the_account_in_the_path_unless_told_otherwise() {
     let in_host = |more: &[(&str, &str)]| {
         let key = [("azure-key", "a2V5")];
-        options_of(&[&key, more].concat(), |_| None).account_in_host
+        options_of(&[&key, more].concat(), |_| None).uri_style == UriStyle::Host
     };
     let host = ("storage-host", "azurite");
     assert!(in_host(&[]) && !in_host(&[host]));

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
+use crate::types::{ObjectLock, ObjectLockMode, UriStyle};
 
 fn remote() -> RemoteConfig {
     RemoteConfig {
@@ -36,7 +37,7 @@ fn s3(key_type: S3KeyType) -> S3Config {
         uri_style: UriStyle::Path,
         kms_key_id: None,
         sse_customer_key: None,
-        sse_aes256: false,
+        sse: ServerEncryption::None,
         storage_class: None,
         object_lock: None,
         requester_pays: false,
@@ -71,17 +72,19 @@ fn parts_have_a_size_that_s3_takes() {
     assert_eq!(part_size(Some(1 << 40)), Some(5 << 30));
 }
 
+const LOCK: ObjectLock = ObjectLock { mode: ObjectLockMode::Compliance, days: 35 };
+
 #[test]
 fn what_is_configured_gets_to_the_storage() {
     let config = S3Config {
-        object_lock: Some((ObjectLockMode::Compliance, 35)),
+        object_lock: Some(LOCK),
         sse_customer_key: Some(Secret::new("customer")),
         storage_class: Some("STANDARD_IA".into()),
         ..s3(S3KeyType::Shared)
     };
     let options = mapped(&config, &remote(), &[]).unwrap();
-    assert_eq!(options.lock, Some(ObjectLock { mode: LockMode::Compliance, days: 35 }));
-    assert_eq!((options.style, options.tags.len()), (AddressStyle::Path, 1));
+    assert_eq!(options.lock, Some(LOCK));
+    assert_eq!((options.style, options.tags.len()), (UriStyle::Path, 1));
     assert_eq!(options.storage_class.as_deref(), Some("STANDARD_IA"));
     assert!(matches!(&options.encryption, Encryption::Customer(key) if key.reveal() == "customer"));
     let shown = format!("{options:?}");

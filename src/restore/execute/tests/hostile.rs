@@ -1,6 +1,7 @@
 //! A manipulated repository must not harm the host that restores from it.
 
 use super::*;
+use crate::types::RecoveryTarget;
 
 const VERSION: &str = "pg_tblspc/16401/PG_15_202209061";
 

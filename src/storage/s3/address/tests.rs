@@ -1,8 +1,9 @@
 //! Forms of endpoints, hosts and ports.
 
 use super::{super::options::tests::options, *};
+use crate::types::UriStyle;
 
-fn address(endpoint: &str, host: Option<&str>, port: Option<u16>, style: AddressStyle) -> Address {
+fn address(endpoint: &str, host: Option<&str>, port: Option<u16>, style: UriStyle) -> Address {
     let host = host.map(str::to_owned);
     let options = S3Options { endpoint: endpoint.into(), host, port, style, ..options() };
     Address::of(&options).unwrap()
@@ -11,13 +12,13 @@ fn address(endpoint: &str, host: Option<&str>, port: Option<u16>, style: Address
 #[test]
 fn the_bucket_stands_in_the_host_or_in_the_path() {
     let base = |style| address("s3.eu-west-1.amazonaws.com", None, None, style).base;
-    assert_eq!(base(AddressStyle::Host), "https://bucket.s3.eu-west-1.amazonaws.com");
-    assert_eq!(base(AddressStyle::Path), "https://s3.eu-west-1.amazonaws.com/bucket");
+    assert_eq!(base(UriStyle::Host), "https://bucket.s3.eu-west-1.amazonaws.com");
+    assert_eq!(base(UriStyle::Path), "https://s3.eu-west-1.amazonaws.com/bucket");
 }
 
 #[test]
 fn schemes_and_ports_come_from_where_they_are_told() {
-    let base = |endpoint, port| address(endpoint, None, port, AddressStyle::Path).base;
+    let base = |endpoint, port| address(endpoint, None, port, UriStyle::Path).base;
     assert_eq!(base("minio", None), "https://minio/bucket");
     assert_eq!(base("https://minio:9000/", None), "https://minio:9000/bucket");
     assert_eq!(base("https://minio:9000/", Some(1)), "https://minio:1/bucket");
@@ -29,7 +30,7 @@ fn schemes_and_ports_come_from_where_they_are_told() {
 
 /// What requests name, and what is connected to.
 fn both(endpoint: &str, host: &str, port: Option<u16>) -> (String, String) {
-    let found = address(endpoint, Some(host), port, AddressStyle::Host);
+    let found = address(endpoint, Some(host), port, UriStyle::Host);
     let reached = found.reached.unwrap();
     assert_eq!(found.plain, reached.plain);
     (found.base, reached.to_string())
@@ -62,7 +63,7 @@ fn another_host_has_its_scheme_and_port_and_requests_keep_the_name_of_the_endpoi
 
 #[test]
 fn only_amazon_itself_is_trusted_from_the_start() {
-    let amazon = |endpoint, host| address(endpoint, host, None, AddressStyle::Host).amazon;
+    let amazon = |endpoint, host| address(endpoint, host, None, UriStyle::Host).amazon;
     assert!(amazon("s3.amazonaws.com", None) && amazon("s3.cn-north-1.amazonaws.com.cn", None));
     assert!(!amazon("s3.amazonaws.com", Some("proxy")));
     assert!(amazon("s3.amazonaws.com", Some("x.s3.eu-west-1.vpce.amazonaws.com")));

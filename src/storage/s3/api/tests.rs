@@ -7,10 +7,8 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{
-    super::{super::Secret, AddressStyle, ObjectLock, options::tests::options},
-    *,
-};
+use super::{super::options::tests::options, *};
+use crate::types::{ObjectLock, ObjectLockMode, Secret, UriStyle};
 
 /// What a server was asked, one head a request, in lower case.
 type Asked = Arc<Mutex<Vec<String>>>;
@@ -68,7 +66,7 @@ const NO_BUCKET: &str = "<Error><Code>NoSuchBucket</Code><Message>m</Message></E
 
 #[tokio::test]
 async fn locks_go_with_objects_and_uploads() {
-    let lock = Some(ObjectLock { mode: LockMode::Compliance, days: 7 });
+    let lock = Some(ObjectLock { mode: ObjectLockMode::Compliance, days: 7 });
     let tags = vec![("a".to_owned(), "b c".to_owned())];
     let class = Some("STANDARD_IA".to_owned());
     let configured = S3Options { lock, tags, storage_class: class, ..options() };
@@ -254,7 +252,7 @@ async fn another_host_is_asked_in_the_name_of_the_endpoint() {
     let (api, asked) = bucket(options(), vec![(200, "", "")]).await;
     let host = Some(api.options.endpoint.clone());
     let configured = S3Options { host, endpoint: "s3.test".into(), ..options() };
-    let elsewhere = S3Api::new(S3Options { style: AddressStyle::Host, ..configured }).unwrap();
+    let elsewhere = S3Api::new(S3Options { style: UriStyle::Host, ..configured }).unwrap();
     elsewhere.put("k", Bytes::new()).await.unwrap();
     let head = &heads(&asked)[0];
     assert!(head.starts_with("put /k?") || head.starts_with("put /k "), "{head}");
@@ -344,7 +342,7 @@ async fn what_is_wrong_with_a_connection_is_hinted_at() {
     let error = api.head("k").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Other, "{error}");
     assert!(error.hint().unwrap().contains("http://"), "{error} {:?}", error.hint());
-    let at_address = S3Options { style: AddressStyle::Host, ..options() };
+    let at_address = S3Options { style: UriStyle::Host, ..options() };
     let at_address = S3Options { endpoint: "http://127.0.0.1:9000".to_owned(), ..at_address };
     let error = S3Api::new(at_address).unwrap_err();
     assert!(error.hint().unwrap().contains("uri-style=path"), "{error}");

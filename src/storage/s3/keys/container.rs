@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::{
-    super::super::{Result, Secret, http::HttpOptions},
+    super::super::{Result, http::HttpOptions},
     Fetched, answer, ask, failure,
     instance::ANSWER_WITHIN,
 };
+use crate::types::Secret;
 
 pub(super) async fn fetch(
     address: &str,

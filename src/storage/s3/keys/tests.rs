@@ -16,8 +16,8 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{super::super::Secret, *};
-use crate::types::{ErrorCode, Failure as _};
+use super::*;
+use crate::types::{ErrorCode, Failure as _, Secret};
 
 mod replacement;
 

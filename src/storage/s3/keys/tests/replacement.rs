@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use super::*;
+use crate::types::Secret;
 
 /// As if the last attempt had been so long ago that another is due.
 fn some_time_later(keys: &Keys) {

@@ -2,8 +2,8 @@
 
 use zeroize::Zeroizing;
 
-/// A secret of a store: a key, a token, a pass phrase. Its memory is wiped when it goes.
-#[derive(Clone)]
+/// A key, a token, a pass phrase, a password. `Debug` shows `***`, and its memory is wiped when it is dropped.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {

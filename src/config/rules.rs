@@ -1,13 +1,14 @@
-//! What a command needs, and what must not be asked of it.
+//! Rules across options: what a command needs, and what is refused or ignored.
 
 use std::collections::BTreeMap;
 
-use crate::config::{
+use super::{
     commands::{Commands, StanzaUse},
     error::Error,
     settings::Settings,
     spec::Support,
-    typed::{PgConfig, RepoConfig},
+    table::{PgConfig, RepoConfig},
+    value::Value,
 };
 
 /// The words after the command: enough of them, and none too many.
@@ -33,10 +34,12 @@ pub(super) fn check_refused(s: &Settings) -> Result<(), Error> {
         if let Support::Refused(reason) = setting.option.spec.support
             && s.differs_from_default(setting)?
         {
-            return Err(Error::OptionUnsupported {
-                option: setting.option.name(),
-                reason: reason.into(),
-            });
+            let name = setting.option.name();
+            let option = match setting.value {
+                Value::Boolean(false) => format!("--no-{name}"),
+                _ => format!("option '{name}'"),
+            };
+            return Err(Error::OptionUnsupported { option, reason: reason.into() });
         }
     }
     Ok(())
@@ -72,20 +75,20 @@ fn required(s: &Settings, option: &str, hint: Option<&str>) -> Error {
     }
 }
 
-/// `--repo` must name a configured repository, and what works on one must be told which.
+/// `--repo` must name a configured repository, and a command that works on one of several needs it.
 pub(super) fn check_repo_choice(
     s: &Settings,
     repos: &BTreeMap<u16, RepoConfig>,
 ) -> Result<(), Error> {
     let on_one =
         Commands::STANZA_DELETE.or(Commands::REPO_GET).or(Commands::REPO_KEY).or(Commands::REPO_LS);
-    match s.integer("repo", 0)? {
-        Some(key) if !repos.contains_key(&(key as u16)) => {
+    match s.integer::<u16>("repo", 0)? {
+        Some(key) if !repos.contains_key(&key) => {
             let keys = repos.keys().map(u16::to_string).collect::<Vec<_>>().join(", ");
             Err(s.invalid("repo", 0, "is not valid", Some(format!("configured: {keys}."))))
         }
         None if repos.len() > 1 && s.command.set.meets(on_one) => {
-            let hint = "this command requires a specific repository to operate on.";
+            let hint = "this command works on one repository: add --repo=N.";
             Err(required(s, "repo", Some(hint)))
         }
         _ => Ok(()),
@@ -103,26 +106,20 @@ pub(super) fn check_clusters(s: &Settings, pgs: &BTreeMap<u16, PgConfig>) -> Res
         return Err(required(s, "pg1-path", Some(exists)));
     }
     if s.command.set.meets(connects) && !pgs.values().any(reached) {
-        let hint = "pg1-path, pg1-host or pg1-socket-path says where the cluster is.\n";
+        let hint = "set pg1-path, pg1-host or pg1-socket-path to reach the cluster.\n";
         return Err(required(s, "pg1-path", Some(&format!("{hint}{exists}"))));
     }
     Ok(())
 }
 
-/// A line for each option without effect; a single line for the commands that run once a WAL
-/// segment, whose messages fill the server's log.
-pub(super) fn effect_warnings(s: &Settings) -> Result<Vec<String>, Error> {
+/// A line for each option that is ignored; a single line for the commands that run once a WAL segment, whose messages
+/// fill the server's log.
+pub(super) fn ignored_options(s: &Settings) -> Result<Vec<String>, Error> {
     let found = s.without_effect()?;
     if found.len() > 1 && s.command.set.meets(Commands::ARCHIVE) {
         let names = found.iter().map(|(name, _)| format!("'{name}'")).collect::<Vec<_>>();
-        return Ok(vec![format!("options without effect here: {}", names.join(", "))]);
+        return Ok(vec![format!("options are ignored: {}", names.join(", "))]);
     }
-    let line =
-        |(name, reason): (String, &str)| format!("option '{name}' has no effect here: {reason}");
+    let line = |(name, reason): (String, &str)| format!("option '{name}' is ignored: {reason}");
     Ok(found.into_iter().map(line).collect())
-}
-
-/// The annotations. A backup starts with those that have a value.
-pub(super) fn annotations(s: &Settings) -> Result<Vec<(String, String)>, Error> {
-    s.hash("annotation")
 }

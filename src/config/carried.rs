@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use crate::{
-    config::{
-        commands::Commands,
-        layers::Source,
-        settings::{Setting, Settings},
-        spec::Kind,
-    },
-    types::without_passwords,
+use super::{
+    commands::Commands,
+    layers::Source,
+    settings::{Setting, Settings},
+    spec::Kind,
 };
+use crate::types::without_passwords;
 
 /// What is about one call, and not about where things are.
 const OF_ONE_CALL: [&str; 13] = [

@@ -1,33 +1,31 @@
-//! Settings of `recovery-option` that restore has options of its own for. They are taken as if the option had been
-//! given, so that the plan is made for what PostgreSQL will do; where the option is given too, it wins over a
-//! configuration file, and two of the same place are an error.
+//! Settings of `recovery-option` that restore has options for. They count as that option, so that the plan fits what
+//! PostgreSQL will do. An option on the command line overrides a setting in a configuration file; both in one place
+//! are an error.
 
-use super::target::{SHORTHANDS, pointed, timeline_from};
-use crate::config::{
-    error::Error,
-    layers::Source,
-    settings::Settings,
-    typed::{RestoreTarget, TargetAction, TargetTimeline},
+use super::{ArchiveMode, SHORTHANDS, parse_target};
+use crate::{
+    config::{error::Error, layers::Source, settings::Settings},
+    types::{RecoveryTarget, TargetAction, TargetKind, TargetTimeline},
 };
 
 const OPTION: &str = "recovery-option";
 
-const TARGETS: [(&str, &str); 5] = [
-    ("recovery_target", "immediate"),
-    ("recovery_target_lsn", "lsn"),
-    ("recovery_target_name", "name"),
-    ("recovery_target_time", "time"),
-    ("recovery_target_xid", "xid"),
+const TARGETS: [(&str, TargetKind); 5] = [
+    ("recovery_target", TargetKind::Immediate),
+    ("recovery_target_lsn", TargetKind::Lsn),
+    ("recovery_target_name", TargetKind::Name),
+    ("recovery_target_time", TargetKind::Time),
+    ("recovery_target_xid", TargetKind::Xid),
 ];
 
-/// What `recovery-option` says.
+/// The settings of `recovery-option`.
 #[derive(Default)]
 pub(super) struct RecoveryOptions {
-    pub(super) target: Option<RestoreTarget>,
+    pub(super) target: Option<RecoveryTarget<String>>,
     pub(super) exclusive: Option<bool>,
     pub(super) action: Option<TargetAction>,
     pub(super) timeline: Option<TargetTimeline>,
-    pub(super) archive_mode_off: bool,
+    pub(super) archive_mode: Option<ArchiveMode>,
     /// The settings that restore has no option for, with the names PostgreSQL writes.
     pub(super) settings: Vec<(String, String)>,
 }
@@ -52,7 +50,7 @@ pub(super) fn recovery_options(
             if let Some(other) = target_of.replace(name.clone()) {
                 return Err(conflict(&name, format!("{OPTION}={other}")));
             }
-            found.target = Some(target(&name, kind, &value)?);
+            found.target = Some(target(&name, *kind, &value)?);
         } else {
             found.add(name, value)?;
         }
@@ -69,22 +67,18 @@ impl RecoveryOptions {
                 self.exclusive = Some(!inclusive);
             }
             "recovery_target_action" => {
-                self.action = Some(match value.to_ascii_lowercase().as_str() {
-                    "pause" => TargetAction::Pause,
-                    "promote" => TargetAction::Promote,
-                    "shutdown" => TargetAction::Shutdown,
-                    _ => {
-                        let hint = "recovery_target_action is pause, promote or shutdown.";
-                        return Err(invalid(hint));
-                    }
-                });
+                let hint = "recovery_target_action is pause, promote or shutdown.";
+                let action = value.to_ascii_lowercase().parse().map_err(|_| invalid(hint))?;
+                self.action = Some(action);
             }
             "recovery_target_timeline" => {
                 let hint =
                     "recovery_target_timeline is latest, current or the number of a timeline.";
-                self.timeline = Some(timeline_from(&value).ok_or_else(|| invalid(hint))?);
+                self.timeline = Some(value.parse().map_err(|_| invalid(hint))?);
             }
-            "archive_mode" if boolean(&value) == Some(false) => self.archive_mode_off = true,
+            "archive_mode" if boolean(&value) == Some(false) => {
+                self.archive_mode = Some(ArchiveMode::Off);
+            }
             _ => self.settings.push((name, value)),
         }
         Ok(())
@@ -122,14 +116,16 @@ fn rival(s: &Settings, setting: &str) -> Result<Option<&'static str>, Error> {
         "recovery_target_action" => given("target-action"),
         // Without target-timeline, an immediate target means the timeline of the backup.
         "recovery_target_timeline" => match (given("target-timeline"), given("type")) {
-            (None, Some(kind)) if s.word("type")? == "immediate" => Some(kind),
+            (None, Some(option)) if s.word::<TargetKind>("type")? == TargetKind::Immediate => {
+                Some(option)
+            }
             (None, _) if s.boolean("target-immediate")? => Some("target-immediate"),
             (option, _) => option,
         },
         "archive_mode" => given("archive-mode"),
         _ if TARGETS.iter().any(|(target, _)| *target == setting) => {
-            let short = SHORTHANDS.into_iter().find(|name| s.is_set(name, 0));
-            short.or(given("target")).or(given("type"))
+            let mut short = SHORTHANDS.iter().map(|short| short.option);
+            short.find(|name| s.is_set(name, 0)).or(given("target")).or(given("type"))
         }
         _ => None,
     })
@@ -138,7 +134,10 @@ fn rival(s: &Settings, setting: &str) -> Result<Option<&'static str>, Error> {
 /// Whether a setting says what its option says.
 fn agrees(s: &Settings, setting: &str, value: &str) -> Result<bool, Error> {
     Ok(match setting {
-        "archive_mode" => s.word("archive-mode")? == "off" && boolean(value) == Some(false),
+        "archive_mode" => {
+            s.word::<ArchiveMode>("archive-mode")? == ArchiveMode::Off
+                && boolean(value) == Some(false)
+        }
         _ => TARGETS.iter().any(|(target, _)| *target == setting) && value.is_empty(),
     })
 }
@@ -160,7 +159,7 @@ fn overruled(
         return Err(conflict(name, option.to_owned()));
     }
     let value = value.escape_debug();
-    warnings.push(format!("{OPTION} {name}={value} is ignored: option '{option}' is given"));
+    warnings.push(format!("{OPTION} {name}={value} is ignored: option '{option}' is set"));
     Ok(())
 }
 
@@ -168,16 +167,15 @@ fn conflict(setting: &str, other: String) -> Error {
     Error::OptionConflict {
         option: format!("{OPTION}={setting}"),
         other,
-        hint: "they say the same thing in two ways: leave one of them out.",
+        hint: "both set the same recovery setting: remove one of them.",
     }
 }
 
-fn target(name: &str, kind: &str, value: &str) -> Result<RestoreTarget, Error> {
-    match kind {
-        "immediate" if value == "immediate" => Ok(RestoreTarget::Immediate),
-        "immediate" => Err(invalid("the only value of recovery_target is immediate.")),
-        _ => pointed(kind, value).map_err(|hint| invalid(&format!("{name}: {hint}"))),
+fn target(name: &str, kind: TargetKind, value: &str) -> Result<RecoveryTarget<String>, Error> {
+    if kind == TargetKind::Immediate && value != "immediate" {
+        return Err(invalid("the only value of recovery_target is immediate."));
     }
+    parse_target(kind, value).map_err(|hint| invalid(&format!("{name}: {hint}")))
 }
 
 /// The value is not shown: it may be the password of a `primary_conninfo`.
