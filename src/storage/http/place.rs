@@ -1,7 +1,7 @@
 //! Where a store is, as the configuration says it: an endpoint, perhaps a host to reach it at, perhaps a port. All
 //! stores read these with the meaning that pgBackRest gives them.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use super::super::{Error, ErrorKind, Result};
 use crate::types::ErrorCode;
@@ -71,7 +71,7 @@ impl Place {
     /// Whether the host is an address, before which no name can stand.
     #[cfg(any(feature = "azure", feature = "s3"))]
     pub(in crate::storage) fn is_address(&self) -> bool {
-        self.host.starts_with('[') || self.host.parse::<Ipv4Addr>().is_ok()
+        self.host.starts_with('[') || self.host.parse::<std::net::Ipv4Addr>().is_ok()
     }
 
     /// `https` or `http`.

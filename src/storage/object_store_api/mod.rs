@@ -30,7 +30,9 @@ use answer::{Failed, Meaning};
 pub(super) use answer::scrubbed;
 pub use connection::ConnectionOptions;
 pub(super) use connection::{Endpoint, invalid, no_retries};
-pub(super) use wire::{Amend, Connector, Route};
+#[cfg(feature = "azure")]
+pub(super) use wire::Amend;
+pub(super) use wire::{Connector, Route};
 
 /// Keys on a page of a listing: what bounds the memory of a page.
 const PAGE_KEYS_MAX: usize = 1000;
