@@ -7,6 +7,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 mod deferred;
+mod engine;
 
 use super::{
     pipeline::{self, PipelineOptions, PipelineOutput, PipelineTarget},
