@@ -167,7 +167,7 @@ on_one_version! {
         let newest = backup(&site, "full", &[]);
         let labels = site.labels();
         assert_eq!((labels.len(), &labels[1], &labels[2]), (3, &diff, &newest));
-        site.run(&[&set, "expire"]).code(exit::BACKUP_SET_INVALID).says("marked");
+        site.run(&[&set, "expire"]).code(exit::BACKUP_SET_INVALID).says("keep mark");
         let options = [&set, "--type=immediate", "--target-action=promote"];
         let restored = site.restore("r", &options).verified().start_primary();
         assert_eq!(restored.fingerprint(), expected);
