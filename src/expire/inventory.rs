@@ -54,9 +54,8 @@ pub(super) async fn read(options: &ExpireOptions) -> Result<Option<Inventory>> {
     let backups =
         try_map(manifests, REQUESTS_AT_ONCE, |manifest| with_mark(shared.clone(), manifest))
             .await?;
-    let known = |backup: BackupSummary| match incomplete.contains(&backup.label) {
-        true => backup.incomplete(),
-        false => backup,
+    let known = |backup: BackupSummary| {
+        if incomplete.contains(&backup.label) { backup.incomplete() } else { backup }
     };
     let mut backups: Vec<_> = backups.into_iter().map(known).collect();
     backups.sort_by(|a, b| a.label.cmp(&b.label));

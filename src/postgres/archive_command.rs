@@ -1,10 +1,10 @@
-//! The server's `archive_command` as messages show it. It may hold passwords, tokens and addresses with credentials,
-//! and a message goes to logs that more people read than the server's configuration.
+//! Removes secrets from `archive_command` for messages: it may contain passwords, tokens and URLs with credentials, and
+//! more people can read logs than the server's configuration.
 
-/// What stands for words that may hold a secret.
+/// Replaces words that may hold a secret.
 const HIDDEN: &str = "…";
 
-/// The command without whatever may be a secret: its program, its stanza, `archive-push`, and where the file goes in.
+/// The command without words that may be a secret: the program, the stanza, `archive-push`, and `%p` or `%f` remain.
 pub fn shown_archive_command(command: &str) -> String {
     let mut shown: Vec<&str> = Vec::new();
     let mut program_seen = false;
@@ -12,11 +12,12 @@ pub fn shown_archive_command(command: &str) -> String {
         let plain = !word.contains(['=', ':', '@', '$', '`']);
         let is_program = !program_seen && plain && !word.starts_with('-');
         program_seen |= is_program;
-        let is_place = plain && (word.contains("%p") || word.contains("%f"));
-        match is_program || is_place || word == "archive-push" || word.starts_with("--stanza=") {
-            true => shown.push(word),
-            false if shown.last() == Some(&HIDDEN) => {}
-            false => shown.push(HIDDEN),
+        let is_file_argument = plain && (word.contains("%p") || word.contains("%f"));
+        if is_program || is_file_argument || word == "archive-push" || word.starts_with("--stanza=")
+        {
+            shown.push(word);
+        } else if shown.last() != Some(&HIDDEN) {
+            shown.push(HIDDEN);
         }
     }
     shown.join(" ")

@@ -114,7 +114,7 @@ pub enum Error {
     Duplicate { what: String },
 }
 
-/// What is wrong with an object of the WAL archive.
+/// A fault of an object of the WAL archive.
 #[derive(Debug, thiserror::Error)]
 pub enum WalFault {
     /// Wrong structure.

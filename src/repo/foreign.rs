@@ -130,7 +130,7 @@ async fn pgbackrest(storage: &dyn Storage) -> Result<Option<Error>, Error> {
     Ok(None)
 }
 
-/// What is left of a stanza of pgBackRest that has lost its info files.
+/// A stanza of pgBackRest without its info files.
 async fn remains(storage: &dyn Storage, stanza: &str) -> Result<Option<Error>, Error> {
     let found = match manifest_of_backup(storage, stanza).await? {
         Some(path) => Some(path),

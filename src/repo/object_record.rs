@@ -1,4 +1,4 @@
-//! What a manifest or a file list records of another object, so that a reader can verify it.
+//! Size and digest of an object, recorded in a manifest or a file list for verification.
 
 use serde::{Deserialize, Serialize};
 

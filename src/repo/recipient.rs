@@ -83,7 +83,7 @@ impl FromStr for RecipientId {
     }
 }
 
-/// What a key object holds beside the wrapped key.
+/// The parameters in a key object next to the wrapped key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct KeyMetadata {

@@ -17,25 +17,13 @@ const LINK_LOOP: &str = "remove the link: the server needs no such link";
 pub enum DataDirectoryError {
     /// The data directory, or a directory in it, cannot be opened or listed.
     #[error("unable to open directory '{}': {source}", path.display())]
-    Directory {
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
+    Directory { path: PathBuf, source: io::Error },
     /// An entry cannot be examined.
     #[error("unable to examine '{}': {source}", path.display())]
-    Examine {
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
+    Examine { path: PathBuf, source: io::Error },
     /// A file cannot be opened.
     #[error("unable to open '{}': {source}", path.display())]
-    Open {
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
+    Open { path: PathBuf, source: io::Error },
     /// A file cannot be read.
     #[error("unable to read '{}': {source}", path.display())]
     Read {

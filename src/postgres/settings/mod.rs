@@ -30,22 +30,22 @@ pub fn unfit_setting(name: &str, version: PgVersion) -> Option<UnfitSetting> {
     let unfit =
         |reason: &str, instead: String| Some(UnfitSetting { reason: reason.to_owned(), instead });
     if name.contains('.') {
-        return match is_of_extension(name) {
-            true => None,
-            false => unfit(
+        return if is_of_extension(name) {
+            None
+        } else {
+            unfit(
                 "which is not the name of a setting",
                 "a setting of an extension is extension.name".to_owned(),
-            ),
+            )
         };
     }
     if FIXED.contains(&name) {
         return unfit("which no configuration file may set", "leave it out".to_owned());
     }
-    match names_of(version).any(|known| known == name) {
-        true => None,
-        false => {
-            unfit(&format!("which PostgreSQL {version} does not know"), instead_of(name, version))
-        }
+    if names_of(version).any(|known| known == name) {
+        None
+    } else {
+        unfit(&format!("which PostgreSQL {version} does not know"), instead_of(name, version))
     }
 }
 

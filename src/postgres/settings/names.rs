@@ -333,7 +333,7 @@ pub(super) static OF_BUILDS: [&str; 14] = [
     "wal_debug",
 ];
 
-/// What a configuration file may say that is no setting (guc-file.l).
+/// Directives of a configuration file that are not settings (guc-file.l).
 pub(super) static DIRECTIVES: [&str; 3] = ["include", "include_dir", "include_if_exists"];
 
 /// A setting that not every supported version knows.
@@ -439,7 +439,7 @@ pub(super) static CHANGED: [Changed; 83] = [
     changed("wal_summary_keep_time", 17, STILL),
 ];
 
-/// What servers show as settings and no configuration file may set.
+/// Settings that servers show, but that no configuration file may set.
 pub(super) static FIXED: [&str; 25] = [
     "block_size",
     "data_checksums",

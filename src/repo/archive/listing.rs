@@ -1,4 +1,4 @@
-//! Which segments the archive has, from listings alone.
+//! Finds the segments in the archive by listings.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -16,7 +16,7 @@ use crate::{
     types::CompressType,
 };
 
-/// What the threads of one file share.
+/// State shared by the threads of one file.
 pub(super) struct ParallelRead<S> {
     object: String,
     frames: Mutex<FrameQueue>,
@@ -56,7 +56,7 @@ impl<S: RawSink> ParallelRead<S> {
         }
     }
 
-    /// What each thread runs: takes frames until there are none left or another thread failed.
+    /// The main loop of each thread: takes frames until there are none left or another thread failed.
     pub(super) fn run_thread(&self) -> Result<(), S::Error> {
         let mut abort = AbortOnDrop { read: self, armed: true };
         self.read_frames()?;

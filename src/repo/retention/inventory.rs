@@ -1,4 +1,4 @@
-//! What the repository holds of a stanza: the input of a plan.
+//! The backups and WAL of a stanza in the repository: the input of a plan.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ pub const GRACE_SECONDS: i64 = 24 * 60 * 60;
 /// restore the manifest from a copy of the repository.
 pub const LOST_GRACE_SECONDS: i64 = 7 * 24 * 60 * 60;
 
-/// What retention needs to know of a backup that exists.
+/// Summary of an existing backup for retention.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupSummary {
     pub label: BackupLabel,

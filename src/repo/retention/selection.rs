@@ -1,4 +1,4 @@
-//! Which backups are kept, and why.
+//! Selects the backups to keep, with the reasons.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 

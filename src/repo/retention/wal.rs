@@ -20,7 +20,7 @@ use crate::{
     types::{ArchiveId, BackupLabel, BackupType, TimeLine, WalSegment},
 };
 
-/// What expire does with one archive.
+/// The action of expire on one archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArchiveRule {
     KeepAll,

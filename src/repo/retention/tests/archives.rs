@@ -1,4 +1,4 @@
-//! Which WAL stays.
+//! Retention of WAL.
 
 use jiff::tz::TimeZone;
 

@@ -1,4 +1,4 @@
-//! Which backups stay.
+//! Retention of backups.
 
 use jiff::tz::TimeZone;
 

@@ -1,4 +1,4 @@
-//! What must hold whatever the backups, the marks and the settings are.
+//! Properties of every plan, whatever the backups, marks and settings are.
 
 use std::collections::BTreeMap;
 
