@@ -22,7 +22,8 @@ impl fmt::Display for LackingWal {
         match self {
             Self::Segments(missing) => {
                 let names: Vec<String> = missing.iter().map(WalSegment::to_string).collect();
-                write!(f, "WAL segment(s) {} did not reach the archive", names.join(", "))
+                let noun = if names.len() == 1 { "segment" } else { "segments" };
+                write!(f, "WAL {noun} {} did not reach the archive", names.join(", "))
             }
             Self::BackupHistory(file) => write!(
                 f,

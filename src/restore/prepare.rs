@@ -15,7 +15,7 @@ use crate::{
         manifest::Manifest,
     },
     storage::Storage,
-    types::{ErrorCode, RecoveryTarget, TargetTimeline},
+    types::{ErrorCode, RecoveryTarget, TargetTimeline, counted},
     work,
 };
 
@@ -74,7 +74,8 @@ pub async fn plan(
     warnings.extend(archive::check_onward(&archive, &manifest, target, &timeline, &view).await?);
     let (damaged, label) = (manifest.page_errors.len(), &manifest.label);
     if damaged > 0 {
-        warnings.push(format!("backup set {label} has page checksum errors in {damaged} file(s)"));
+        let files = counted(damaged as u64, "file");
+        warnings.push(format!("backup set {label} has page checksum errors in {files}"));
     }
     let left_out = manifest.left_out.iter().take(LEFT_OUT_NAMED_MAX);
     warnings.extend(left_out.map(|path| {
@@ -82,9 +83,8 @@ pub async fn plan(
     }));
     let misaligned = manifest.misaligned_files.len();
     if misaligned > 0 {
-        warnings.push(format!(
-            "backup set {label} has {misaligned} relation file(s) that end inside a page"
-        ));
+        let files = counted(misaligned as u64, "relation file");
+        warnings.push(format!("backup set {label} has {files} with a partial page at the end"));
     }
     let list = FileList::read(&**storage, &manifest).await?;
     let sorting = {

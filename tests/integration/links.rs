@@ -211,7 +211,7 @@ tests_with! {
             })
             .build();
         rows(&site);
-        site.run(&["--type=full", STREAM, "backup"]).ok().says("2 link(s) of the data directory");
+        site.run(&["--type=full", STREAM, "backup"]).ok().says("2 links of the data directory");
         let backup = newest(&site);
         assert_eq!(backup["error"], true);
         assert_eq!(backup["error-list"], serde_json::json!(["log", "pg_hba.conf"]));

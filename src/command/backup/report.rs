@@ -9,6 +9,7 @@ use crate::{
     command::Result,
     config::OutputFormat,
     repo::manifest::{ChangesBy, Manifest},
+    types::counted,
     ui,
 };
 
@@ -85,7 +86,8 @@ fn report(manifest: &Manifest) {
     let damaged = manifest.damaged_files().len();
     if damaged > 0 {
         tracing::warn!(
-            "damaged pages in {damaged} file(s): the backup is kept and marked; see info --set={}",
+            "damaged pages in {}: the backup is kept and marked; see info --set={}",
+            counted(damaged as u64, "file"),
             manifest.label
         );
     }
@@ -95,10 +97,10 @@ fn report(manifest: &Manifest) {
 fn report_left_out(manifest: &Manifest) {
     if !manifest.left_out.is_empty() {
         tracing::warn!(
-            "{} link(s) of the data directory are not in the backup, which is marked; see info --set={}\n\
+            "the backup lacks {} of the data directory, and is marked; see info --set={}\n\
              HINT: --backup-source=local, on the host of the server and with its mounts, follows links; a link that \
              the server does not need can be removed",
-            manifest.left_out.len(),
+            counted(manifest.left_out.len() as u64, "link"),
             manifest.label
         );
     }

@@ -12,7 +12,7 @@ use crate::{
         object_header::FORMAT_VERSION,
     },
     restore::{ArchiveWal, Branch},
-    types::DataPath,
+    types::{DataPath, counted},
     ui::info::{
         ArchiveInfo, BackupInfo, BackupLock, BranchInfo, DatabaseInfo, DatabaseRef, DbInfo, Detail,
         GapInfo, KeepInfo, LinkInfo, Locks, MIXED, ProgramInfo, RecoveryInfo, RepoInfo, RepoLock,
@@ -222,7 +222,10 @@ fn notes(manifest: &Manifest) -> Vec<String> {
         });
     let left_out = match manifest.left_out.len() {
         0 => None,
-        count => Some(format!("{count} link(s) of the data directory are not in the backup")),
+        count => Some(format!(
+            "the backup lacks {} of the data directory",
+            counted(count as u64, "link")
+        )),
     };
     full.chain(changes).chain(left_out).chain(misaligned).collect()
 }
