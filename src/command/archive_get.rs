@@ -41,14 +41,16 @@ pub(super) async fn run(config: &Config, exit: &mut Exit) -> Result<u8> {
     let file: ArchiveFile = context::argument(config, 0, "the name of a WAL file")?.parse()?;
     let destination = destination(config)?;
     let caller = Caller::of(&destination);
-    let wanted = Wanted { stanza, file, destination, cluster: caller.cluster()? };
     // A server that recovers does not ask again, a standby does and could stream meanwhile.
-    let repos = match caller.is_standby() && !config.archive.stop_standby {
-        true => {
-            context::repos_at_once(&context::giving_up_early(config, config.archive.stall_timeout))?
-        }
-        false => context::repos_at_once(config)?,
+    let asks_again = caller.is_standby() && !config.archive.stop_standby;
+    let stall = asks_again.then_some(config.archive.stall_timeout);
+    let watch = exit.watch(stall);
+    let repos = match stall {
+        Some(stall) => context::repos_at_once(&context::giving_up_early(config, stall), watch)?,
+        None => context::repos_at_once(config, watch)?,
     };
+    let cluster = watch.run(0, || caller.cluster())?;
+    let wanted = Wanted { stanza, file, destination, cluster };
     match wanted.deliver_from_any(&repos).await? {
         true => Ok(0),
         false => {

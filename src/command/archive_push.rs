@@ -9,7 +9,7 @@ use std::{
 use futures_util::{StreamExt, stream::iter};
 
 use super::{
-    Result,
+    Exit, Result,
     caller::Caller,
     context::{self, Repo},
     failures::Failures,
@@ -31,13 +31,15 @@ const AT_ONCE_MAX: usize = 8;
 const STALL_WHEN_STOPPING: Duration = Duration::from_secs(2);
 
 /// Stores the file that the command line names in every repository.
-pub(super) async fn run(config: &Config) -> Result<u8> {
+pub(super) async fn run(config: &Config, exit: &Exit) -> Result<u8> {
     let stanza = context::stanza(config)?;
     lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let (path, file) = file_to_push(config)?;
     let caller = Caller::of(&path);
-    let repos = context::repos_at_once(&context::giving_up_early(config, stall(config, &caller)))?;
-    let job = Job { config, stanza, path, file, cluster: caller.cluster()? };
+    let stall = stall(config, &caller);
+    let watch = exit.watch(Some(stall));
+    let repos = context::repos_at_once(&context::giving_up_early(config, stall), watch)?;
+    let job = Job { config, stanza, path, file, cluster: watch.run(0, || caller.cluster())? };
     if let [repo] = &repos[..] {
         job.push_to(repo).await?;
         return Ok(0);

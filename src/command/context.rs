@@ -9,7 +9,7 @@ use crate::{
     host::{LockPath, User},
     postgres::{ConnectOptions, ConnectSettings, Password},
     repo::{self, encrypted::EncryptedStorage, layout, metadata, recipient, stanza::ClusterId},
-    storage::{PosixStorage, Storage},
+    storage::{FileWatch, PosixStorage, Storage},
     types::{ErrorCode, StanzaName},
     wal::ClusterIdentity,
 };
@@ -95,17 +95,12 @@ pub(super) fn repos(config: &Config) -> Result<Vec<Repo>> {
     repos_with(config, |path| PosixStorage::new(path))
 }
 
-/// The same repositories for a command that asks one after the other.
-pub(super) fn repos_one_by_one(config: &Config) -> Result<Vec<Repo>> {
-    repos_with(config, |path| PosixStorage::new(path).on_this_thread())
-}
-
 /// The same repositories for a command that PostgreSQL waits for: a single one is worked on by the thread that waits
-/// for it anyway, several at once.
-pub(super) fn repos_at_once(config: &Config) -> Result<Vec<Repo>> {
+/// for it anyway, several at once. The watch has the time limit of file operations.
+pub(super) fn repos_at_once(config: &Config, watch: &FileWatch) -> Result<Vec<Repo>> {
     match chosen(config).count() {
-        1 => repos_one_by_one(config),
-        _ => repos(config),
+        1 => repos_with(config, |path| PosixStorage::new(path).on_this_thread(watch)),
+        _ => repos_with(config, |path| PosixStorage::new(path).giving_up_after(watch.wait_max())),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::failures;
 use crate::{
     backup, codec, expire, postgres, repo, restore, storage, sync,
-    types::{BackupLabel, ErrorCode, Failure, Invalid},
+    types::{BackupLabel, ErrorCode, Failure, Invalid, open_files_hint},
     verify, wal, work,
 };
 
@@ -184,6 +184,7 @@ impl Failure for Error {
             Self::Repo(error) => error.hint(),
             Self::Storage(error) => error.hint(),
             Self::Work(error) => error.hint(),
+            Self::Start { source, .. } => open_files_hint(source).map(str::to_owned),
             Self::AfterBackup { source, .. } => source.hint(),
             Self::InRepos { failed, .. } => failures::hint_of(failed),
             Self::InRepo { others, source, .. } => elsewhere(others, source.hint()),

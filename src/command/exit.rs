@@ -16,7 +16,11 @@ use std::{
     io,
     panic::catch_unwind,
     path::Path,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use signal_hook::{
@@ -28,6 +32,7 @@ use signal_hook::{
 use super::{Error, caller::Caller};
 use crate::{
     config::CommandSpec,
+    storage::FileWatch,
     types::{ArchiveFile, ErrorCode},
 };
 
@@ -54,10 +59,13 @@ enum Reader {
     Standby,
 }
 
-/// Decides on the exit code of the process.
-#[derive(Debug)]
+/// Decides on the exit code of the process. Clones share their state, for use on several threads.
+#[derive(Clone, Debug)]
 pub struct Exit {
     reader: Reader,
+    /// Whether a failure stops a standby too.
+    stops_standby: Arc<AtomicBool>,
+    files: FileWatch,
     /// Whether a WAL file is asked for, or is to be stored.
     wal_file_named: bool,
     on_abort: Option<SigId>,
@@ -85,7 +93,27 @@ impl Exit {
             false => Reader::Anybody,
         };
         let wal_file_named = wal_file_named || words.iter().any(|word| is_wal_path(word));
-        Self { reader, wal_file_named, on_abort: None }
+        let (stops_standby, files) = (Arc::default(), FileWatch::default());
+        Self { reader, stops_standby, files, wal_file_named, on_abort: None }
+    }
+
+    /// Whether PostgreSQL waits for the process. Then one thread must do no file operations, so that it can handle
+    /// signals and time limits while a file system hangs.
+    pub fn is_waited_for(&self) -> bool {
+        self.reader != Reader::Anybody
+    }
+
+    /// The error of the command, once a file operation exceeds its time limit.
+    pub fn overdue(&self) -> Option<Error> {
+        self.files.overdue().map(Error::from)
+    }
+
+    /// Watches the file operations of the command. None may take longer than `wait_max`.
+    pub(super) fn watch(&self, wait_max: Option<Duration>) -> &FileWatch {
+        if let Some(wait_max) = wait_max {
+            self.files.give_up_after(wait_max);
+        }
+        &self.files
     }
 
     /// Sees to the ends that come without a result: no memory, a panic within a panic, and for archive-push the signals
@@ -114,11 +142,8 @@ impl Exit {
 
     /// From here on a failure stops a standby too.
     pub fn stop_standby_too(&mut self) -> Result<(), Error> {
-        if self.reader == Reader::Standby {
-            self.reader = Reader::Recovery;
-            return self.guard();
-        }
-        Ok(())
+        self.stops_standby.store(true, Ordering::Relaxed);
+        self.guard()
     }
 
     /// The end of a run that printed a text in place of what it was called for.
@@ -133,6 +158,9 @@ impl Exit {
     pub fn code(&self, end: Result<u8, u8>) -> u8 {
         match (self.reader, end) {
             (_, Ok(code)) | (Reader::Anybody, Err(code)) => code,
+            (Reader::Standby, Err(_)) if self.stops_standby.load(Ordering::Relaxed) => {
+                STOPS_RECOVERY
+            }
             (Reader::Archiver | Reader::Standby, Err(code)) => code.clamp(FAILURE_MIN, FAILURE_MAX),
             (Reader::Recovery, Err(_)) => STOPS_RECOVERY,
         }
@@ -188,7 +216,9 @@ mod tests {
         let path = dir.path().join("pg_wal/RECOVERYXLOG");
         let mut standby = exit(&format!("archive-get 000000010000000000000001 {}", path.display()));
         assert_eq!((standby.code(Err(101)), standby.code(Err(1))), (101, 2));
-        standby.reader = Reader::Recovery;
+        let outside = standby.clone();
+        standby.stop_standby_too().unwrap();
+        assert_eq!(outside.code(Err(101)), STOPS_RECOVERY);
         assert_eq!(standby.code(Err(101)), STOPS_RECOVERY);
     }
 

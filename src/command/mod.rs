@@ -61,7 +61,7 @@ pub async fn run(config: &Config, ui: &Ui, exit: &mut Exit, out: &mut dyn Write)
     }
     match config.command {
         CommandName::ArchiveGet => archive_get::run(config, exit).await,
-        CommandName::ArchivePush => archive_push::run(config).await,
+        CommandName::ArchivePush => archive_push::run(config, exit).await,
         CommandName::Backup => backup::run(config, ui, out).await,
         CommandName::Expire => expire::run(config, out).await,
         CommandName::Keep => keep::run(config).await,

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::User;
-use crate::types::{ErrorCode, Failure};
+use crate::types::{ErrorCode, Failure, open_files_hint};
 
 /// A file or directory of this host cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +58,9 @@ impl Failure for Error {
                 "it was created by a command that ran as root: remove it, or change its owner: chown {} '{path}'",
                 User::current()
             ),
-            Self::Io { .. } => {
-                "check owner and mode of the directory and of its parent directories".to_owned()
-            }
+            Self::Io { source, .. } => open_files_hint(source)
+                .unwrap_or("check owner and mode of the directory and of its parent directories")
+                .to_owned(),
             Self::ForeignOwner { .. } | Self::Link { .. } => format!(
                 "it must belong to the user that runs the commands, or to root: remove it if it is not needed, \
                  or set another path, such as one created with: install -d -o {} -m 0770 /run/pgstrata",

@@ -35,7 +35,7 @@ pub use error::{Error, ErrorKind};
 pub use object_path::ObjectPath;
 #[cfg(feature = "_object-store")]
 pub use object_store_api::ConnectionOptions;
-pub use posix::PosixStorage;
+pub use posix::{FileWatch, PosixStorage};
 
 /// The result of a storage operation.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -9,13 +9,20 @@ mod download;
 mod failure;
 mod tree;
 mod upload;
+mod wait;
 
 use std::{ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::{download::PosixDownload, tree::Tree, upload::PosixUpload};
+pub use self::wait::FileWatch;
+use self::{
+    download::PosixDownload,
+    tree::Tree,
+    upload::PosixUpload,
+    wait::{Bound, WAIT_MAX},
+};
 use super::{Download, Entry, Error, ErrorKind, ObjectPath, Result, Storage, Upload};
 
 /// A store in a directory of this host, or of a network file system that renames atomically.
@@ -26,24 +33,34 @@ pub struct PosixStorage {
 }
 
 /// Which thread does file work, which may block.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Threads {
-    /// One of the runtime's for such work.
-    Own,
+    /// One of the runtime's threads for blocking work, with a time limit.
+    Own(Bound),
     /// That of the task that asks.
-    Same,
+    Same(FileWatch),
 }
 
 impl PosixStorage {
     /// A store below `root`, which is made by the first write where it is missing.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { tree: Arc::new(Tree::new(root.into())), threads: Threads::Own }
+        let tree = Tree::new(root.into());
+        let bound = Bound { wait_max: WAIT_MAX, location: tree.location() };
+        Self { tree: Arc::new(tree), threads: Threads::Own(bound) }
+    }
+
+    /// The same store with another time limit for a file operation.
+    pub fn giving_up_after(self, wait_max: Duration) -> Self {
+        let bound = Bound { wait_max, location: self.tree.location() };
+        Self { threads: Threads::Own(bound), ..self }
     }
 
     /// The same store for a program that does one thing after the other: its file work is done on the
-    /// thread of the task that asks, which waits for it anyway, and no time goes into waking another.
-    pub fn on_this_thread(self) -> Self {
-        Self { threads: Threads::Same, ..self }
+    /// thread of the task that asks, which waits for it anyway, and no time goes into waking another. `watch` shows
+    /// another thread whether an operation hangs.
+    pub fn on_this_thread(self, watch: &FileWatch) -> Self {
+        let watch = watch.clone().located(self.tree.location());
+        Self { threads: Threads::Same(watch), ..self }
     }
 
     /// Runs a piece of file work where it may block.
@@ -52,38 +69,36 @@ impl PosixStorage {
         work: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let tree = Arc::clone(&self.tree);
-        self.threads.run(move || work(&tree)).await
+        self.threads.run(0, move || work(&tree)).await
     }
 }
 
 impl Threads {
-    /// Runs blocking work; on a thread of its own a panic in it becomes an error.
+    /// Runs blocking work that reads or writes `bytes`; on a thread of its own a panic in it becomes an error.
     async fn run<T: Send + 'static>(
-        self,
+        &self,
+        bytes: u64,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         match self {
-            Self::Own => within(WAIT_MAX, work).await,
-            Self::Same => work(),
+            Self::Own(bound) => within(bound, bytes, work).await,
+            Self::Same(watch) => watch.run(bytes, work),
         }
     }
 }
 
-/// No piece of file work takes so long, whatever its size: it is a request, a listing or a thousand deletes. A file
-/// system behind a network that does not answer would be waited for without an end.
-const WAIT_MAX: Duration = Duration::from_secs(3600);
-
-/// Runs work on a thread of its own, and waits for it so long and no longer.
+/// Runs work on a separate thread, which continues when the wait for it ends.
 async fn within<T: Send + 'static>(
-    limit: Duration,
+    bound: &Bound,
+    bytes: u64,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let failed = || Error::new(ErrorKind::Other, "run", "the file thread");
-    match tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await {
-        Ok(ended) => ended.map_err(|error| failed().caused_by(error))?,
-        Err(_) => Err(failed()
-            .caused_by(format!("a file operation did not end within {}s", limit.as_secs()))
-            .with_hint("does the file system of the repository answer?")),
+    match tokio::time::timeout(bound.wait_for(bytes), tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(error)) => {
+            Err(Error::new(ErrorKind::Other, "run", "the file thread").caused_by(error))
+        }
+        Err(_) => Err(bound.exceeded()),
     }
 }
 
@@ -94,16 +109,16 @@ impl Storage for PosixStorage {
     }
 
     async fn put(&self, path: &ObjectPath, data: Bytes) -> Result<()> {
-        let path = path.clone();
-        self.run(move |tree| tree.put(&path, &[data])).await
+        let (tree, path) = (Arc::clone(&self.tree), path.clone());
+        self.threads.run(data.len() as u64, move || tree.put(&path, &[data])).await
     }
 
     async fn put_stream(&self, path: &ObjectPath) -> Result<Box<dyn Upload>> {
-        Ok(Box::new(PosixUpload::new(Arc::clone(&self.tree), path.clone(), self.threads)))
+        Ok(Box::new(PosixUpload::new(Arc::clone(&self.tree), path.clone(), self.threads.clone())))
     }
 
     async fn get(&self, path: &ObjectPath) -> Result<Box<dyn Download>> {
-        let (path, threads) = (path.clone(), self.threads);
+        let (path, threads) = (path.clone(), self.threads.clone());
         let open = move |tree: &Tree| PosixDownload::open(tree, &path, threads);
         Ok(Box::new(self.run(open).await?))
     }

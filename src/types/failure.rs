@@ -1,5 +1,9 @@
 //! The exit code and hint of every error of this crate.
 
+use std::io;
+
+use rustix::io::Errno;
+
 /// Error codes, which are also the exit codes of the program. The numbers are pgBackRest's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -92,6 +96,17 @@ pub trait Failure: std::error::Error {
     }
 }
 
+/// The hint for too many open files; `None` for any other cause.
+pub fn open_files_hint(cause: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(cause)? {
+        Errno::MFILE => Some(
+            "the process may not open more files: raise its limit (ulimit -n, or LimitNOFILE= of the service)",
+        ),
+        Errno::NFILE => Some("the host may not open more files: raise fs.file-max (sysctl)"),
+        _ => None,
+    }
+}
+
 /// A text that cannot be parsed as a type of this module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{text}' is not a valid {what}: {reason}")]
@@ -112,5 +127,19 @@ impl Invalid {
 impl Failure for Invalid {
     fn code(&self) -> ErrorCode {
         ErrorCode::Format
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_open_files_have_a_hint_of_their_own() {
+        let hint = |errno: Errno| open_files_hint(&errno.into());
+        assert!(hint(Errno::MFILE).unwrap().contains("ulimit -n"));
+        assert!(hint(Errno::NFILE).unwrap().contains("fs.file-max"));
+        assert_eq!(hint(Errno::ACCESS), None);
+        assert_eq!(open_files_hint(&io::Error::other("x")), None);
     }
 }

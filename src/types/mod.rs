@@ -38,7 +38,7 @@ pub use compress_type::{CompressType, Compression};
 pub use counted::counted;
 pub use data_path::{DataPath, escape_path, unescape_path};
 pub use digest::{BlockDigest, Sha256};
-pub use failure::{ErrorCode, Failure, Invalid};
+pub use failure::{ErrorCode, Failure, Invalid, open_files_hint};
 pub use lsn::Lsn;
 pub use nearest::nearest_of;
 pub use nonce::Nonce;

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use crate::{
     repo,
-    types::{ErrorCode, Failure},
+    types::{ErrorCode, Failure, open_files_hint},
 };
 
 /// The file was not pushed or not delivered. No variant means that the file does not exist: that is
@@ -57,7 +57,8 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Repo(error) => return error.hint(),
-            Self::File { .. } | Self::NotAFile { .. } => return None,
+            Self::File { source, .. } => return open_files_hint(source).map(str::to_owned),
+            Self::NotAFile { .. } => return None,
             Self::Content { .. } => {
                 "the segment is damaged, truncated, or recycled and not yet written; it was not archived"
             }

@@ -9,12 +9,14 @@ mod error;
 mod map;
 mod pool;
 mod task;
+mod watched;
 
 pub use blocking::blocking;
 pub use error::Error;
 pub use map::{map, map_watched, try_map};
 pub use pool::{Giver, Pool, Promised};
 pub use task::Task;
+pub use watched::watched;
 
 /// The result of work that may fail to be done at all.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -5,8 +5,8 @@ use std::{fs, net::TcpListener, process::Command, time::Duration};
 use rustix::process::Signal;
 
 use crate::support::{
-    Background, Outcome, Restored, Site, as_server_user, exit, for_each_version, on_one_version,
-    program, run, start, wait_until,
+    Background, HungDirectory, Outcome, Restored, Site, as_server_user, exit, for_each_version,
+    on_one_version, program, run, start, wait_until, waits_in_the_kernel,
 };
 
 /// A site with an archived segment, and the directories that servers would call from.
@@ -164,6 +164,20 @@ on_one_version! {
         run(&mut stage.command(Archiver, &[], &[])).ok();
     }
 
+    /// Regression: it was called a state of the program that cannot be.
+    fn too_few_open_files_are_named_as_what_they_are(version) {
+        let stage = Stage::new(version);
+        for files in 4..12 {
+            let limit = format!("--nofile={files}");
+            for caller in [Recovery, Standby, Archiver] {
+                let outcome = run(&mut stage.command(caller, &["prlimit", &limit], &[]));
+                if outcome.code != 0 {
+                    outcome.says("Too many open files").says("HINT").says("ulimit -n");
+                }
+            }
+        }
+    }
+
     fn signals_end_them_at_once_as_postgres_needs_it(version) {
         let stage = Stage::new(version);
         let (_store, settings, secrets) = silent_store();
@@ -206,6 +220,44 @@ on_one_version! {
         let mut waiting = Background::new(start(command.envs(secrets)));
         std::thread::sleep(Duration::from_secs(4));
         assert!(waiting.running(), "a recovery was ended early");
+    }
+
+    /// Regression: the one thread waited in the kernel, so neither a time limit nor a signal ended it.
+    fn a_file_system_that_hangs_is_given_up_and_holds_no_signal_up(version) {
+        if !rustix::process::geteuid().is_root() {
+            // Only root can mount.
+            return;
+        }
+        let stage = Stage::new(version);
+        let hung = stage.site.dir.make("hung");
+        let option = format!("--repo1-path={}", hung.display());
+        let start_hung = |caller, options: &[&str]| {
+            let options = [&[option.as_str()], options].concat();
+            let directory = HungDirectory::new();
+            let mut command = directory.before(&hung, &stage.command(caller, &[], &options));
+            let mut running = Background::new(start(&mut command));
+            let id = running.id();
+            wait_until("it hangs", 60, || waits_in_the_kernel(id) || !running.running());
+            (running, directory)
+        };
+        // A server that recovers does not ask again, so it is waited for.
+        let (mut recovery, _holds) = start_hung(Recovery, &["--archive-stall-timeout=1s"]);
+        for caller in [Standby, Archiver] {
+            let (given_up, _holds) = start_hung(caller, &["--archive-stall-timeout=1s"]);
+            let outcome = given_up.finish().failed().says("did not end within 1s").says("HINT");
+            stage.judge(caller, &outcome);
+        }
+        assert!(recovery.running(), "a recovery was ended early");
+        assert_eq!(recovery.signal(Signal::TERM).code, -15);
+        let (archiver, _holds) = start_hung(Archiver, &["--archive-stall-timeout=1h"]);
+        archiver.signal(Signal::TERM).code(exit::TERM);
+        // Another repository has its turn.
+        let second = format!("--repo2-path={}", stage.site.repository().display());
+        let (archiver, _holds) = start_hung(Archiver, &["--archive-stall-timeout=1s", &second]);
+        let outcome = archiver.finish().failed().says("repo1: unable to use").says("in 1 of 2");
+        stage.judge(Archiver, &outcome);
+        let (recovery, _holds) = start_hung(Recovery, &[&second]);
+        stage.judge(Recovery, &recovery.finish().ok());
     }
 
     fn a_standby_streams_while_its_archive_hangs(version) {

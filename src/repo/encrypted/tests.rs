@@ -13,7 +13,7 @@ use crate::{
     codec::encrypt::{HEADER_LEN, Kdf, SEALED_LEN},
     repo::{self, recipient::RecipientId, recipient::list},
     storage::{
-        PosixStorage, conformance,
+        FileWatch, PosixStorage, conformance,
         fault::{Fault, FaultyStorage, Operation, Rule},
     },
     types::{ErrorCode, Failure},
@@ -40,7 +40,7 @@ impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let below = Arc::new(Counting {
-            inner: PosixStorage::new(dir.path()).on_this_thread(),
+            inner: PosixStorage::new(dir.path()).on_this_thread(&FileWatch::default()),
             calls: Mutex::default(),
         });
         let storage = EncryptedStorage::with_key(below.clone(), DataKey::generate().unwrap());

@@ -104,7 +104,7 @@ impl Download for PosixDownload {
                     let chunk = reader.read()?;
                     Ok((reader, chunk))
                 };
-                let (reader, chunk) = self.threads.run(read).await?;
+                let (reader, chunk) = self.threads.run(CHUNK, read).await?;
                 self.reader = Some(reader);
                 Ok(chunk)
             }

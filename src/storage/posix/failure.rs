@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use crate::{
     host::User,
     storage::{Error, ErrorKind, crash_safe::SymbolicLink},
+    types::open_files_hint,
 };
 
 /// What to do about a symbolic link.
@@ -20,7 +21,7 @@ pub(super) fn failure(operation: &'static str, object: String, error: io::Error)
     let hint = match kind {
         ErrorKind::Denied if is_link => Some(LINK_HINT.to_owned()),
         ErrorKind::Denied => hint_of(&error, Path::new(&object)),
-        _ => None,
+        _ => open_files_hint(&error).map(str::to_owned),
     };
     let failed = Error::new(kind, operation, object).caused_by(error);
     let failed = match hint {

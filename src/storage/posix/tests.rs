@@ -18,7 +18,8 @@ fn store() -> (tempfile::TempDir, PosixStorage) {
 
 #[tokio::test]
 async fn posix_keeps_the_promises_of_a_store() {
-    for on in [|store: PosixStorage| store, PosixStorage::on_this_thread] {
+    let same = |store: PosixStorage| store.on_this_thread(&FileWatch::default());
+    for on in [|store: PosixStorage| store, same] {
         let (_dir, store) = store();
         crate::storage::conformance::run_all(Arc::new(on(store))).await;
     }
@@ -115,8 +116,10 @@ async fn a_file_system_that_does_not_answer_is_not_waited_for_without_an_end() {
         let _ = ended.recv();
         Ok(())
     };
-    let error = within(Duration::from_millis(20), stuck).await.unwrap_err();
-    assert!(error.to_string().contains("did not end within"), "{error}");
+    let bound = |wait_max| Bound { wait_max, location: "/repo".to_owned() };
+    let error = within(&bound(Duration::from_millis(20)), 0, stuck).await.unwrap_err();
+    assert!(error.to_string().contains("'/repo': a file operation did not end within"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Transient);
     drop(end);
-    assert_eq!(within(Duration::from_secs(60), || Ok(7)).await.unwrap(), 7);
+    assert_eq!(within(&bound(Duration::from_secs(60)), 0, || Ok(7)).await.unwrap(), 7);
 }

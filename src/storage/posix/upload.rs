@@ -16,6 +16,8 @@ pub(super) struct PosixUpload {
     path: ObjectPath,
     gathered: Vec<Bytes>,
     gathered_len: usize,
+    /// Bytes of the object so far: the last step makes all of them durable.
+    written: u64,
     state: State,
     threads: Threads,
 }
@@ -31,7 +33,7 @@ enum State {
 impl PosixUpload {
     pub(super) fn new(tree: Arc<Tree>, path: ObjectPath, threads: Threads) -> Self {
         let (gathered, state) = (Vec::new(), State::Unmade);
-        Self { tree, path, gathered, gathered_len: 0, state, threads }
+        Self { tree, path, gathered, gathered_len: 0, written: 0, state, threads }
     }
 
     /// Writes what was gathered, then does `then` in the same go.
@@ -40,7 +42,7 @@ impl PosixUpload {
         then: impl FnOnce(&Tree, &ObjectPath, PendingFile) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let gathered = std::mem::take(&mut self.gathered);
-        self.gathered_len = 0;
+        self.written += std::mem::take(&mut self.gathered_len) as u64;
         let state = std::mem::replace(&mut self.state, State::Away);
         let (tree, path) = (Arc::clone(&self.tree), self.path.clone());
         let work = move || {
@@ -54,7 +56,7 @@ impl PosixUpload {
             }
             then(&tree, &path, pending)
         };
-        self.threads.run(work).await
+        self.threads.run(self.written, work).await
     }
 }
 
@@ -85,7 +87,7 @@ impl Upload for PosixUpload {
                     drop(pending);
                     Ok(())
                 };
-                self.threads.run(remove).await
+                self.threads.run(0, remove).await
             }
             State::Unmade | State::Away => Ok(()),
         }
