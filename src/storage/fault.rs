@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Download, Entry, Error, ErrorKind, ObjectPath, Result, Storage, Upload};
+use super::{Download, Entry, Error, ErrorKind, Listing, ObjectPath, Result, Storage, Upload};
 
 /// The operations of a store that can be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,6 +230,11 @@ impl Storage for FaultyStorage {
 
     async fn list(&self, directory: &ObjectPath, recurse: bool) -> Result<Vec<Entry>> {
         self.rules.around(Operation::List, directory, self.inner.list(directory, recurse)).await
+    }
+
+    async fn list_and_links(&self, directory: &ObjectPath, recurse: bool) -> Result<Listing> {
+        let list = self.inner.list_and_links(directory, recurse);
+        self.rules.around(Operation::List, directory, list).await
     }
 
     async fn list_prefix(&self, directory: &ObjectPath, prefix: &str) -> Result<Vec<Entry>> {

@@ -102,6 +102,12 @@ pub trait Storage: Send + Sync + Debug {
     /// it. A directory that does not exist lists as empty.
     async fn list(&self, directory: &ObjectPath, recurse: bool) -> Result<Vec<Entry>>;
 
+    /// Like [`list`](Self::list), but reports symbolic links instead of failing on them. Only for `verify`: to any other
+    /// command, an object behind a link would look absent.
+    async fn list_and_links(&self, directory: &ObjectPath, recurse: bool) -> Result<Listing> {
+        Ok(Listing { entries: self.list(directory, recurse).await?, links: Vec::new() })
+    }
+
     /// Lists the objects directly below `directory` whose file name starts with `name_prefix`.
     async fn list_prefix(&self, directory: &ObjectPath, name_prefix: &str) -> Result<Vec<Entry>>;
 
@@ -114,6 +120,15 @@ pub trait Storage: Send + Sync + Debug {
     async fn remove_stale(&self, _directory: &ObjectPath, _older_than: Duration) -> Result<u64> {
         Ok(0)
     }
+}
+
+/// The result of a listing, in byte order of the path.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Objects and directories.
+    pub entries: Vec<Entry>,
+    /// Symbolic links.
+    pub links: Vec<ObjectPath>,
 }
 
 /// An object being written; it exists once `finish` returned `Ok`.

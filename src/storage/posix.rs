@@ -23,7 +23,7 @@ use self::{
     upload::PosixUpload,
     wait::{Bound, WAIT_MAX},
 };
-use super::{Download, Entry, Error, ErrorKind, ObjectPath, Result, Storage, Upload};
+use super::{Download, Entry, Error, ErrorKind, Listing, ObjectPath, Result, Storage, Upload};
 
 /// A store in a directory of this host, or of a network file system that renames atomically.
 #[derive(Clone, Debug)]
@@ -136,6 +136,11 @@ impl Storage for PosixStorage {
     async fn list(&self, directory: &ObjectPath, recurse: bool) -> Result<Vec<Entry>> {
         let directory = directory.clone();
         self.run(move |tree| tree.list(&directory, recurse)).await
+    }
+
+    async fn list_and_links(&self, directory: &ObjectPath, recurse: bool) -> Result<Listing> {
+        let directory = directory.clone();
+        self.run(move |tree| tree.list_and_links(&directory, recurse)).await
     }
 
     async fn list_prefix(&self, directory: &ObjectPath, prefix: &str) -> Result<Vec<Entry>> {

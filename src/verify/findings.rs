@@ -49,6 +49,11 @@ impl Findings {
         self.add(object, kind, what)
     }
 
+    /// Removes a fault.
+    pub(super) fn forget(&mut self, object: &str, kind: FaultKind) {
+        self.faults.remove(&(object.to_owned(), kind));
+    }
+
     /// Adds a backup that the faults of an object affect.
     pub(super) fn of_object(&mut self, object: &str, label: &BackupLabel) {
         for fault in self.faults.values_mut().filter(|fault| fault.object == object) {

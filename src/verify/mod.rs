@@ -26,6 +26,7 @@ mod findings;
 mod history;
 mod inventory;
 mod keys;
+mod links;
 mod metadata;
 mod pool;
 mod report;
@@ -38,7 +39,9 @@ pub use report::{
     AffectedFile, ArchiveReport, BackupReport, Checked, Fault, FaultKind, LeftOver, Report,
 };
 
-use self::{archive::Archives, backups::Backups, findings::Findings, inventory::Inventory};
+use self::{
+    archive::Archives, backups::Backups, findings::Findings, inventory::Inventory, links::LinksListed,
+};
 use crate::{
     codec::encrypt::DataKeyId,
     repo::retention,
@@ -74,6 +77,8 @@ pub async fn verify(
     progress: &dyn ProgressSink,
 ) -> Result<Report, Error> {
     let started = Instant::now();
+    let links = Arc::new(LinksListed::new(Arc::clone(storage)));
+    let storage: &Arc<dyn Storage> = &(Arc::clone(&links) as Arc<dyn Storage>);
     let mut findings = Findings::default();
     keys::check(&**storage, options, &mut findings).await?;
     let history = history::check(&**storage, stanza, &mut findings).await?;
@@ -89,6 +94,7 @@ pub async fn verify(
     if options.set.is_none() {
         backups.report_orphans(&inventory, &mut findings);
     }
+    links.report(&mut findings);
     findings.drop_expired(&**storage, stanza, backups.in_scope()).await;
     progress.finish();
     Ok(assemble::report(findings, &backups, &inventory, archives, windows, started.elapsed()))

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod forged;
+mod links;
 mod panics;
 
 const FULL: &str = "20261121-092452F";

@@ -27,7 +27,9 @@ use crate::{
             stored_size,
         },
     },
-    storage::{Download, Entry, EntryKind, Error, ErrorKind, ObjectPath, Result, Storage, Upload},
+    storage::{
+        Download, Entry, EntryKind, Error, ErrorKind, Listing, ObjectPath, Result, Storage, Upload,
+    },
 };
 
 pub use keyring::Keyring;
@@ -188,6 +190,11 @@ impl Storage for EncryptedStorage {
 
     async fn list(&self, directory: &ObjectPath, recurse: bool) -> Result<Vec<Entry>> {
         Ok(self.all_plain(self.inner.list(directory, recurse).await?))
+    }
+
+    async fn list_and_links(&self, directory: &ObjectPath, recurse: bool) -> Result<Listing> {
+        let Listing { entries, links } = self.inner.list_and_links(directory, recurse).await?;
+        Ok(Listing { entries: self.all_plain(entries), links })
     }
 
     async fn list_prefix(&self, directory: &ObjectPath, prefix: &str) -> Result<Vec<Entry>> {

@@ -21,7 +21,7 @@ use rustix::{
 
 use super::failure::failure;
 use crate::storage::{
-    Entry, EntryKind, Error, ErrorKind, ObjectPath, Result,
+    Entry, EntryKind, Error, ErrorKind, Listing, ObjectPath, Result,
     crash_safe::{self, Existing, PendingFile, TEMPORARY_PREFIX},
 };
 
@@ -142,38 +142,54 @@ impl Tree {
     }
 
     pub(super) fn list(&self, directory: &ObjectPath, recurse: bool) -> Result<Vec<Entry>> {
-        let mut found = Vec::new();
+        self.without_links(self.list_and_links(directory, recurse)?)
+    }
+
+    pub(super) fn list_and_links(&self, directory: &ObjectPath, recurse: bool) -> Result<Listing> {
+        let mut found = Listing::default();
         let mut todo = vec![directory.clone()];
         while let Some(directory) = todo.pop() {
-            let entries = self.entries(&directory, |name| !name.starts_with(TEMPORARY_PREFIX))?;
+            let here = self.entries(&directory, |name| !name.starts_with(TEMPORARY_PREFIX))?;
             if recurse {
-                let below = entries.iter().filter(|e| e.kind == EntryKind::Directory);
+                let below = here.entries.iter().filter(|e| e.kind == EntryKind::Directory);
                 todo.extend(below.map(|e| e.path.clone()));
             }
-            found.extend(entries);
+            found.entries.extend(here.entries);
+            found.links.extend(here.links);
         }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found.entries.sort_by(|a, b| a.path.cmp(&b.path));
+        found.links.sort();
         Ok(found)
     }
 
     pub(super) fn list_prefix(&self, directory: &ObjectPath, prefix: &str) -> Result<Vec<Entry>> {
         let wanted = |name: &str| name.starts_with(prefix) && !name.starts_with(TEMPORARY_PREFIX);
-        let mut found = self.entries(directory, wanted)?;
+        let mut found = self.without_links(self.entries(directory, wanted)?)?;
         found.retain(|e| e.kind != EntryKind::Directory);
         found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)
     }
 
-    /// The objects and directories directly below `path` whose name is `wanted`.
-    fn entries(&self, path: &ObjectPath, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>> {
-        let mut found = Vec::new();
+    /// An object behind a link must not look absent.
+    fn without_links(&self, listing: Listing) -> Result<Vec<Entry>> {
+        match listing.links.first() {
+            None => Ok(listing.entries),
+            Some(link) => {
+                let refused = crash_safe::refuse_link(link.file_name());
+                Err(self.failed("list", &link.parent(), refused))
+            }
+        }
+    }
+
+    /// The objects, directories and links directly below `path` whose name is `wanted`.
+    fn entries(&self, path: &ObjectPath, wanted: impl Fn(&str) -> bool) -> Result<Listing> {
+        let mut found = Listing::default();
         self.each_name(path, |directory, name, _| {
             let named = wanted(name).then(|| path.join(name).ok()).flatten();
             let Some(path) = named else { return Ok(()) };
             match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) if is_listed(&stat) => found.push(entry(path, &stat)),
-                // What is behind it must not look as if it were not there.
-                Ok(stat) if is_link(&stat) => return Err(crash_safe::refuse_link(name)),
+                Ok(stat) if is_listed(&stat) => found.entries.push(entry(path, &stat)),
+                Ok(stat) if is_link(&stat) => found.links.push(path),
                 Ok(_) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
             }

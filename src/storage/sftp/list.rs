@@ -6,7 +6,7 @@ use super::{
     session::{Item, Kind, Look, Session},
     tree::Tree,
 };
-use crate::storage::{Entry, EntryKind, ObjectPath, Result, crash_safe::TEMPORARY_PREFIX};
+use crate::storage::{Entry, EntryKind, Listing, ObjectPath, Result, crash_safe::TEMPORARY_PREFIX};
 
 /// Directories that are listed at a time.
 const AT_ONCE: usize = 8;
@@ -17,7 +17,16 @@ pub(super) async fn below(
     directory: &ObjectPath,
     recurse: bool,
 ) -> Result<Vec<Entry>> {
-    let (mut found, mut todo) = (Vec::new(), vec![directory.clone()]);
+    without_links(tree, below_and_links(tree, directory, recurse).await?)
+}
+
+/// The same, and the symbolic links.
+pub(super) async fn below_and_links(
+    tree: &Tree,
+    directory: &ObjectPath,
+    recurse: bool,
+) -> Result<Listing> {
+    let (mut found, mut todo) = (Listing::default(), vec![directory.clone()]);
     let mut under_way = FuturesUnordered::new();
     loop {
         while under_way.len() < AT_ONCE
@@ -25,15 +34,17 @@ pub(super) async fn below(
         {
             under_way.push(entries(tree, directory));
         }
-        let Some(entries) = under_way.next().await else { break };
-        let entries: Vec<Entry> = entries?;
+        let Some(here) = under_way.next().await else { break };
+        let here: Listing = here?;
         if recurse {
-            let directories = entries.iter().filter(|e| e.kind == EntryKind::Directory);
+            let directories = here.entries.iter().filter(|e| e.kind == EntryKind::Directory);
             todo.extend(directories.map(|e| e.path.clone()));
         }
-        found.extend(entries);
+        found.entries.extend(here.entries);
+        found.links.extend(here.links);
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found.entries.sort_by(|a, b| a.path.cmp(&b.path));
+    found.links.sort();
     Ok(found)
 }
 
@@ -43,29 +54,39 @@ pub(super) async fn with_prefix(
     directory: &ObjectPath,
     prefix: &str,
 ) -> Result<Vec<Entry>> {
-    let mut found = entries(tree, directory.clone()).await?;
+    let mut found = without_links(tree, entries(tree, directory.clone()).await?)?;
     found.retain(|e| e.kind != EntryKind::Directory && e.path.file_name().starts_with(prefix));
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
-/// Objects and directories; what is neither, or is being written, is not shown. A link is an error: what is behind it must
-/// not look as if it were not there.
-async fn entries(tree: &Tree, directory: ObjectPath) -> Result<Vec<Entry>> {
+/// An object behind a link must not look absent.
+fn without_links(tree: &Tree, listing: Listing) -> Result<Vec<Entry>> {
+    match listing.links.first() {
+        None => Ok(listing.entries),
+        Some(link) => Err(tree.is_link("list", link)),
+    }
+}
+
+/// Objects, directories and links. Other files, and those being written, are left out.
+async fn entries(tree: &Tree, directory: ObjectPath) -> Result<Listing> {
     let seen = items(tree, &directory).await?.into_iter();
     let visible = seen.filter(|(name, _)| !name.starts_with(TEMPORARY_PREFIX));
-    let mut entries = Vec::new();
+    let mut found = Listing::default();
     for (name, look) in visible {
         let Ok(path) = directory.join(&name) else { continue };
         let kind = match look.kind {
             Kind::File => EntryKind::Object { size: look.size },
             Kind::Directory => EntryKind::Directory,
-            Kind::Link => return Err(tree.is_link("list", &path)),
+            Kind::Link => {
+                found.links.push(path);
+                continue;
+            }
             Kind::Other => continue,
         };
-        entries.push(Entry { path, kind, modified: look.modified });
+        found.entries.push(Entry { path, kind, modified: look.modified });
     }
-    Ok(entries)
+    Ok(found)
 }
 
 /// Everything in a directory; nothing where there is none.

@@ -35,7 +35,7 @@ pub use options::{HostKeyPolicy, Login, SftpOptions};
 
 use self::{download::SftpDownload, tree::Tree, upload::SftpUpload};
 use super::{
-    Download, Entry, EntryKind, Error, ErrorKind, ObjectPath, Result, Storage, Upload,
+    Download, Entry, EntryKind, Error, ErrorKind, Listing, ObjectPath, Result, Storage, Upload,
     requests::Requests,
 };
 
@@ -108,6 +108,10 @@ impl Storage for SftpStorage {
 
     async fn list(&self, directory: &ObjectPath, recurse: bool) -> Result<Vec<Entry>> {
         list::below(&self.tree, directory, recurse).await
+    }
+
+    async fn list_and_links(&self, directory: &ObjectPath, recurse: bool) -> Result<Listing> {
+        list::below_and_links(&self.tree, directory, recurse).await
     }
 
     async fn list_prefix(&self, directory: &ObjectPath, prefix: &str) -> Result<Vec<Entry>> {
