@@ -5,9 +5,14 @@ use libfuzzer_sys::fuzz_target;
 use pgstrata::{
     codec::encrypt::CipherHeader,
     repo::{
+        annotation,
         block_map::{BlockMap, FrameRef, ReferenceNumbers},
+        manifest::Manifest,
+        metadata,
         object_header::ObjectHeader,
         recipient::{Recipient, RecipientId},
+        stanza::StanzaEntry,
+        started::Started,
     },
     types::BlockDigest,
 };
@@ -35,6 +40,10 @@ fuzz_target!(|input: (u32, u8, u8, &[u8])| {
     let (file_size, numbers) = (u64::from(file_size), ReferenceNumbers::of_own(references.into()));
     let _ = ObjectHeader::decode_any(bytes, "object");
     let _ = CipherHeader::decode(bytes);
+    let _ = metadata::from_json::<Manifest>(bytes, "manifest");
+    let _ = metadata::from_json::<StanzaEntry>(bytes, "1");
+    let _ = metadata::from_json::<Started>(bytes, "started");
+    let _ = metadata::from_json::<annotation::Change>(bytes, "annotation");
     let _ = Recipient::decode(RecipientId::FIRST, bytes.to_vec().into(), "key");
     if let Ok(map) = BlockMap::decode(bytes, "map", file_size, BLOCK_SIZE, numbers) {
         check(&map, file_size);

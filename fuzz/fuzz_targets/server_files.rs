@@ -6,7 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use pgstrata::{
     postgres::{
         BackupLabelFile, BackupManifest, ControlFile, IncrementalHeaderReader, PlainFile,
-        WalHeader, plain_backup_label, plain_manifest,
+        PostmasterPid, WalHeader, backup_end, check_pages, config_lines, manifest_without,
+        plain_backup_label, plain_manifest, wal_records,
     },
     types::{ArchiveFile, DataPath, Lsn, TimeLine, TimelineHistory},
 };
@@ -20,6 +21,11 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = DataPath::new(bytes);
     let _ = plain_backup_label(bytes);
     let _ = plain_manifest(bytes, &|_| Some(PlainFile { size: 1, crc32c: Some(2) }));
+    let _ = manifest_without(bytes, "tablespace_map");
+    let _ = PostmasterPid::parse(bytes);
+    let _ = config_lines(bytes);
+    let _ = backup_end(&wal_records(bytes, 0x28));
+    let _ = check_pages(bytes, 512, 7, Lsn(u64::MAX));
     incremental(bytes);
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = text.parse::<Lsn>();

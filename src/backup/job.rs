@@ -11,6 +11,7 @@ use crate::{
     repo::{self, layout::BackupPaths, started::Started},
     storage::ErrorKind,
     types::BackupLabel,
+    work,
 };
 
 /// Tries to take a label before another host takes the one of the same second.
@@ -69,11 +70,14 @@ impl BackupJob {
     }
 
     /// The prior backup, for the comparison. To be called once: it takes the file list out of the plan.
-    pub(super) fn take_prior(&mut self) -> Result<Option<Prior>> {
+    pub(super) async fn take_prior(&mut self) -> Result<Option<Prior>> {
         let Some(base) = &mut self.plan.base else { return Ok(None) };
         let list = std::mem::take(&mut base.list);
-        let storage = self.target.storage.clone();
-        Ok(Some(Prior::new(storage, &base.manifest, list, &self.plan.label)?))
+        let (storage, manifest) = (self.target.storage.clone(), base.manifest.clone());
+        let label = self.plan.label.clone();
+        // With millions of files this takes seconds, and signals must be handled meanwhile.
+        let indexing = work::blocking(move || Prior::new(storage, &manifest, list, &label));
+        Ok(Some(indexing.await??))
     }
 
     /// Whether the label is still this backup's: an expire that saw no sign of life for a day takes the notice away, and

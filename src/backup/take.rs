@@ -30,7 +30,7 @@ pub async fn take(
     cluster: &mut dyn ConnectedCluster,
     progress: &dyn ProgressSink,
 ) -> Result<TakenBackup> {
-    let mut prior = job.take_prior()?;
+    let mut prior = job.take_prior().await?;
     let makes_manifest = cluster.source().makes_manifest();
     let (storage, delta) = (job.target.storage.clone(), job.options.delta);
     let hints =

@@ -5,7 +5,7 @@
 //! directory, while `pgN-path` may name any other cluster of this host, such as the one that this one was restored from.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     thread::sleep,
     time::Duration,
@@ -13,7 +13,7 @@ use std::{
 
 use super::{Error, Result};
 use crate::{
-    postgres::{ControlFile, PostmasterPid, PostmasterStatus},
+    postgres::{ControlFile, PostmasterPid, PostmasterStatus, read_small_file},
     repo::stanza::ClusterId,
     wal,
 };
@@ -48,7 +48,8 @@ impl Caller {
     pub(super) fn is_stopping(&self) -> bool {
         let Some(directory) = &self.directory else { return false };
         // It only decides how long to wait, so what cannot be read decides nothing.
-        let bytes = fs::read(directory.join(PostmasterPid::PATH)).unwrap_or_default();
+        let bytes = read_small_file(&directory.join(PostmasterPid::PATH), PostmasterPid::BYTES_MAX)
+            .unwrap_or_default();
         let parsed = PostmasterPid::parse(&bytes);
         parsed.is_ok_and(|server| server.status == Some(PostmasterStatus::Stopping))
     }
@@ -59,7 +60,7 @@ impl Caller {
         let path = directory.join(ControlFile::PATH);
         let mut looks = 1;
         let control = loop {
-            let read = fs::read(&path);
+            let read = read_small_file(&path, ControlFile::BYTES_MAX);
             let bytes = read.map_err(|source| unreadable(path.clone(), source))?;
             match ControlFile::parse(&bytes) {
                 Ok(control) => break control,
@@ -93,6 +94,8 @@ fn is_data_directory(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// A directory that looks like a data directory.

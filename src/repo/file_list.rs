@@ -6,13 +6,14 @@ mod decode;
 
 use std::fmt;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Error,
     layout::BackupPaths,
     limits,
-    manifest::{Manifest, ObjectRecord},
+    manifest::{Manifest, ObjectRecord, Totals},
     metadata,
     object_header::{ObjectHeader, ObjectKind},
     object_writer::ObjectWriter,
@@ -222,16 +223,12 @@ impl FileList {
         let object = metadata::object_name(storage, &path);
         let max = limits::stored_max(manifest.totals.files);
         let data = metadata::read_verified(storage, &path, manifest.file_list, max).await?;
-        decode::Decoding::new(data, &object, &manifest.totals)?.finish().await
+        Self::decode(data, &object, &manifest.totals).await
     }
 
-    /// Decodes a list without a manifest to verify it against.
-    #[cfg(test)]
-    pub(crate) async fn decode(
-        data: bytes::Bytes,
-        totals: &super::manifest::Totals,
-    ) -> Result<Self, Error> {
-        decode::Decoding::new(data, "files", totals)?.finish().await
+    /// The list that the stored bytes of `object` are, of a backup with these totals.
+    pub async fn decode(data: Bytes, object: &str, totals: &Totals) -> Result<Self, Error> {
+        decode::Decoding::new(data, object, totals)?.finish().await
     }
 }
 

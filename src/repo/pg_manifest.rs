@@ -14,7 +14,7 @@ use super::{
     object_header::{HEADER_LEN, ObjectHeader, ObjectKind},
     object_writer::ObjectWriter,
 };
-use crate::{storage::Storage, types::CompressType};
+use crate::{storage::Storage, types::CompressType, work};
 
 const LEVEL: i32 = 3;
 /// Raw bytes that are decompressed between two yields, so that a signal can end the command.
@@ -26,8 +26,11 @@ pub async fn write(
     backup_manifest: &Bytes,
 ) -> Result<ObjectRecord, Error> {
     let path = paths.backup_manifest()?;
-    let stored = zstd::bulk::compress(backup_manifest, LEVEL)
-        .map_err(|error| Error::format(path.as_str(), error.to_string()))?;
+    let raw = backup_manifest.clone();
+    // With millions of files this takes seconds, and signals must be handled meanwhile.
+    let compressing = work::blocking(move || zstd::bulk::compress(&raw, LEVEL));
+    let stored =
+        compressing.await?.map_err(|error| Error::format(path.as_str(), error.to_string()))?;
     let header = ObjectHeader::new(ObjectKind::BackupManifest, CompressType::Zst);
     let mut object = ObjectWriter::new(storage.put_stream(&path).await?, header).await?;
     object.write(stored.into()).await?;
@@ -41,7 +44,12 @@ pub async fn read(storage: &dyn Storage, manifest: &Manifest) -> Result<Vec<u8>,
     let (files, record) = (manifest.totals.files, manifest.backup_manifest);
     let max = limits::stored_max(files);
     let data = metadata::read_verified(storage, &path, record, max).await?;
-    decompress(&data, &object, limits::raw_max(files, record.size)).await
+    decode(&data, &object, files).await
+}
+
+/// Decodes the stored bytes of `object`, of a backup with this number of files.
+pub async fn decode(data: &[u8], object: &str, files: u64) -> Result<Vec<u8>, Error> {
+    decompress(data, object, limits::raw_max(files, data.len() as u64)).await
 }
 
 async fn decompress(data: &[u8], object: &str, raw_max: u64) -> Result<Vec<u8>, Error> {

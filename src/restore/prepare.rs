@@ -142,7 +142,7 @@ fn tablespaces_in_place(list: &FileList) -> Option<String> {
 }
 
 /// The file to which the recovery settings are appended is read whole.
-const AUTO_CONF_BYTES_MAX: u64 = 16 << 20;
+pub(super) const AUTO_CONF_BYTES_MAX: u64 = 16 << 20;
 
 fn check_auto_conf(list: &FileList) -> Result<(), Error> {
     let is_large = |entry: &&FileEntry| {

@@ -21,14 +21,15 @@ use crate::{
     repo::{
         self,
         block_map::FrameRef,
-        file_list::{BundleKind, FileEntry, FileList, MapLocation, MapRef},
+        file_list::{BundleKind, BundleRecord, FileEntry, FileList, MapLocation, MapRef},
         layout::BackupPaths,
-        manifest::{Manifest, ObjectRecord},
+        manifest::{Manifest, ObjectRecord, Totals},
         map_reader::{FileMap, MapReader},
         object_header::ObjectKind,
     },
     storage::{ObjectPath, Storage},
     types::{BackupLabel, BlockDigest, ProgressSink},
+    work,
 };
 
 pub(super) async fn verify(
@@ -131,11 +132,21 @@ impl Chain<'_> {
             }
         };
         findings.count(manifest.file_list.size, 0);
-        let mut bundles = Bundles::new();
-        for record in &list.bundles {
-            bundles.insert(name_of(record.bundle, record.number), record.record);
-        }
-        for what in contradictions(manifest, &list, &bundles) {
+        let totals = manifest.totals;
+        // With millions of files this takes seconds, and signals must be handled meanwhile.
+        let compared = work::blocking(move || {
+            let bundles = bundles_of(&list);
+            let wrong = contradictions(&totals, &list, &bundles);
+            (list, bundles, wrong)
+        });
+        let (list, bundles, wrong) = match compared.await {
+            Ok(compared) => compared,
+            Err(error) => {
+                findings.add_error(object, &error.into()).of(&manifest.label);
+                return None;
+            }
+        };
+        for what in wrong {
             findings.add(&object, FaultKind::Inconsistent, what).of(&manifest.label);
         }
         backups.keep_bundles(&manifest.label, bundles);
@@ -153,6 +164,9 @@ impl Chain<'_> {
         let holders = self.holder_numbers(manifest);
         let mut maps = MapReader::of(Arc::clone(self.storage), manifest)?;
         for (index, entry) in files.iter().enumerate() {
+            if index % YIELD_EVERY == 0 {
+                tokio::task::yield_now().await;
+            }
             let Some(place) = entry.map_location() else { continue };
             let key = keys(&place, entry.size(), &holders);
             if self.seen.contains(&key) {
@@ -162,9 +176,6 @@ impl Chain<'_> {
             match maps.read_part(&place, entry.size(), ahead).await {
                 Ok(map) => self.claim(manifest, entry, &place, &map, key, &holders),
                 Err((at, error)) => self.map_fault(manifest, entry, &at, &error, findings),
-            }
-            if index % YIELD_EVERY == 0 {
-                tokio::task::yield_now().await;
             }
             if self.claims.bytes() > self.options.claims_max {
                 let filling = self.filling(manifest, &holders);
@@ -372,6 +383,9 @@ impl Chain<'_> {
                 |frame: &FrameRef| Some((*holders.get(frame.reference as usize)?, frame.bundle));
             let mut maps = MapReader::of(Arc::clone(self.storage), manifest)?;
             for (index, entry) in list.files.iter().enumerate() {
+                if index % YIELD_EVERY == 0 {
+                    tokio::task::yield_now().await;
+                }
                 let Some(place) = entry.map_location() else { continue };
                 let ahead = list.files[index + 1..].iter().filter_map(FileEntry::map_location);
                 let read = match maps.read_part(&place, entry.size(), ahead).await {
@@ -416,9 +430,13 @@ fn name_of(kind: BundleKind, number: u32) -> String {
     }
 }
 
+fn bundles_of(list: &FileList) -> Bundles {
+    let named = |record: &BundleRecord| (name_of(record.bundle, record.number), record.record);
+    list.bundles.iter().map(named).collect()
+}
+
 /// Contradictions between a file list and its manifest.
-fn contradictions(manifest: &Manifest, list: &FileList, bundles: &Bundles) -> Vec<String> {
-    let totals = &manifest.totals;
+fn contradictions(totals: &Totals, list: &FileList, bundles: &Bundles) -> Vec<String> {
     let is_file =
         |entry: &&FileEntry| matches!(entry.kind, crate::repo::file_list::EntryKind::File { .. });
     let files = list.files.iter().filter(is_file).count() as u64;

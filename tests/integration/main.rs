@@ -26,6 +26,7 @@ mod encryption;
 mod expire;
 mod gcs;
 mod harness;
+mod huge;
 mod info;
 mod interruption;
 mod layout;

@@ -107,14 +107,11 @@ impl Prior {
         Ok(Self { files, maps })
     }
 
-    /// Takes over the checksums of its backup_manifest. To be called before
-    /// [`Prior::files`].
-    pub fn learn_checksums(&mut self, manifest: &BackupManifest) {
+    /// Takes over the checksums of its files, in their order. To be called before the source takes [`Prior::files`].
+    pub fn learn_checksums(&mut self, checksums: Vec<Option<u32>>) {
         let Some(index) = Arc::get_mut(&mut self.files) else { return };
-        for file in &manifest.files {
-            let Some(number) = index.by_path.get(&file.path) else { continue };
-            let known = &mut index.files[*number as usize];
-            known.crc32c = file.crc32c.filter(|_| file.size == known.facts.size);
+        for (file, crc32c) in index.files.iter_mut().zip(checksums) {
+            file.crc32c = crc32c;
         }
     }
 
@@ -192,6 +189,17 @@ impl FileIndex {
         let bad_pages = manifest.page_errors.iter();
         let bad_pages = bad_pages.map(|file| (file.path.clone(), file.pages.clone())).collect();
         Self { files, by_path, by_name, name_hasher, bad_pages }
+    }
+
+    /// What PostgreSQL's manifest says of the files, in their order.
+    pub fn checksums(&self, manifest: &BackupManifest) -> Vec<Option<u32>> {
+        let mut checksums = vec![None; self.files.len()];
+        for file in &manifest.files {
+            let Some(number) = self.find(&file.path) else { continue };
+            let same_size = file.size == self.files[number].facts.size;
+            checksums[number] = file.crc32c.filter(|_| same_size);
+        }
+        checksums
     }
 
     fn find(&self, path: &DataPath) -> Option<usize> {

@@ -10,6 +10,7 @@ use crate::{
     postgres::BackupManifest,
     repo::{manifest::Manifest, pg_manifest},
     storage::Storage,
+    work,
 };
 
 /// The hints for the source; `None` where it is to yield everything, which is compared block by block. `makes_manifest`
@@ -54,13 +55,20 @@ pub(in crate::backup) async fn hints(
 /// sizes alone.
 async fn learn_checksums(storage: &dyn Storage, base: &Manifest, prior: &mut Prior) -> Result<()> {
     let reason = match pg_manifest::read(storage, base).await {
-        Ok(bytes) => match BackupManifest::parse(&bytes) {
-            Ok(manifest) => {
-                prior.learn_checksums(&manifest);
-                return Ok(());
+        Ok(bytes) => {
+            let files = prior.files();
+            // With millions of files this takes seconds, and signals must be handled meanwhile.
+            let parsing = work::blocking(move || {
+                BackupManifest::parse(&bytes).map(|manifest| files.checksums(&manifest))
+            });
+            match parsing.await? {
+                Ok(checksums) => {
+                    prior.learn_checksums(checksums);
+                    return Ok(());
+                }
+                Err(error) => error.to_string(),
             }
-            Err(error) => error.to_string(),
-        },
+        }
         Err(error) if error.is_damage() => error.to_string(),
         Err(error) => return Err(error.into()),
     };

@@ -160,7 +160,7 @@ impl Taker {
         )
         .await
         .unwrap();
-        let list = FileList::decode(data, &taken.written.totals).await.unwrap();
+        let list = FileList::decode(data, "files", &taken.written.totals).await.unwrap();
         self.check_bundles(&list).await;
         let mut files = Vec::new();
         for entry in &list.files {

@@ -12,7 +12,7 @@ use super::Connected;
 use crate::{
     command::{Error, Result},
     config::PgConfig,
-    postgres::{ControlFile, Endpoint, PostmasterPid},
+    postgres::{ControlFile, Endpoint, PostmasterPid, read_small_file},
     repo::stanza::ClusterId,
     types::ErrorCode,
 };
@@ -91,7 +91,7 @@ fn is_data_directory(path: &Path) -> bool {
 
 /// Whether the server that started at this second runs in the directory; `None` where that cannot be seen.
 fn runs_in(path: &Path, started: i64) -> Option<bool> {
-    match fs::read(path.join(PostmasterPid::PATH)) {
+    match read_small_file(&path.join(PostmasterPid::PATH), PostmasterPid::BYTES_MAX) {
         Ok(text) => {
             let pid = PostmasterPid::parse(&text).ok();
             Some(pid.is_some_and(|pid| pid.started_with(started)))

@@ -38,8 +38,6 @@ type Result<T> = std::result::Result<T, DataDirectoryError>;
 /// How often an invalid pg_control is read before it counts as damaged. A write of it takes microseconds.
 const CONTROL_FILE_TRIES: u32 = 20;
 const CONTROL_FILE_PAUSE: Duration = Duration::from_millis(5);
-/// Size of pg_control (`PG_CONTROL_FILE_SIZE`).
-const CONTROL_FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// An open data directory of a server on this host.
 #[derive(Debug)]
@@ -162,7 +160,7 @@ impl DataDirectory {
         let name = DataPath::new(ControlFile::PATH.as_bytes()).map_err(|_| missing())?;
         let file = self.open_file(&name)?.ok_or_else(missing)?;
         let mut bytes = Vec::new();
-        match file.take(CONTROL_FILE_BYTES_MAX).read_to_end(&mut bytes) {
+        match file.take(ControlFile::BYTES_MAX).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
             Err(source) => Err(DataDirectoryError::Read { path: path.to_owned(), source }),
         }

@@ -94,6 +94,8 @@ pub struct ControlFile {
 
 impl ControlFile {
     pub const PATH: &'static str = "global/pg_control";
+    /// The greatest length in bytes; the server writes 8 KiB (`PG_CONTROL_FILE_SIZE`).
+    pub const BYTES_MAX: u64 = 64 << 10;
     /// Number of bytes that [`Self::parse`] needs. The file is padded to 8 KiB.
     pub const READ_BYTES: usize = 512;
 

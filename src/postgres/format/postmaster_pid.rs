@@ -45,6 +45,8 @@ pub enum PostmasterStatus {
 
 impl PostmasterPid {
     pub const PATH: &'static str = "postmaster.pid";
+    /// The greatest length in bytes: two paths and a few short lines.
+    pub const BYTES_MAX: u64 = 16 << 10;
 
     /// Whether the file belongs to the server with this `pg_postmaster_start_time`. The postmaster writes the time of
     /// its launch to the file, but sets its start time only after it has allocated shared memory.

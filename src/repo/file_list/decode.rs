@@ -159,6 +159,8 @@ impl<'a> Decoding<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
     use crate::types::Failure;
 
@@ -253,6 +255,32 @@ mod tests {
             () = std::future::ready(()) => Ok("signal"),
         };
         assert_eq!(won.unwrap(), "signal");
+    }
+
+    proptest! {
+        /// The body of the fuzz target `file_list`.
+        #[test]
+        fn any_bytes_are_a_list_or_an_error(
+            lines in vec(prop_oneof![
+                "[ -~]{0,80}",
+                (0..4u64).prop_map(|size| file("base/5/1", size, "").trim_end().to_owned()),
+                (0..4u64).prop_map(|size| file("a", size, MAP).trim_end().to_owned()),
+            ], 0..8),
+            cut in any::<prop::sample::Index>(),
+            flip in any::<(prop::sample::Index, u8)>(),
+        ) {
+            let mut data = stored(&(lines.join("\n") + "\n")).to_vec();
+            let (at, bits) = flip;
+            let at = at.index(data.len());
+            data[at] ^= bits;
+            data.truncate(cut.index(data.len() + 1));
+            let totals = Totals { files: 3, size: 9, ..ROOMY };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let decoding = FileList::decode(data.into(), "files", &totals);
+            if let Ok(list) = runtime.block_on(decoding) {
+                prop_assert!(list.files.iter().map(FileEntry::size).sum::<u64>() <= 9);
+            }
+        }
     }
 
     #[tokio::test]

@@ -5,11 +5,12 @@ use std::{fs, path::Path};
 
 use super::{clean::remove_file, durable::sync, owner::Owner, small_file};
 use crate::{
-    postgres::config_lines,
+    postgres::{config_lines, read_small_file},
     restore::{
         Error,
         leftover::{self, Leftover},
         plan::{CONTROL_FILE, CONTROL_FILE_PENDING, MARKER, RestorePlan},
+        prepare::AUTO_CONF_BYTES_MAX,
         recovery::RecoverySettings,
     },
     types::ErrorCode,
@@ -26,7 +27,7 @@ pub(super) fn recovery_settings(
     owner: Owner,
 ) -> Result<bool, Error> {
     let path = plan.layout.data.join(AUTO_CONF);
-    let previous = match fs::read(&path) {
+    let previous = match read_small_file(&path, AUTO_CONF_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(Error::target("read", &path, ErrorCode::FileRead)(error)),

@@ -7,7 +7,7 @@ use crate::{
     backup::Error,
     postgres::{
         BackupSession, ControlFile, DataDirectory, PostmasterPid, SqlClient, Unseen,
-        version_directory,
+        read_small_file, version_directory,
     },
     types::PgVersion,
 };
@@ -132,7 +132,7 @@ fn rights(session: &BackupSession, version: PgVersion) -> Unfit {
 fn open(path: &Path) -> Result<(DataDirectory, PostmasterPid), String> {
     let directory = DataDirectory::open(path).map_err(|error| error.to_string())?;
     let file = path.join(PostmasterPid::PATH);
-    let text = std::fs::read(&file)
+    let text = read_small_file(&file, PostmasterPid::BYTES_MAX)
         .map_err(|error| format!("unable to read '{}': {error}", file.display()))?;
     let pid = PostmasterPid::parse(&text).map_err(|error| error.to_string())?;
     Ok((directory, pid))
