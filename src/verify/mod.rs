@@ -40,7 +40,8 @@ pub use report::{
 };
 
 use self::{
-    archive::Archives, backups::Backups, findings::Findings, inventory::Inventory, links::LinksListed,
+    archive::Archives, backups::Backups, findings::Findings, inventory::Inventory,
+    links::LinksListed,
 };
 use crate::{
     codec::encrypt::DataKeyId,

@@ -5,13 +5,13 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use pgstrata::storage::{
-    ErrorKind, ObjectPath, Storage, conformance,
+    ErrorKind, ObjectPath, Storage,
     requests::{RequestOptions, Requests, RetryPolicy},
     sftp::SftpStorage,
 };
 
 use crate::{
-    sftp::{block_on, options},
+    sftp::{block_on, conforms, options},
     support::{
         Bend, Damage, LINK_IS_LATE, LINK_REFUSED, Relay, Site, SshServer, Trouble, What, When,
         on_one_version, remote_site, wait_until,
@@ -230,8 +230,7 @@ fn a_server_that_offers_less_keeps_the_promises() {
     for extension in ["hardlink", "fsync", "statvfs", "limits"] {
         assert!(!server.offers(&format!("{extension}@openssh.com")), "{extension}");
     }
-    block_on(conformance::run_all(Arc::new(store(&server, server.port, PATIENT))));
-    assert!(fs::read_dir(server.path("repo/below")).expect("made").next().is_none());
+    block_on(conforms(&server, store(&server, server.port, PATIENT)));
 }
 
 #[test]

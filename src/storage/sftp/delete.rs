@@ -112,3 +112,11 @@ impl Touched {
         self.0.pop_last().map(|(_, path)| path)
     }
 }
+
+impl From<[ObjectPath; 1]> for Touched {
+    fn from([path]: [ObjectPath; 1]) -> Self {
+        let mut touched = Self::default();
+        touched.insert(path);
+        touched
+    }
+}

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::{
-    delete,
+    delete::{self, Touched},
     failure::{Answer, Refusal, other},
     publish::{self, Expected},
     tree::{OpenFile, Tree},
@@ -272,12 +272,15 @@ impl SftpUpload {
         self.publish().await
     }
 
-    /// Removes the temporary file.
-    async fn give_up(&mut self) -> Result<()> {
+    /// Removes the temporary file, and without a published object also the directories that are left empty.
+    async fn clean_up(&mut self, published: bool) -> Result<()> {
         self.under_way.clear();
         self.file = None;
         match self.temporary.take() {
-            Some(temporary) => delete::remove_file(&self.tree, &self.path, &temporary).await,
+            Some(temporary) if published => {
+                delete::remove_file(&self.tree, &self.path, &temporary).await
+            }
+            Some(temporary) => remove_unpublished(&self.tree, &self.path, &temporary).await,
             None => Ok(()),
         }
     }
@@ -288,6 +291,13 @@ impl SftpUpload {
             true => Err(other("write", &self.name, "an earlier write of it failed")),
         }
     }
+}
+
+/// Removes the temporary file of an aborted upload, and the directories that are left empty: a concurrent delete could not
+/// remove them because of the file.
+async fn remove_unpublished(tree: &Tree, path: &ObjectPath, temporary: &str) -> Result<()> {
+    delete::remove_file(tree, path, temporary).await?;
+    delete::tidy(tree, Touched::from([path.parent()])).await
 }
 
 #[async_trait]
@@ -307,18 +317,21 @@ impl Upload for SftpUpload {
     async fn finish(mut self: Box<Self>) -> Result<()> {
         self.must_be_sure()?;
         let done = self.finish_all().await;
-        // What is not removed now is out of sight, and removed by an expire: a server that was not there for so long is
-        // not waited for again.
-        if !matches!(&done, Err(error) if error.kind() == ErrorKind::Transient)
-            && let Err(left) = self.give_up().await
-        {
+        let published = match &done {
+            Ok(()) => true,
+            // What is not removed now is out of sight, and removed by an expire: a server that was not there for so long
+            // is not waited for again.
+            Err(error) if error.kind() == ErrorKind::Transient => return done,
+            Err(error) => error.kind() == ErrorKind::AlreadyExists,
+        };
+        if let Err(left) = self.clean_up(published).await {
             tracing::debug!("{left}");
         }
         done
     }
 
     async fn abort(mut self: Box<Self>) -> Result<()> {
-        self.give_up().await
+        self.clean_up(false).await
     }
 }
 
@@ -334,7 +347,7 @@ impl Drop for SftpUpload {
         self.file = None;
         let (tree, path) = (Arc::clone(&self.tree), self.path.clone());
         runtime.spawn(async move {
-            if let Err(left) = delete::remove_file(&tree, &path, &temporary).await {
+            if let Err(left) = remove_unpublished(&tree, &path, &temporary).await {
                 tracing::debug!("{left}");
             }
         });
