@@ -499,7 +499,7 @@ for_each_fixed_version! {
         }
         let error = run(changes(&options, from, to)).expect_err("a hole");
         assert!(matches!(error, Error::Summaries { .. }) && error.is_about_incremental(), "{error}");
-        assert!(error.to_string().contains("there is none of 0/"), "{error}");
+        assert!(error.to_string().contains("no summary covers 0/"), "{error}");
         run(changes(&options, from, middle)).expect("changes");
     }
 
