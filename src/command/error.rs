@@ -1,9 +1,10 @@
 //! Every error a command can end with.
 
-use super::failures;
+use std::fmt;
+
 use crate::{
     backup, codec, expire, postgres, repo, restore, storage, sync,
-    types::{BackupLabel, ErrorCode, Failure, Invalid, open_files_hint},
+    types::{BackupLabel, ErrorCode, Failure, Invalid, StanzaName, open_files_hint},
     verify, wal, work,
 };
 
@@ -107,15 +108,15 @@ pub enum Error {
         /// Why expire failed.
         source: Box<Error>,
     },
-    /// What is done in each of several repositories failed in some of them.
-    #[error("{}", failures::describe(.command, *.repos, .failed))]
-    InRepos {
+    /// The command failed in some of several repositories or stanzas.
+    #[error("{}", describe(.command, *.total, .failed))]
+    InSome {
         /// The command.
         command: &'static str,
-        /// How many repositories it worked on.
-        repos: usize,
+        /// In how many repositories or stanzas it worked.
+        total: usize,
         /// Where it failed, and why.
-        failed: Vec<(u16, Error)>,
+        failed: Vec<(Place, Error)>,
     },
     /// What was wrong lies in one repository, and there are others.
     #[error("repo{repo}: {source}")]
@@ -130,6 +131,61 @@ pub enum Error {
     /// The command word is handled before commands run.
     #[error("the command is not run here")]
     NotACommand,
+}
+
+/// One of several places in which a command works.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The repository of this number.
+    Repo(u16),
+    /// A stanza.
+    Stanza(StanzaName),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repo(key) => write!(f, "repo{key}"),
+            Self::Stanza(stanza) => write!(f, "stanza {stanza}"),
+        }
+    }
+}
+
+impl From<u16> for Place {
+    fn from(repo: u16) -> Self {
+        Self::Repo(repo)
+    }
+}
+
+impl From<StanzaName> for Place {
+    fn from(stanza: StanzaName) -> Self {
+        Self::Stanza(stanza)
+    }
+}
+
+/// The message of the failures, a line each.
+fn describe(command: &str, total: usize, failed: &[(Place, Error)]) -> String {
+    let places = match failed.first() {
+        Some((Place::Stanza(_), _)) => "stanzas",
+        Some((Place::Repo(_), _)) | None => "repositories",
+    };
+    let lines: Vec<String> =
+        failed.iter().map(|(place, error)| format!("{place}: {error}")).collect();
+    let count = failed.len();
+    format!("{command} failed in {count} of {total} {places}:\n{}", lines.join("\n"))
+}
+
+/// The hints of the failures, a line each.
+fn hints(failed: &[(Place, Error)]) -> Option<String> {
+    let hints = failed.iter().filter_map(|(place, error)| Some((place, error.hint()?)));
+    let lines: Vec<String> = hints.map(|(place, hint)| format!("{place}: {hint}")).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The code under which several errors are reported: their own if it is the same, else `Command`.
+pub(super) fn common_code(mut codes: impl Iterator<Item = ErrorCode>) -> Option<ErrorCode> {
+    let first = codes.next()?;
+    Some(if codes.all(|code| code == first) { first } else { ErrorCode::Command })
 }
 
 /// The hint of an error in one repository, and where else to look.
@@ -167,7 +223,10 @@ impl Failure for Error {
             Self::NotSupported(_) | Self::StoreNotBuiltIn { .. } => ErrorCode::FeatureNotSupported,
             Self::Parameter { code, .. } | Self::Check { code, .. } => *code,
             Self::AfterBackup { source, .. } | Self::InRepo { source, .. } => source.code(),
-            Self::InRepos { failed, .. } => failures::code_of(failed),
+            Self::InSome { failed, .. } => {
+                common_code(failed.iter().map(|(_, error)| error.code()))
+                    .unwrap_or(ErrorCode::Command)
+            }
             Self::NotACommand => ErrorCode::Assert,
         }
     }
@@ -186,7 +245,7 @@ impl Failure for Error {
             Self::Work(error) => error.hint(),
             Self::Start { source, .. } => open_files_hint(source).map(str::to_owned),
             Self::AfterBackup { source, .. } => source.hint(),
-            Self::InRepos { failed, .. } => failures::hint_of(failed),
+            Self::InSome { failed, .. } => hints(failed),
             Self::InRepo { others, source, .. } => elsewhere(others, source.hint()),
             Self::Check { hint, .. } => Some(hint.clone()),
             Self::StoreNotBuiltIn { feature, .. } => Some(format!(

@@ -12,7 +12,7 @@ pub(super) use self::settings::settings;
 use super::{
     Error, Result,
     context::{self, Repo},
-    failures::Failures,
+    failures::in_each,
     signal::Signals,
 };
 use crate::{
@@ -31,8 +31,7 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
     lock::check_not_stopped(&context::lock_path(config), stanza)?;
     let mut signals = Signals::listen()?;
     let repos = context::repos(config)?;
-    let mut failures = Failures::new("expire", repos.len());
-    for repo in &repos {
+    let mut failures = in_each("expire", &repos, async |repo| {
         let work = async {
             let kind = LockKind::Backup { repo: repo.key };
             let _lock = Lock::acquire(&context::lock_path(config), stanza, kind, "expire")?;
@@ -43,8 +42,9 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
                 expire(repo, &options).await
             }
         };
-        failures.take(repo.key, signals.guard(work).await)?;
-    }
+        signals.guard(work).await
+    })
+    .await?;
     // A backup that is named need not be in every repository.
     failures.absent_everywhere_or_not_at_all(is_missing_set);
     failures.finish()?;

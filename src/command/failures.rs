@@ -1,43 +1,65 @@
-//! The one policy for several repositories: an error in one does not stop the work in the others. Errors are gathered,
-//! and the command fails with all of them once every repository is done.
+//! The one policy for several repositories or stanzas: an error in one does not stop the work in the others. Errors are
+//! gathered, and the command fails with all of them when the work is done everywhere.
 
-use super::{Error, Result};
+use super::{Error, Result, context::Repo, error::Place};
 use crate::types::{ErrorCode, Failure};
 
-/// What failed, by repository.
+/// The errors of a command, by repository or stanza.
 #[derive(Debug)]
 pub(super) struct Failures {
     command: &'static str,
-    /// How many repositories there are to work on.
-    repos: usize,
-    failed: Vec<(u16, Error)>,
+    /// In how many repositories or stanzas the command works.
+    total: usize,
+    failed: Vec<(Place, Error)>,
+}
+
+/// Does `work` in one repository after the other, also after an error. A signal ends it at once.
+pub(super) async fn in_each(
+    command: &'static str,
+    repos: &[Repo],
+    mut work: impl AsyncFnMut(&Repo) -> Result<()>,
+) -> Result<Failures> {
+    let mut failures = Failures::new(command, repos.len());
+    for repo in repos {
+        failures.take(repo.key, work(repo).await)?;
+    }
+    Ok(failures)
 }
 
 impl Failures {
-    /// Nothing failed yet of what `command` does in `repos` repositories.
-    pub(super) fn new(command: &'static str, repos: usize) -> Self {
-        Self { command, repos, failed: Vec::new() }
+    /// No failure yet of what `command` does in `total` repositories or stanzas.
+    pub(super) fn new(command: &'static str, total: usize) -> Self {
+        Self { command, total, failed: Vec::new() }
     }
 
     /// The result if it is good; an error is kept for the end. A signal ends the command at once.
-    pub(super) fn take<T>(&mut self, repo: u16, result: Result<T>) -> Result<Option<T>> {
+    pub(super) fn take<T>(
+        &mut self,
+        place: impl Into<Place>,
+        result: Result<T>,
+    ) -> Result<Option<T>> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(error @ Error::Terminated(_)) => Err(error),
             Err(error) => {
-                self.failed.push((repo, error));
+                self.failed.push((place.into(), error));
                 Ok(None)
             }
         }
+    }
+
+    /// The code of each error.
+    pub(super) fn codes(&self) -> impl Iterator<Item = ErrorCode> {
+        self.failed.iter().map(|(_, error)| error.code())
     }
 
     /// An absence, such as "no such backup", is an error only if it is that of every repository: then it is reported
     /// once, else not at all.
     pub(super) fn absent_everywhere_or_not_at_all(&mut self, is_absence: impl Fn(&Error) -> bool) {
         let absent = self.failed.iter().filter(|(_, error)| is_absence(error)).count();
-        if absent == self.repos {
+        if absent == self.total {
             self.failed.truncate(1);
-            self.repos = self.repos.min(1);
+            self.total = self.total.min(1);
         } else {
             self.failed.retain(|(_, error)| !is_absence(error));
         }
@@ -45,60 +67,34 @@ impl Failures {
 
     /// Logs the errors of a command that fails with another error.
     pub(super) fn log(&self) {
-        for (key, error) in &self.failed {
+        for (place, error) in &self.failed {
             let hint = error.hint().unwrap_or_default();
             let code = u64::from(error.code().exit_code());
-            tracing::error!(code, hint, "repo{key}: {error}");
+            tracing::error!(code, hint, "{place}: {error}");
         }
     }
 
-    /// Success if nothing failed. The error of the only repository is returned as it is.
+    /// Success if nothing failed. The error of the only repository or stanza is returned as it is.
     pub(super) fn finish(mut self) -> Result<()> {
-        if self.repos == 1
+        if self.total == 1
             && let Some((_, error)) = self.failed.pop()
         {
             return Err(error);
         }
-        self.failed.sort_by_key(|(key, _)| *key);
+        self.failed.sort_by(|(one, _), (other, _)| one.cmp(other));
         match self.failed.is_empty() {
             true => Ok(()),
-            false => Err(Error::InRepos {
-                command: self.command,
-                repos: self.repos,
-                failed: self.failed,
-            }),
+            false => {
+                Err(Error::InSome { command: self.command, total: self.total, failed: self.failed })
+            }
         }
     }
-}
-
-/// The message of the failures, a line each.
-pub(super) fn describe(command: &str, repos: usize, failed: &[(u16, Error)]) -> String {
-    let lines: Vec<String> =
-        failed.iter().map(|(key, error)| format!("repo{key}: {error}")).collect();
-    let count = failed.len();
-    format!("{command} failed in {count} of {repos} repositories:\n{}", lines.join("\n"))
-}
-
-/// The code of all failures, or `Command` if they differ.
-pub(super) fn code_of(failed: &[(u16, Error)]) -> ErrorCode {
-    let mut codes = failed.iter().map(|(_, error)| error.code());
-    let first = codes.next().unwrap_or(ErrorCode::Command);
-    match codes.all(|code| code == first) {
-        true => first,
-        false => ErrorCode::Command,
-    }
-}
-
-/// The hints of the failures, a line each.
-pub(super) fn hint_of(failed: &[(u16, Error)]) -> Option<String> {
-    let hints = failed.iter().filter_map(|(key, error)| Some((key, error.hint()?)));
-    let lines: Vec<String> = hints.map(|(key, hint)| format!("repo{key}: {hint}")).collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::StanzaName;
 
     fn error(code: ErrorCode) -> Error {
         Error::Check { what: format!("{code:?}"), code, hint: "look".to_owned() }
@@ -131,6 +127,15 @@ mod tests {
     fn the_error_of_the_only_repository_is_returned_as_it_is() {
         let error = failures(1, &[(1, ErrorCode::Access)]).unwrap_err();
         assert_eq!((error.to_string().as_str(), error.code()), ("Access", ErrorCode::Access));
+    }
+
+    #[test]
+    fn each_failure_of_several_stanzas_is_named_with_its_stanza() {
+        let mut failures = Failures::new("repo-sync", 2);
+        let stanza: StanzaName = "demo".parse().unwrap();
+        failures.take::<()>(stanza, Err(error(ErrorCode::Access))).unwrap();
+        let message = failures.finish().unwrap_err().to_string();
+        assert_eq!(message, "repo-sync failed in 1 of 2 stanzas:\nstanza demo: Access");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A change to one backup in every repository that has it.
 
-use super::{Error, Result, context::Repo, failures::Failures};
+use super::{Error, Result, context::Repo, failures::in_each};
 use crate::{
     repo::{self, foreign, layout::BackupPaths, manifest::Manifest},
     types::{BackupLabel, ErrorCode, StanzaName},
@@ -20,24 +20,22 @@ where
     if let [only] = repos {
         only.unlock().await?;
     }
-    let mut failures = Failures::new(command, repos.len());
     let mut found = false;
-    for repo in repos {
-        let changed = async {
-            match Manifest::read(&*repo.storage, stanza, label).await {
-                Err(repo::Error::BackupMissing { .. }) => {
-                    return match foreign::of_stanza(&*repo.storage, stanza).await? {
-                        Some(error) => Err(error),
-                        None => Ok(false),
-                    };
-                }
-                manifest => manifest?,
-            };
-            change(repo.clone(), BackupPaths::new(stanza, label)?).await.map(|()| true)
+    let failures = in_each(command, repos, async |repo| {
+        match Manifest::read(&*repo.storage, stanza, label).await {
+            Err(repo::Error::BackupMissing { .. }) => {
+                return match foreign::of_stanza(&*repo.storage, stanza).await? {
+                    Some(error) => Err(error.into()),
+                    None => Ok(()),
+                };
+            }
+            manifest => manifest?,
         };
-        found |= failures.take(repo.key, changed.await.map_err(Error::from))?.unwrap_or(false);
-    }
-    failures.finish()?;
+        change(repo.clone(), BackupPaths::new(stanza, label)?).await?;
+        found = true;
+        Ok(())
+    });
+    failures.await?.finish()?;
     if !found {
         return Err(Error::Check {
             what: format!("no backup set to {command} found: '{label}'"),

@@ -10,7 +10,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{
     Error, Result,
     context::{self, Repo},
+    error::common_code,
     expire,
+    failures::Failures,
     signal::Signals,
 };
 use crate::{
@@ -22,7 +24,7 @@ use crate::{
     },
     storage::{EntryKind, ObjectPath},
     sync::{self, Options, Outcome, Route, SyncPlan},
-    types::{ErrorCode, Failure, StanzaName},
+    types::{ErrorCode, Failure, StanzaName, counted},
     ui::Ui,
 };
 
@@ -142,47 +144,38 @@ async fn sync_one(
     Ok(Synced::Done(sync::execute(&route, plan, &options, &*progress).await?))
 }
 
-/// Success where everything that was to be copied was.
+/// Success if everything was copied that was to be copied.
 fn conclude(synced: Vec<(StanzaName, Result<Synced>)>) -> Result<u8> {
-    let (mut count, mut code, mut alone) = (0, None, None);
-    let mut note = |found: ErrorCode| {
-        count += 1;
-        code = Some(if code.is_none_or(|code| code == found) { found } else { ErrorCode::Command });
-    };
-    let stanzas = synced.len();
+    let mut failures = Failures::new("repo-sync", synced.len());
+    let mut codes = Vec::new();
     for (stanza, result) in synced {
-        match result {
-            Ok(Synced::Planned(plan)) => plan.unreadable.iter().for_each(|(_, e)| note(e.code())),
-            Ok(Synced::Done(outcome)) => {
-                outcome.failed.iter().for_each(|failed| note(failed.error.code()));
+        match failures.take(stanza, result)? {
+            Some(Synced::Planned(plan)) => {
+                codes.extend(plan.unreadable.iter().map(|(_, error)| error.code()));
+            }
+            Some(Synced::Done(outcome)) => {
+                codes.extend(outcome.failed.iter().map(|failed| failed.error.code()));
                 let incomplete =
                     outcome.skipped.iter().filter(|skipped| skipped.reason.is_failure());
-                incomplete.for_each(|_| note(ErrorCode::FileMissing));
+                codes.extend(incomplete.map(|_| ErrorCode::FileMissing));
             }
-            Err(error) => {
-                note(error.code());
-                if stanzas == 1 {
-                    alone = Some(error);
-                } else {
-                    let code = u64::from(error.code().exit_code());
-                    tracing::error!(code, "stanza {stanza}: {error}");
-                }
-            }
+            None => {}
         }
     }
-    match (alone, code) {
-        (Some(error), _) => Err(error),
-        (None, None) => Ok(0),
-        (None, Some(code)) => Err(Error::Check {
-            what: format!(
-                "repo-sync could not copy everything: {count} {}",
-                if count == 1 { "error" } else { "errors" }
-            ),
-            code,
-            hint:
-                "the report and the log name each object; what was copied is whole, and the next \
-                   run copies what is missing"
-                    .to_owned(),
-        }),
+    if codes.is_empty() {
+        return failures.finish().map(|()| 0);
     }
+    failures.log();
+    codes.extend(failures.codes());
+    Err(Error::Check {
+        what: format!(
+            "repo-sync could not copy everything: {}",
+            counted(codes.len() as u64, "error")
+        ),
+        code: common_code(codes.into_iter()).unwrap_or(ErrorCode::Command),
+        hint:
+            "the report and the log name each object; what was copied is whole, and the next run \
+               copies what is missing"
+                .to_owned(),
+    })
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::{
     Error, Result, cluster,
     context::{self, Repo},
-    failures::Failures,
+    failures::in_each,
     own_place,
 };
 use crate::{
@@ -29,16 +29,13 @@ pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
     let cluster = cluster::connect(config).await?;
     let control_version = Some(cluster.facts.control_version);
     let repos = context::repos(config)?;
-    let mut failures = Failures::new("stanza-create", repos.len());
-    for repo in &repos {
+    let failures = in_each("stanza-create", &repos, async |repo| {
         tracing::info!("stanza-create for stanza '{stanza}' on repo{}", repo.key);
-        let created = async {
-            let kind = LockKind::Backup { repo: repo.key };
-            let _lock = Lock::acquire(&context::lock_path(config), stanza, kind, "stanza-create")?;
-            create(repo, stanza, cluster.id(), control_version).await
-        };
-        failures.take(repo.key, created.await)?;
-    }
+        let kind = LockKind::Backup { repo: repo.key };
+        let _lock = Lock::acquire(&context::lock_path(config), stanza, kind, "stanza-create")?;
+        create(repo, stanza, cluster.id(), control_version).await
+    });
+    let failures = failures.await?;
     cluster.sql.close().await;
     failures.finish().map(|()| 0)
 }

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use super::{Result, cluster, context, failures::Failures};
+use super::{Result, cluster, context, failures::in_each};
 use crate::{
     config::Config,
     repo::{
@@ -19,25 +19,21 @@ pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
     let cluster = cluster::connect(config).await?;
     let control_version = Some(cluster.facts.control_version);
     let repos = context::repos(config)?;
-    let mut failures = Failures::new("stanza-upgrade", repos.len());
-    for repo in &repos {
+    let failures = in_each("stanza-upgrade", &repos, async |repo| {
         tracing::info!("stanza-upgrade for stanza '{stanza}' on repo{}", repo.key);
-        let upgraded = async {
-            let kind = LockKind::Backup { repo: repo.key };
-            let _lock = Lock::acquire(&context::lock_path(config), stanza, kind, "stanza-upgrade")?;
-            let id = cluster.id();
-            Ok(stanza::upgrade(&*repo.storage, stanza, id, control_version).await?)
-        };
-        match failures.take(repo.key, upgraded.await)? {
-            Some(Created::New) => {
+        let kind = LockKind::Backup { repo: repo.key };
+        let _lock = Lock::acquire(&context::lock_path(config), stanza, kind, "stanza-upgrade")?;
+        match stanza::upgrade(&*repo.storage, stanza, cluster.id(), control_version).await? {
+            Created::New => {
                 tracing::info!("stanza '{stanza}' on repo{} is now {}", repo.key, cluster.id());
             }
-            Some(Created::AlreadyThere) => {
+            Created::AlreadyThere => {
                 tracing::info!("stanza '{stanza}' on repo{} is already up to date", repo.key);
             }
-            None => {}
         }
-    }
+        Ok(())
+    });
+    let failures = failures.await?;
     cluster.sql.close().await;
     failures.finish().map(|()| 0)
 }
