@@ -13,7 +13,8 @@ use std::{
 
 use super::{Error, Result};
 use crate::{
-    postgres::{ControlFile, PostmasterPid, PostmasterStatus, read_small_file},
+    host::read_small_file,
+    postgres::{ControlFile, PostmasterPid, PostmasterStatus},
     repo::stanza::ClusterId,
     wal,
 };

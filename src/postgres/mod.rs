@@ -13,7 +13,6 @@ mod placement;
 mod protocol;
 mod refusal;
 mod settings;
-mod small_file;
 mod sql;
 mod tar;
 
@@ -49,7 +48,6 @@ pub use own_paths::is_of_postgres;
 pub use placement::{PlacedDatabase, Placement, Required, RequiredKind, version_directory};
 pub use protocol::{CancelToken, ReplicationClient, SystemIdentity};
 pub use settings::{UnfitSetting, unfit_setting};
-pub use small_file::read_small_file;
 pub use sql::{
     ArchiverFacts, BackupSession, ControlCheckpoint, Database, Grantee, ServerFacts,
     SqlBackupStart, SqlBackupStop, SqlCancelToken, SqlClient, SummaryFacts, TablespaceInfo,

@@ -38,8 +38,15 @@ pub(super) fn raw_max(files: u64, stored: u64) -> u64 {
 }
 
 /// The most raw bytes in a compressed stream of `stored` bytes.
-pub(super) fn raw_of_stored_max(stored: u64) -> u64 {
+fn raw_of_stored_max(stored: u64) -> u64 {
     RAW_PER_STORED.saturating_mul(stored).saturating_add(FIXED)
+}
+
+/// The most raw bytes in a file list of `stored` bytes that has `files` files and `bundles` bundles.
+pub(super) fn list_raw_max(files: u64, bundles: u64, stored: u64) -> u64 {
+    let lines = files.saturating_add(bundles);
+    let by_lines = BYTES_PER_FILE.saturating_mul(lines).saturating_add(FIXED);
+    by_lines.min(raw_of_stored_max(stored))
 }
 
 /// The most lines in a file list of `stored` bytes.

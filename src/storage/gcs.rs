@@ -16,10 +16,12 @@ use super::{
     },
     requests::Requests,
 };
-use crate::types::ErrorCode;
+use crate::{host::read_small_text, types::ErrorCode};
 
 /// The smallest part that the store takes, but for the last.
 const PART_SIZE_MIN: usize = 5 << 20;
+/// The largest file of a service account that is read, in bytes.
+const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A bucket and how it is opened.
 #[derive(Clone, Debug)]
@@ -150,7 +152,7 @@ fn with_key(
 }
 
 fn read(location: &str, file: &std::path::Path) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|error| {
+    read_small_text(file, KEY_FILE_BYTES_MAX).map_err(|error| {
         // The path is not shown: a key that was given in its place would be.
         let text = format!("unable to read the file that repoN-gcs-key names: {error}");
         Error::new(ErrorKind::Other, "open", location)

@@ -19,13 +19,13 @@ pub(in crate::storage) use place::{Place, unusable};
 pub(in crate::storage) use reached::Reached;
 
 use super::{Error, ErrorKind, Result};
-use crate::types::ErrorCode;
+use crate::{host::read_small_file, types::ErrorCode};
 
 /// No connection takes longer to make; the time limit of the request holds besides.
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 /// Stores close a connection that stands idle for longer.
 const IDLE_MAX: Duration = Duration::from_secs(15);
-/// A file of certificates is smaller than this.
+/// The largest file of CA certificates that is read, in bytes.
 const CA_FILE_MAX: u64 = 16 << 20;
 
 /// How a client connects, and what it trusts.
@@ -92,11 +92,7 @@ fn authorities_of(file: &Path) -> Result<Vec<Certificate>> {
             if error.kind() == NotFound { ErrorCode::FileMissing } else { ErrorCode::FileOpen };
         failure(file).caused_by(error).with_code(code)
     };
-    let size = fs::metadata(file).map_err(unreadable)?.len();
-    if size > CA_FILE_MAX {
-        return Err(failure(file).caused_by("it is too large for a file of certificates"));
-    }
-    let text = fs::read(file).map_err(unreadable)?;
+    let text = read_small_file(file, CA_FILE_MAX).map_err(unreadable)?;
     // The client would refuse all of them because of one, and not say whose it is.
     if X509::stack_from_pem(&text).is_err() {
         return Err(failure(file).caused_by("a certificate in it is broken"));

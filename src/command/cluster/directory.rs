@@ -12,7 +12,8 @@ use super::Connected;
 use crate::{
     command::{Error, Result},
     config::PgConfig,
-    postgres::{ControlFile, Endpoint, PostmasterPid, read_small_file},
+    host::read_small_file,
+    postgres::{ControlFile, Endpoint, PostmasterPid},
     repo::stanza::ClusterId,
     types::ErrorCode,
 };

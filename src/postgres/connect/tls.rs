@@ -24,9 +24,12 @@ use tokio::{io::BufReader, net::TcpStream};
 use tokio_openssl::SslStream;
 
 use super::{SslMode, SslOptions, host_name};
+use crate::host::read_small_file;
 
 /// Read buffer. A TLS record has at most 16 KiB; reading several at once saves system calls.
 const READ_AHEAD_BYTES: usize = 256 * 1024;
+/// The largest private key file that is read, in bytes.
+const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
 pub(super) type TlsStream = SslStream<BufReader<TcpStream>>;
 
@@ -160,7 +163,8 @@ fn read_key(path: &PathBuf) -> Result<PKey<openssl::pkey::Private>, String> {
              it must be u=rw (0600) or less, or u=rw,g=r (0640) if owned by root"
         ));
     }
-    let pem = fs::read(path).map_err(|e| format!("private key file {name}: {e}"))?;
+    let pem = read_small_file(path, KEY_FILE_BYTES_MAX)
+        .map_err(|e| format!("private key file {name}: {e}"))?;
     PKey::private_key_from_pem_callback(&pem, |_| Ok(0)).map_err(|e| {
         format!("private key file {name} (pass phrases are not supported): {}", text(e))
     })

@@ -51,6 +51,8 @@ impl<'a> Decoding<'a> {
             return Err(Error::format(object, "a file list is compressed with zst"));
         }
         let stored = data.len() as u64;
+        let bundles =
+            u64::from(totals.bundles).saturating_add(totals.map_bundles.unwrap_or_default().into());
         let mut data = Cursor::new(data);
         data.set_position(HEADER_LEN as u64);
         let decoder = zstd::stream::read::Decoder::new(data)
@@ -62,7 +64,7 @@ impl<'a> Decoding<'a> {
             line: Vec::new(),
             counted: Counted::default(),
             lines_max: limits::lines_max(stored),
-            raw_max: limits::raw_of_stored_max(stored),
+            raw_max: limits::list_raw_max(totals.files, bundles, stored),
             list: FileList::default(),
         })
     }
@@ -112,7 +114,10 @@ impl<'a> Decoding<'a> {
         if possible {
             Ok(true)
         } else {
-            Err(Error::format(self.object, "it has more lines than its size can hold"))
+            Err(Error::format(
+                self.object,
+                "it has more lines than its size and the manifest's totals allow",
+            ))
         }
     }
 
@@ -231,7 +236,24 @@ mod tests {
         let data = stored(&lines);
         assert!(data.len() < 100_000, "{}", data.len());
         let refused = Decoding::new(data, "files", &ROOMY).unwrap().finish().await.unwrap_err();
-        assert!(refused.to_string().contains("more lines than its size can hold"), "{refused}");
+        assert!(refused.to_string().contains("more lines than its size"), "{refused}");
+    }
+
+    /// A directory is not counted in the totals: its line is bounded by the number of files.
+    #[tokio::test]
+    async fn a_small_list_of_very_long_lines_is_refused_by_the_number_of_files() {
+        let path = format!("base/{}", "d".repeat(4000));
+        let lines: String = (0..8_000)
+            .map(|n| {
+                file(&format!("{path}{n}"), 0, "")
+                    .replace("\"file\"", "\"dir\"")
+                    .replace("\"size\":0,", "")
+            })
+            .collect();
+        let roomy = decode(&lines, ROOMY).await.unwrap();
+        assert_eq!(roomy.files.len(), 8_000);
+        let refused = decode(&lines, Totals { files: 100, ..ROOMY }).await.unwrap_err();
+        assert!(refused.to_string().contains("the manifest's totals allow"), "{refused}");
     }
 
     /// The most uniform list that a cluster can have: empty relations, made in one second.

@@ -5,7 +5,8 @@ use std::{fs, path::Path};
 
 use super::{clean::remove_file, durable::sync, owner::Owner, small_file};
 use crate::{
-    postgres::{config_lines, read_small_file},
+    host::read_small_file,
+    postgres::config_lines,
     restore::{
         Error,
         leftover::{self, Leftover},

@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -13,9 +13,12 @@ use std::{
 use openssl::{hash::MessageDigest, memcmp, pkey::PKey, sign::Signer};
 
 use super::fingerprint::decode_base64;
+use crate::host::read_small_file;
 
 /// The port that is left out of names.
 const DEFAULT_PORT: u16 = 22;
+/// The largest file that is read, in bytes: some 100,000 hosts.
+const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// What the files say of one host.
 #[derive(Debug, Default)]
@@ -66,7 +69,7 @@ impl KnownHosts {
     ) -> Result<Self, (PathBuf, io::Error)> {
         let mut known = Self::default();
         for file in files {
-            match fs::read(file) {
+            match read_small_file(file, FILE_BYTES_MAX) {
                 Ok(bytes) => known.read(file, &String::from_utf8_lossy(&bytes), host, port),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err((file.clone(), error)),
@@ -196,13 +199,25 @@ pub(super) fn append(file: &Path, host: &str, port: u16, key: &str) -> io::Resul
     let directory =
         file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let ends_well = fs::read(file).map_or(true, |text| text.last().is_none_or(|end| *end == b'\n'));
+    let ends_well = ends_with_line_feed(file).unwrap_or(true);
     let mut opened = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
     let newline = if ends_well { "" } else { "\n" };
     // One write: lines of several programs do not mix.
     opened.write_all(format!("{newline}{} {key}\n", name_of(host, port)).as_bytes())?;
     opened.sync_all()?;
     fs::File::open(directory)?.sync_all()
+}
+
+/// Whether a new line can begin at the end of the file.
+fn ends_with_line_feed(file: &Path) -> io::Result<bool> {
+    let mut file = fs::File::open(file)?;
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 #[cfg(test)]

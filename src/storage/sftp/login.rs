@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::{Login, SftpOptions, connect, failure::shown, host_key::HostKeyVerifier};
 use crate::{
+    host::read_small_text,
     storage::{Error, ErrorKind, Result},
     types::Secret,
 };
@@ -27,6 +28,8 @@ type Connection = Handle<HostKeyVerifier>;
 
 /// Keys of an agent that are offered. Servers hang up after a few (`MaxAuthTries`, six as a rule).
 const AGENT_KEYS_MAX: usize = 20;
+/// The largest key file that is read, in bytes. An RSA key of 16,384 bits takes 13 KiB.
+const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Logs in as the options say.
 pub(super) async fn log_in(connection: &mut Connection, options: &SftpOptions) -> Result<()> {
@@ -94,7 +97,7 @@ fn read_private(file: &Path) -> io::Result<Zeroizing<String>> {
             mode & 0o7777
         );
     }
-    fs::read_to_string(file).map(Zeroizing::new)
+    read_small_text(file, KEY_FILE_BYTES_MAX).map(Zeroizing::new)
 }
 
 /// Why a key could not be used; the library's own words may hold parts of it and are not repeated.
@@ -110,13 +113,14 @@ fn unusable(text: &str, has_passphrase: bool, error: &keys::Error) -> String {
 }
 
 fn read_public(file: &Path) -> std::result::Result<PublicKey, String> {
-    keys::load_public_key(file).map_err(|error| {
-        let cause = match error {
-            keys::Error::IO(error) => error.to_string(),
-            _ => "it is no public key".to_owned(),
-        };
-        format!("the public key '{}' cannot be read: {cause}", file.display())
-    })
+    let named =
+        |cause: String| format!("the public key '{}' cannot be read: {cause}", file.display());
+    let line = read_small_text(file, KEY_FILE_BYTES_MAX);
+    let line = line.map_err(|error| named(error.to_string()))?;
+    // Type, key, comment; a file without a type has the key alone.
+    let mut words = line.split_whitespace();
+    let key = words.next().map(|first| words.next().unwrap_or(first)).unwrap_or_default();
+    keys::parse_public_key_base64(key).map_err(|_| named("it is no public key".to_owned()))
 }
 
 async fn with_key(
@@ -229,4 +233,36 @@ async fn reach_agent(
         )
         .with_hint("start an agent, or set repo-sftp-private-key-file")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUBLIC: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+
+    #[test]
+    fn huge_key_files_are_refused_and_not_read_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("id");
+        // Sparse: it takes no room on the disk, and would take all memory.
+        fs::File::create(&file).unwrap().set_len(4 << 40).unwrap();
+        for refused in [read_key(&file, None, None).unwrap_err(), read_public(&file).unwrap_err()] {
+            assert!(refused.contains("it has more than 1048576 bytes"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_public_key_may_have_a_type_and_a_comment() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("id.pub");
+        for text in [PUBLIC.to_owned(), format!("ssh-ed25519 {PUBLIC} me@host\n")] {
+            fs::write(&file, text).unwrap();
+            read_public(&file).unwrap();
+        }
+        for text in ["", "ssh-ed25519", "ssh-ed25519 AAAA"] {
+            fs::write(&file, text).unwrap();
+            assert!(read_public(&file).unwrap_err().contains("it is no public key"), "{text}");
+        }
+    }
 }

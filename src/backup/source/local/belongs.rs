@@ -5,9 +5,10 @@ use std::{fmt, path::Path, sync::Arc};
 use super::{blocking, catalogs, sameness};
 use crate::{
     backup::Error,
+    host::read_small_file,
     postgres::{
         BackupSession, ControlFile, DataDirectory, PostmasterPid, SqlClient, Unseen,
-        read_small_file, version_directory,
+        version_directory,
     },
     types::PgVersion,
 };

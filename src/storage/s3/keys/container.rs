@@ -7,7 +7,10 @@ use super::{
     Fetched, answer, ask, failure,
     instance::ANSWER_WITHIN,
 };
-use crate::types::Secret;
+use crate::{host::read_small_text, types::Secret};
+
+/// The largest token file that is read, in bytes.
+const TOKEN_FILE_BYTES_MAX: u64 = 64 << 10;
 
 pub(super) async fn fetch(
     address: &str,
@@ -29,8 +32,10 @@ pub(super) async fn fetch(
 
 /// The file is rewritten while the program runs, so it is read each time.
 pub(super) fn read_token(file: &Path) -> Result<Secret> {
-    match std::fs::read_to_string(file) {
+    match read_small_text(file, TOKEN_FILE_BYTES_MAX) {
         Ok(text) => Ok(Secret::new(text.trim())),
-        Err(error) => Err(failure(&file.display().to_string()).caused_by(error)),
+        Err(error) => Err(failure(&file.display().to_string()).caused_by(error).with_hint(
+            "the file must hold the token alone, as the service that issues it wrote it",
+        )),
     }
 }

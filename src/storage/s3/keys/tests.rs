@@ -232,3 +232,14 @@ async fn a_program_prints_keys() {
     let missing = keys(KeySource::Process { command: vec!["/no/such/program".into()] });
     assert_eq!(missing.ready().await.unwrap_err().code(), ErrorCode::Execute);
 }
+
+#[test]
+fn a_huge_token_file_is_refused_and_not_read_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    // Sparse: it takes no room on the disk, and would take all memory.
+    fs::File::create(&file).unwrap().set_len(4 << 40).unwrap();
+    let refused = container::read_token(&file).unwrap_err();
+    assert!(refused.to_string().contains("it has more than 65536 bytes"), "{refused}");
+    assert!(refused.hint().is_some());
+}

@@ -134,3 +134,26 @@ proptest::proptest! {
         proptest::prop_assert!(matches(text.as_bytes(), text.as_bytes()));
     }
 }
+
+#[test]
+fn a_huge_file_is_refused_and_not_read_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("known_hosts");
+    // Sparse: it takes no room on the disk, and would take all memory.
+    fs::File::create(&file).unwrap().set_len(4 << 40).unwrap();
+    let (refused, error) = KnownHosts::load(std::slice::from_ref(&file), "h", 22).unwrap_err();
+    assert_eq!((refused, error.kind()), (file, io::ErrorKind::FileTooLarge));
+}
+
+#[test]
+fn a_key_is_added_on_a_line_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("known_hosts");
+    for (before, expected) in
+        [("", "h ssh-ed25519 K\n"), ("a\n", "a\nh ssh-ed25519 K\n"), ("a", "a\nh ssh-ed25519 K\n")]
+    {
+        fs::write(&file, before).unwrap();
+        append(&file, "h", 22, "ssh-ed25519 K").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), expected);
+    }
+}

@@ -1,4 +1,4 @@
-//! Reads small files of a data directory with a limit, so that a huge file in their place takes no memory.
+//! Reads small files, such as a private key or `postmaster.pid`, with a limit: a huge file in their place takes no memory.
 
 use std::{
     fs::File,
@@ -13,10 +13,17 @@ pub fn read_small_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     match bytes.len() as u64 <= bytes_max {
         true => Ok(bytes),
         false => {
-            let what = format!("it has more than {bytes_max} bytes, as no such file of PostgreSQL");
+            let what = format!("it has more than {bytes_max} bytes, the most that are read of it");
             Err(io::Error::new(io::ErrorKind::FileTooLarge, what))
         }
     }
+}
+
+/// [`read_small_file`] as text. The error does not hold the bytes, which may be a secret.
+pub fn read_small_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let bytes = read_small_file(path, bytes_max)?;
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text in UTF-8"))
 }
 
 #[cfg(test)]
@@ -35,5 +42,17 @@ mod tests {
         File::create(&path).unwrap().set_len(4 << 40).unwrap();
         assert!(read_small_file(&path, 16 << 10).is_err());
         assert!(read_small_file(&dir.path().join("none"), 9).is_err());
+    }
+
+    #[test]
+    fn an_error_of_text_does_not_show_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, b"SECRET\xff").unwrap();
+        let refused = read_small_text(&path, 9).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        assert!(!format!("{refused:?}").contains("83"), "{refused:?}");
+        std::fs::write(&path, "token").unwrap();
+        assert_eq!(read_small_text(&path, 9).unwrap(), "token");
     }
 }
