@@ -45,8 +45,8 @@ impl RawSink for Tail {
         let (from, to) = match self.window {
             Some(window) => window,
             None => {
-                let header = WalHeader::check(raw);
-                let header = header.map_err(|e| repo::Error::wal(&self.object, e.to_string()))?;
+                let header = WalHeader::check(raw)
+                    .map_err(|error| repo::Error::wal_content(&self.object, error))?;
                 let size = header.segment_size.bytes();
                 let to = (self.end.0.wrapping_sub(1) % size) + 1;
                 *self.window.insert((to.saturating_sub(self.length), to))
@@ -61,7 +61,10 @@ impl RawSink for Tail {
 
 #[cfg(test)]
 mod tests {
+    use std::{error::Error as _, iter};
+
     use super::*;
+    use crate::postgres;
 
     #[test]
     fn a_window_is_cut_out_of_what_comes_in_pieces() {
@@ -75,9 +78,11 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_with_no_header_is_no_segment() {
+    fn what_begins_with_no_header_is_no_segment_and_the_cause_is_kept() {
         let (end, object) = (Lsn(8), "x".to_owned());
         let mut tail = Tail { object, end, length: 5, window: None, at: 0, bytes: Vec::new() };
-        assert!(matches!(tail.accept(&[0; 100]), Err(repo::Error::Wal { .. })));
+        let refused = tail.accept(&[0; 100]).unwrap_err();
+        let mut causes = iter::successors(refused.source(), |&error| error.source());
+        assert!(causes.any(|error| error.is::<postgres::Error>()), "{refused:?}");
     }
 }

@@ -120,6 +120,9 @@ pub enum WalFault {
     /// Wrong structure.
     #[error("{0}")]
     Form(String),
+    /// The reader of the content refused it.
+    #[error("{0}")]
+    Content(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
     Codec(#[from] codec::Error),
     /// Not a valid timeline history file.
@@ -132,6 +135,14 @@ pub enum WalFault {
 impl Error {
     pub(crate) fn format(object: impl Into<String>, what: impl Into<String>) -> Self {
         Self::Format { object: object.into(), what: what.into() }
+    }
+
+    /// [`Error::Wal`] for content that its reader refused with `source`.
+    pub(crate) fn wal_content(
+        object: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::Wal { object: object.into(), source: WalFault::Content(Box::new(source)) }
     }
 
     /// [`Error::Wal`] for a wrong structure.
