@@ -21,9 +21,14 @@ pub(super) fn report(errors: &[PageErrors], misaligned: &[MisalignedFile]) {
         );
     }
     for file in errors {
-        let pages = ranges(&file.pages);
-        tracing::warn!("invalid page checksums found in file {} at page(s) {pages}", file.path);
+        tracing::warn!("{}", invalid_pages(file));
     }
+}
+
+fn invalid_pages(file: &PageErrors) -> String {
+    let s = if file.pages.len() == 1 { "" } else { "s" };
+    let pages = ranges(&file.pages);
+    format!("invalid page checksum{s} found in file {} at page{s} {pages}", file.path)
 }
 
 /// Ascending numbers as text, neighbours joined: `3-4, 9`.
@@ -116,7 +121,16 @@ async fn is_damaged(
 
 #[cfg(test)]
 mod tests {
-    use super::ranges;
+    use super::*;
+
+    #[test]
+    fn one_invalid_page_is_not_named_in_the_plural() {
+        let text = |pages: &[u32]| {
+            invalid_pages(&PageErrors { path: "base/5/1".parse().unwrap(), pages: pages.to_vec() })
+        };
+        assert_eq!(text(&[7]), "invalid page checksum found in file base/5/1 at page 7");
+        assert_eq!(text(&[7, 8]), "invalid page checksums found in file base/5/1 at pages 7-8");
+    }
 
     #[test]
     fn neighbouring_pages_are_joined() {

@@ -22,7 +22,7 @@ use crate::{
 pub(super) async fn run(config: &Config, _out: &mut dyn Write) -> Result<u8> {
     let stanza = context::stanza(config)?;
     if config.force {
-        tracing::warn!("option --force has no effect here: nothing that exists is overwritten");
+        tracing::warn!("option 'force' is ignored: stanza-create overwrites no existing stanza");
     }
     lock::check_not_stopped(&context::lock_path(config), stanza)?;
     own_place::check(config, config.pgs.values().filter_map(|pg| pg.path.as_deref()))?;

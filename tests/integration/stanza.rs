@@ -11,7 +11,7 @@ for_each_version! {
         let files = site.repository_files("");
         site.run(&["stanza-create"]).ok();
         assert_eq!(site.repository_files("").len(), files.len());
-        site.run(&["stanza-create", "--force"]).ok().says("--force has no effect");
+        site.run(&["stanza-create", "--force"]).ok().says("option 'force' is ignored: ");
         site.run(&["stanza-upgrade"]).ok();
         assert_eq!(site.info()["db"].as_array().expect("list").len(), 1);
     }
