@@ -32,7 +32,7 @@ pub(crate) use error::UNSEEN_HINT;
 pub use job::BackupJob;
 pub use lacking_wal::LackingWal;
 pub use options::{BackupOptions, BackupTarget};
-pub use pipeline::frame::BLOCK_SIZE;
+pub use pipeline::BLOCK_SIZE;
 pub use plan::{BackupPlan, ChangeDetection, PriorBackup, plan};
 pub use publish::{discard, prepare, publish};
 pub use take::{TakenBackup, take};

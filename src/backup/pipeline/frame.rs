@@ -3,15 +3,12 @@
 
 use std::sync::Arc;
 
-use super::prior::PriorBlocks;
+use super::{BLOCK_SIZE, prior::PriorBlocks};
 use crate::{
     backup::source::{FileBytes, FileHeader},
     repo::block_map::FRAME_RAW_MAX,
     types::BlockDigest,
 };
-
-/// The size of a block, the unit in which changes are found and data is verified: a PostgreSQL page.
-pub const BLOCK_SIZE: u32 = 8192;
 
 /// Consecutive bytes of one file in a frame. Every chunk but a file's last is a whole number of blocks.
 #[derive(Clone, Debug)]

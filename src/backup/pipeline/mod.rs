@@ -22,3 +22,6 @@ mod workers;
 mod writer;
 
 pub use run::{PipelineOptions, PipelineOutput, PipelineTarget, run};
+
+/// The size of a block in bytes, the unit in which changes are found and data is verified: a PostgreSQL page.
+pub const BLOCK_SIZE: u32 = 8192;

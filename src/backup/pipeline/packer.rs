@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    frame::{BLOCK_SIZE, Batch, Begun, FileChunk, FrameBuffer, Part},
+    BLOCK_SIZE,
+    frame::{Batch, Begun, FileChunk, FrameBuffer, Part},
     prior::PriorBlocks,
 };
 use crate::{

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
+    BLOCK_SIZE,
     crc::JoinedCrc,
-    frame::BLOCK_SIZE,
     gather::{Gatherer, Slot},
     prior::PriorBlocks,
 };

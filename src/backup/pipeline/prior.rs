@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::frame::BLOCK_SIZE;
+use super::BLOCK_SIZE;
 use crate::{
     backup::{
         Error,

@@ -3,7 +3,8 @@
 //! were given out.
 
 use super::{
-    frame::{BLOCK_SIZE, FileChunk, FrameBuffer, FrameContent, StoredFrame, WorkedFrame},
+    BLOCK_SIZE,
+    frame::{FileChunk, FrameBuffer, FrameContent, StoredFrame, WorkedFrame},
     read,
 };
 use crate::{

@@ -4,7 +4,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    frame::{BLOCK_SIZE, Batch, Begun, FileChunk, FrameContent, Part, WorkedFrame},
+    BLOCK_SIZE,
+    frame::{Batch, Begun, FileChunk, FrameContent, Part, WorkedFrame},
     gather::{self, Gatherer},
     pending_file::PendingFile,
     workers::Compressing,

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{cancel::Cancelled, durable::sync, linked_files, mend, target::Existing};
+use super::{cancel::Cancelled, durable::sync, existing::Existing, linked_files, mend};
 use crate::{
     restore::{
         Error,

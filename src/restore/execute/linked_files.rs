@@ -5,7 +5,7 @@ use std::{
     io,
 };
 
-use super::target::Existing;
+use super::existing::Existing;
 use crate::{
     restore::{
         Error,

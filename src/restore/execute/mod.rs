@@ -7,6 +7,8 @@ mod clean;
 mod delta;
 mod durable;
 mod emptied;
+mod existing;
+mod fetched_range;
 mod file_job;
 mod finish;
 mod frame_cache;
@@ -28,8 +30,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::runtime::Handle;
 
+pub use existing::Existing;
 pub use space::{Shortage, shortages};
-pub use target::{Existing, check};
+pub use target::check;
 
 use self::{
     cancel::blocking,

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::fs::statvfs;
 
-use super::target::Existing;
+use super::existing::Existing;
 use crate::{
     repo::file_list::FileEntry,
     restore::plan::{RestorePlan, Root},

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::linked_files;
+use super::{existing::Existing, linked_files};
 use crate::{
     restore::{
         Error,
@@ -15,26 +15,6 @@ use crate::{
     },
     types::ErrorCode,
 };
-
-/// What may be done with files that are in the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// Nothing: the directories must be empty.
-    Refuse,
-    /// They are removed (`--force`).
-    Replace,
-    /// Those that are as they must be stay, blocks that differ are written (`--delta`).
-    Update,
-    /// The same, but size and time of a file tell whether it is as it must be (`--delta --force`).
-    UpdateByTime,
-}
-
-impl Existing {
-    /// Whether files that are there already are completed.
-    pub(super) fn reuses(self) -> bool {
-        matches!(self, Self::Update | Self::UpdateByTime)
-    }
-}
 
 /// Checks the target; `Ok` says whether it holds files.
 pub fn check(layout: &Layout, existing: Existing) -> Result<bool, Error> {

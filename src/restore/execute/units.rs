@@ -3,7 +3,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{file_job::FileJob, read_ahead::Ahead};
+use super::{fetched_range::FetchedRange, file_job::FileJob};
 use crate::repo::block_map::{BlockMap, FrameRef};
 
 /// The raw bytes after which a unit is complete, and the size from which a file is sliced.
@@ -30,7 +30,7 @@ pub(super) struct Unit {
     /// The raw bytes of all parts.
     pub(super) raw: u64,
     /// What is fetched for this unit and its neighbours before a worker has it; may be empty.
-    pub(super) ahead: Arc<[Ahead]>,
+    pub(super) ahead: Arc<[FetchedRange]>,
 }
 
 /// Gathers files into units.

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use super::{
     delta,
+    fetched_range::{GAP_MAX, position},
     file_job::{FileJob, Opened},
     frame_cache::FrameCache,
     owner::Owner,
@@ -20,9 +21,6 @@ use crate::{
     restore::Error,
     types::{BlockDigest, CompressType},
 };
-
-/// Frames that are no further apart than this are fetched in one read.
-pub(super) const GAP_MAX: u64 = 64 << 10;
 
 /// Files of at least this size go to disk while the work continues.
 const WRITEBACK_MIN: u64 = 1 << 20;
@@ -335,10 +333,6 @@ impl Worker {
     fn block_number(&self, extent: &Extent<'_>) -> u64 {
         extent.file_offset / u64::from(self.shared.source.block_size)
     }
-}
-
-pub(super) fn position(frame: &FrameRef) -> (u32, u32, u64) {
-    (frame.reference, frame.bundle, frame.offset)
 }
 
 /// How many of `wanted`, which are in order of their frames, one read can serve.
