@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{databases::is_emptied, layout::Layout, outside::TABLESPACE_MODE_MASK};
+use super::{databases::is_emptied, layout::Layout, tampering::TABLESPACE_MODE_MASK};
 use crate::{
     postgres::is_of_postgres,
     repo::file_list::{EntryKind, FileEntry},

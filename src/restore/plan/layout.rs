@@ -8,7 +8,11 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use super::{outside, targets::path_from_text};
+use super::{
+    planned_link::{NamedBy, PlannedLink, below},
+    tampering,
+    targets::path_from_text,
+};
 use crate::{
     postgres::is_of_postgres,
     repo::{
@@ -34,30 +38,6 @@ pub struct PlacementOptions {
     pub kept: BTreeMap<String, PathBuf>,
     /// Links of the data directory that the backup does not have, and that stay.
     pub staying: BTreeSet<DataPath>,
-}
-
-/// Who says where a link leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamedBy {
-    /// The backup alone.
-    Backup,
-    /// An option.
-    Option,
-    /// The data directory that is restored into: it has the link.
-    DataDirectory,
-}
-
-/// A path of the data directory that is a symbolic link, and what is behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedLink {
-    /// The link, from the data directory.
-    pub path: DataPath,
-    /// Its target, absolute.
-    pub target: PathBuf,
-    /// Whether files of the backup lie behind it (false: it is a link to a file).
-    pub is_directory: bool,
-    /// Who names the target.
-    pub named_by: NamedBy,
 }
 
 /// A directory whose content belongs to the restore: nothing else may be or stay in it.
@@ -110,9 +90,9 @@ impl Layout {
         };
         layout.add_tablespaces(manifest, entries, options)?;
         layout.add_links(entries, options)?;
-        outside::check_names(&layout.links)?;
+        tampering::check_names(&layout.links)?;
         layout.check_targets()?;
-        outside::check_tablespaces(manifest.cluster.version, &layout.links, entries)?;
+        tampering::check_tablespaces(manifest.cluster.version, &layout.links, entries)?;
         let links = layout.links.iter().enumerate();
         layout.by_path = links.map(|(at, link)| (link.path.as_bytes().to_vec(), at)).collect();
         layout.add_roots(entries);
@@ -261,15 +241,6 @@ impl Layout {
     }
 }
 
-/// What follows `prefix` in `path`, empty for `prefix` itself; `None` where it is not below it.
-pub(super) fn below<'a>(path: &'a DataPath, prefix: &DataPath) -> Option<&'a [u8]> {
-    match path.as_bytes().strip_prefix(prefix.as_bytes())? {
-        [] => Some(&[]),
-        [b'/', rest @ ..] => Some(rest),
-        _ => None,
-    }
-}
-
 /// Oid, name and location of each tablespace: the manifest's, and links that only the list has.
 fn tablespaces(
     manifest: &Manifest,
@@ -283,7 +254,7 @@ fn tablespaces(
         if let EntryKind::Link { target } = &entry.kind
             && let Some(oid) = entry.path.as_bytes().strip_prefix(b"pg_tblspc/")
             && let Ok(oid) = str::from_utf8(oid)
-            && outside::is_oid(oid)
+            && tampering::is_oid(oid)
             && all.iter().all(|(known, ..)| known != oid)
         {
             all.push((oid.to_owned(), None, target.clone()));

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    layout::{Layout, NamedBy, PlacementOptions, PlannedLink, TABLESPACES},
+    layout::{Layout, PlacementOptions, TABLESPACES},
+    planned_link::{NamedBy, PlannedLink},
     targets::{absolute_link, link_map, path_from_text},
 };
 use crate::{

@@ -7,6 +7,8 @@ mod kept_links;
 mod layout;
 mod links;
 mod outside;
+mod planned_link;
+mod tampering;
 mod targets;
 mod time;
 mod timeline;
@@ -16,8 +18,9 @@ pub use databases::DatabaseChoice;
 pub use entries::{
     CONTROL_FILE, CONTROL_FILE_PENDING, Entries, MARKER, MISSING_TO_VERIFY, PlannedDirectory,
 };
-pub use layout::{Layout, NamedBy, PlacementOptions, PlannedLink, Root};
+pub use layout::{Layout, PlacementOptions, Root};
 pub use outside::Outside;
+pub use planned_link::{NamedBy, PlannedLink};
 pub use time::{names_time_zone, parse_target_time};
 pub use timeline::{ArchiveView, TimelineDecision};
 

@@ -1,9 +1,7 @@
 //! What a backup may name outside of the data directory. A repository is not trusted here: a user who can write to
 //! it must not be able to make a restore write anywhere but into the places of a cluster's tablespaces and links.
 
-use std::path::Path;
-
-use super::{Layout, NamedBy, PlannedLink, layout::below};
+use super::planned_link::{PlannedLink, below};
 use crate::{
     postgres::{self, catalog_version_of, version_directory},
     repo::file_list::{EntryKind, FileEntry},
@@ -13,38 +11,6 @@ use crate::{
 
 /// Directories of a tablespace may have these permission bits: those of PostgreSQL with access for its group.
 pub(super) const TABLESPACE_MODE_MASK: u32 = 0o750;
-
-/// A place outside of the data directory that a restore writes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outside<'a> {
-    /// The directory whose content is restored, or the file.
-    pub path: &'a Path,
-    /// Who names it.
-    pub named_by: NamedBy,
-}
-
-impl Layout {
-    /// Everything outside of the data directory that is written to.
-    pub fn outside(&self) -> Vec<Outside<'_>> {
-        let mut places = Vec::new();
-        for link in &self.links {
-            let before = places.len();
-            let named_by = link.named_by;
-            for root in &self.roots {
-                let is_behind = |path| below(path, &link.path).is_some();
-                let is_listed = |place: &Outside<'_>| place.path == root.directory;
-                if root.prefix.as_ref().is_some_and(is_behind) && !places.iter().any(is_listed) {
-                    places.push(Outside { path: &root.directory, named_by });
-                }
-            }
-            // A file, or a tablespace without content.
-            if places.len() == before {
-                places.push(Outside { path: &link.target, named_by });
-            }
-        }
-        places
-    }
-}
 
 /// Whether a name in `pg_tblspc` is that of a tablespace: an object identifier as PostgreSQL writes it.
 pub(super) fn is_oid(name: &str) -> bool {
@@ -106,12 +72,15 @@ fn tampered(what: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, path::PathBuf};
+    use std::{
+        collections::BTreeMap,
+        path::{Path, PathBuf},
+    };
 
     use super::*;
     use crate::{
         restore::{
-            plan::PlacementOptions,
+            plan::{Layout, NamedBy, PlacementOptions},
             tests::repository::{manifest, tablespace},
         },
         types::{Failure, Lsn, TimeLine},

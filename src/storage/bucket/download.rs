@@ -9,11 +9,11 @@ use futures_util::{Stream, StreamExt};
 use super::{
     super::{Download, Error, ErrorKind, Result, requests::Attempts},
     Body,
-    storage::Inner,
+    objects::Objects,
 };
 
 pub(super) struct BucketDownload {
-    inner: Arc<Inner>,
+    objects: Arc<Objects>,
     key: String,
     name: String,
     size: u64,
@@ -23,19 +23,19 @@ pub(super) struct BucketDownload {
 }
 
 impl BucketDownload {
-    pub(super) async fn open(inner: Arc<Inner>, key: String) -> Result<Self> {
-        let name = inner.name(&key);
-        let open = || inner.api.get(&key, None);
-        let body = inner.requests.run("read", &name, 0, open).await?;
-        let attempts = inner.requests.retry().begin();
+    pub(super) async fn open(objects: Arc<Objects>, key: String) -> Result<Self> {
+        let name = objects.name(&key);
+        let open = || objects.api.get(&key, None);
+        let body = objects.requests.run("read", &name, 0, open).await?;
+        let attempts = objects.requests.retry().begin();
         let Body { size, bytes } = body;
-        Ok(Self { inner, key, name, size, offset: 0, bytes: Some(bytes), attempts })
+        Ok(Self { objects, key, name, size, offset: 0, bytes: Some(bytes), attempts })
     }
 
     async fn reopen(&mut self) -> Result<()> {
         let range = self.offset..self.size;
-        let open = || self.inner.api.get(&self.key, Some(range.clone()));
-        let body = self.inner.requests.run("read", &self.name, 0, open).await?;
+        let open = || self.objects.api.get(&self.key, Some(range.clone()));
+        let body = self.objects.requests.run("read", &self.name, 0, open).await?;
         if body.size != self.size {
             return Err(Error::new(ErrorKind::Other, "read", &*self.name)
                 .caused_by("it changed while it was read"));
@@ -55,7 +55,7 @@ impl BucketDownload {
                     .caused_by(format!("the body ended after {offset} of {size} bytes"))),
             }
         };
-        let chunk = self.inner.requests.bounded("read", name, 0, received).await?;
+        let chunk = self.objects.requests.bounded("read", name, 0, received).await?;
         let left = (size - offset) as usize;
         if chunk.len() > left {
             return Err(Error::new(ErrorKind::Other, "read", name)
@@ -89,7 +89,7 @@ impl Download for BucketDownload {
                 Ok(chunk) if chunk.is_empty() => {}
                 Ok(chunk) => {
                     self.offset += chunk.len() as u64;
-                    self.inner.requests.spend(chunk.len() as u64).await;
+                    self.objects.requests.spend(chunk.len() as u64).await;
                     return Ok(Some(chunk));
                 }
                 Err(error) => self.wait_after(error).await?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     super::{Entry, EntryKind, Error, ErrorKind, ObjectPath, Result},
     Found, Page,
-    storage::Inner,
+    objects::Objects,
 };
 
 /// The most pages and keys of one listing, and empty pages one after the other: a store may never end.
@@ -14,30 +14,30 @@ const KEYS_MAX: usize = 20_000_000;
 const EMPTY_PAGES_MAX: usize = 1000;
 
 /// The prefix of the keys below a directory.
-pub(super) fn directory_key(inner: &Inner, directory: &ObjectPath) -> String {
-    match inner.key(directory) {
+pub(super) fn directory_key(objects: &Objects, directory: &ObjectPath) -> String {
+    match objects.key(directory) {
         key if key.is_empty() || key.ends_with('/') => key,
         key => key + "/",
     }
 }
 
 pub(super) async fn below(
-    inner: &Inner,
+    objects: &Objects,
     directory: &ObjectPath,
     recurse: bool,
 ) -> Result<Vec<Entry>> {
-    let prefix = directory_key(inner, directory);
+    let prefix = directory_key(objects, directory);
     let mut entries = Entries::default();
-    pages(inner, &prefix, !recurse, |page| {
+    pages(objects, &prefix, !recurse, |page| {
         for found in page.objects {
             // The consoles of some stores make an empty object to show a directory.
             match found.key.strip_suffix('/') {
-                Some(marker) => entries.directory(inner.path(marker), directory),
-                None => entries.object(inner, found, directory),
+                Some(marker) => entries.directory(objects.path(marker), directory),
+                None => entries.object(objects, found, directory),
             }
         }
         for common in page.prefixes {
-            entries.directory(inner.path(common.trim_end_matches('/')), directory);
+            entries.directory(objects.path(common.trim_end_matches('/')), directory);
         }
     })
     .await?;
@@ -45,32 +45,32 @@ pub(super) async fn below(
 }
 
 pub(super) async fn with_prefix(
-    inner: &Inner,
+    objects: &Objects,
     directory: &ObjectPath,
     name_prefix: &str,
 ) -> Result<Vec<Entry>> {
-    let prefix = directory_key(inner, directory) + name_prefix;
+    let prefix = directory_key(objects, directory) + name_prefix;
     let mut entries = Entries::default();
-    pages(inner, &prefix, true, |page| {
-        let objects = page.objects.into_iter().filter(|found| !found.key.ends_with('/'));
-        objects.for_each(|found| entries.object(inner, found, directory));
+    pages(objects, &prefix, true, |page| {
+        let files = page.objects.into_iter().filter(|found| !found.key.ends_with('/'));
+        files.for_each(|found| entries.object(objects, found, directory));
     })
     .await?;
     Ok(entries.in_order())
 }
 
 async fn pages(
-    inner: &Inner,
+    objects: &Objects,
     prefix: &str,
     delimited: bool,
     mut take: impl FnMut(Page) + Send,
 ) -> Result<()> {
-    let name = inner.name(prefix);
+    let name = objects.name(prefix);
     let mut next = None;
     let (mut keys, mut empty) = (0, 0);
     for _ in 0..PAGES_MAX {
-        let list = || inner.api.list(prefix, delimited, next.clone());
-        let mut page = inner.requests.run("list", &name, 0, list).await?;
+        let list = || objects.api.list(prefix, delimited, next.clone());
+        let mut page = objects.requests.run("list", &name, 0, list).await?;
         let before = std::mem::replace(&mut next, page.next.take());
         if next.is_some() && next == before {
             return Err(Error::new(ErrorKind::Other, "list", name)
@@ -97,8 +97,8 @@ struct Entries(BTreeMap<String, Entry>);
 
 impl Entries {
     /// A key that is no path of ours is passed over: this program cannot have made it.
-    fn object(&mut self, inner: &Inner, found: Found, below: &ObjectPath) {
-        let Some(path) = inner.path(&found.key) else { return };
+    fn object(&mut self, objects: &Objects, found: Found, below: &ObjectPath) {
+        let Some(path) = objects.path(&found.key) else { return };
         self.directory(Some(path.parent()), below);
         let kind = EntryKind::Object { size: found.size };
         self.0.insert(found.key, Entry { path, kind, modified: found.modified });

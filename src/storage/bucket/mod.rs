@@ -5,6 +5,7 @@
 mod download;
 mod guard;
 mod list;
+mod objects;
 mod storage;
 mod upload;
 

@@ -9,7 +9,7 @@ use tokio::{sync::OnceCell, task::JoinSet};
 
 use super::{
     super::{Error, ErrorKind, Result, Upload},
-    storage::Inner,
+    objects::Objects,
 };
 
 /// Parts of one object under way at a time.
@@ -18,7 +18,7 @@ const PARTS_AT_ONCE: usize = 4;
 const PARTS_OF_A_SIZE: usize = 1000;
 
 pub(super) struct BucketUpload {
-    inner: Arc<Inner>,
+    objects: Arc<Objects>,
     key: String,
     /// Bytes not yet sent: of an object that may yet be sent whole, or less than a part.
     gathered: BytesMut,
@@ -51,9 +51,9 @@ enum Standing {
 }
 
 impl BucketUpload {
-    pub(super) fn new(inner: Arc<Inner>, key: String) -> Self {
+    pub(super) fn new(objects: Arc<Objects>, key: String) -> Self {
         Self {
-            inner,
+            objects,
             key,
             gathered: BytesMut::new(),
             upload: Arc::default(),
@@ -64,7 +64,7 @@ impl BucketUpload {
     }
 
     fn part_size(&self) -> usize {
-        self.inner.api.traits().part_size * (1 + self.parts.len() / PARTS_OF_A_SIZE)
+        self.objects.api.traits().part_size * (1 + self.parts.len() / PARTS_OF_A_SIZE)
     }
 
     async fn send_part(&mut self, data: Bytes) -> Result<()> {
@@ -73,13 +73,13 @@ impl BucketUpload {
         }
         let index = self.parts.len();
         self.parts.push(None);
-        let (inner, key, upload) = (self.inner.clone(), self.key.clone(), self.upload.clone());
+        let (objects, key, upload) = (self.objects.clone(), self.key.clone(), self.upload.clone());
         self.under_way.spawn(async move {
-            let upload = upload.get_or_try_init(|| begin(&inner, &key)).await?;
+            let upload = upload.get_or_try_init(|| begin(&objects, &key)).await?;
             let number = index as u32 + 1;
-            let send = || inner.api.put_part(&key, upload, number, data.clone());
+            let send = || objects.api.put_part(&key, upload, number, data.clone());
             let size = data.len() as u64;
-            let name = inner.requests.run("write", &inner.name(&key), size, send).await?;
+            let name = objects.requests.run("write", &objects.name(&key), size, send).await?;
             Ok((index, Part { name, size, digest: blake3::hash(&data) }))
         });
         Ok(())
@@ -99,7 +99,7 @@ impl BucketUpload {
     }
 
     fn error(&self) -> Error {
-        Error::new(ErrorKind::Other, "write", self.inner.name(&self.key))
+        Error::new(ErrorKind::Other, "write", self.objects.name(&self.key))
     }
 
     async fn complete(&self) -> Result<()> {
@@ -111,11 +111,12 @@ impl BucketUpload {
         let complete = || {
             attempts += 1;
             async {
-                self.inner.may_complete(&self.key).await?;
-                self.inner.api.complete_parts(&self.key, upload, &names).await
+                self.objects.may_complete(&self.key).await?;
+                self.objects.api.complete_parts(&self.key, upload, &names).await
             }
         };
-        let done = self.inner.requests.run("write", &self.inner.name(&self.key), 0, complete).await;
+        let done =
+            self.objects.requests.run("write", &self.objects.name(&self.key), 0, complete).await;
         match done {
             Err(error) if attempts > 1 && error.kind() != ErrorKind::Transient => {
                 self.settle(error, &parts).await
@@ -130,7 +131,7 @@ impl BucketUpload {
         match self.standing(parts).await? {
             Standing::Nothing => Err(error),
             Standing::Another => {
-                Err(Error::new(ErrorKind::AlreadyExists, "write", self.inner.name(&self.key)))
+                Err(Error::new(ErrorKind::AlreadyExists, "write", self.objects.name(&self.key)))
             }
             Standing::Ours => {
                 tracing::debug!("{error}; an attempt before it was done");
@@ -141,7 +142,7 @@ impl BucketUpload {
 
     async fn standing(&self, parts: &[Part]) -> Result<Standing> {
         let written: u64 = parts.iter().map(|part| part.size).sum();
-        match self.inner.size(&self.key).await? {
+        match self.objects.size(&self.key).await? {
             None => return Ok(Standing::Nothing),
             Some(size) if size == written => {}
             Some(_) => return Ok(Standing::Another),
@@ -149,7 +150,7 @@ impl BucketUpload {
         let mut offset = 0;
         for part in parts {
             let end = offset + part.size;
-            if blake3::hash(&self.inner.read(&self.key, offset..end).await?) != part.digest {
+            if blake3::hash(&self.objects.read(&self.key, offset..end).await?) != part.digest {
                 return Ok(Standing::Another);
             }
             offset = end;
@@ -169,7 +170,7 @@ impl BucketUpload {
     /// What takes the upload back; nothing is left to be given up after it.
     fn giving_up(&mut self, patience: Patience) -> impl Future<Output = Result<()>> + Send + use<> {
         let (upload, under_way) = (take(&mut self.upload), take(&mut self.under_way));
-        give_up(self.inner.clone(), self.key.clone(), upload, under_way, patience)
+        give_up(self.objects.clone(), self.key.clone(), upload, under_way, patience)
     }
 }
 
@@ -183,7 +184,7 @@ enum Patience {
 }
 
 async fn give_up(
-    inner: Arc<Inner>,
+    objects: Arc<Objects>,
     key: String,
     upload: Arc<OnceCell<String>>,
     mut under_way: JoinSet<Sent>,
@@ -195,22 +196,22 @@ async fn give_up(
     }
     under_way.shutdown().await;
     let Some(upload) = upload.get() else { return Ok(()) };
-    let (name, abort) = (inner.name(&key), || inner.api.abort_parts(&key, upload));
+    let (name, abort) = (objects.name(&key), || objects.api.abort_parts(&key, upload));
     match patience {
-        Patience::Usual => inner.requests.run("delete", &name, 0, abort).await,
-        Patience::Little => inner.requests.bounded("delete", &name, 0, abort()).await,
+        Patience::Usual => objects.requests.run("delete", &name, 0, abort).await,
+        Patience::Little => objects.requests.bounded("delete", &name, 0, abort()).await,
     }
 }
 
-async fn begin(inner: &Inner, key: &str) -> Result<String> {
-    inner.requests.run("write", &inner.name(key), 0, || inner.api.begin_parts(key)).await
+async fn begin(objects: &Objects, key: &str) -> Result<String> {
+    objects.requests.run("write", &objects.name(key), 0, || objects.api.begin_parts(key)).await
 }
 
 #[async_trait]
 impl Upload for BucketUpload {
     async fn write(&mut self, mut data: Bytes) -> Result<()> {
         if self.parts.is_empty() {
-            if self.gathered.len() + data.len() <= self.inner.api.traits().whole_max {
+            if self.gathered.len() + data.len() <= self.objects.api.traits().whole_max {
                 self.gathered.extend_from_slice(&data);
                 return Ok(());
             }
@@ -234,7 +235,7 @@ impl Upload for BucketUpload {
     async fn finish(mut self: Box<Self>) -> Result<()> {
         if self.parts.is_empty() {
             let data = self.gathered.split().freeze();
-            return self.inner.create(&self.key, data).await;
+            return self.objects.create(&self.key, data).await;
         }
         match self.finish_parts().await {
             Ok(()) => {

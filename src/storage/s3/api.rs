@@ -2,27 +2,19 @@
 
 use std::{
     ops::Range,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
 use aws_sdk_s3::{
-    Client,
-    error::{ProvideErrorMetadata, SdkError},
     operation::{
         get_object::builders::GetObjectFluentBuilder, put_object::builders::PutObjectFluentBuilder,
     },
     primitives::{ByteStream, DateTime},
-    types::{
-        self, CompletedMultipartUpload, CompletedPart, RequestPayer, ServerSideEncryption,
-        StorageClass,
-    },
+    types::{self, CompletedMultipartUpload, CompletedPart, ServerSideEncryption, StorageClass},
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::sync::OnceCell;
 
 use super::{
     super::{
@@ -32,13 +24,10 @@ use super::{
             UploadMarker, WHOLE_MAX,
         },
     },
-    S3Options,
-    address::Address,
-    client,
-    encoding::{CustomerKey, content_md5, tagging},
+    call::{Call, S3Api},
+    encoding::{CustomerKey, content_md5},
     failure::Refusal,
-    keys::Keys,
-    learned::{Learned, Manner},
+    learned::Manner,
     listing,
     options::Encryption,
 };
@@ -48,28 +37,6 @@ use crate::types::ObjectLockMode;
 const DELETE_MAX: usize = 1000;
 /// No object is larger, and servers that count with a sign take no larger number.
 const OFFSET_MAX: u64 = i64::MAX as u64 - 1;
-
-/// A bucket of S3.
-#[derive(Debug)]
-pub struct S3Api {
-    pub(super) options: S3Options,
-    address: Address,
-    customer_key: Option<CustomerKey>,
-    tagging: Option<String>,
-    keys: Arc<Keys>,
-    client: OnceCell<Client>,
-    pub(super) learned: Learned,
-}
-
-/// A request that is being made.
-pub(super) struct Call<'a> {
-    api: &'a S3Api,
-    pub(super) client: &'a Client,
-    operation: &'static str,
-    key: &'a str,
-    /// Which keys it is signed with.
-    keys: u64,
-}
 
 /// Adds to a request what every request for an object has: who pays, and the key it is encrypted with.
 macro_rules! for_object {
@@ -100,35 +67,6 @@ macro_rules! as_configured {
 }
 
 impl S3Api {
-    /// A bucket. Checks the options; sends no request.
-    pub fn new(options: S3Options) -> Result<Self> {
-        let address = Address::of(&options)?;
-        let customer_key = match &options.encryption {
-            Encryption::Customer(key) => Some(CustomerKey::of(key)?),
-            _ => None,
-        };
-        let tagging = tagging(&options.tags);
-        let keys = Arc::new(Keys::new(options.keys.clone(), options.http.clone()));
-        let learned = Learned::new(options.lock.is_some());
-        Ok(Self { options, address, customer_key, tagging, keys, client: OnceCell::new(), learned })
-    }
-
-    /// Begins a request: there is a client, and there are keys.
-    pub(super) async fn call<'a>(
-        &'a self,
-        operation: &'static str,
-        key: &'a str,
-    ) -> Result<Call<'a>> {
-        let make = || async { client::make(&self.options, &self.address, self.keys.clone()) };
-        let client = self.client.get_or_try_init(make).await?;
-        let keys = self.keys.ready().await?;
-        Ok(Call { api: self, client, operation, key, keys })
-    }
-
-    pub(super) fn payer(&self) -> Option<RequestPayer> {
-        self.options.requester_pays.then_some(RequestPayer::Requester)
-    }
-
     fn encryption(&self) -> (Option<ServerSideEncryption>, Option<String>) {
         match &self.options.encryption {
             Encryption::Default | Encryption::Customer(_) => (None, None),
@@ -147,13 +85,9 @@ impl S3Api {
         Some((mode, until.into()))
     }
 
-    pub(super) fn name(&self, key: &str) -> String {
-        format!("{}/{key}", self.location())
-    }
-
     /// Whether a request is to be made in another manner than this one.
     fn learns(&self, refusal: &Refusal, manner: Manner) -> bool {
-        self.learned.learns(refusal, manner, &self.location())
+        self.learned.learns(refusal, manner, &self.bucket_url())
     }
 
     /// `AlreadyExists` unless there is proof that the key is free.
@@ -199,29 +133,6 @@ impl S3Api {
     }
 }
 
-impl Call<'_> {
-    pub(super) fn failed<E>(&self, error: SdkError<E, HttpResponse>) -> Error
-    where
-        E: ProvideErrorMetadata + std::error::Error + 'static,
-    {
-        self.error(&Refusal::of(&error))
-    }
-
-    /// Keys that were found expired are replaced, and the request is worth another try.
-    pub(super) fn error(&self, refusal: &Refusal) -> Error {
-        let name = self.api.name(self.key);
-        if refusal.is_of_expired_keys() && self.api.keys.are_expired(self.keys) {
-            return Error::new(ErrorKind::Transient, self.operation, name)
-                .caused_by("the session of the keys is over; others are fetched");
-        }
-        let error = refusal.error(self.operation, name);
-        if error.is_not_found() {
-            self.api.learned.bucket_is_there();
-        }
-        error
-    }
-}
-
 fn size_of_range(range: &str) -> Option<u64> {
     range.rsplit_once('/')?.1.parse().ok()
 }
@@ -242,7 +153,7 @@ fn body(name: String, size: u64, bytes: ByteStream) -> Body {
 #[async_trait]
 impl BucketApi for S3Api {
     fn location(&self) -> String {
-        format!("s3://{}", self.options.bucket)
+        self.bucket_url()
     }
 
     fn traits(&self) -> Traits {

@@ -10,9 +10,9 @@ use futures_util::future::join_all;
 use super::{
     super::{
         Error, ErrorKind, Result,
-        bucket::{BucketApi as _, Found, Page, Unfinished, UnfinishedPage, UploadMarker},
+        bucket::{Found, Page, Unfinished, UnfinishedPage, UploadMarker},
     },
-    api::S3Api,
+    call::S3Api,
     encoding::content_md5,
     failure::{Refusal, cleaned},
     learned::Deleting,
@@ -50,7 +50,7 @@ pub(super) async fn page(
         // A server that only knows the first version answers in its form. With a token of the second one it
         // would begin again.
         if page.is_none() {
-            api.learned.list_as_of_old(&api.location());
+            api.learned.list_as_of_old(&api.bucket_url());
             return old_page(api, prefix, delimited, None).await;
         }
         return Err(Error::new(ErrorKind::Other, "list", api.name(prefix)).caused_by(NO_NEXT_PAGE));
@@ -124,7 +124,7 @@ pub(super) async fn delete(api: &S3Api, keys: &[String]) -> Result<()> {
             }
         };
         let Some((refusal, error)) = refused else { return Ok(()) };
-        if !api.learned.learns_to_delete(&refusal, way, &api.location()) {
+        if !api.learned.learns_to_delete(&refusal, way, &api.bucket_url()) {
             return Err(error);
         }
     }
@@ -238,7 +238,7 @@ pub(super) async fn unfinished(
             if !refusal.is_of_the_listing_of_uploads() {
                 return Err(call.error(&refusal));
             }
-            api.learned.lists_no_uploads(&refusal, &api.location());
+            api.learned.lists_no_uploads(&refusal, &api.bucket_url());
             return Ok(UnfinishedPage::default());
         }
     };

@@ -6,6 +6,7 @@
 
 mod address;
 mod api;
+mod call;
 mod client;
 mod connector;
 mod encoding;
@@ -15,5 +16,5 @@ mod learned;
 mod listing;
 mod options;
 
-pub use api::S3Api;
+pub use call::S3Api;
 pub use options::{Encryption, KeySource, PART_SIZE_MIN, S3Options};

@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 
 use super::{
     SftpOptions,
-    failure::shown,
+    connect_failure::{failed, permanent, transient},
+    failure::Refusal,
     host_key::{HandshakeError, HostKeyVerifier, Rejection},
     known_hosts, login,
     session::{Offers, Session},
@@ -26,15 +27,6 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 const RECEIVE_WINDOW: u32 = 4 << 20;
 /// The largest SFTP packet that is taken; OpenSSH's server sends no larger ones.
 const PACKET_MAX: u32 = 256 << 10;
-
-/// The server as errors name it.
-pub(super) fn server_name(options: &SftpOptions) -> String {
-    let port = match options.port {
-        22 => String::new(),
-        port => format!(":{port}"),
-    };
-    format!("sftp://{}@{}{port}", options.user, options.host)
-}
 
 /// Makes a session, within the time limit.
 pub(super) async fn connect(options: &SftpOptions) -> Result<Session> {
@@ -57,14 +49,6 @@ async fn open(options: &SftpOptions) -> Result<Session> {
     let mut connection = shake_hands(options).await?;
     login::log_in(&mut connection, options).await?;
     start(connection, options).await
-}
-
-fn transient(options: &SftpOptions) -> Error {
-    Error::new(ErrorKind::Transient, "connect to", server_name(options))
-}
-
-fn permanent(options: &SftpOptions) -> Error {
-    Error::new(ErrorKind::Other, "connect to", server_name(options))
 }
 
 /// Connects and checks the host's key, with as many handshakes as there are kinds of key to ask for.
@@ -91,7 +75,7 @@ async fn prepare(options: &SftpOptions) -> Result<HostKeyVerifier> {
         Ok(Err((file, error))) => {
             let cause =
                 format!("the known-hosts file '{}' cannot be read: {error}", file.display());
-            Err(Error::new(ErrorKind::Denied, "connect to", server_name(options))
+            Err(Error::new(ErrorKind::Denied, "connect to", options.server_name())
                 .caused_by(cause)
                 .with_hint("make it readable, or name other files in repo-sftp-known-host"))
         }
@@ -111,18 +95,7 @@ async fn shake_hand(
 }
 
 fn refused(options: &SftpOptions, rejection: Rejection) -> Error {
-    rejection.error(&server_name(options), &known_hosts::name_of(&options.host, options.port))
-}
-
-/// What goes wrong on the way is worth another try, but for two sides that will never agree.
-pub(super) fn failed(options: &SftpOptions, error: russh::Error) -> Error {
-    let text = shown(&error.to_string());
-    match error {
-        russh::Error::NoCommonAlgo { .. } | russh::Error::Version | russh::Error::UnknownKey => {
-            permanent(options).caused_by(text)
-        }
-        _ => transient(options).caused_by(text),
-    }
+    rejection.error(&options.server_name(), &known_hosts::name_of(&options.host, options.port))
 }
 
 fn ssh_config(algorithms: Vec<Algorithm>) -> client::Config {
@@ -170,8 +143,7 @@ async fn start(connection: Handle<HostKeyVerifier>, options: &SftpOptions) -> Re
         }
     }
     let sftp = RawSftpSession::new_with_config(channel.into_stream(), sftp_config(options));
-    let broke =
-        |error| super::failure::Refusal::from(error).error("connect to", &server_name(options));
+    let broke = |error| Refusal::from(error).error("connect to", &options.server_name());
     let version = sftp.init().await.map_err(broke)?;
     let mut offers = Offers::of(&version.extensions);
     if version.extensions.contains_key(russh_sftp::extensions::LIMITS) {

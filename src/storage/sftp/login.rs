@@ -17,7 +17,9 @@ use russh::{
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
-use super::{Login, SftpOptions, connect, failure::shown, host_key::HostKeyVerifier};
+use super::{
+    Login, SftpOptions, connect_failure::failed, failure::shown, host_key::HostKeyVerifier,
+};
 use crate::{
     host::read_small_text,
     storage::{Error, ErrorKind, Result},
@@ -45,8 +47,7 @@ pub(super) async fn log_in(connection: &mut Connection, options: &SftpOptions) -
 }
 
 fn denied(options: &SftpOptions, cause: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Denied, "log in to", connect::server_name(options))
-        .caused_by(cause.into())
+    Error::new(ErrorKind::Denied, "log in to", options.server_name()).caused_by(cause.into())
 }
 
 /// Reads the key, on a thread of its own: opening an encrypted one takes time on purpose.
@@ -132,7 +133,7 @@ async fn with_key(
     let hash = rsa_hash(connection, options, key.public_key()).await?;
     let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
     let answer = connection.authenticate_publickey(options.user.clone(), key).await;
-    let answer = answer.map_err(|error| connect::failed(options, error))?;
+    let answer = answer.map_err(|error| failed(options, error))?;
     match answer {
         AuthResult::Success => Ok(()),
         refused => {
@@ -152,7 +153,7 @@ async fn rsa_hash(
         return Ok(None);
     }
     let best = connection.best_supported_rsa_hash().await;
-    Ok(best.map_err(|error| connect::failed(options, error))?.flatten())
+    Ok(best.map_err(|error| failed(options, error))?.flatten())
 }
 
 /// A server that says no is told from one that went away.
@@ -166,7 +167,7 @@ fn not_let_in(
         return denied(options, "no answer");
     };
     if remaining_methods.is_empty() && connection.is_closed() {
-        return Error::new(ErrorKind::Transient, "log in to", connect::server_name(options))
+        return Error::new(ErrorKind::Transient, "log in to", options.server_name())
             .caused_by("the server closed the connection");
     }
     if *partial_success {

@@ -8,6 +8,7 @@
 //! on: reads where they stopped, writes after the last byte that the server has, proven by reading it back.
 
 mod connect;
+mod connect_failure;
 mod delete;
 mod download;
 mod failure;

@@ -26,6 +26,17 @@ pub struct SftpOptions {
     pub timeout: Duration,
 }
 
+impl SftpOptions {
+    /// The server as errors name it.
+    pub(super) fn server_name(&self) -> String {
+        let port = match self.port {
+            22 => String::new(),
+            port => format!(":{port}"),
+        };
+        format!("sftp://{}@{}{port}", self.user, self.host)
+    }
+}
+
 /// Which keys of a host are good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostKeyPolicy {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future;
 
 use super::{
-    SftpOptions, connect,
+    SftpOptions,
     failure::{Answer, Refusal, other},
     pool::{Lease, Pool},
     session::{Kind, Look, Session},
@@ -26,7 +26,7 @@ pub(super) struct Tree {
 impl Tree {
     pub(super) fn new(options: SftpOptions, requests: Requests) -> Self {
         let root = options.root.trim_end_matches('/').to_owned();
-        Self { server: connect::server_name(&options), root, requests, pool: Pool::new(options) }
+        Self { server: options.server_name(), root, requests, pool: Pool::new(options) }
     }
 
     pub(super) fn location(&self) -> String {

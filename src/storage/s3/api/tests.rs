@@ -1,13 +1,16 @@
 //! What is sent, and what is made of answers that test servers do not give.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
 
-use super::{super::options::tests::options, *};
+use super::{
+    super::{S3Options, options::tests::options},
+    *,
+};
 use crate::types::{ObjectLock, ObjectLockMode, Secret, UriStyle};
 
 /// What a server was asked, one head a request, in lower case.
