@@ -11,7 +11,7 @@ use crate::{
     types::DataPath,
 };
 
-/// More is no backup that anybody wants.
+/// Entries that a backup may leave out: with more, it is of no use.
 const LEFT_OUT_MAX: usize = 10_000;
 /// The file without which no server starts that is in none of its directories.
 const VERSION_FILE: &str = "PG_VERSION";
