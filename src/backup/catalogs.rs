@@ -32,10 +32,10 @@ fn check_changes(before: &Placement, now: &Placement) -> Result<()> {
     let (created, dropped) = (now.dropped(before), before.dropped(now));
     if !created.is_empty() && !dropped.is_empty() {
         tracing::warn!(
-            "while the backup was taken, database {} was created and {} dropped: if the one was copied from \
-             the other as files, recovery from this backup gives back only part of it\n\
-             HINT: then take another backup; up to version 14, and with STRATEGY file_copy, CREATE DATABASE \
-             copies files",
+            "while the backup was taken, database {} was created and {} dropped: if one was copied \
+             from the other at file level, recovery from this backup restores it only in part\n\
+             HINT: take another backup; up to version 14, and with STRATEGY file_copy, CREATE \
+             DATABASE copies files",
             shown(&created),
             shown(&dropped)
         );

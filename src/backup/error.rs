@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// Hint for files of the server that this process cannot see.
-pub(crate) const UNSEEN_HINT: &str = "mount every tablespace here where the server has it, at the same path; \
-    backup-source=stream needs none of it";
+pub(crate) const UNSEEN_HINT: &str = "mount every tablespace on this host at the same path as on \
+                                      the server, or use backup-source=stream";
 
 /// A failed backup.
 #[derive(Debug, thiserror::Error)]
@@ -33,15 +33,13 @@ pub enum Error {
     #[error(transparent)]
     Codec(#[from] codec::Error),
     /// The server leaves something out that the cluster cannot do without.
-    #[error("'{path}' is a symbolic link or another special file, which the server does not send")]
+    #[error("'{path}' is a symbolic link or special file, which the server does not send")]
     LeftOut {
         /// The path, as the server named it.
         path: String,
     },
     /// The server would not say what it leaves out.
-    #[error(
-        "client_min_messages is 'error', so the server does not say what it leaves out of a backup"
-    )]
+    #[error("client_min_messages is 'error', so the server does not report files that it skips")]
     NoWarnings,
     /// A name was not valid.
     #[error(transparent)]
@@ -54,8 +52,8 @@ pub enum Error {
     DataDirectory(#[from] DataDirectoryError),
     /// The directory is a copy of the server's data directory.
     #[error(
-        "'{}' does not have the checkpoint at {started} that the server has just made: it is not the \
-         server's data directory",
+        "'{}' does not have the checkpoint at {started} that the server has just written: it is \
+         not the server's data directory",
         path.display()
     )]
     OtherDirectory {
@@ -71,7 +69,7 @@ pub enum Error {
         path: DataPath,
     },
     /// The server has files that this process cannot see.
-    #[error("the server has what cannot be seen in '{}': {}", path.display(), Unseen::list(unseen))]
+    #[error("the server has files that cannot be seen in '{}': {}", path.display(), Unseen::list(unseen))]
     Unseen {
         /// The data directory.
         path: PathBuf,
@@ -88,22 +86,22 @@ pub enum Error {
         what: &'static str,
     },
     /// The copy lacks what the server's catalogs have.
-    #[error("the files that came are not the whole cluster: there is no {missing}")]
+    #[error("the files received are not the complete cluster: {missing} is missing")]
     Incomplete {
         /// The first of what is missing, with what it belongs to.
         missing: String,
     },
     /// Databases were moved while they were copied.
     #[error(
-        "database {databases} was moved to another tablespace while the backup was taken: recovery from this \
-         backup would give back only part of it"
+        "database {databases} was moved to another tablespace while the backup was taken: recovery \
+         from this backup would restore it only in part"
     )]
     DatabaseMoved {
         /// The databases.
         databases: String,
     },
     /// The tablespaces in `pg_tblspc` are not those that the source was started for.
-    #[error("a tablespace in pg_tblspc was made or dropped while the backup began")]
+    #[error("a tablespace in pg_tblspc was created or dropped while the backup was starting")]
     TablespacesChanged,
     /// WAL did not reach the archive in time.
     #[error("{lacking} within {}s", timeout.as_secs())]
@@ -142,13 +140,13 @@ pub enum Error {
         timeline: TimeLine,
     },
     /// The notice of the backup is gone, or another one's.
-    #[error("backup {label} was taken for an interrupted one, and its label is no longer its own")]
+    #[error("backup {label} was treated as interrupted, and its label is no longer reserved")]
     LabelLost {
         /// The backup.
         label: BackupLabel,
     },
     /// The backup was published, and whether all of it is there could not be looked at.
-    #[error("backup {label} was published, but could not be looked at afterwards: {source}")]
+    #[error("backup {label} was published, but could not be checked afterwards: {source}")]
     Unconfirmed {
         /// The backup.
         label: BackupLabel,
@@ -227,8 +225,8 @@ impl Error {
     fn advice(&self) -> Option<&'static str> {
         Some(match self {
             Self::LeftOut { .. } => {
-                "use --backup-source=local on the host of the server, which follows links; or move what the \
-                 link leads to back into the data directory, or into a tablespace"
+                "use --backup-source=local on the host of the server, which follows links; or move \
+                 the target of the link back into the data directory, or into a tablespace"
             }
             Self::NoWarnings => {
                 "set client_min_messages to warning, notice or less in postgresql.conf, and reload the server"
@@ -241,22 +239,23 @@ impl Error {
                 "no file of PostgreSQL is that large: move it out of the data directory"
             }
             Self::Unseen { .. } => UNSEEN_HINT,
-            Self::Bug { .. } => "this is a defect of the program: report it with the log",
+            Self::Bug { .. } => "this is a bug: please report it with the log",
             Self::Incomplete { .. } => {
-                "does the server see the location of its tablespaces: is the disk mounted, and is nothing in \
-                 the data directory a symbolic link? Nothing of this backup is kept"
+                "check that the tablespaces are mounted on the server, and that no directory of \
+                 the data directory is a symbolic link. No file of this backup is kept"
             }
-            Self::DatabaseMoved { .. } => "take the backup again; nothing of this one is kept",
+            Self::DatabaseMoved { .. } => "run the backup again; no file of this one is kept",
             Self::TablespacesChanged => "run the backup again",
             Self::ForeignWal { .. }
             | Self::ForeignHistory { .. }
             | Self::ForeignTimeline { .. } => OTHER_SERVER_HINT,
             Self::LabelLost { .. } => {
-                "an expire found no new object of it for a day, or another host took the label; \
-                 take the backup again"
+                "expire found no new object of it for a day, or another host used the label; run \
+                 the backup again"
             }
             Self::Unconfirmed { .. } => {
-                "nothing was removed: once the repository answers, run verify --set of this backup"
+                "nothing was removed: when the repository responds again, run verify --set of this \
+                 backup"
             }
             _ => return None,
         })

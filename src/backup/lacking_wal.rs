@@ -23,19 +23,20 @@ impl fmt::Display for LackingWal {
             Self::Segments(missing) => {
                 let names: Vec<String> = missing.iter().map(WalSegment::to_string).collect();
                 let noun = if names.len() == 1 { "segment" } else { "segments" };
-                write!(f, "WAL {noun} {} did not reach the archive", names.join(", "))
+                write!(f, "WAL {noun} {} was not archived", names.join(", "))
             }
             Self::BackupHistory(file) => write!(
                 f,
-                "backup history file {file}, by which the WAL in the archive is known to be this server's, did not \
-                 reach the archive"
+                "backup history file {file}, which proves that the WAL in the archive is from this \
+                 server, was not archived"
             ),
             Self::TimelineHistory(timeline) => write!(
                 f,
-                "timeline history file {}, by which recovery finds the WAL of this backup, did not reach the archive",
+                "timeline history file {}, which recovery needs to find the WAL of this backup, \
+                 was not archived",
                 timeline.history_file_name()
             ),
-            Self::Archiver(file) => write!(f, "the server did not get {file} archived"),
+            Self::Archiver(file) => write!(f, "{file} was not archived"),
         }
     }
 }

@@ -161,8 +161,12 @@ fn database_records(databases: &[Database]) -> Vec<DatabaseRecord> {
 pub async fn discard(job: &BackupJob) {
     match tokio::time::timeout(DISCARD_TIME_MAX, remove(job)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!("what the failed backup wrote is left behind: {error}"),
-        Err(_) => tracing::warn!("what the failed backup wrote is left behind, out of sight"),
+        Ok(Err(error)) => {
+            tracing::warn!("unable to remove the files of the failed backup: {error}")
+        }
+        Err(_) => tracing::warn!(
+            "the files of the failed backup were not removed in time; expire removes them"
+        ),
     }
 }
 

@@ -17,7 +17,8 @@ const RANGES_MAX: usize = 200;
 pub(super) fn report(errors: &[PageErrors], misaligned: &[MisalignedFile]) {
     for MisalignedFile { path, size } in misaligned {
         tracing::warn!(
-            "{path} has {size} bytes, which is no multiple of the page size: its last page is cut off"
+            "{path} has {size} bytes, which is no multiple of the page size: its last page is \
+             truncated"
         );
     }
     for file in errors {
@@ -62,7 +63,8 @@ pub(super) async fn drop_mended_pages(
                 }
                 Err(Error::Postgres(error @ postgres::Error::PermissionDenied { .. })) => {
                     tracing::warn!(
-                        "the role may not read files, so damaged pages are not looked at again\nHINT: {}",
+                        "the role may not read files, so invalid pages are not read again\n\
+                         HINT: {}",
                         error.hint().unwrap_or_default()
                     );
                     return Ok(());

@@ -74,8 +74,8 @@ async fn start(
         in_place_tablespaces: in_place(&cluster.details().tablespaces),
         hints,
     };
-    let how = if start_fast { "" } else { " after the next regular checkpoint completes" };
-    tracing::info!("execute non-exclusive backup start: backup begins{how}");
+    let checkpoint = if start_fast { "checkpoint" } else { "the next regular checkpoint" };
+    tracing::info!("starting backup, waiting for {checkpoint}");
     let start = cluster.source_mut().start(&options).await?;
     // One that was made since SQL was asked for them may be in no archive and in no WAL of the backup.
     if in_place(&cluster.tablespaces().await?) != options.in_place_tablespaces {
@@ -117,7 +117,7 @@ fn report_stop(cluster: &dyn ConnectedCluster, stop: &BackupStop) {
     let segment = last_segment(cluster, stop);
     tracing::info!("backup stop archive = {segment}, lsn = {}", stop.lsn);
     for complaint in &stop.checksum_complaints {
-        tracing::warn!("the server says: {complaint}");
+        tracing::warn!("server message: {complaint}");
     }
 }
 

@@ -113,8 +113,8 @@ impl<'a> Proof<'a> {
             true => Ok(Self { backup_history, ..proof }),
             false => {
                 tracing::warn!(
-                    "archive_mode is off, so the server does not archive its WAL itself: that the WAL in the archive \
-                     is this server's is not proven"
+                    "archive_mode is off, so the server does not archive WAL itself: unable to \
+                     verify that the WAL in the archive is from this server"
                 );
                 Ok(proof)
             }

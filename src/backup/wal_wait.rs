@@ -23,7 +23,7 @@ pub(super) async fn wait(
 ) -> Result<()> {
     let Some(timeout) = job.options.archive_timeout else {
         tracing::warn!(
-            "archive-check is off: whether the WAL of this backup is archived is not known"
+            "archive-check is off: not checking that the WAL of this backup is archived"
         );
         return Ok(());
     };
@@ -55,21 +55,22 @@ async fn not_archived(
 async fn hint(lacking: &LackingWal, cluster: &dyn ConnectedCluster) -> String {
     let failure = match cluster.archiver().await {
         Ok(None) => {
-            return "the primary archives the last segment when it is full: set archive_timeout there to \
-                    less than archive-timeout here, or name the primary among the pgN options, so that \
-                    it is asked to end the segment"
+            return "the primary archives the last segment when it is full: set archive_timeout on \
+                    the primary below the archive-timeout option, or configure the primary as a \
+                    pgN, so that it is asked to switch WAL"
                 .to_owned();
         }
         Ok(Some(facts)) if facts.failing => format!(
-            "it last failed for {} at {}, see the server's log",
+            "it last failed for {} at {}; see the server's log",
             facts.last_failed_wal.unwrap_or_default(),
             facts.last_failed_time.unwrap_or_default()
         ),
         Ok(Some(facts)) => format!(
-            "the server takes {} as archived, so does the command store it in this repository?",
+            "the server reports {} as archived: check that archive_command writes to this \
+             repository",
             facts.last_archived_wal.unwrap_or_else(|| "nothing".to_owned())
         ),
-        Err(_) => "run check to see whether the command reaches this repository".to_owned(),
+        Err(_) => "run the check command".to_owned(),
     };
     let command = cluster.archiver_setting("archive_command").await.ok().flatten();
     let command = command.map_or(String::new(), |command| {
@@ -78,9 +79,10 @@ async fn hint(lacking: &LackingWal, cluster: &dyn ConnectedCluster) -> String {
     let also = match lacking {
         LackingWal::Segments(_) | LackingWal::TimelineHistory(_) => "",
         _ => {
-            "\nsegments of these names are there: if another server archives into this stanza, such as a restored \
-              copy, they may be its WAL. Where WAL comes in another way than by archive_command, use \
-              --no-archive-check"
+            "\n\
+             segments with these names are in the archive: if another server archives into this \
+             stanza, such as a restored copy, they may be its WAL. If WAL is not archived by \
+             archive_command, use --no-archive-check"
         }
     };
     format!("{command}{failure}{also}")

@@ -109,7 +109,8 @@ impl Wanted<'_> {
                     Err(_) => {
                         let wait = PATIENCE.as_millis();
                         tracing::warn!(
-                            "repo{last}: no answer within {wait}ms, the next is asked too"
+                            "repo{last}: no response within {wait}ms, trying the next repository \
+                             too"
                         );
                         if let Some(repo) = next.next() {
                             last = repo.key;
@@ -180,13 +181,14 @@ impl Wanted<'_> {
             if manifest.archive_id() == id && manifest.archive_checked {
                 return Err(Error::Check {
                     what: format!(
-                        "the archive '{}/{}' is empty, and backup {} has WAL in it",
+                        "the archive '{}/{}' is empty, but backup {} needs WAL from it",
                         repo.storage.location(),
                         archive.directory(),
                         manifest.label
                     ),
                     code: ErrorCode::PathMissing,
-                    hint: "is the disk of the archive mounted? until it is there, nothing is known to be absent"
+                    hint: "is the disk of the archive mounted? an archive that is not there does \
+                           not prove that WAL is missing"
                         .to_owned(),
                 });
             }

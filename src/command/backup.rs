@@ -143,6 +143,6 @@ async fn warn_of_branches(
         branches::warn(&archive, repo.key, size, taken.output.stop.timeline()).await
     };
     if let Err(error) = look.await {
-        tracing::warn!("unable to look for other servers that archive into this stanza: {error}");
+        tracing::warn!("unable to check for other servers that archive into this stanza: {error}");
     }
 }

@@ -148,7 +148,7 @@ async fn check_wal(
     failures: &mut Failures,
 ) -> Result<()> {
     if !config.archive.check {
-        tracing::warn!("archive-check is off: whether WAL arrives in the archive is not known");
+        tracing::warn!("archive-check is off: not checking that WAL arrives in the archive");
         return Ok(());
     }
     archiving::check_settings(&primary.sql, config.archive.mode_check).await?;
@@ -232,7 +232,7 @@ async fn segment_to_find(sql: &SqlClient) -> Result<Wanted> {
 async fn last_archived(sql: &SqlClient) -> Result<Wanted> {
     let grant = sql.grantee().grant_execute(&["pg_create_restore_point(text)", "pg_switch_wal()"]);
     tracing::warn!(
-        "the role may not switch WAL: only the segment that the server archived last is looked for\n\
+        "the role may not switch WAL: checking only for the last segment that the server archived\n\
          HINT: {grant}"
     );
     let last = sql.archiver().await?.last_archived_wal;

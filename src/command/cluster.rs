@@ -95,9 +95,7 @@ impl<S> Servers<S> {
                 Some(standby) => Ok(standby),
                 None => {
                     let primary = self.primary.take().ok_or_else(no_primary)?;
-                    tracing::warn!(
-                        "no standby can be reached: the backup is taken from the primary"
-                    );
+                    tracing::warn!("no standby can be reached: backing up from the primary");
                     Ok(primary)
                 }
             },
@@ -149,7 +147,7 @@ pub(super) async fn primary_on(
         match looked.await {
             Ok(Some(server)) => return Some(server),
             Ok(None) => {}
-            Err(error) => tracing::info!("unable to look at pg{} again: {error}", pg.key),
+            Err(error) => tracing::info!("unable to check pg{} again: {error}", pg.key),
         }
     }
     None

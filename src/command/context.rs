@@ -48,7 +48,10 @@ impl Repo {
     pub(super) async fn make_key(&self, comment: &str) -> Result<()> {
         let Some(encrypted) = &self.encrypted else { return Ok(self.unlock().await?) };
         if encrypted.keyring().create(comment, Kdf::DEFAULT).await? {
-            tracing::info!("the key of repo{} was made; the pass phrase alone opens it", self.key);
+            tracing::info!(
+                "encryption key created for repo{}; only the pass phrase can unlock it",
+                self.key
+            );
         }
         Ok(())
     }

@@ -194,7 +194,7 @@ fn elsewhere(others: &[u16], hint: Option<String>) -> Option<String> {
         return hint;
     }
     let options: Vec<String> = others.iter().map(|key| format!("--repo={key}")).collect();
-    let other = format!("another repository may have it whole: try {}", options.join(" or "));
+    let other = format!("another repository may have an intact copy: try {}", options.join(" or "));
     Some(match hint {
         Some(hint) => format!("{hint}\n{other}"),
         None => other,
@@ -249,7 +249,8 @@ impl Failure for Error {
             Self::InRepo { others, source, .. } => elsewhere(others, source.hint()),
             Self::Check { hint, .. } => Some(hint.clone()),
             Self::StoreNotBuiltIn { feature, .. } => Some(format!(
-                "use a pgstrata that was built with all stores, the default, or with --features {feature}"
+                "use a pgstrata built with all storage types (the default) or with --features \
+                 {feature}"
             )),
             _ => None,
         }

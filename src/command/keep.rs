@@ -58,8 +58,8 @@ fn until(text: &str, zone: &TimeZone) -> Result<i64> {
     }
     let moment = parse_target_time(text, zone).map_err(|_| Error::Parameter {
         what: format!(
-            "'{text}' is not valid for 'until' option: it looks like 2027-01-31 or \
-             '2027-01-31 12:00:00+00'"
+            "'{text}' is not valid for 'until' option: the format is 2027-01-31 or '2027-01-31 \
+             12:00:00+00'"
         ),
         code: ErrorCode::OptionInvalidValue,
     })?;

@@ -27,7 +27,8 @@ pub(super) fn check<'a>(
                 ),
                 code: ErrorCode::OptionInvalidValue,
                 hint: format!(
-                    "a restore would remove it: move the repository to another place, and set repo{}-path",
+                    "a restore would remove it: move the repository to another path, and set \
+                     repo{}-path",
                     repo.key
                 ),
             });

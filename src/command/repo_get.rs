@@ -55,7 +55,8 @@ async fn get(repo: &Repo, path: &ObjectPath, raw: bool, out: &mut dyn Write) -> 
             ObjectKind::Wal => wal(repo, path, out).await,
             ObjectKind::Bundle | ObjectKind::MapBundle => Err(Error::Check {
                 what: format!(
-                    "'{path}' is a bundle: only a manifest and its maps tell what is in it"
+                    "'{path}' is a bundle: its contents are described only by the manifest and the \
+                     block maps"
                 ),
                 code: ErrorCode::FeatureNotSupported,
                 hint: "use --raw for its stored bytes".to_owned(),
@@ -132,7 +133,7 @@ async fn wal(repo: &Repo, path: &ObjectPath, out: &mut dyn Write) -> Result<()> 
     let archive = WalArchive::new(repo.storage.clone(), &stanza, archive_id)?;
     let stored = archive.find(file).await?.filter(|stored| stored.path == *path);
     let stored = stored.ok_or_else(|| Error::Check {
-        what: format!("'{path}' is not where '{file}' belongs"),
+        what: format!("'{path}' is not the path of '{file}'"),
         code: ErrorCode::FileInvalid,
         hint: "use --raw for its stored bytes".to_owned(),
     })?;

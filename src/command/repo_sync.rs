@@ -80,7 +80,7 @@ fn refuse_one_directory(config: &Config, from: &Repo, to: &Repo) -> Result<()> {
                 to.storage.location()
             ),
             code: ErrorCode::OptionInvalidValue,
-            hint: "a copy needs a place of its own".to_owned(),
+            hint: "a copy needs a path of its own".to_owned(),
         }),
     }
 }
@@ -97,9 +97,9 @@ async fn stanzas(config: &Config, from: &Repo) -> Result<BTreeSet<StanzaName>> {
     match stanzas.is_empty() {
         false => Ok(stanzas),
         true => Err(Error::Check {
-            what: format!("repo{} '{}' holds no stanza", from.key, from.storage.location()),
+            what: format!("repo{} '{}' has no stanza", from.key, from.storage.location()),
             code: ErrorCode::FileMissing,
-            hint: "nothing was copied: is the repository path the right one, and is it mounted?"
+            hint: "nothing was copied: check the repository path, and that it is mounted"
                 .to_owned(),
         }),
     }
@@ -174,8 +174,8 @@ fn conclude(synced: Vec<(StanzaName, Result<Synced>)>) -> Result<u8> {
         ),
         code: common_code(codes.into_iter()).unwrap_or(ErrorCode::Command),
         hint:
-            "the report and the log name each object; what was copied is whole, and the next run \
-               copies what is missing"
+            "the report and the log name each object; everything copied is complete, and the next \
+             run copies the rest"
                 .to_owned(),
     })
 }

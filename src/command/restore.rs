@@ -171,8 +171,8 @@ async fn plan(
     }
     if !plan.entries.emptied.is_empty() {
         tracing::info!(
-            "{} files of databases that are left out are restored without content; drop these databases \
-             after recovery",
+            "{} files of excluded databases are restored without data; drop these databases after \
+             recovery",
             plan.entries.emptied.len()
         );
     }

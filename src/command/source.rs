@@ -33,8 +33,11 @@ pub(super) async fn open(config: &Config, key: u16, options: &ConnectOptions) ->
     };
     match (config.backup.source, unfit) {
         (SourceChoice::Local, Some(unfit)) => return Err(no_local(key, &unfit)),
-        (_, Some(unfit)) => tracing::info!("files come over the replication protocol: {unfit}"),
-        (_, None) => tracing::info!("files come over the replication protocol"),
+        (_, Some(unfit)) => tracing::info!(
+            "reading files over the replication protocol, because \
+                                            {unfit}"
+        ),
+        (_, None) => tracing::info!("reading files over the replication protocol"),
     }
     let source = Box::new(StreamSource::connect(options).await?);
     Ok(Opened { source, directory: None })
@@ -46,7 +49,7 @@ async fn local(
 ) -> Result<std::result::Result<Opened, Unfit>> {
     Ok(match LocalSource::open(options, path).await? {
         Ok(source) => {
-            tracing::info!("files are read in '{}'", path.display());
+            tracing::info!("reading files from '{}'", path.display());
             let directory = Some(source.directory());
             Ok(Opened { source: Box::new(source), directory })
         }
@@ -62,7 +65,7 @@ fn no_local(key: u16, unfit: &Unfit) -> Error {
             grant.clone(),
         ),
         Unfit::Unseen(_) => (
-            format!("the data directory of pg{key} cannot be read whole: {unfit}"),
+            format!("the data directory of pg{key} cannot be read completely: {unfit}"),
             ErrorCode::FileOpen,
             UNSEEN_HINT.to_owned(),
         ),
@@ -70,7 +73,7 @@ fn no_local(key: u16, unfit: &Unfit) -> Error {
             format!("the data directory of pg{key} cannot be read: {unfit}"),
             ErrorCode::FileOpen,
             "backup-source=local needs pgN-path to be the data directory of the connected server, \
-             readable for this user; backup-source=stream does without"
+             readable for this user; backup-source=stream does not need it"
                 .to_owned(),
         ),
     };

@@ -74,7 +74,7 @@ async fn refuse_leftovers(repo: &Repo, stanza: &StanzaName) -> Result<()> {
                     repo.storage.location()
                 ),
                 code: ErrorCode::PathNotEmpty,
-                hint: "a stanza-delete may have been cut short; run stop and stanza-delete to \
+                hint: "a stanza-delete may have been interrupted; run stop and stanza-delete to \
                        remove the rest"
                     .to_owned(),
             });

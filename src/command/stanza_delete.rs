@@ -75,16 +75,16 @@ async fn refuse_others(repo: &Repo, stanza: &StanzaName, others: &[ObjectPath]) 
         None => Ok(()),
         Some(first) => Err(Error::Check {
             what: format!(
-                "the directories of stanza '{stanza}' on repo{} hold {} files that are not of this \
-                 program, such as '{}/{first}'",
+                "the directories of stanza '{stanza}' on repo{} contain {} files that pgstrata did \
+                 not write, such as '{}/{first}'",
                 repo.key,
                 others.len(),
                 repo.storage.location()
             ),
             code: ErrorCode::PathNotEmpty,
             hint:
-                "nothing was removed, with --force neither: is the repository path the right one? \
-                   files that nobody needs must be removed by hand"
+                "nothing was removed, not even with --force: check the repository path, and remove \
+                 files that are not needed by hand"
                     .to_owned(),
         }),
     }
@@ -93,7 +93,7 @@ async fn refuse_others(repo: &Repo, stanza: &StanzaName, others: &[ObjectPath]) 
 fn warn_others(repo: &Repo, others: &[ObjectPath]) {
     if let Some(first) = others.first() {
         tracing::warn!(
-            "repo{}: {} files are not of this program and stay, such as '{}/{first}'",
+            "repo{}: {} files that pgstrata did not write are kept, such as '{}/{first}'",
             repo.key,
             others.len(),
             repo.storage.location()

@@ -35,6 +35,6 @@ fn terminate(holder: &LockState) {
         Some(Err(error)) => {
             tracing::warn!("unable to send term signal to process {}: {error}", holder.pid);
         }
-        None => tracing::warn!("a lock is held by a process that its file does not name"),
+        None => tracing::warn!("a lock is held by a process whose ID is not in the lock file"),
     }
 }

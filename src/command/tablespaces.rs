@@ -12,7 +12,7 @@ pub(super) fn warn_inside(data_directory: Option<&str>, tablespaces: &[Tablespac
         let name = name.escape_debug();
         tracing::warn!(
             "tablespace '{name}' is inside the data directory, at '{location}'\n\
-             HINT: a restore must put it elsewhere, with --tablespace-map={oid}=<directory>; better move its \
+             HINT: restore it elsewhere with --tablespace-map={oid}=<directory>, or move its \
              tables and databases to a tablespace outside of the data directory"
         );
     }

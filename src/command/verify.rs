@@ -113,11 +113,10 @@ fn conclude(verified: Vec<Verified>) -> Result<u8> {
 fn found(worst: FaultKind, count: usize) -> Error {
     let code: ErrorCode = worst.code();
     let (faults, hint) = match count {
-        1 => ("1 fault".to_owned(), "the report or the log says which object, and what to do"),
-        _ => (
-            format!("{count} faults"),
-            "the report or the log names each object, and says what to do",
-        ),
+        1 => ("1 fault".to_owned(), "see the report or the log for the object and what to do"),
+        _ => {
+            (format!("{count} faults"), "see the report or the log for each object and what to do")
+        }
     };
     Error::Check {
         what: format!("verify found {faults}, the worst: {}", worst.word()),

@@ -253,7 +253,8 @@ impl Layers {
         paths.dedup();
         for path in paths.into_iter().filter(|path| files.is_world_readable(path)) {
             self.warnings.push(format!(
-                "configuration file '{}' holds a secret and can be read by every user of this host",
+                "configuration file '{}' contains a secret and can be read by every user of this \
+                 host",
                 path.display()
             ));
         }

@@ -264,7 +264,7 @@ fn secrets_stay_secret() {
     assert!(!format!("{config:?}").contains("hunter"));
     assert!(config.shown_options.contains(&"--pg1-password=<redacted>".to_owned()));
     insta::assert_snapshot!(config.warnings.join("\n"), @r"
-    configuration file '/etc/pgstrata/pgstrata.conf' holds a secret and can be read by every user of this host
+    configuration file '/etc/pgstrata/pgstrata.conf' contains a secret and can be read by every user of this host
     option 'repo1-cipher-pass' is ignored: option 'repo1-cipher-type' is not set, and repo1 is not encrypted
     ");
 

@@ -43,7 +43,7 @@ pub(super) async fn history(
     let found = archive.timeline_history(timeline).await?;
     found.ok_or_else(|| {
         let name = timeline.history_file_name();
-        let what = format!("'{name}' went from the archive while it was looked at");
+        let what = format!("'{name}' was removed from the archive while it was read");
         Error::refused(ErrorCode::FileMissing, what, "try again")
     })
 }
@@ -126,26 +126,27 @@ fn hole_before_target(target: &RecoveryTarget, missing: &[WalSegment]) -> Error 
     Error::refused(
         ErrorCode::FileMissing,
         format!("recovery cannot reach {lsn}: WAL before it is not in the archive: {names}"),
-        "choose an earlier target, or a backup behind the hole with --set",
+        "choose an earlier target, or a backup after the missing WAL with --set",
     )
 }
 
 fn hole(at: Lsn, target: &RecoveryTarget, missing: &[WalSegment]) -> String {
     let names = wal::names(missing, NAMED_MAX);
     let effect = match target {
-        RecoveryTarget::Latest => "recovery will end there, and newer changes be lost",
+        RecoveryTarget::Latest => "recovery will stop there and later changes will be lost",
         RecoveryTarget::Standby => "the standby will wait there",
-        _ => "recovery will fail if the target lies behind it, which cannot be told from here",
+        _ => "recovery will fail if the target is after it, which is not known before recovery",
     };
-    format!("there is a hole in the archive at {at}, {effect}; missing: {names}")
+    format!("WAL is missing from the archive at {at}, {effect}; missing: {names}")
 }
 
 fn too_early(time: TargetTime, end: WalSegment, archived: i64) -> String {
     let archived = Timestamp::from_second(archived)
         .map_or_else(|_| "an unknown time".to_owned(), |time| TargetTime(time).to_string());
     format!(
-        "the archive ends with {end}, archived at {archived}, before the target time {time}: recovery will fail unless \
-         more WAL arrives first; choose a target before {archived}, or leave the target out to recover to the end"
+        "the archive ends with {end}, archived at {archived}, before the target time {time}: \
+         recovery will fail unless more WAL is archived first; choose a target before {archived}, \
+         or no target to recover to the end"
     )
 }
 
@@ -157,7 +158,7 @@ fn too_short(
 ) -> String {
     let newest = WalSegment::from_number(last, decision.history.timeline, size);
     format!(
-        "the archive ends with {newest}, before the target {lsn}: recovery will fail unless more WAL \
-         arrives first"
+        "the archive ends with {newest}, before the target {lsn}: recovery will fail unless more \
+         WAL is archived first"
     )
 }

@@ -16,8 +16,10 @@ use crate::{
 };
 
 /// What to do about branches, wherever they are named.
-pub const COPY_HINT: &str = "a default restore follows the newest timeline: name another with --target-timeline.\n\
-     if one of the servers is a restored copy, stop its archiving; restore copies with --archive-mode=off.";
+pub const COPY_HINT: &str = "restore follows the newest timeline by default: choose another with \
+                             --target-timeline.\n\
+                             if one of the servers is a restored copy, stop its archiving; restore \
+                             copies with --archive-mode=off.";
 
 /// A timeline that went on after a newer one had left it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +51,10 @@ impl Branch {
 impl fmt::Display for Branch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { timeline, newest, beside, fork, .. } = self;
-        write!(f, "timeline {timeline} goes on to {newest}{}", archived_at(self.archived))?;
-        write!(f, " although timeline {beside} left it at {fork}")?;
+        write!(f, "timeline {timeline} continues to {newest}{}", archived_at(self.archived))?;
+        write!(f, " although timeline {beside} forked from it at {fork}")?;
         if let Some(newest) = self.beside_newest {
-            write!(f, " and goes on to {newest}{}", archived_at(self.beside_archived))?;
+            write!(f, " and continues to {newest}{}", archived_at(self.beside_archived))?;
         }
         Ok(())
     }
@@ -136,8 +138,9 @@ pub(super) fn left_behind(
         .filter(left)
         .map(|branch| {
             format!(
-                "recovery will follow timeline {} and leave behind what only timeline {} has: {branch}\n\
-                 HINT: restore with --target-timeline={} if that is the server whose changes count.",
+                "recovery will follow timeline {} without the changes that only timeline {} has: \
+                 {branch}\n\
+                 HINT: use --target-timeline={} to recover the changes of that timeline.",
                 followed.timeline, branch.timeline, branch.timeline
             )
         })
@@ -181,7 +184,11 @@ mod tests {
         assert_eq!(shown(&both), ["1 beside 2"]);
         let branch = &branches(&both, SIZE)[0];
         assert_eq!(branch.newest_timeline(), Some(TimeLine(1)));
-        insta::assert_snapshot!(branch, @"timeline 1 goes on to 000000010000000000000009 (archived at 1970-01-01 00:05:00+00) although timeline 2 left it at 0/5000100 and goes on to 000000020000000000000006 (archived at 1970-01-01 00:04:10+00)");
+        insta::assert_snapshot!(branch, @"timeline 1 continues to 000000010000000000000009 \
+                                          (archived at 1970-01-01 00:05:00+00) although timeline 2 \
+                                          forked from it at 0/5000100 and continues to \
+                                          000000020000000000000006 (archived at 1970-01-01 \
+                                          00:04:10+00)");
     }
 
     #[test]

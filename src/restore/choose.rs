@@ -75,11 +75,11 @@ impl Request {
             }
             (None, RecoveryTarget::Time(time)) => (
                 format!("unable to find backup set with stop time less than '{time}'"),
-                "the oldest backup decides how far back a recovery can go; info lists them",
+                "recovery cannot go back beyond the oldest backup; info lists the backups",
             ),
             (None, RecoveryTarget::Lsn(lsn)) => (
                 format!("unable to find backup set with lsn less than or equal to '{lsn}'"),
-                "the oldest backup decides how far back a recovery can go; info lists them",
+                "recovery cannot go back beyond the oldest backup; info lists the backups",
             ),
             _ => ("no backup set found to restore".to_owned(), "has a backup been made?"),
         };
@@ -107,7 +107,7 @@ impl Request {
                 format!("at {stop}, not before the target time {time}")
             }
             Goal::StoppedUpTo(lsn) => {
-                format!("at {}, behind the target {lsn}", manifest.wal.stop.lsn)
+                format!("at {}, after the target {lsn}", manifest.wal.stop.lsn)
             }
         };
         Err(Error::refused(
@@ -116,8 +116,8 @@ impl Request {
                 "backup set {} stopped {stopped}: recovery cannot stop earlier",
                 manifest.label
             ),
-            "leave out --set to have the newest backup before the target chosen; info lists the \
-             backups and their times",
+            "without --set the newest backup before the target is used; info lists the backups and \
+             their times",
         ))
     }
 
@@ -134,7 +134,7 @@ impl Request {
                 Ok(manifest) if fits(&manifest, goal) => fitting.push(manifest),
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!("backup set {label} is passed over: {error}");
+                    tracing::warn!("skipping backup set {label}: {error}");
                     unreadable.get_or_insert(error);
                 }
             }

@@ -120,7 +120,7 @@ impl Failure for Error {
             Self::Postgres(error) => error.hint(),
             Self::Refused { hint, .. } => (!hint.is_empty()).then(|| hint.clone()),
             Self::Block { .. } | Self::Frame { .. } => Some(
-                "global/pg_control was not restored, so PostgreSQL cannot start from this copy\n\
+                "global/pg_control was not restored, so PostgreSQL cannot start from this restore\n\
                  restore another backup with --set, or from another repository with --repo"
                     .to_owned(),
             ),

@@ -44,8 +44,8 @@ const CONFIGURATION: &[u8] = b"postgresql.conf";
 fn no_configuration(list: &FileList) -> Option<String> {
     let has = list.files.iter().any(|entry| entry.path.as_bytes() == CONFIGURATION);
     (!has).then(|| {
-        "the backup holds no postgresql.conf, because it was kept outside of the data directory: bring it before \
-         PostgreSQL is started"
+        "the backup contains no postgresql.conf, because it was outside of the data directory: \
+         copy it before PostgreSQL is started"
             .to_owned()
     })
 }
@@ -134,8 +134,8 @@ fn tablespaces_in_place(list: &FileList) -> Option<String> {
     };
     list.files.iter().find(in_place).map(|entry| {
         format!(
-            "'{}' is a tablespace within the data directory: the server recovers only with \
-             allow_in_place_tablespaces = on",
+            "'{}' is a tablespace within the data directory: set allow_in_place_tablespaces = on \
+             for recovery",
             entry.path
         )
     })
@@ -153,7 +153,7 @@ fn check_auto_conf(list: &FileList) -> Result<(), Error> {
         Some(entry) => Err(Error::refused(
             ErrorCode::Format,
             format!(
-                "'{}' has {} bytes in the backup, and is none of PostgreSQL",
+                "'{}' has {} bytes in the backup, and is not a file of PostgreSQL",
                 entry.path,
                 entry.size()
             ),

@@ -62,7 +62,7 @@ impl fmt::Display for UnusableHistory {
                 write!(f, "{} is missing or cannot be read", timeline.history_file_name())
             }
             Self::Other(timeline) => {
-                write!(f, "{} does not lead back to its start", timeline.history_file_name())
+                write!(f, "{} does not continue to its start", timeline.history_file_name())
             }
         }
     }

@@ -134,7 +134,7 @@ fn address(options: &AzureOptions, location: &str) -> Result<(Endpoint, String)>
     let account = &options.account;
     let known = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
     if account.is_empty() || !account.chars().all(known) {
-        return Err(invalid(location, "repoN-azure-account is not the name of an account"));
+        return Err(invalid(location, "repoN-azure-account is not a valid account name"));
     }
     let endpoint = Endpoint::replaced(location, &options.connection)?;
     if options.uri_style == UriStyle::Path {
@@ -142,8 +142,8 @@ fn address(options: &AzureOptions, location: &str) -> Result<(Endpoint, String)>
         return Ok((endpoint, url));
     }
     let endpoint = endpoint.subdomain(account).ok_or_else(|| {
-        invalid(location, "the name of an account cannot stand before an IP address")
-            .with_hint("with repoN-azure-uri-style=path it stands behind it")
+        invalid(location, "the account name cannot precede an IP address")
+            .with_hint("set repoN-azure-uri-style=path")
     })?;
     let url = endpoint.named.to_string();
     Ok((endpoint, url))
@@ -188,13 +188,13 @@ fn authority_host(configured: Option<&str>, tenant: &str, location: &str) -> Res
         true => Ok(host),
         false => Err(invalid(
             location,
-            "AZURE_AUTHORITY_HOST and AZURE_TENANT_ID are not the address of an authority and a tenant",
+            "AZURE_AUTHORITY_HOST and AZURE_TENANT_ID are not a valid URL and tenant",
         )),
     }
 }
 
-const NOT_THE_KEY: &str = "the key is not what its key type says: an account's key is base64, a shared access \
-     signature the query of an address";
+const NOT_THE_KEY: &str = "the key does not match its key type: an account key is base64, a shared \
+                           access signature a query string";
 
 /// Only what is known to hold no secret.
 fn explained(error: &object_store::Error) -> String {

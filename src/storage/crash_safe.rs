@@ -228,7 +228,7 @@ pub fn refuse_link(name: &str) -> io::Error {
 
 /// A symbolic link where there must be none.
 #[derive(Debug, thiserror::Error)]
-#[error("'{name}' is a symbolic link, and links are not followed here")]
+#[error("'{name}' is a symbolic link, which is not followed")]
 pub struct SymbolicLink {
     name: String,
 }

@@ -19,7 +19,7 @@ pub enum ErrorKind {
     Damaged,
     /// The store has no room.
     Full,
-    /// Worth another try: the store was busy, or the connection broke.
+    /// Worth another try: the store was busy, or the connection was lost.
     Transient,
     /// None of the others.
     Other,
@@ -154,8 +154,8 @@ impl Failure for Error {
             ErrorKind::Denied => {
                 "check the owner and mode of the path, or the credentials of the repository"
             }
-            ErrorKind::Full => "free or add space; nothing that was stored before is harmed",
-            ErrorKind::Transient => "the operation may succeed when it is tried again",
+            ErrorKind::Full => "free or add space; existing backups and WAL are not affected",
+            ErrorKind::Transient => "the operation may succeed when it is retried",
             ErrorKind::Truncated | ErrorKind::Damaged => {
                 "the object is damaged; run verify, and use another backup or repository"
             }

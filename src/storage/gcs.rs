@@ -96,13 +96,12 @@ fn store(options: &GcsOptions, location: &str) -> Result<GoogleCloudStorage> {
     let connection = &options.connection;
     let endpoint = Endpoint::led(location, connection)?;
     let url = endpoint.named.to_string();
-    let user_project =
-        match &options.user_project {
-            None => None,
-            Some(project) => Some(HeaderValue::from_str(project).map_err(|_| {
-                invalid(location, "the project to bill is not the name of a project")
-            })?),
-        };
+    let user_project = match &options.user_project {
+        None => None,
+        Some(project) => Some(HeaderValue::from_str(project).map_err(|_| {
+            invalid(location, "repoN-gcs-user-project is not a valid project name")
+        })?),
+    };
     let route = Route { endpoint, user_project, amend: None };
     let builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(&options.bucket)
@@ -120,10 +119,9 @@ fn metadata(tags: &[(String, String)], location: &str) -> Result<Attributes> {
         let named = HeaderName::try_from(format!("x-goog-meta-{name}")).is_ok();
         match named && HeaderValue::from_str(value).is_ok() {
             true => Ok((Attribute::Metadata(name.clone().into()), value.clone())),
-            false => Err(invalid(
-                location,
-                format!("the tag '{name}' cannot be sent: it must fit a header of HTTP"),
-            )),
+            false => {
+                Err(invalid(location, format!("the tag '{name}' is not valid in an HTTP header")))
+            }
         }
     };
     tags.iter().map(attribute).collect()
@@ -139,7 +137,7 @@ fn with_key(
         GcsKey::Token(token) => {
             let bearer = token.trim().to_owned();
             if HeaderValue::from_str(&bearer).is_err() {
-                return Err(invalid(location, "repoN-gcs-key is no token"));
+                return Err(invalid(location, "repoN-gcs-key is not a valid token"));
             }
             let credential = GcpCredential { bearer };
             builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential)))
@@ -158,9 +156,7 @@ fn read(location: &str, file: &std::path::Path) -> Result<String> {
         Error::new(ErrorKind::Other, "open", location)
             .caused_by(text)
             .with_code(ErrorCode::FileOpen)
-            .with_hint(
-                "repoN-gcs-key is the path of the JSON file that Google made for the account",
-            )
+            .with_hint("repoN-gcs-key must be the path of the JSON key file of a service account")
     })
 }
 

@@ -99,7 +99,7 @@ fn authorities_of(file: &Path) -> Result<Vec<Certificate>> {
     }
     match Certificate::from_pem_bundle(&text) {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(failure(file).caused_by("there is no certificate in it (PEM is expected)")),
+        Ok(_) => Err(failure(file).caused_by("it contains no certificate (PEM is expected)")),
         Err(error) => Err(failure(file).caused_by(error)),
     }
 }
@@ -115,14 +115,14 @@ fn authorities_below(directory: &Path) -> Result<Vec<Certificate>> {
         }
     }
     match found.is_empty() {
-        true => Err(failure(directory).caused_by("there is no certificate in any of its files")),
+        true => Err(failure(directory).caused_by("no file in it contains a certificate")),
         false => Ok(found),
     }
 }
 
 fn failure(path: &Path) -> Error {
     let name = path.display().to_string();
-    Error::new(ErrorKind::Other, "read certificate authorities of", name)
+    Error::new(ErrorKind::Other, "read CA certificates of", name)
 }
 
 /// What went wrong with a connection, from the outermost cause to the innermost, each thing said once and no address

@@ -130,7 +130,8 @@ impl Failure for Error {
                 "use a separate stanza for each cluster, or run stanza-upgrade on the repository that missed an upgrade"
             }
             Self::NoHistory { .. } => {
-                "a stanza-delete may have been cut short; run stop and stanza-delete to remove the rest"
+                "a stanza-delete may have been interrupted; run stop and stanza-delete to remove \
+                 the rest"
             }
             Self::Needs { .. } => {
                 "an error before this one may say why it was not copied; verify of the source tells \

@@ -14,7 +14,7 @@ use super::{FaultKind, findings::Findings};
 use crate::storage::{Download, Entry, EntryKind, Listing, ObjectPath, Result, Storage, Upload};
 
 const LINK: &str =
-    "it is a symbolic link, and none is followed in a repository: what is behind it is not seen";
+    "it is a symbolic link, which is not followed in a repository: what is behind it is not seen";
 const HINT: &str = "move what it points to here, or mount it here, and verify again";
 
 /// A store that lists links as objects and collects them.

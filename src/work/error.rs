@@ -51,9 +51,7 @@ impl Failure for Error {
             Self::Thread(_) => {
                 "raise the limit of processes of this user or service (ulimit -u, TasksMax, the pids limit of a container)"
             }
-            Self::Panicked(_) | Self::Cancelled => {
-                "this is a defect of the program: report it with the log"
-            }
+            Self::Panicked(_) | Self::Cancelled => "this is a bug: please report it with the log",
         };
         Some(text.to_owned())
     }

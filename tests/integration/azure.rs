@@ -170,7 +170,7 @@ fn wrong_key_is_a_clear_error_without_the_key() {
     let no_key = "no base64 but secret!";
     let outcome =
         alone.run(&configured(&azurite, &[("repo1-azure-key", no_key.to_owned())]), &["repo-ls"]);
-    outcome.failed().says("the key is not what its key type says").never_says("secret!");
+    outcome.failed().says("the key does not match its key type").never_says("secret!");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn unknown_authority_is_refused_at_once() {
     };
     run(&[authority("other.crt")]).failed().says("certificate");
     run(&[authority("ca.crt")]).ok();
-    run(&[authority("server.key")]).failed().says("there is no certificate in it");
+    run(&[authority("server.key")]).failed().says("it contains no certificate");
     run(&[("repo1-storage-verify-tls", "n".to_owned())]).ok();
     let directory = alone.path().join("authorities");
     fs::create_dir(&directory).expect("writable");
@@ -219,7 +219,7 @@ fn unknown_authority_is_refused_at_once() {
     fs::write(directory.join("0.pem"), broken).expect("written");
     run(std::slice::from_ref(&below)).ok();
     fs::remove_file(directory.join("1.pem")).expect("removed");
-    run(&[below]).failed().says("no certificate in any of its files");
+    run(&[below]).failed().says("no file in it contains a certificate");
     // The certificate is that of the host that is connected to.
     let elsewhere = ("repo1-azure-endpoint", "blob.example.org".to_owned());
     let host = ("repo1-storage-host", azurite.endpoint());

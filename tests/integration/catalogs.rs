@@ -92,7 +92,7 @@ tests_with! {
         refused.code(exit::FILE_OPEN).says("tablespace 'fast'").says("cannot be seen here");
         run_in(&site, &nowhere, &["--type=full", "backup"])
             .ok()
-            .says("files come over the replication protocol")
+            .says("reading files over the replication protocol")
             .says("tablespace 'fast'");
         assert_eq!(source_of_the_last(&site), "stream");
         site.primary.archive_wal();

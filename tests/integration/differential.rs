@@ -102,7 +102,7 @@ for_each_source! {
         site.run(&["backup"]).ok().says("no prior backup exists, incr backup has been changed to full");
         let full = site.last_label();
         let note = &info_of(&site, &full)["note"][0];
-        assert_eq!(note, "a full was made because no prior backup exists");
+        assert_eq!(note, "full backup, because no prior backup exists");
         site.run(&["backup"]).ok();
         assert!(site.last_label().ends_with('I'), "{}", site.last_label());
     }
@@ -137,7 +137,7 @@ for_each_source! {
         Damage::FlipAt(500).during(&map, || {
             // Files that are not read need no map.
             let outcome = site.run(&["--type=diff", "--delta", "backup"]).ok();
-            outcome.says("is stored whole, because the prior backup is damaged");
+            outcome.says("because the prior backup is damaged");
         });
         site.primary.archive_wal();
         let restored = site.restore("r", &[]).verified().start_primary();
@@ -188,7 +188,7 @@ fn note_of(site: &Site, label: &str) -> String {
     })
 }
 
-const TOLD: &str = "the server's WAL summaries told what has changed";
+const TOLD: &str = "changes found in the server's WAL summaries";
 
 fn summarize(site: &Site, on: bool) {
     site.primary
@@ -256,7 +256,7 @@ for_each_fixed_version_and_source! {
         }
         site.primary.start();
         let outcome = site.run(&["--type=diff", "backup"]).ok();
-        outcome.says("blocks are compared");
+        outcome.says("comparing blocks");
         let label = site.last_label();
         assert!(label.ends_with('D'), "{label}");
         assert!(!note_of(&site, &label).contains(TOLD), "{}", note_of(&site, &label));
@@ -278,7 +278,7 @@ for_each_fixed_version! {
         let manifest = site.repository().join(format!("backup/db/{full}/backup_manifest"));
         Damage::FlipAt(500).during(&manifest, || {
             let outcome = site.run(&["--type=diff", "backup"]).ok();
-            outcome.says("blocks are compared");
+            outcome.says("comparing blocks");
         });
         let label = site.last_label();
         assert!(label.ends_with('D'), "{label}");

@@ -109,7 +109,7 @@ on_one_version! {
         site.slow_backup(&["--type=full"]).signal(Signal::KILL);
         let directories = || site.repository().join("backup/db").read_dir().expect("there").count();
         assert_eq!(directories(), 2);
-        site.run(&["expire", "--dry-run"]).ok().says("remove left-over");
+        site.run(&["expire", "--dry-run"]).ok().says("remove interrupted backup");
         assert_eq!(directories(), 2);
         site.run(&["expire"]).ok();
         assert_eq!(directories(), 1);
@@ -228,7 +228,7 @@ on_one_version! {
         assert_eq!(restored.fingerprint(), expected);
         restored.stop();
         // But it can no longer be rolled forward, which restore says beforehand.
-        site.restore_into(&site.dir.make("r2"), &[&set]).says("hole in the archive");
+        site.restore_into(&site.dir.make("r2"), &[&set]).says("WAL is missing from the archive");
         site.primary.archive_wal();
         let newest = site.restore("r3", &[&format!("--set={third}")]).verified().start_primary();
         assert_eq!(newest.fingerprint(), site.primary.fingerprint());

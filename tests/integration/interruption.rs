@@ -112,7 +112,7 @@ on_one_version! {
         let notice = directory.join(label).join("started");
         fs::copy(directory.join(&earlier).join("started"), &notice).expect("writable");
         let outcome = backup.signal(Signal::TERM).code(exit::TERM);
-        let _ = outcome.says("left behind").says("its label is no longer its own");
+        let _ = outcome.says("the files of the failed backup").says("its label is no longer reserved");
         assert!(notice.exists());
         assert_eq!(site.labels(), [earlier]);
     }

@@ -68,7 +68,7 @@ fn linked(version: Version) -> Site {
     site.primary.sql("create table later as select 1 one");
     site.run(&["--type=incr", LOCAL, "--log-level-stderr=info", "backup"])
         .ok()
-        .says("link 'base' is followed to")
+        .says("following link 'base' to")
         .never_says("left out");
     site.primary.archive_wal();
     site
@@ -177,7 +177,7 @@ tests_with! {
         let site = Site::new(version);
         let data_dir = &site.primary.data_dir;
         symlink("/no such mount", data_dir.join("conf.d")).expect("writable");
-        site.run(&["--type=full", LOCAL, "backup"]).ok().says("'conf.d' leads to what this process");
+        site.run(&["--type=full", LOCAL, "backup"]).ok().says("'conf.d' points to what this process");
         assert_eq!(newest(&site)["error-list"], serde_json::json!(["conf.d"]));
         symlink("/no such mount", data_dir.join("base/mine")).expect("writable");
         site.run(&["--type=full", LOCAL, "backup"]).code(exit::FILE_OPEN).says("base/mine").says("HINT");

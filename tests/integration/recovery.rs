@@ -268,7 +268,7 @@ on_one_version! {
         let target = format!("--target-time={local}");
         let options = ["restore", &pg_path, &target, "--log-level-stderr=info"];
         let outcome = run(story.site.command(&options).env("TZ", "America/New_York")).ok();
-        outcome.says("names no time zone").says(&three.replace("+00", ""));
+        outcome.says("without a time zone").says(&three.replace("+00", ""));
         let copy = Restored::new(version, &data_dir).start();
         copy.wait_until_paused();
         assert_eq!(rows(&copy), "1 2 3");

@@ -198,7 +198,7 @@ on_one_version! {
         // A source that is not mounted is an empty directory.
         let empty = format!("--repo1-path={}", site.dir.make("empty").display());
         let mut all = site.bare_command(&[&SYNC[..], &[&empty]].concat());
-        crate::support::run(&mut all).code(exit::FILE_MISSING).says("holds no stanza").says("HINT");
+        crate::support::run(&mut all).code(exit::FILE_MISSING).says("has no stanza").says("HINT");
         let mut all = site.bare_command(&SYNC);
         crate::support::run(&mut all).ok().says("stanza: db");
         site.run(&["stop"]).ok();

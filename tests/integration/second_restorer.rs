@@ -23,7 +23,7 @@ const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
 /// The pass phrase of the encrypted golden repository, as `fixtures/README.md` has it.
 const GOLDEN_PASS: &str = "the pass phrase of the golden repository";
 const PASS: &str = "correct horse battery staple";
-const TOLD: &str = "the server's WAL summaries told what has changed";
+const TOLD: &str = "changes found in the server's WAL summaries";
 
 /// Kind, mode, time, size and SHA-256 of everything below a directory, also behind links, by its escaped path.
 type Tree = BTreeMap<String, String>;

@@ -54,7 +54,7 @@ on_one_version! {
         let check = |kind: &str| format!("--repo1-sftp-host-key-check-type={kind}");
         // Nobody knows the host.
         let empty = known("empty", "# nothing\n");
-        reach(&site, &[&empty]).failed().says("is not known").says("HINT");
+        reach(&site, &[&empty]).failed().says("is unknown").says("HINT");
         // It is known by another key; the one that it is known by is asked for.
         server.make_key("other", &["-t", "ed25519", "-N", ""]);
         let changed = known("changed", &server.known_host("other"));
@@ -69,7 +69,7 @@ on_one_version! {
         reach(&site, &[&known("revoked", &both)]).failed().says("revoked");
         // A new host is noted down, and known from then on.
         let new = format!("--repo1-sftp-known-host={}", server.text("new/known_hosts"));
-        reach(&site, &[&new]).failed().says("is not known");
+        reach(&site, &[&new]).failed().says("is unknown");
         reach(&site, &[&new, &check("accept-new")]).ok();
         reach(&site, &[&new]).ok();
         let noted = fs::read_to_string(server.path("new/known_hosts")).expect("made");
@@ -110,7 +110,7 @@ on_one_version! {
         }
         reach(&site, &[&key("stranger")]).failed().says("does not accept").says("HINT");
         reach(&site, &[&key("missing")]).failed().says("cannot be read");
-        reach(&site, &[&key("authorized_keys")]).failed().says("in no format");
+        reach(&site, &[&key("authorized_keys")]).failed().says("in an unknown format");
         let public = |name: &str| format!("--repo1-sftp-public-key-file={}", server.text(name));
         reach(&site, &[&public("id.pub")]).ok();
         reach(&site, &[&public("stranger.pub")]).failed().says("does not belong to");

@@ -84,7 +84,7 @@ on_one_version! {
             .build();
         let nothing_is_seen = || assert_eq!(site.labels().len(), 0);
         for (how, says) in [
-            (Bend::DiskFull, "there is no room on the server's file system"),
+            (Bend::DiskFull, "the file system of the server is full"),
             (Bend::OverQuota, "the server says 'Failure'"),
         ] {
             fails(&site, &relay, says, || server.bend(how, true));

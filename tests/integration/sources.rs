@@ -13,9 +13,9 @@ use crate::support::{
     wait_until, write_file,
 };
 
-const FILES: &str = "files are read in";
-const STREAM: &str = "files come over the replication protocol";
-const TOLD: &str = "the server's WAL summaries told what has changed";
+const FILES: &str = "reading files from";
+const STREAM: &str = "reading files over the replication protocol";
+const TOLD: &str = "changes found in the server's WAL summaries";
 
 /// Takes a backup with further options; what it said, and where `info` says that it was read.
 fn take(site: &Site, kind: &str, options: &[&str]) -> (String, String) {
@@ -110,7 +110,7 @@ for_each_version! {
             let (said, used) = take(&site, "incr", &[&option]);
             assert_eq!(used, source);
             // Of a stream nobody knows when a file was read.
-            let unknown = said.contains("was not read in a data directory");
+            let unknown = said.contains("was not read from a data directory");
             assert_eq!(unknown, [0, 3].contains(&round), "{round}: {said}");
             assert!(newest(&site)["info"]["delta"].as_u64().expect("bytes") > 0);
         }

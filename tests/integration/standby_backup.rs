@@ -71,7 +71,7 @@ for_each_version_and_source! {
         pair.replayed();
         // Nothing ends the last segment but the backup itself.
         let outcome = pair.site.run(&["--type=full", "--backup-standby=y", "--log-level-stderr=info", "backup"]);
-        outcome.ok().says("taken from the standby pg2");
+        outcome.ok().says("backing up from standby pg2");
         pair.site.primary.sql("insert into t values (-2)");
         pair.site.primary.archive_wal();
         let (restored, from) = backup_from(&pair.site, "restored");

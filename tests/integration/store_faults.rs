@@ -136,8 +136,8 @@ on_each_object_store! {
         far.fails(store.part, 0, &store.busy, &[]);
         far.fails(store.part, 0, &Fault::Reset, &[]);
         far.fails(store.begin.unwrap_or(store.part), 0, &store.out_of_order, &["InternalError"]);
-        far.fails(store.complete, 0, &Fault::Stall, &["no answer within"]);
-        far.fails(SMALL, 2, &store.key_is_over, &[store.says_over, "is over"]);
+        far.fails(store.complete, 0, &Fault::Stall, &["no response within"]);
+        far.fails(SMALL, 2, &store.key_is_over, &[store.says_over, "expired"]);
         far.site.full_backup(&[]);
         far.site.run(&["verify"]).ok();
         assert_eq!(far.site.labels().len(), 1);

@@ -72,7 +72,7 @@ impl Packer {
         known: Option<Arc<PriorBlocks>>,
     ) -> Result<bool, Error> {
         if self.current.is_some() {
-            return Err(Error::source(&header.path, "it begins before the entry before it ended"));
+            return Err(Error::source(&header.path, "it begins before the previous entry ended"));
         }
         let (size, unchanged) = match header.kind {
             FileKind::File { size, unchanged } => (size, unchanged),
@@ -204,7 +204,7 @@ impl Packer {
     /// Checks that no entry is open. Says whether [`Packer::take`] is due.
     pub(super) fn between(&self) -> Result<bool, Error> {
         match &self.current {
-            Some(file) => Err(Error::source(&file.path, "the backup goes on without it")),
+            Some(file) => Err(Error::source(&file.path, "the backup continues without it")),
             None => Ok(!self.batch.begun.is_empty() || !self.raw.is_empty()),
         }
     }

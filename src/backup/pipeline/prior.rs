@@ -139,7 +139,8 @@ impl Prior {
             // The file is stored whole then, which needs nothing of the prior backup.
             Err(error) if unchanged == 0 && error.is_damage() => {
                 tracing::warn!(
-                    "'{}' is stored whole, because the prior backup is damaged: {error}; run verify",
+                    "storing all blocks of '{}', because the prior backup is damaged: {error}; run \
+                     verify",
                     header.path
                 );
                 Ok(None)

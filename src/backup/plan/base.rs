@@ -54,7 +54,7 @@ pub(super) async fn choose(
         None => Err("no prior backup exists".to_owned()),
         Some((label, manifest)) => match usable(manifest, entry, facts, &backups)? {
             Ok(manifest) => read(&**storage, manifest).await?,
-            Err(reason) => Err(format!("it cannot build on backup {label}: {reason}")),
+            Err(reason) => Err(format!("backup {label} cannot be the prior backup: {reason}")),
         },
     };
     match base {
@@ -131,7 +131,7 @@ async fn read(
     match FileList::read(storage, &manifest).await {
         Ok(list) => Ok(Ok(PriorBackup { manifest, list })),
         Err(error) if error.is_damage() => {
-            Ok(Err(format!("it cannot build on backup {}: {error}", manifest.label)))
+            Ok(Err(format!("backup {} cannot be the prior backup: {error}", manifest.label)))
         }
         Err(error) => Err(error.into()),
     }

@@ -51,13 +51,13 @@ impl ChangeDetection {
     /// Says it in the log: what was to be expected quietly, what was not loudly.
     pub(in crate::backup) fn report(&self) {
         match self {
-            Self::Summaries => tracing::info!("the server's WAL summaries say what has changed"),
+            Self::Summaries => tracing::info!("finding changes in the server's WAL summaries"),
             Self::Blocks => {}
             Self::NotSetUp { reason } => {
-                tracing::info!("blocks are compared: {reason}");
+                tracing::info!("finding changes by comparing blocks, because {reason}");
             }
             Self::Fallback { reason } => {
-                tracing::warn!("blocks are compared: {reason}");
+                tracing::warn!("finding changes by comparing blocks, because {reason}");
             }
         }
     }
@@ -107,8 +107,8 @@ pub(super) async fn decide(
 fn judge(facts: &DetectionFacts) -> ChangeDetection {
     // First, because a server that was never set up for it is no reason to warn.
     if !facts.enabled {
-        let reason = "summarize_wal is off; with it on the server would read and send only what \
-                      has changed"
+        let reason = "summarize_wal is off; with summarize_wal=on the server reads and sends only \
+                      changed blocks"
             .to_owned();
         return ChangeDetection::NotSetUp { reason };
     }
@@ -149,8 +149,8 @@ fn obstacle(facts: &DetectionFacts) -> Option<String> {
     // The prior backup may be another server's. What this one ran before its last start is not known.
     if facts.several_sources && facts.up_since_us > facts.prior_started_us {
         return Some(
-            "the server was started after the prior backup, which may be another server's: its \
-             summaries may be of a version that can miss changes"
+            "the server was started after the prior backup, which may be from another server: its \
+             WAL summaries may be from a version that can miss changes"
                 .to_owned(),
         );
     }

@@ -84,7 +84,7 @@ fn times(delta: bool, base: &Manifest) -> Option<ChangeHint> {
     let since_us = base.copy_start_us;
     if since_us.is_none() {
         tracing::info!(
-            "all files are read and compared: backup {} was not read in a data directory",
+            "reading and comparing all files: backup {} was not read from a data directory",
             base.label
         );
     }

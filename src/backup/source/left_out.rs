@@ -54,7 +54,8 @@ impl Lacks {
         // The server says it twice: when it adds up sizes, and when it sends.
         if self.0.insert(path.clone()) {
             warn!(
-                "'{path}' is left out: it is a symbolic link, pipe or socket, and the server sends none"
+                "'{path}' is NOT in this backup: the server does not send symbolic links, pipes \
+                 and sockets"
             );
         }
         Ok(())

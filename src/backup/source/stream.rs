@@ -350,10 +350,10 @@ impl BackupSource for StreamSource {
     /// takes no request, and one that waits for a checkpoint does not notice a closed connection.
     async fn cancel(&mut self) {
         if let Err(error) = self.cancel.cancel().await {
-            warn!("unable to cancel the server's backup: {error}");
+            warn!("unable to cancel the backup on the server: {error}");
         }
         self.state = State::Done;
-        debug!("the server's backup is cancelled");
+        debug!("server backup cancelled");
     }
 }
 
@@ -412,7 +412,7 @@ impl Running {
     }
 }
 
-const NOT_RUNNING: &str = "an event was asked for while no backup runs";
+const NOT_RUNNING: &str = "an event was requested while no backup runs";
 
 fn broken(reason: &str) -> Error {
     Error::Source(reason.to_owned())

@@ -45,7 +45,7 @@ impl<'a> Cluster<'a> {
             return Err(changed_role(key));
         }
         if facts.in_recovery {
-            tracing::info!("the backup is taken from the standby pg{key}");
+            tracing::info!("backing up from standby pg{key}");
         }
         let details = ClusterDetails {
             databases: sql.databases().await?,
@@ -87,8 +87,8 @@ impl<'a> Cluster<'a> {
             Some("off") => Err(Error::Check {
                 what: "archive_mode must be enabled".to_owned(),
                 code: ErrorCode::ArchiveDisabled,
-                hint: "a backup needs the WAL written while it runs; set archive_mode=on and an \
-                       archive_command, or use --no-archive-check if the WAL comes another way"
+                hint: "a backup needs the WAL written while it runs; set archive_mode=on and \
+                       archive_command, or use --no-archive-check if WAL is archived by other means"
                     .to_owned(),
             }),
             _ => Ok(()),
@@ -151,13 +151,13 @@ impl ConnectedCluster for Cluster<'_> {
 
     async fn renew_sessions(&mut self) -> Answer<()> {
         if self.sql.is_closed() {
-            tracing::info!("the session for SQL ended in the meantime, and is opened again");
+            tracing::info!("the SQL connection was lost; reconnecting");
             self.sql = SqlClient::connect(&self.options).await?;
         }
         if let Some(primary) = self.primary.as_mut().filter(|primary| primary.sql.is_closed()) {
             match SqlClient::connect(&primary.options).await {
                 Ok(sql) => primary.sql = sql,
-                Err(error) => tracing::warn!("the session with the primary is gone: {error}"),
+                Err(error) => tracing::warn!("the connection to the primary was lost: {error}"),
             }
         }
         Ok(())
@@ -168,7 +168,8 @@ impl ConnectedCluster for Cluster<'_> {
             return;
         }
         tracing::info!(
-            "the standby went over from timeline {from} to {to} in the meantime: its WAL is that of both"
+            "the standby switched from timeline {from} to {to} during the backup: WAL of both is \
+             needed"
         );
         self.primary = cluster::primary_on(self.config, to, self.source.facts().system_id).await;
     }
@@ -192,7 +193,7 @@ impl ConnectedCluster for Cluster<'_> {
             Ok(true) => error.of_promotion().into(),
             Ok(false) => error.into(),
             Err(unknown) => {
-                tracing::debug!("unable to ask whether the standby was promoted: {unknown}");
+                tracing::debug!("unable to check whether the standby was promoted: {unknown}");
                 error.into()
             }
         }
@@ -201,8 +202,8 @@ impl ConnectedCluster for Cluster<'_> {
     async fn end_segment(&self, segment: WalSegment) {
         let Some(primary) = &self.primary else {
             tracing::info!(
-                "segment {segment} is archived when the primary has filled it or its archive_timeout is \
-                 over; with the primary among the pgN options it is asked to end it"
+                "segment {segment} is archived when it is full or after archive_timeout of the \
+                 primary; configure the primary as a pgN, so that it is asked to switch WAL"
             );
             return;
         };
@@ -210,12 +211,15 @@ impl ConnectedCluster for Cluster<'_> {
         match end_segment(&primary.options, segment, size).await {
             Ok(()) => {}
             Err(error @ postgres::Error::PermissionDenied { .. }) => tracing::warn!(
-                "the primary cannot be asked to end segment {segment}: {error}\n\
+                "unable to switch WAL on the primary to end segment {segment}: {error}\n\
                  HINT: {}",
                 error.hint().unwrap_or_default()
             ),
             Err(error) => {
-                tracing::warn!("the primary cannot be asked to end segment {segment}: {error}");
+                tracing::warn!(
+                    "unable to switch WAL on the primary to end segment {segment}: \
+                                {error}"
+                );
             }
         }
     }
@@ -261,7 +265,7 @@ async fn end_segment(
 
 fn changed_role(key: u16) -> Error {
     Error::Check {
-        what: format!("pg{key} was promoted or made a standby just now"),
+        what: format!("pg{key} was just promoted or demoted"),
         code: ErrorCode::DbMismatch,
         hint: "run the backup again".to_owned(),
     }

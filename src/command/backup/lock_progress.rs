@@ -35,7 +35,7 @@ impl LockProgress {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         // The lock itself holds; only what info shows of it would be old.
         if let Err(error) = lock.progress((total > 0).then_some(total), done) {
-            tracing::debug!("the progress is not shown in info: {error}");
+            tracing::debug!("unable to write the progress for info: {error}");
         }
         self.next.store(done + STEP_MIN.max(total / 100), Relaxed);
     }

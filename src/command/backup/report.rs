@@ -86,7 +86,7 @@ fn report(manifest: &Manifest) {
     let damaged = manifest.damaged_files().len();
     if damaged > 0 {
         tracing::warn!(
-            "damaged pages in {}: the backup is kept and marked; see info --set={}",
+            "invalid page checksums in {}; backup kept and flagged, see info --set={}",
             counted(damaged as u64, "file"),
             manifest.label
         );
@@ -97,9 +97,9 @@ fn report(manifest: &Manifest) {
 fn report_left_out(manifest: &Manifest) {
     if !manifest.left_out.is_empty() {
         tracing::warn!(
-            "the backup lacks {} of the data directory, and is marked; see info --set={}\n\
-             HINT: --backup-source=local, on the host of the server and with its mounts, follows links; a link that \
-             the server does not need can be removed",
+            "{} of the data directory not in the backup; backup flagged, see info --set={}\n\
+             HINT: --backup-source=local, on the host of the server and with its mounts, follows \
+             links; a link that the server does not need can be removed",
             counted(manifest.left_out.len() as u64, "link"),
             manifest.label
         );

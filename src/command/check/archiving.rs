@@ -28,7 +28,7 @@ pub(super) async fn check_settings(sql: &SqlClient, check_mode: bool) -> Result<
 /// Only the WAL that arrives tells then.
 fn not_visible(error: &postgres::Error) -> Result<()> {
     tracing::warn!(
-        "the role may not see archive_command, which is not checked\nHINT: {}",
+        "archive_command is not checked, because the role may not see it\nHINT: {}",
         error.hint().unwrap_or_default()
     );
     Ok(())
@@ -96,13 +96,14 @@ pub(super) async fn explain(sql: &SqlClient) -> String {
         let name = |wal: Option<String>| wal.unwrap_or_else(|| "nothing".to_owned());
         lines.push(match facts.failing {
             true => format!(
-                "the server last failed to archive {} at {} ({} failures in all): its log says why",
+                "the server last failed to archive {} at {} ({} failures in total): see its log",
                 name(facts.last_failed_wal),
                 facts.last_failed_time.unwrap_or_default(),
                 facts.failed_count
             ),
             false => format!(
-                "the server takes {} as archived: does archive_command store it in this repository?",
+                "the server reports {} as archived: check that archive_command writes to this \
+                 repository",
                 name(facts.last_archived_wal)
             ),
         });

@@ -27,7 +27,7 @@ pub(super) async fn check(pg: &PgConfig, server: &Connected) -> Result<()> {
     }
     let Some(named) = server.facts.data_directory.as_ref().map(PathBuf::from) else {
         tracing::debug!(
-            "the role may not see data_directory, which pg{}-path could be compared with",
+            "pg{}-path is not compared with data_directory, because the role may not see it",
             pg.key
         );
         return Ok(());
@@ -126,7 +126,7 @@ fn check_cluster(pg: &PgConfig, path: &Path, server: ClusterId) -> Result<()> {
 fn read_start(file: &Path) -> Result<Option<Vec<u8>>> {
     let opened = match fs::File::open(file) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-            tracing::debug!("'{}' is not looked at: {error}", file.display());
+            tracing::debug!("'{}' is not checked: {error}", file.display());
             return Ok(None);
         }
         opened => opened,

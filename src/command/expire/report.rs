@@ -41,7 +41,7 @@ pub(super) fn removed(repo: u16, removal: &Removal) -> Vec<String> {
     }
     for left in removal.left_overs.iter().filter(|left| left.size > 0) {
         let size = ui::size(left.size);
-        lines.push(format!("repo{repo}: remove left-over of backup {}, {size}", left.label));
+        lines.push(format!("repo{repo}: remove interrupted backup {}, {size}", left.label));
     }
     for archive in &removal.archives {
         lines.extend(wal(archive).into_iter().map(|line| format!("repo{repo}: {line}")));
@@ -60,7 +60,7 @@ pub(super) fn kept(repo: u16, plan: &ExpirePlan) -> Vec<String> {
         lines.push(format!("repo{repo}: keep backup {}: {}", kept.label, reasons.join(", ")));
     }
     for running in plan.in_progress.iter().filter(|building| !building.is_lost) {
-        lines.push(format!("repo{repo}: leave backup {} in progress alone", running.label));
+        lines.push(format!("repo{repo}: keep backup {}, which is in progress", running.label));
     }
     lines
 }

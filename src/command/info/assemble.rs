@@ -206,17 +206,16 @@ fn link_list(remarks: &Remarks) -> Option<Vec<LinkInfo>> {
 fn notes(manifest: &Manifest) -> Vec<String> {
     let misaligned = manifest.misaligned_files.iter().map(|file| {
         let page = manifest.cluster.page_size;
-        format!("{} has {} bytes, no multiple of the page size {page}", file.path, file.size)
+        format!("{} has {} bytes, not a multiple of the page size {page}", file.path, file.size)
     });
-    let full =
-        manifest.full_reason.iter().map(|reason| format!("a full was made because {reason}"));
+    let full = manifest.full_reason.iter().map(|reason| format!("full backup, because {reason}"));
     let changes =
         manifest.changes.iter().filter_map(|changes| match (changes.by, &changes.reason) {
             (ChangesBy::Summaries, _) => {
-                Some("the server's WAL summaries told what has changed".to_owned())
+                Some("changes found in the server's WAL summaries".to_owned())
             }
             (ChangesBy::Blocks, Some(reason)) => {
-                Some(format!("blocks were compared because {reason}"))
+                Some(format!("changes found by comparing blocks, because {reason}"))
             }
             (ChangesBy::Blocks, None) => None,
         });

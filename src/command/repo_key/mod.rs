@@ -19,9 +19,9 @@ use crate::{
     types::{ErrorCode, Failure},
 };
 
-const LOST_HINT: &str = "the pass phrases of these recipients no longer open the repository: bring their \
-                         objects back from a copy of key/, or remove each with repo-key remove \
-                         --recipient=<id> and add its pass phrase again";
+const LOST_HINT: &str = "the pass phrases of these recipients no longer unlock the repository: \
+                         restore their objects from a copy of key/, or remove each with repo-key \
+                         remove --recipient=<id> and add its pass phrase again";
 
 /// Does what the word after the command says.
 pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
@@ -35,7 +35,7 @@ pub(super) async fn run(config: &Config, out: &mut dyn Write) -> Result<u8> {
         "remove" => remove(keyring, config).await?,
         word => {
             let word = word.escape_debug();
-            let what = format!("'{word}' is none of status, change, add and remove");
+            let what = format!("'{word}' must be status, change, add or remove");
             return Err(invalid(what, ErrorCode::ParamInvalid));
         }
     }
@@ -53,7 +53,8 @@ impl<'a> Request<'a> {
     fn of(config: &'a Config, repo: &RepoConfig) -> Result<Self> {
         let comment = config.repo_key.comment.as_deref();
         if comment.is_some_and(|text| text.len() > COMMENT_MAX || text.contains(char::is_control)) {
-            let what = "the value is not valid for 'comment' option: it is one short line of text";
+            let what = "the value is not valid for 'comment' option: it must be one short line of \
+                        text";
             return Err(invalid(what.to_owned(), ErrorCode::OptionInvalidValue));
         }
         let pass = cipher::pass_phrase(&new_pass(config, repo)?, "cipher-pass-new-file")?;
@@ -132,7 +133,7 @@ async fn change(keyring: &Keyring, request: &Request<'_>) -> Result<()> {
     let Some(old) = keyring.recipient().await? else { return Ok(()) };
     let added = match keyring.find(&request.pass, &key).await? {
         Some(id) if id == old => {
-            let what = format!("the new pass phrase is that of recipient {old} already");
+            let what = format!("the new pass phrase is already that of recipient {old}");
             return Err(invalid(what, ErrorCode::OptionInvalidValue));
         }
         Some(id) => id,
@@ -149,14 +150,14 @@ async fn change(keyring: &Keyring, request: &Request<'_>) -> Result<()> {
         return Ok(());
     }
     keyring.remove(old).await?;
-    tracing::info!("the pass phrase was changed: recipient {added} is in the place of {old}");
+    tracing::info!("pass phrase changed: recipient {added} replaces {old}");
     Ok(())
 }
 
 async fn add(keyring: &Keyring, request: &Request<'_>) -> Result<()> {
     let key = keyring.data_key().await?;
     if let Some(id) = keyring.find(&request.pass, &key).await? {
-        let what = format!("the new pass phrase opens the repository already, as recipient {id}");
+        let what = format!("the new pass phrase already unlocks the repository, as recipient {id}");
         return Err(invalid(what, ErrorCode::OptionInvalidValue));
     }
     let id = wrap(keyring, request, request.comment.unwrap_or_default(), &key).await?;
@@ -177,9 +178,7 @@ async fn wrap(
     let id = RecipientId::random();
     if keyring.recipients(None).await?.len() >= RECIPIENTS_MAX {
         return Err(Error::Check {
-            what: format!(
-                "the repository has {RECIPIENTS_MAX} recipients, which is the most it can"
-            ),
+            what: format!("the repository has {RECIPIENTS_MAX} recipients, which is the maximum"),
             code: ErrorCode::Crypto,
             hint: "remove one of them first".to_owned(),
         });
@@ -191,9 +190,9 @@ async fn wrap(
     match keyring.find(&request.pass, key).await? {
         Some(found) if found == id => Ok(id),
         _ => Err(Error::Check {
-            what: format!("recipient {id} was added, but does not open the repository"),
+            what: format!("recipient {id} was added, but does not unlock the repository"),
             code: ErrorCode::Crypto,
-            hint: "the pass phrase in use was left as it is; run verify on the store".to_owned(),
+            hint: "the pass phrase in use was not changed; run verify".to_owned(),
         }),
     }
 }
@@ -221,8 +220,8 @@ async fn remove(keyring: &Keyring, config: &Config) -> Result<()> {
         return refused(what, "add another recipient first, or change the pass phrase");
     }
     if used == Some(id) && !config.force {
-        let what = format!("recipient {id} is the one that the configured pass phrase opens");
-        return refused(what, "use --force to remove it all the same, or use change");
+        let what = format!("the configured pass phrase is that of recipient {id}");
+        return refused(what, "use --force to remove it anyway, or use change");
     }
     if config.dry_run {
         tracing::info!("would remove recipient {id}");

@@ -53,7 +53,7 @@ pub(super) fn text(recipients: &[Read], used: Option<RecipientId>) -> String {
             Ok(recipient) => {
                 let kdf = recipient.kdf;
                 let cost = format!(
-                    "argon2id, {} KiB, {} passes, {} lanes",
+                    "argon2id, m={} KiB, t={}, p={}",
                     kdf.memory_kib, kdf.passes, kdf.lanes
                 );
                 vec![id.to_string(), opens, made(recipient.made), cost, recipient.comment.clone()]

@@ -79,7 +79,7 @@ async fn the_status_tells_who_opens() {
     let recipients = storage.keyring().recipients(None).await.unwrap();
     let text = report::text(&recipients, Some(RecipientId::FIRST));
     assert!(text.contains("0000000000000001"), "{text}");
-    assert!(text.contains("argon2id, 8 KiB, 1 passes, 1 lanes"), "{text}");
+    assert!(text.contains("argon2id, m=8 KiB, t=1, p=1"), "{text}");
     let json = report::json(1, "aes-256-gcm", &recipients, None).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["recipient"][0]["opens"], false);

@@ -48,9 +48,7 @@ fn time(text: &str, zone: &TimeZone) -> Result<TargetTime> {
         true => tracing::info!("target time '{text}' is {time}"),
         false => {
             let zone = zone.iana_name().unwrap_or("the local time zone");
-            tracing::info!(
-                "target time '{text}', which names no time zone, is {time} (taken in {zone})"
-            );
+            tracing::info!("target time '{text}' without a time zone is {time} (in {zone})");
         }
     }
     Ok(time)

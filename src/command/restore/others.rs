@@ -40,7 +40,7 @@ pub(super) async fn only_repo(
     let (all, key) = (config.repos.len(), chosen.key);
     if gone.len() + 1 == all {
         for other in &gone {
-            tracing::warn!("repo{other} holds nothing of stanza '{}'", request.stanza);
+            tracing::warn!("repo{other} has no data of stanza '{}'", request.stanza);
         }
         tracing::warn!(
             "recovery will read WAL from repo{key} only (--repo={key} in restore_command)"
@@ -48,7 +48,7 @@ pub(super) async fn only_repo(
         return Ok(Some(key));
     }
     for other in gone {
-        let error = "it holds nothing of the stanza".to_owned();
+        let error = "it has no data of the stanza".to_owned();
         unknown_repo(other, key, &error);
     }
     for (other, error) in unknown {
@@ -60,9 +60,9 @@ pub(super) async fn only_repo(
 fn unknown_repo(other: u16, chosen: u16, error: &str) {
     tracing::warn!(
         "repo{other}: {error}\n\
-         recovery asks repo{other} for WAL too and will stop at the first file that repo{chosen} does not have, because \
-         repo{other} may have it: bring repo{other} back first, or restore with --repo={chosen} to recover from \
-         repo{chosen} alone"
+         recovery asks repo{other} for WAL too and will stop at the first file that repo{chosen} \
+         does not have, because repo{other} may have it: make repo{other} available first, or \
+         restore with --repo={chosen} to recover from repo{chosen} alone"
     );
 }
 

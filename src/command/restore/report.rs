@@ -67,7 +67,7 @@ fn text(repo: u16, plan: &RestorePlan, options: &Options, zone: &TimeZone) -> St
     ];
     if !plan.entries.emptied.is_empty() {
         let count = plan.entries.emptied.len();
-        lines.push(format!("    left without content: {count} files of databases left out"));
+        lines.push(format!("    without data: {count} files of excluded databases"));
     }
     for link in &plan.layout.links {
         lines.push(format!("    link: {} -> {}", link.path, one_line(&link.target)));
@@ -106,10 +106,8 @@ fn existing(existing: Existing) -> &'static str {
     match existing {
         Existing::Refuse => "none",
         Existing::Replace => "replaced (--force)",
-        Existing::Update => {
-            "kept where they are as they must be, else brought up to date (--delta)"
-        }
-        Existing::UpdateByTime => "kept where size and time are the same (--delta --force)",
+        Existing::Update => "kept if identical, else updated (--delta)",
+        Existing::UpdateByTime => "kept if size and time are the same (--delta --force)",
     }
 }
 
@@ -233,7 +231,7 @@ mod tests {
         restore plan, nothing was written
             backup set: 20261121-092452F in repo1, PostgreSQL 15, stopped at 2026-11-21 09:24:54
             data directory: /var/lib/postgresql/data
-            existing files: kept where they are as they must be, else brought up to date (--delta)
+            existing files: kept if identical, else updated (--delta)
             to write: 14.3MB in 3 files, 3 directories
             WAL to become consistent: 000000010000000000000002 to 000000010000000000000003
             timeline: 2

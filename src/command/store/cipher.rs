@@ -65,8 +65,8 @@ fn read(path: &Path, option: &str) -> Result<PassPhrase> {
         ),
         code,
         hint:
-            "the file holds the pass phrase and nothing else, and the user that runs the command \
-               must be able to read it"
+            "the file must contain only the pass phrase, and be readable by the user that runs the \
+             command"
                 .to_owned(),
     };
     let bytes = read_file(path, option).map_err(|e| failed(e.to_string(), ErrorCode::FileOpen))?;
@@ -94,7 +94,7 @@ fn read_file(path: &Path, option: &str) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
     if file.metadata()?.mode() & 0o004 != 0 {
         tracing::warn!(
-            "file '{}' ({option}) holds a secret and can be read by every user of this host",
+            "file '{}' ({option}) contains a secret and can be read by every user of this host",
             path.display()
         );
     }

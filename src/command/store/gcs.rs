@@ -60,7 +60,7 @@ fn check_metadata_hosts(key: &GcsKey, environment: impl Fn(&str) -> Option<Strin
     match METADATA_HOSTS.into_iter().find(wrong) {
         None => Ok(()),
         Some(name) => Err(Error::Parameter {
-            what: format!("{name} is set in the environment, and is not a host"),
+            what: format!("environment variable {name} is not a host name"),
             code: ErrorCode::OptionInvalidValue,
         }),
     }

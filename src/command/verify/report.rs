@@ -20,7 +20,7 @@ pub(super) fn summary(report: &Report) -> String {
     let (stored, raw) = (ui::size(checked.stored), ui::size(checked.raw));
     let rate = match core_rate(checked) {
         0 => String::new(),
-        rate => format!(", {} of raw data a second and core", ui::size(rate)),
+        rate => format!(", {}/s per core", ui::size(rate)),
     };
     format!(
         "{} objects verified, {stored} stored, {raw} raw, in {:.1}s{rate}",
@@ -153,11 +153,12 @@ pub(super) fn fault(fault: &Fault, indent: &str) -> String {
 /// An incomplete backup, in a sentence.
 pub(super) fn left_over(left: &LeftOver, zone: &TimeZone) -> String {
     let begun = match &left.started {
-        Some((time, host)) => format!("begun at {} on {host}", human_time(*time, zone)),
-        None => "without a notice of who began it".to_owned(),
+        Some((time, host)) => format!("started at {} on {host}", human_time(*time, zone)),
+        None => "started by an unknown process".to_owned(),
     };
     format!(
-        "not a backup: {} has no manifest ({begun}; {} objects, {}): it is being made, or was interrupted",
+        "not a backup: {} has no manifest ({begun}; {} objects, {}): it is in progress or was \
+         interrupted",
         left.label,
         left.objects,
         ui::size(left.size)

@@ -23,7 +23,7 @@ pub(super) fn check(
     let Some(found) = look_at(link)? else { return Ok(false) };
     let target = link.target.display();
     if !found.is_file() {
-        let what = format!("'{}' cannot lead to '{target}': it is no regular file", link.path);
+        let what = format!("'{}' cannot point to '{target}': it is not a regular file", link.path);
         let hint = "map the link to another file with link-map";
         return Err(Error::refused(ErrorCode::LinkDestination, what, hint));
     }
@@ -37,8 +37,8 @@ pub(super) fn check(
         false => Err(Error::refused(
             ErrorCode::PathNotEmpty,
             what,
-            "no link in the data directory leads there, so it may belong to another cluster: map the \
-             link to another file, or remove the file by hand",
+            "no link in the data directory points there, so it may belong to another cluster: map \
+             the link to another file, or remove the file by hand",
         )),
     }
 }

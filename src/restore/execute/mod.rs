@@ -199,7 +199,7 @@ fn prepare(
         // From here on PostgreSQL cannot be started, whichever of the following steps reach the disk.
         clean::withdraw_control_file(plan)?;
         let removed = removals.remove(cancelled)?;
-        tracing::info!("removed {removed} files, links and paths that the backup does not have");
+        tracing::info!("removed {removed} files, links and paths that are not in the backup");
     }
     cancelled.check()?;
     tree::make(plan, owner)?;

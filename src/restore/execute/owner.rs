@@ -62,14 +62,15 @@ pub(super) fn dangers_as_root(layout: &Layout, (uid, gid): (u32, u32)) -> Vec<St
     if of_directory(&layout.data).is_none() {
         let root = if uid == 0 { ", as which PostgreSQL does not start" } else { "" };
         dangers.push(format!(
-            "the restore runs as root, and files will belong to user {uid} and group {gid} because the backup \
-             says so{root}: make the data directory with the right owner before, or run the restore as that user"
+            "the restore runs as root, and files will belong to user {uid} and group {gid} because \
+             the backup says so{root}: create the data directory with the right owner before, or \
+             run the restore as that user"
         ));
     }
     for place in layout.outside().iter().filter(|place| place.named_by == NamedBy::Backup) {
         dangers.push(format!(
-            "the restore runs as root and writes to '{}' because the backup says so: make sure that it is a \
-             place of this cluster, or run the restore as the user of PostgreSQL",
+            "the restore runs as root and writes to '{}' because the backup says so: make sure \
+             that this path belongs to this cluster, or run the restore as the user of PostgreSQL",
             place.path.display()
         ));
     }

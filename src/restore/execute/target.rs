@@ -51,7 +51,7 @@ fn check_data_directory(data: &Path) -> Result<(), Error> {
         false => Err(Error::refused(
             ErrorCode::PathMissing,
             format!("data directory '{}' does not exist, nor does its parent", data.display()),
-            "check pg1-path, or make the directory",
+            "check pg1-path, or create the directory",
         )),
     }
 }
@@ -113,7 +113,7 @@ fn check_apart(layout: &Layout) -> Result<(), Error> {
 }
 
 fn not_apart(a: &Path, b: &Path) -> Error {
-    let what = format!("'{}' and '{}' are not two separate places", a.display(), b.display());
+    let what = format!("'{}' and '{}' are not two separate directories", a.display(), b.display());
     Error::refused(ErrorCode::LinkDestination, what, "map one of them elsewhere")
 }
 
@@ -153,7 +153,7 @@ fn check_link_target(link: &PlannedLink) -> Result<(), Error> {
     let refuse = |what: String, hint| Err(Error::refused(ErrorCode::LinkDestination, what, hint));
     if is_directory != link.is_directory {
         let is = if is_directory { "a directory" } else { "not a directory" };
-        let what = format!("'{}' cannot lead to '{target}', which is {is}", link.path);
+        let what = format!("'{}' cannot point to '{target}', which is {is}", link.path);
         return refuse(what, "map the tablespace or link elsewhere");
     }
     Ok(())
@@ -172,7 +172,7 @@ fn check_may_change(layout: &Layout, root: &Root, existing: Existing) -> Result<
     let directory = root.directory.display();
     let what = format!("unable to restore to path '{directory}' because it contains files");
     if existing == Existing::Refuse {
-        let hint = "use --delta to keep what is as it must be, or --force to replace everything";
+        let hint = "use --delta to keep files that are identical, or --force to replace everything";
         return Err(Error::refused(ErrorCode::PathNotEmpty, what, hint));
     }
     let ours = match &root.prefix {
@@ -193,7 +193,7 @@ fn check_may_change(layout: &Layout, root: &Root, existing: Existing) -> Result<
                      data directory, so --delta and --force do not apply: empty it by hand"
                 }
                 Some(_) => {
-                    "no link in the data directory leads there, so it may belong to another \
+                    "no link in the data directory points there, so it may belong to another \
                      cluster: map the tablespace or link elsewhere, or empty the directory by hand"
                 }
             },

@@ -113,7 +113,8 @@ fn link_target(
             || layout.roots.iter().any(|root| path.starts_with(&root.directory));
         if !ours {
             tracing::warn!(
-                "'{}' keeps its owner and mode, because it holds '{}', which is not of the backup",
+                "'{}' keeps its owner and mode, because it contains '{}', which is not in the \
+                 backup",
                 target.display(),
                 path.display()
             );

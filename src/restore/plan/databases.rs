@@ -52,7 +52,7 @@ impl DatabaseChoice {
                 return Err(Error::refused(
                     ErrorCode::DbInvalid,
                     what,
-                    "leave it out of db-include",
+                    "remove it from db-include",
                 ));
             }
             if exclude.contains(&oid) {
@@ -60,7 +60,7 @@ impl DatabaseChoice {
                 return Err(Error::refused(
                     ErrorCode::DbInvalid,
                     what,
-                    "name it in one of the two",
+                    "remove it from db-include or db-exclude",
                 ));
             }
             left_out.remove(&oid);
@@ -84,10 +84,10 @@ fn number_of(
         let what = format!("database to {verb} '{name}' does not exist");
         let hint = match manifest.databases.is_empty() {
             true => {
-                "the backup does not know the names of databases: give the oid, the name of its \
-                     directory in base"
+                "the backup does not contain database names: use the OID, which is the name of its \
+                 directory in base"
             }
-            false => "info --set shows the databases of a backup by name and number",
+            false => "info --set shows the databases of a backup by name and OID",
         };
         Error::refused(ErrorCode::DbMissing, what, hint)
     })

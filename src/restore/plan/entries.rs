@@ -78,12 +78,12 @@ impl Entries {
             }
         }
         let control = control.ok_or_else(|| {
-            let what = format!("the backup does not hold '{CONTROL_FILE}'");
+            let what = format!("the backup does not contain '{CONTROL_FILE}'");
             Error::refused(ErrorCode::FileMissing, what, "restore another backup with --set")
         })?;
         if !files.iter().any(|file| file.path.as_bytes() == BACKUP_LABEL.as_bytes()) {
             // Recovery would begin at the checkpoint that pg_control names, and the copy be damaged without a word.
-            let what = format!("the backup does not hold '{BACKUP_LABEL}'");
+            let what = format!("the backup does not contain '{BACKUP_LABEL}'");
             let hint = "restore another backup with --set";
             return Err(Error::refused(ErrorCode::FileMissing, what, hint));
         }
@@ -170,7 +170,7 @@ fn check_names(
         if clash || reserved.iter().any(|name| name.as_bytes() == path) {
             return Err(Error::refused(
                 ErrorCode::Format,
-                format!("the file list of the backup holds '{}' in a way it cannot", file.path),
+                format!("the file list of the backup has an invalid entry for '{}'", file.path),
                 "the repository was tampered with: restore another backup or repository",
             ));
         }

@@ -69,11 +69,11 @@ impl PlacementOptions {
                 return Err(Error::refused(
                     ErrorCode::PathMissing,
                     format!(
-                        "link '{}' leads to '{}', which is not there",
+                        "link '{}' points to '{}', which does not exist",
                         place.display(),
                         target.display()
                     ),
-                    "mount it, make it, or remove the link",
+                    "mount or create it, or remove the link",
                 ));
             }
             Err(error) => return Err(Error::target("look at", &place, ErrorCode::FileInfo)(error)),
@@ -121,7 +121,7 @@ fn entries_of(directory: &Path) -> Result<Vec<(OsString, fs::FileType)>, Error> 
         // The restore mends the modes of its own files before it writes; what it may not mend, it refuses then.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             tracing::warn!(
-                "'{}' cannot be listed: links in it, if there are any, are replaced by what they lead to",
+                "'{}' cannot be listed: links in it, if any, are replaced by their targets",
                 directory.display()
             );
             return Ok(Vec::new());

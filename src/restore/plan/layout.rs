@@ -166,7 +166,7 @@ impl Layout {
             Some(key) => Err(Error::refused(
                 ErrorCode::TablespaceMap,
                 format!("unable to remap invalid tablespace '{key}'"),
-                "info --set shows the tablespaces of a backup by name and number",
+                "info --set shows the tablespaces of a backup by name and OID",
             )),
         }
     }
@@ -177,12 +177,15 @@ impl Layout {
             if !is_plain(&link.target) {
                 let code =
                     if is_tablespace(link) { ErrorCode::TablespaceMap } else { ErrorCode::LinkMap };
-                let what = "the path is not absolute, or holds '.' or '..'";
+                let what = "the path is not absolute, or contains '.' or '..'";
                 return Err(refuse(link, code, what.to_owned()));
             }
             if overlap(&link.target, &self.data) {
                 let data = self.data.display();
-                let what = format!("it must neither be in the data directory '{data}' nor hold it");
+                let what = format!(
+                    "it must neither be in the data directory '{data}' nor contain \
+                                    it"
+                );
                 return Err(refuse(link, ErrorCode::LinkDestination, what));
             }
         }
@@ -205,7 +208,7 @@ impl Layout {
             if let Some(other) = above.iter().rev().find(clashes) {
                 let both = is_tablespace(link) && is_tablespace(other);
                 let code = if both { ErrorCode::TablespaceMap } else { ErrorCode::LinkDestination };
-                return Err(refuse(link, code, format!("'{}' leads there too", other.path)));
+                return Err(refuse(link, code, format!("'{}' points there too", other.path)));
             }
             above.push(link);
         }
@@ -276,7 +279,7 @@ fn one_mapping(
     match (by_oid, by_name) {
         (Some(a), Some(b)) if a != b => Err(Error::refused(
             ErrorCode::TablespaceMap,
-            format!("tablespace {oid} is mapped by its number and by its name to different paths"),
+            format!("tablespace {oid} is mapped by its OID and by its name to different paths"),
             "",
         )),
         (a, b) => Ok(a.or(b).cloned()),
@@ -292,12 +295,12 @@ fn refuse(link: &PlannedLink, code: ErrorCode, what: String) -> Error {
     let (path, target) = (&link.path, link.target.display());
     let hint = match is_tablespace(link) {
         true => format!(
-            "--tablespace-map={}=<directory> puts the tablespace into another directory",
+            "--tablespace-map={}=<directory> restores the tablespace to another directory",
             String::from_utf8_lossy(path.file_name())
         ),
         false => String::new(),
     };
-    Error::refused(code, format!("'{path}' cannot lead to '{target}': {what}"), hint)
+    Error::refused(code, format!("'{path}' cannot point to '{target}': {what}"), hint)
 }
 
 fn is_plain(path: &Path) -> bool {

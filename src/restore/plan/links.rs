@@ -109,7 +109,10 @@ impl Layout {
             None => Ok(()),
             Some(entry) => Err(Error::refused(
                 ErrorCode::Format,
-                format!("the file list of the backup holds '{}' behind a link", entry.path),
+                format!(
+                    "the file list of the backup contains '{}' below a symbolic link",
+                    entry.path
+                ),
                 "the repository was tampered with: restore another backup or repository",
             )),
         }
@@ -127,8 +130,9 @@ impl Layout {
             let kind = if matches!(entry.kind, EntryKind::Dir) { "directory" } else { "file" };
             let path = &entry.path;
             format!(
-                "link '{path}' to '{target}' is restored as a {kind} in the data directory; --link-all makes \
-                 the link again, --link-map={path}=PATH makes it lead elsewhere"
+                "link '{path}' to '{target}' is restored as a {kind} in the data directory; \
+                 --link-all restores the link, --link-map={path}=PATH restores it with another \
+                 target"
             )
         });
         let more = not_made().count().saturating_sub(NAMED_MAX);

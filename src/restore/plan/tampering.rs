@@ -57,7 +57,7 @@ pub(super) fn check_names(links: &[PlannedLink]) -> Result<(), Error> {
     sorted.sort_by(|a, b| a.path.cmp(&b.path));
     match sorted.windows(2).find(|pair| pair[0].path == pair[1].path) {
         None => Ok(()),
-        Some(pair) => Err(tampered(format!("'{}' is a link to two places", pair[0].path))),
+        Some(pair) => Err(tampered(format!("'{}' is a link with two targets", pair[0].path))),
     }
 }
 
@@ -65,8 +65,7 @@ fn tampered(what: String) -> Error {
     Error::refused(
         ErrorCode::Format,
         what,
-        "the repository was changed by something else than this program: restore another backup, or from \
-         another repository",
+        "the repository was tampered with: restore another backup or repository",
     )
 }
 

@@ -21,7 +21,7 @@ pub(super) fn path_from_text(text: &str) -> Result<PathBuf, Error> {
     if bytes.is_empty() || bytes.contains(&0) {
         return Err(Error::refused(
             ErrorCode::Format,
-            format!("the file list of the backup has a link to '{text}', which is no path"),
+            format!("the file list of the backup has a link to '{text}', which is not a path"),
             "the repository was tampered with: restore another backup or repository",
         ));
     }
@@ -38,7 +38,7 @@ pub(super) fn absolute_link(data: &Path, link: &DataPath, target: &Path) -> Resu
     for component in start.join(target).components() {
         match component {
             Component::ParentDir if !absolute.pop() => {
-                return Err(link_map(&link.to_string(), "its target climbs above the root"));
+                return Err(link_map(&link.to_string(), "its target is above the root directory"));
             }
             Component::ParentDir | Component::CurDir => {}
             other => absolute.push(other),

@@ -108,8 +108,8 @@ impl ArchiveView {
         let between = (own.0..newest.0).map(|number| TimeLine(number + 1));
         if let Some(missing) = between.clone().find(|next| !self.histories.contains_key(next)) {
             let why = match self.newest.contains_key(&missing) {
-                true => "though there is WAL of that timeline",
-                false => "though there are newer timelines, which PostgreSQL would not find",
+                true => "although there is WAL of that timeline",
+                false => "although there are newer timelines, which PostgreSQL would not find",
             };
             return Err(missing_history(missing, why, own));
         }
@@ -149,8 +149,8 @@ fn missing_history(timeline: TimeLine, why: &str, own: impl std::fmt::Display) -
     let hint = match own.as_str() {
         "" => "push the file to the archive, or follow another timeline".to_owned(),
         own => format!(
-            "push the file to the archive, or say which timeline to follow with --target-timeline \
-             (the backup is on timeline {own})"
+            "push the file to the archive, or choose a timeline with --target-timeline (the backup \
+             is on timeline {own})"
         ),
     };
     let what = format!("'{}' is not in the archive, {why}", timeline.history_file_name());
@@ -226,9 +226,9 @@ mod tests {
     #[test]
     fn a_missing_history_is_named() {
         let lost = view(&[], &[1, 2]);
-        insta::assert_snapshot!(decide(&lost, &backup(), TargetTimeline::Default), @"'00000002.history' is not in the archive, though there is WAL of that timeline");
+        insta::assert_snapshot!(decide(&lost, &backup(), TargetTimeline::Default), @"'00000002.history' is not in the archive, although there is WAL of that timeline");
         let gap = view(&[(3, LATE)], &[1]);
-        insta::assert_snapshot!(decide(&gap, &backup(), TargetTimeline::Latest), @"'00000002.history' is not in the archive, though there are newer timelines, which PostgreSQL would not find");
+        insta::assert_snapshot!(decide(&gap, &backup(), TargetTimeline::Latest), @"'00000002.history' is not in the archive, although there are newer timelines, which PostgreSQL would not find");
         assert_eq!(decide(&gap, &backup(), TargetTimeline::Number(TimeLine(3))), "3 Some(\"3\")");
         insta::assert_snapshot!(decide(&lost, &backup(), TargetTimeline::Number(TimeLine(7))), @"'00000007.history' is not in the archive, which is needed to follow that timeline");
         assert_eq!(decide(&lost, &backup(), TargetTimeline::Current), "1 Some(\"current\")");

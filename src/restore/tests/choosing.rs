@@ -199,7 +199,14 @@ async fn a_named_backup_is_taken_unless_it_stopped_behind_the_target() {
         error.to_string()
     };
     insta::assert_snapshot!(refused(time(2000)).await, @"backup set 20261122-010000F stopped at 1970-01-01 00:33:20.000000+00, not before the target time 1970-01-01 00:33:20.000000+00: recovery cannot stop earlier");
-    insta::assert_snapshot!(refused(RecoveryTarget::Lsn(lsn(5, 0xFF))).await, @"backup set 20261122-010000F stopped at 0/5000100, behind the target 0/50000FF: recovery cannot stop earlier");
+    insta::assert_snapshot!(refused(RecoveryTarget::Lsn(lsn(5, 0xFF))).await, @"backup set \
+                                                                                20261122-010000F \
+                                                                                stopped at \
+                                                                                0/5000100, after \
+                                                                                the target \
+                                                                                0/50000FF: \
+                                                                                recovery cannot \
+                                                                                stop earlier");
     let unknown = named("20200101-000000F", RecoveryTarget::Latest);
     assert_eq!(archive.chosen(&unknown).await, "backup set 20200101-000000F is not valid");
 }
@@ -290,8 +297,8 @@ async fn holes_are_warned_of_and_refused_before_an_lsn_target() {
     };
     let latest = warnings(RecoveryTarget::Latest).await;
     insta::assert_snapshot!(latest.join("\n"), @r"
-    there is a hole in the archive at 0/6000000, recovery will end there, and newer changes be lost; missing: 000000010000000000000006
-    there is a hole in the archive at 0/8000000, recovery will end there, and newer changes be lost; missing: 000000020000000000000008
+    WAL is missing from the archive at 0/6000000, recovery will stop there and later changes will be lost; missing: 000000010000000000000006
+    WAL is missing from the archive at 0/8000000, recovery will stop there and later changes will be lost; missing: 000000020000000000000008
     ");
     assert_eq!(warnings(time(9999)).await.len(), 2);
     assert!(warnings(RecoveryTarget::Immediate).await.is_empty());
@@ -302,7 +309,10 @@ async fn holes_are_warned_of_and_refused_before_an_lsn_target() {
     insta::assert_snapshot!(error, @"recovery cannot reach 0/7000200: WAL before it is not in the archive: 000000010000000000000006");
     let third = BACKUPS[2].0;
     let plan = archive.plan(third, at(20), TargetTimeline::Default).await.unwrap();
-    insta::assert_snapshot!(plan.warnings.join("\n"), @"the archive ends with 00000002000000000000000C, before the target 0/14000200: recovery will fail unless more WAL arrives first");
+    insta::assert_snapshot!(plan.warnings.join("\n"), @"the archive ends with \
+                                                        00000002000000000000000C, before the \
+                                                        target 0/14000200: recovery will fail \
+                                                        unless more WAL is archived first");
 }
 
 #[tokio::test]

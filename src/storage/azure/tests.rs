@@ -50,7 +50,7 @@ fn every_kind_of_key_opens_without_a_request() {
 fn key_of_another_kind_is_refused_and_not_shown() {
     for key in [AzureKey::Shared("%SECRET%".into()), AzureKey::Sas("SECRET".into())] {
         let error = opened(&options(key)).unwrap_err();
-        assert!(error.to_string().contains("the key is not what its key type says"), "{error}");
+        assert!(error.to_string().contains("the key does not match its key type"), "{error}");
         assert!(!format!("{error:?}").contains("SECRET"));
         assert_eq!(error.code(), ErrorCode::OptionInvalidValue);
     }

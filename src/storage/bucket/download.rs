@@ -59,7 +59,7 @@ impl BucketDownload {
         let left = (size - offset) as usize;
         if chunk.len() > left {
             return Err(Error::new(ErrorKind::Other, "read", name)
-                .caused_by("more bytes came than the object holds"));
+                .caused_by("more bytes were received than the object has"));
         }
         Ok(chunk)
     }
@@ -70,7 +70,7 @@ impl BucketDownload {
             return Err(error);
         }
         let Some(wait) = self.attempts.next_wait(error.retry_after()) else { return Err(error) };
-        tracing::debug!("{error}; tried again in {} ms", wait.as_millis());
+        tracing::debug!("{error}; retrying in {} ms", wait.as_millis());
         tokio::time::sleep(wait).await;
         Ok(())
     }

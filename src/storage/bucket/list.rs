@@ -74,7 +74,7 @@ async fn pages(
         let before = std::mem::replace(&mut next, page.next.take());
         if next.is_some() && next == before {
             return Err(Error::new(ErrorKind::Other, "list", name)
-                .caused_by("the store gives the same page again and again"));
+                .caused_by("the store returns the same page of the listing repeatedly"));
         }
         let found = page.objects.len() + page.prefixes.len();
         keys += found;
@@ -88,7 +88,7 @@ async fn pages(
         }
     }
     Err(Error::new(ErrorKind::Other, "list", name)
-        .caused_by("the store gives more pages than such a listing can have"))
+        .caused_by("the store returns more pages than this listing can have"))
 }
 
 /// What a listing shows, each thing once.

@@ -97,7 +97,11 @@ impl Objects {
         let again = self.requests.run("write", &name, bytes, || self.api.put(key, data.clone()));
         let known = match again.await {
             Ok(()) => {
-                tracing::debug!("{} overwrites: names are looked at first", self.api.location());
+                tracing::debug!(
+                    "{} does not support conditional writes: checking for existing \
+                                 objects before each write",
+                    self.api.location()
+                );
                 CreateOnly::NotKept
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => CreateOnly::Kept,
@@ -174,7 +178,7 @@ impl Objects {
             progress.made();
             if chunk.len() > wanted - came.len() {
                 return Err(Error::new(ErrorKind::Other, "read", name)
-                    .caused_by("more bytes came than were asked for"));
+                    .caused_by("more bytes were received than requested"));
             }
             // One chunk that is all there is needs no copy.
             if chunk.len() == wanted {
@@ -188,6 +192,6 @@ impl Objects {
             }
         }
         Err(Error::new(ErrorKind::Transient, "read", name)
-            .caused_by(format!("{} of {wanted} bytes came", came.len())))
+            .caused_by(format!("{} of {wanted} bytes were received", came.len())))
     }
 }

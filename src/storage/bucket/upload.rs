@@ -134,7 +134,7 @@ impl BucketUpload {
                 Err(Error::new(ErrorKind::AlreadyExists, "write", self.objects.name(&self.key)))
             }
             Standing::Ours => {
-                tracing::debug!("{error}; an attempt before it was done");
+                tracing::debug!("{error}; an earlier attempt had succeeded");
                 Ok(())
             }
         }

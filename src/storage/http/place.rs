@@ -23,18 +23,18 @@ impl Place {
         let (plain, rest) = match text.split_once("://") {
             Some(("https", rest)) => (false, rest),
             Some(("http", rest)) => (true, rest),
-            Some(_) => return Err(unusable(text, "only https:// and http:// are known")),
+            Some(_) => return Err(unusable(text, "only https:// and http:// are supported")),
             None => (false, text),
         };
         let rest = rest.trim_end_matches('/');
         let (host, port) = match rest.rsplit_once(':') {
             // A bare IPv6 address has colons of its own.
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                (host, Some(number(port).ok_or_else(|| unusable(text, "its port is no port"))?))
+                (host, Some(number(port).ok_or_else(|| unusable(text, "the port is not valid"))?))
             }
             _ => (rest, None),
         };
-        let host = named(host).ok_or_else(|| unusable(text, "it is not the name of a host"))?;
+        let host = named(host).ok_or_else(|| unusable(text, "it is not a host name"))?;
         Ok(Self { plain, host, port })
     }
 

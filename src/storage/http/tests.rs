@@ -14,14 +14,14 @@ fn files_of_authorities_are_looked_at() {
     assert!(message(options(Some("none"), None)).contains("none': No such file"));
     fs::write(directory.path().join("text"), "no certificate").unwrap();
     let text = message(options(Some("text"), None));
-    assert!(text.contains("there is no certificate in it"), "{text}");
+    assert!(text.contains("it contains no certificate"), "{text}");
     let text = message(options(None, Some("")));
-    assert!(text.contains("in any of its files"), "{text}");
+    assert!(text.contains("no file in it contains a certificate"), "{text}");
     let broken = "-----BEGIN CERTIFICATE-----\nYnJva2Vu\n-----END CERTIFICATE-----\n";
     fs::write(directory.path().join("broken"), broken).unwrap();
     let text = message(options(Some("broken"), None));
     assert!(text.contains("broken': a certificate in it is broken"), "{text}");
-    assert!(message(options(None, Some(""))).contains("in any of its files"));
+    assert!(message(options(None, Some(""))).contains("no file in it contains a certificate"));
     // Nothing is read where nothing is verified.
     HttpOptions { verify_tls: false, ..options(Some("none"), None) }.client().unwrap();
     HttpOptions { plain: true, ..options(Some("none"), None) }.client().unwrap();

@@ -288,8 +288,10 @@ pub(super) fn error(
         Some(Answer::Refused { status: 400, message, .. }) if says_tls_expected(&message) => {
             made.with_hint(TLS_EXPECTED_HINT)
         }
-        Some(Answer::Broken { handshake: Some(HandshakeFault::Distrusted), .. }) => made
-            .with_hint("name the authority that signed the certificate with repoN-storage-ca-file"),
+        Some(Answer::Broken { handshake: Some(HandshakeFault::Distrusted), .. }) => made.with_hint(
+            "set repoN-storage-ca-file to the CA certificate that signed the server's \
+                        certificate",
+        ),
         Some(Answer::Broken { handshake: Some(HandshakeFault::NoTls), .. }) => {
             made.with_hint(NO_TLS_HINT)
         }
@@ -300,8 +302,8 @@ pub(super) fn error(
 /// What to do where no token is to be had.
 fn about_tokens(profile: &Profile) -> String {
     format!(
-        "a metadata service that refuses is switched off for this host, has no identity assigned, or is kept from it \
-         by a network policy or a proxy: check that, and {}-type",
+        "the metadata service may be disabled for this host, have no identity assigned, or be \
+         blocked by a network policy or a proxy: check these, and {}-type",
         profile.key_option
     )
 }
@@ -310,11 +312,11 @@ fn about_keys(profile: &Profile, over: bool) -> String {
     let option = profile.key_option;
     match over {
         true => format!(
-            "what {option} holds is over: configure another, or a {option}-type that gets new ones by itself; \
-             and check the clock of this host"
+            "{option} has expired: configure a new one, or a {option}-type that renews \
+             credentials; also check the clock of this host"
         ),
         false => {
-            format!("check {option}, and what it is allowed to do with the {}", profile.bucket)
+            format!("check {option} and its permissions on the {}", profile.bucket)
         }
     }
 }

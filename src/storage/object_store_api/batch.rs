@@ -59,12 +59,12 @@ impl Asked {
         while let Some(chunk) = chunks.next().await {
             whole.extend_from_slice(&chunk?);
             if whole.len() > ANSWER_MAX {
-                return Err(wrong("the answer is too long"));
+                return Err(wrong("the response is too long"));
             }
         }
         match self.is_answered_by(&whole) {
             true => Ok(HttpResponse::from_parts(head, Bytes::from(whole).into())),
-            false => Err(wrong("the answer does not tell what became of each object")),
+            false => Err(wrong("the response does not have a result for each object")),
         }
     }
 

@@ -147,7 +147,7 @@ async fn keys_that_are_over_are_told_from_wrong_ones() {
         assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
         let hint = error.hint().unwrap();
         assert!(hint.contains("repoN-azure-key"), "{hint}");
-        assert_eq!(hint.contains("is over"), over, "{hint}");
+        assert_eq!(hint.contains("has expired"), over, "{hint}");
         assert!(!format!("{error:?} {hint}").contains("SECRET"));
     }
 }

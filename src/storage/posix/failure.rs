@@ -11,8 +11,7 @@ use crate::{
 };
 
 /// What to do about a symbolic link.
-const LINK_HINT: &str =
-    "move what it points to here, or mount it here: what lies behind a link is not seen";
+const LINK_HINT: &str = "move or mount its target here: symbolic links are not followed";
 
 /// The error of `operation` on `object`.
 pub(super) fn failure(operation: &'static str, object: String, error: io::Error) -> Error {
@@ -55,9 +54,7 @@ fn kind_of(error: &io::Error) -> ErrorKind {
 fn hint_of(error: &io::Error, object: &Path) -> Option<String> {
     match Errno::from_io_error(error) {
         Some(Errno::ROFS) => {
-            return Some(
-                "the file system is mounted read-only: mount it to be written to".to_owned(),
-            );
+            return Some("the file system is mounted read-only: mount it read-write".to_owned());
         }
         Some(Errno::ACCESS | Errno::PERM) => {}
         // A link, which the message names.
@@ -69,7 +66,7 @@ fn hint_of(error: &io::Error, object: &Path) -> Option<String> {
     let (owner, user) = (User::new(found.uid()), User::current());
     let about = format!("'{path}' belongs to user {owner} (mode {mode:04o}), this is user {user}");
     Some(match owner.is_root() {
-        true => format!("{about}; if a command as root made it: chown {user} '{path}'"),
+        true => format!("{about}; if a command run as root created it: chown {user} '{path}'"),
         false => format!("{about}: run the command as {owner}, or correct owner and mode"),
     })
 }

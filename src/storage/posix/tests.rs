@@ -118,7 +118,10 @@ async fn a_file_system_that_does_not_answer_is_not_waited_for_without_an_end() {
     };
     let bound = |wait_max| Bound { wait_max, location: "/repo".to_owned() };
     let error = within(&bound(Duration::from_millis(20)), 0, stuck).await.unwrap_err();
-    assert!(error.to_string().contains("'/repo': a file operation did not end within"), "{error}");
+    assert!(
+        error.to_string().contains("'/repo': a file operation did not finish within"),
+        "{error}"
+    );
     assert_eq!(error.kind(), ErrorKind::Transient);
     drop(end);
     assert_eq!(within(&bound(Duration::from_secs(60)), 0, || Ok(7)).await.unwrap(), 7);

@@ -94,10 +94,11 @@ impl Bound {
     }
 
     pub(super) fn exceeded(&self) -> Error {
-        let why = format!("a file operation did not end within {}s", self.wait_max.as_secs_f32());
+        let why =
+            format!("a file operation did not finish within {}s", self.wait_max.as_secs_f32());
         Error::new(ErrorKind::Transient, "use", &*self.location)
             .caused_by(why)
-            .with_hint("does the file system of the repository answer?")
+            .with_hint("does the file system of the repository respond?")
     }
 }
 
@@ -113,7 +114,7 @@ mod tests {
         let seen = watch.run(0, || watch.overdue().map(|error| error.to_string()));
         assert_eq!(
             seen.as_deref(),
-            Some("unable to use '/repo': a file operation did not end within 0s")
+            Some("unable to use '/repo': a file operation did not finish within 0s")
         );
         assert!(watch.overdue().is_none());
         watch.give_up_after(WAIT_MAX);

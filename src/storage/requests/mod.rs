@@ -97,7 +97,7 @@ impl Requests {
                     let Some(wait) = attempts.next_wait(error.retry_after()) else {
                         return Err(error);
                     };
-                    tracing::debug!("{error}; tried again in {} ms", wait.as_millis());
+                    tracing::debug!("{error}; retrying in {} ms", wait.as_millis());
                     tokio::time::sleep(wait).await;
                 }
                 done => return done,
@@ -124,7 +124,7 @@ impl Requests {
             let moved = progress.count();
             if moved == seen || began.elapsed() >= longest {
                 return Err(Error::new(ErrorKind::Transient, operation, object)
-                    .caused_by(format!("no answer within {} s", self.timeout.as_secs_f32())));
+                    .caused_by(format!("no response within {} s", self.timeout.as_secs_f32())));
             }
             seen = moved;
         }

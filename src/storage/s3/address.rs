@@ -25,7 +25,7 @@ pub(super) struct Address {
 impl Address {
     pub(super) fn of(options: &S3Options) -> Result<Self> {
         if !bucket_is_valid(&options.bucket) {
-            return Err(unusable(&options.bucket, "it is not the name of a bucket"));
+            return Err(unusable(&options.bucket, "it is not a valid bucket name"));
         }
         let endpoint = Place::parse(&options.endpoint)?;
         let (named, reached) =
@@ -34,9 +34,9 @@ impl Address {
         if options.style == UriStyle::Host && named.is_address() {
             return Err(unusable(
                 &options.endpoint,
-                "the name of a bucket cannot stand before an IP address",
+                "the bucket name cannot precede an IP address",
             )
-            .with_hint("with repoN-s3-uri-style=path it stands behind it"));
+            .with_hint("set repoN-s3-uri-style=path"));
         }
         let base = match options.style {
             UriStyle::Host => format!("{scheme}://{bucket}.{}", named.authority()),

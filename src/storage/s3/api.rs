@@ -207,8 +207,8 @@ impl BucketApi for S3Api {
         };
         let unsized_body = || {
             Error::new(ErrorKind::Other, "read", self.name(key)).caused_by(match range {
-                None => "the store does not say how long it is",
-                Some(_) => "the store does not read ranges",
+                None => "the store does not return its size",
+                Some(_) => "the store does not support range reads",
             })
         };
         let size = size.ok_or_else(unsized_body)?;
@@ -255,7 +255,7 @@ impl BucketApi for S3Api {
         self.learned.bucket_is_there();
         output.upload_id.ok_or_else(|| {
             Error::new(ErrorKind::Other, "write", self.name(key))
-                .caused_by("the store gave the upload no name")
+                .caused_by("the store returned no upload ID")
         })
     }
 
@@ -272,7 +272,7 @@ impl BucketApi for S3Api {
                 Ok(output) => {
                     return output.e_tag.ok_or_else(|| {
                         Error::new(ErrorKind::Other, "write", self.name(key))
-                            .caused_by(format!("the store gave part {number} no name"))
+                            .caused_by(format!("the store returned no ETag for part {number}"))
                     });
                 }
                 Err(error) => {

@@ -97,7 +97,7 @@ impl Call<'_> {
         let name = self.api.name(self.key);
         if refusal.is_of_expired_keys() && self.api.keys.are_expired(self.keys) {
             return Error::new(ErrorKind::Transient, self.operation, name)
-                .caused_by("the session of the keys is over; others are fetched");
+                .caused_by("the credentials have expired; fetching new ones");
         }
         let error = refusal.error(self.operation, name);
         if error.is_not_found() {

@@ -125,7 +125,7 @@ impl Refusal {
 
     fn in_region(&self, hint: &str) -> String {
         match &self.region {
-            Some(region) => format!("{hint}\nthe store says that the bucket is in {region}."),
+            Some(region) => format!("{hint}\nthe store reports that the bucket is in {region}."),
             None => hint.to_owned(),
         }
     }
@@ -138,7 +138,7 @@ impl Refusal {
             (Some(code), _, message) => format!("{code}: {message}"),
             (None, Some(status), "") => status,
             (None, Some(status), message) => format!("{status}: {message}"),
-            (None, None, "") => "the connection broke".to_owned(),
+            (None, None, "") => "the connection was lost".to_owned(),
             (None, None, message) => message.to_owned(),
         }
     }
@@ -152,7 +152,7 @@ impl Refusal {
             Some(status) => meaning_of_status(status),
             None if self.handshake == Some(HandshakeFault::Distrusted) => Meaning::hinted(
                 ErrorKind::Other,
-                "if the store has a certificate of an authority of your own, name it with \
+                "if the certificate of the store is signed by a private CA, set \
                  repoN-storage-ca-file.",
             ),
             None if self.handshake == Some(HandshakeFault::NoTls) => {
@@ -209,7 +209,7 @@ fn meaning_of_code(code: &str) -> Option<Meaning> {
         "QuotaExceeded" | "XMinioStorageFull" | "InsufficientStorage" => Full.into(),
         "NoSuchBucket" => Meaning::hinted(
             Other,
-            "the bucket must exist: it is not created by this program.\n\
+            "the bucket must exist: pgstrata does not create it.\n\
              check repoN-s3-bucket, repoN-s3-endpoint and repoN-s3-region.",
         ),
         "PermanentRedirect"
@@ -223,17 +223,17 @@ fn meaning_of_code(code: &str) -> Option<Meaning> {
         "RequestTimeTooSkewed" => Meaning {
             kind: Denied,
             code: Some(ErrorCode::Clock),
-            hint: Some("the clock of this host, or of the store, is wrong by minutes: set it."),
+            hint: Some("the clocks of this host and of the store differ by minutes: correct them."),
         },
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => Meaning::hinted(
             Denied,
-            "the session of the keys is over, and they cannot be replaced: configure others, or \
-             a repoN-s3-key-type that gets them by itself.",
+            "the credentials have expired: configure new ones, or a repoN-s3-key-type that renews \
+             them.",
         ),
         "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "AuthFailure" => Meaning::hinted(
             Denied,
-            "check what the policies of the keys and of the bucket allow.\n\
-             without s3:ListBucket a missing object is answered with AccessDenied, too.",
+            "check the policies of the credentials and of the bucket.\n\
+             without s3:ListBucket, S3 also returns AccessDenied for a missing object.",
         ),
         "InvalidAccessKeyId"
         | "InvalidToken"
@@ -242,7 +242,7 @@ fn meaning_of_code(code: &str) -> Option<Meaning> {
         | "NotSignedUp"
         | "UnrecognizedClientException" => Meaning::hinted(
             Denied,
-            "check the keys (repoN-s3-key, repoN-s3-key-secret, repoN-s3-token) and \
+            "check the credentials (repoN-s3-key, repoN-s3-key-secret, repoN-s3-token) and \
              repoN-s3-region.",
         ),
         _ => return None,

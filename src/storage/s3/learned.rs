@@ -73,12 +73,15 @@ impl Learned {
     /// Whether a request that was made in this manner is to be made in another, because of what the server refused.
     pub(super) fn learns(&self, refusal: &Refusal, manner: Manner, location: &str) -> bool {
         if manner.condition && refusal.is_of_the_condition() {
-            tracing::debug!("{location} takes no If-None-Match: names are looked at first");
+            tracing::debug!(
+                "{location} does not support If-None-Match: checking for existing \
+                             objects before each write"
+            );
             self.no_condition.store(true, Relaxed);
             return true;
         }
         if !manner.digest && refusal.wants_a_digest() {
-            tracing::debug!("{location} wants Content-MD5 with what is written");
+            tracing::debug!("{location} requires Content-MD5 with each write");
             self.digest.store(true, Relaxed);
             return true;
         }
@@ -109,14 +112,14 @@ impl Learned {
         match way {
             Deleting::Together => {
                 tracing::debug!(
-                    "{location} refused a delete ({said}): tried without x-amz-checksum"
+                    "{location} refused a delete ({said}): retrying without x-amz-checksum"
                 );
                 self.no_checksum.store(true, Relaxed);
                 true
             }
             Deleting::WithoutChecksum => {
                 tracing::debug!(
-                    "{location} refused a delete ({said}): objects are deleted one by one"
+                    "{location} refused a delete ({said}): deleting objects one by one"
                 );
                 self.one_by_one.store(true, Relaxed);
                 true
@@ -132,7 +135,7 @@ impl Learned {
 
     /// The server took no notice of the second version of the listing.
     pub(super) fn list_as_of_old(&self, location: &str) {
-        tracing::debug!("{location} does not know ListObjectsV2: ListObjects is used");
+        tracing::debug!("{location} does not support ListObjectsV2: using ListObjects");
         self.old_listing.store(true, Relaxed);
     }
 
@@ -140,9 +143,10 @@ impl Learned {
     pub(super) fn lists_no_uploads(&self, refusal: &Refusal, location: &str) {
         if !self.said_no_uploads.swap(true, Relaxed) {
             tracing::warn!(
-                "{location} does not list unfinished uploads ({}): what writers that died left there \
-                 stays\nHINT: allow s3:ListBucketMultipartUploads, or give the bucket a lifecycle rule \
-                 that ends them.",
+                "{location} does not list multipart uploads ({}): uploads of interrupted commands \
+                 are not removed\n\
+                 HINT: allow s3:ListBucketMultipartUploads, or add a lifecycle rule to the bucket \
+                 that aborts incomplete uploads.",
                 refusal.text()
             );
         }

@@ -66,7 +66,7 @@ pub(super) async fn page(
 
 /// Stands before a marker of the first version of the listing.
 const OLD_PAGE: char = '\u{1}';
-const NO_NEXT_PAGE: &str = "the store says that there is more, and not how to get it";
+const NO_NEXT_PAGE: &str = "the store returned a truncated listing without a continuation token";
 
 /// A page of the first version of the listing: the next one begins after the last name of this one, where the store
 /// does not name another.

@@ -77,7 +77,7 @@ async fn prepare(options: &SftpOptions) -> Result<HostKeyVerifier> {
                 format!("the known-hosts file '{}' cannot be read: {error}", file.display());
             Err(Error::new(ErrorKind::Denied, "connect to", options.server_name())
                 .caused_by(cause)
-                .with_hint("make it readable, or name other files in repo-sftp-known-host"))
+                .with_hint("make it readable, or set other files in repo-sftp-known-host"))
         }
         Err(stopped) => Err(permanent(options).caused_by(stopped)),
     }

@@ -86,7 +86,7 @@ impl SftpDownload {
         answer.map_err(|refusal| match refusal {
             // It was opened: what is missing is not the object.
             Refusal::Missing => {
-                Refusal::Broken("the open file is gone".into()).error("read", &self.name)
+                Refusal::Broken("the open file handle is gone".into()).error("read", &self.name)
             }
             refusal => refusal.error("read", &self.name),
         })
@@ -99,7 +99,7 @@ impl SftpDownload {
             return Err(error);
         }
         let Some(wait) = self.attempts.next_wait(error.retry_after()) else { return Err(error) };
-        tracing::debug!("{error}; tried again in {} ms", wait.as_millis());
+        tracing::debug!("{error}; retrying in {} ms", wait.as_millis());
         tokio::time::sleep(wait).await;
         Ok(())
     }

@@ -43,9 +43,9 @@ impl From<SftpError> for Refusal {
             StatusCode::NoConnection | StatusCode::ConnectionLost => {
                 Self::Broken(shown(&status.error_message))
             }
-            code @ (StatusCode::Ok | StatusCode::Failure | StatusCode::BadMessage) => {
-                Self::Failed(format!("the server says '{code}' ({})", shown(&status.error_message)))
-            }
+            code @ (StatusCode::Ok | StatusCode::Failure | StatusCode::BadMessage) => Self::Failed(
+                format!("the server returned '{code}' ({})", shown(&status.error_message)),
+            ),
         }
     }
 }
@@ -58,14 +58,16 @@ impl Refusal {
             Self::Missing => made(ErrorKind::NotFound),
             Self::Denied => made(ErrorKind::Denied).caused_by("the server denies permission"),
             Self::End => made(ErrorKind::Truncated),
-            Self::Unsupported => other(operation, object, "the server does not know the request"),
+            Self::Unsupported => {
+                other(operation, object, "the server does not support the request")
+            }
             Self::Failed(text) => other(operation, object, text).with_hint(
-                "SFTP tells no more than this: look at the server's log, and for quotas, limits of the user and a \
-                 failing disk on the host",
+                "SFTP gives no details: check the server's log, quotas, user limits and the disk \
+                 of the host",
             ),
             Self::Broken(text) => made(ErrorKind::Transient)
                 .with_file_code()
-                .caused_by(format!("the connection broke: {text}")),
+                .caused_by(format!("the connection was lost: {text}")),
         }
     }
 }

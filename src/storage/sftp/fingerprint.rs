@@ -45,7 +45,7 @@ impl Fingerprint {
         let trimmed = text.trim();
         let (named, rest) = split_name(trimmed);
         if hash.is_some() && named.is_some() && hash != named {
-            return Err(invalid("it is of another hash than the configured one"));
+            return Err(invalid("its hash type is not the configured one"));
         }
         let bytes = decode_hex(rest)
             .or_else(|| decode_base64(rest))

@@ -151,16 +151,18 @@ impl Rejection {
         let refused =
             |cause: String| Error::new(ErrorKind::Denied, "connect to", server).caused_by(cause);
         match self {
-            Self::Unknown { shown } => refused(format!("the host key {shown} is not known")).with_hint(format!(
-                "compare it with what 'ssh-keygen -lf' says on the host, then add the key of {host} to a file of \
-                 repo-sftp-known-host, or set repo-sftp-host-key-check-type=accept-new"
+            Self::Unknown { shown } => refused(format!("the host key {shown} is unknown")).with_hint(format!(
+                "compare it with the output of 'ssh-keygen -lf' on the host, then add the key of \
+                 {host} to a file of repo-sftp-known-host, or set \
+                 repo-sftp-host-key-check-type=accept-new"
             )),
             Self::Changed { shown, file, line } => refused(format!(
                 "the host key has changed: it is {shown}, and another one is known from '{}', line {line}",
                 file.display()
             ))
             .with_hint(
-                "somebody may be in between; only if the host was given a new key on purpose, replace that line",
+                "this may be a man-in-the-middle attack; replace that line only if the host key \
+                 was changed on purpose",
             ),
             Self::Revoked { shown, file, line } => refused(format!(
                 "the host key {shown} is marked as revoked in '{}', line {line}",
@@ -169,14 +171,15 @@ impl Rejection {
             .with_hint("the host needs a new key"),
             Self::Fingerprint { shown } => {
                 refused(format!("the host key {shown} has another fingerprint than the configured one"))
-                    .with_hint("compare repo-sftp-host-fingerprint with what 'ssh-keygen -lf' says on the host")
+                    .with_hint("compare repo-sftp-host-fingerprint with the output of 'ssh-keygen \
+                                -lf' on the host")
             }
             Self::NotRecorded { file, error } => {
                 refused(format!("the new host key cannot be added to '{}': {error}", file.display()))
-                    .with_hint("name a file that can be written first in repo-sftp-known-host")
+                    .with_hint("set a writable file first in repo-sftp-known-host")
             }
-            Self::NoFile => refused("there is no file for new host keys".to_owned())
-                .with_hint("name one in repo-sftp-known-host"),
+            Self::NoFile => refused("there is no known_hosts file for new host keys".to_owned())
+                .with_hint("set one in repo-sftp-known-host"),
         }
     }
 }

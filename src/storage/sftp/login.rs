@@ -93,7 +93,7 @@ fn read_private(file: &Path) -> io::Result<Zeroizing<String>> {
     let mode = fs::metadata(file)?.permissions().mode();
     if mode & 0o077 != 0 {
         tracing::warn!(
-            "the private key '{}' can be read by others (mode {:04o}): chmod 600 it",
+            "the private key '{}' can be read by others (mode {:04o}): run chmod 600",
             file.display(),
             mode & 0o7777
         );
@@ -107,9 +107,9 @@ fn unusable(text: &str, has_passphrase: bool, error: &keys::Error) -> String {
         || matches!(error, keys::Error::KeyIsEncrypted)
         || (has_passphrase && text.contains("BEGIN OPENSSH PRIVATE KEY"));
     match (encrypted, has_passphrase) {
-        (true, true) => "cannot be opened with the configured pass phrase".to_owned(),
+        (true, true) => "cannot be decrypted with the configured pass phrase".to_owned(),
         (true, false) => "is encrypted and no pass phrase is configured".to_owned(),
-        (false, _) => "is in no format that is known (OpenSSH's own and PEM are)".to_owned(),
+        (false, _) => "is in an unknown format (OpenSSH and PEM are supported)".to_owned(),
     }
 }
 
@@ -121,7 +121,7 @@ fn read_public(file: &Path) -> std::result::Result<PublicKey, String> {
     // Type, key, comment; a file without a type has the key alone.
     let mut words = line.split_whitespace();
     let key = words.next().map(|first| words.next().unwrap_or(first)).unwrap_or_default();
-    keys::parse_public_key_base64(key).map_err(|_| named("it is no public key".to_owned()))
+    keys::parse_public_key_base64(key).map_err(|_| named("it is not a public key".to_owned()))
 }
 
 async fn with_key(
@@ -171,8 +171,8 @@ fn not_let_in(
             .caused_by("the server closed the connection");
     }
     if *partial_success {
-        return denied(options, format!("the server wants more than {what}"))
-            .with_hint("allow the user to log in with a key alone");
+        return denied(options, format!("the server requires more than {what}"))
+            .with_hint("allow the user to log in with public key authentication only");
     }
     denied(options, format!("the server does not accept {what} for user '{}'", options.user))
         .with_hint("add the public key to the user's authorized_keys on the host, and check the user's name")
@@ -186,7 +186,7 @@ async fn with_agent(
 ) -> Result<()> {
     let mut agent = reach_agent(options, socket).await?;
     let said = |error: keys::Error| {
-        denied(options, format!("the SSH agent does not answer: {}", shown(&error.to_string())))
+        denied(options, format!("the SSH agent does not respond: {}", shown(&error.to_string())))
     };
     let offered = agent.request_identities().await.map_err(said)?;
     let wanted = public.map(read_public).transpose().map_err(|cause| denied(options, cause))?;
@@ -207,7 +207,7 @@ async fn with_agent(
     }
     Err(match answer {
         Some(refused) => not_let_in(connection, options, "any key of the SSH agent", &refused),
-        None => denied(options, "the SSH agent holds no key that could be used")
+        None => denied(options, "the SSH agent has no usable key")
             .with_hint("add the key with ssh-add, or set repo-sftp-private-key-file"),
     })
 }
@@ -263,7 +263,7 @@ mod tests {
         }
         for text in ["", "ssh-ed25519", "ssh-ed25519 AAAA"] {
             fs::write(&file, text).unwrap();
-            assert!(read_public(&file).unwrap_err().contains("it is no public key"), "{text}");
+            assert!(read_public(&file).unwrap_err().contains("it is not a public key"), "{text}");
         }
     }
 }

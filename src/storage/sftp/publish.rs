@@ -52,9 +52,9 @@ impl Expected {
             Ok(false) => Err(other(
                 "write",
                 &tree.name(path),
-                "the server lost bytes that it had confirmed, before the connection broke",
+                "the server lost bytes that it had confirmed, before the connection was lost",
             )
-            .with_hint("look at the host and its disk; then run the command again")),
+            .with_hint("check the host and its disk, then run the command again")),
             Err(refusal) => Err(tree.write_failed(file.session(), path, refusal).await),
         }
     }

@@ -223,7 +223,7 @@ impl Session {
         match bytes.len() {
             0 => Err(Refusal::End),
             found if found > len => {
-                Err(Refusal::Failed("the server sent more than was asked for".into()))
+                Err(Refusal::Failed("the server sent more than was requested".into()))
             }
             _ => Ok(bytes),
         }
@@ -291,9 +291,7 @@ impl Session {
                 Err(refusal) => return Err(refusal),
             }
             if items.len() > NAMES_MAX {
-                return Err(Refusal::Failed(format!(
-                    "there are more than {NAMES_MAX} names in it"
-                )));
+                return Err(Refusal::Failed(format!("it has more than {NAMES_MAX} entries")));
             }
         }
     }
@@ -319,7 +317,7 @@ impl fmt::Debug for Session {
 }
 
 fn silent() -> Refusal {
-    Refusal::Failed("the server does not tell what stands there".into())
+    Refusal::Failed("the server does not return the file type".into())
 }
 
 fn mode(permissions: u32) -> FileAttributes {

@@ -108,10 +108,8 @@ impl Tree {
     /// The error of a symbolic link where there must be none.
     pub(super) fn is_link(&self, operation: &'static str, path: &ObjectPath) -> Error {
         Error::new(ErrorKind::Denied, operation, self.name(path))
-            .caused_by("it is a symbolic link, and none is followed in a repository")
-            .with_hint(
-                "move what it points to here, or mount it here: what lies behind a link is not seen",
-            )
+            .caused_by("it is a symbolic link, which is not followed in a repository")
+            .with_hint("move or mount its target here: symbolic links are not followed")
     }
 
     /// A root that is missing is absence, unless a link leads to where it was.
@@ -128,7 +126,7 @@ impl Tree {
                     return other(
                         operation,
                         &self.name(path),
-                        format!("the link '{at}' leads nowhere"),
+                        format!("the link '{at}' is dangling"),
                     );
                 }
                 Ok(_) => break,
@@ -221,12 +219,12 @@ impl Tree {
         match refusal {
             Refusal::Failed(_) if session.is_full(&self.full(&ObjectPath::root())).await => {
                 Error::new(ErrorKind::Full, "write", name)
-                    .caused_by("there is no room on the server's file system")
+                    .caused_by("the file system of the server is full")
             }
             // The object is not what is missing.
             Refusal::Missing | Refusal::End => {
-                other("write", &name, "its file went away while it was written").with_hint(
-                    "somebody else removes files in the repository; run the command again",
+                other("write", &name, "its file was removed while it was written").with_hint(
+                    "another program removes files in the repository; run the command again",
                 )
             }
             refusal => refusal.error("write", &name),

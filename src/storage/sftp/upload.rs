@@ -165,7 +165,7 @@ impl SftpUpload {
             }
         }
         let Some(wait) = self.attempts.next_wait(error.retry_after()) else { return Err(error) };
-        tracing::debug!("{error}; tried again in {} ms", wait.as_millis());
+        tracing::debug!("{error}; retrying in {} ms", wait.as_millis());
         tokio::time::sleep(wait).await;
         Ok(())
     }
@@ -205,7 +205,7 @@ impl SftpUpload {
                 }
             }
         }
-        Err(other("write", &self.name, "its directory is removed again and again"))
+        Err(other("write", &self.name, "its directory is removed repeatedly"))
     }
 
     async fn open(&mut self, temporary: &str) -> Result<OpenFile> {

@@ -37,7 +37,7 @@ impl fmt::Display for Unfit {
         match self {
             Self::Directory(reason) | Self::Rights { reason, .. } => f.write_str(reason),
             Self::Unseen(unseen) => {
-                write!(f, "the server has what cannot be seen here: {}", Unseen::list(unseen))
+                write!(f, "the server has files that cannot be seen here: {}", Unseen::list(unseen))
             }
         }
     }

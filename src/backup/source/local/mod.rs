@@ -219,7 +219,7 @@ impl LocalSource {
     async fn advance(&mut self) -> Result<(), Error> {
         self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Idle | Phase::Done => {
-                return Err(broken("an event was asked for while no backup runs"));
+                return Err(broken("an event was requested while no backup runs"));
             }
             Phase::Files(files) => self.next_entry(files).await?,
             Phase::Within { files, open } => self.read_on(files, open).await?,
@@ -478,10 +478,10 @@ impl BackupSource for LocalSource {
 
     async fn cancel(&mut self) {
         if let Err(error) = self.session.cancel_token().cancel().await {
-            warn!("unable to cancel the server's backup: {error}");
+            warn!("unable to cancel the backup on the server: {error}");
         }
         self.phase = Phase::Done;
-        debug!("the server's backup is cancelled");
+        debug!("server backup cancelled");
     }
 }
 
@@ -509,20 +509,20 @@ fn header(entry: &ScannedEntry, kind: FileKind) -> FileHeader {
 /// Names what is left out, and what is behind links.
 fn report(scan: &Scan) {
     for (path, reason) in &scan.skipped {
-        warn!("'{path}' is left out: {reason}");
+        warn!("'{path}' is NOT in this backup: {reason}");
     }
     for path in &scan.left_out {
         warn!(
-            "link '{path}' leads to what this process cannot see, so the backup lacks what is behind it"
+            "link '{path}' points to what this process cannot see: its target is NOT in this backup"
         );
     }
     let links = || scan.entries.iter().filter_map(|entry| Some((entry, entry.link.as_deref()?)));
     for (entry, target) in links().take(LINKS_NAMED_MAX) {
-        info!("link '{}' is followed to '{}'", entry.path, escape_path(target));
+        info!("following link '{}' to '{}'", entry.path, escape_path(target));
     }
     let more = links().count().saturating_sub(LINKS_NAMED_MAX);
     if more > 0 {
-        info!("{more} more links are followed");
+        info!("following {more} more links");
     }
 }
 

@@ -129,7 +129,7 @@ pub(super) fn times_before(
 ) -> Result<i64, String> {
     let since = since_us.div_euclid(1_000_000);
     if now < since {
-        return Err("the clock is behind the prior backup".to_owned());
+        return Err("the clock is before the prior backup".to_owned());
     }
     let files = entries.iter().filter_map(|entry| match entry.kind {
         ScannedKind::File { size } => Some((entry, size)),
@@ -137,14 +137,16 @@ pub(super) fn times_before(
     });
     for (ScannedEntry { path, modified, .. }, size) in files {
         if *modified > now + CLOCK_SLACK_S {
-            return Err(format!("'{path}' was last written in the future"));
+            return Err(format!("'{path}' has a modification time in the future"));
         }
         let Some(before) = hints.files.file(path) else { continue };
         if *modified < before.modified {
-            return Err(format!("'{path}' has an earlier time than in the prior backup"));
+            return Err(format!(
+                "'{path}' has an earlier modification time than in the prior backup"
+            ));
         }
         if *modified == before.modified && size != before.size && *modified < since {
-            return Err(format!("'{path}' has another size and the same time"));
+            return Err(format!("'{path}' has another size but the same modification time"));
         }
     }
     Ok(since - CLOCK_SLACK_S)

@@ -57,7 +57,7 @@ pub(super) async fn of_others(
 
 fn say_that_nothing_is_known(error: &postgres::Error) {
     tracing::warn!(
-        "whether tablespaces and links are the same here as for the server is not known: {error}\n\
+        "unable to check that tablespaces and links are the same here as on the server: {error}\n\
          HINT: {}",
         error.hint().unwrap_or_default()
     );

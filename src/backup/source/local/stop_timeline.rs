@@ -25,7 +25,12 @@ pub(super) fn history(
     }
     // A standby keeps the history files of the timelines that it follows.
     let path = DataPath::new(format!("pg_wal/{}", reached.history_file_name()).as_bytes())?;
-    let gone = || broken(&format!("'{path}', by which the server follows its timeline, is gone"));
+    let gone = || {
+        broken(&format!(
+            "'{path}', which the server needs to follow its timeline, was \
+                                   removed"
+        ))
+    };
     let file = directory.open_file(&path)?.ok_or_else(gone)?;
     let history = TimelineHistory::parse(reached, &read(file, &path, directory)?)?;
     Ok(until(history, lsn))

@@ -60,11 +60,11 @@ fn a_clock_that_went_back_is_not() {
     let prior = prior(&[("a", 10, SINCE - 9)]);
     let refused = |entry, now| judge(&[entry], &prior, now).unwrap_err();
     let same = found("a", 10, SINCE - 9);
-    assert_eq!(refused(same, SINCE - 1), "the clock is behind the prior backup");
+    assert_eq!(refused(same, SINCE - 1), "the clock is before the prior backup");
     let future = refused(found("new", 10, NOW + 2), NOW);
-    assert_eq!(future, "'new' was last written in the future");
+    assert_eq!(future, "'new' has a modification time in the future");
     let earlier = refused(found("a", 10, SINCE - 10), NOW);
-    assert_eq!(earlier, "'a' has an earlier time than in the prior backup");
+    assert_eq!(earlier, "'a' has an earlier modification time than in the prior backup");
     let other = refused(found("a", 11, SINCE - 9), NOW);
     assert_eq!(other, "'a' has another size and the same time");
 }

@@ -21,7 +21,7 @@ struct Json {
 pub(super) fn from_json(source: &str, text: &str) -> Result<Fetched> {
     let json: Json = serde_json::from_str(text).map_err(|_| {
         failure(source).caused_by(
-            "its answer is not JSON with AccessKeyId, SecretAccessKey and perhaps SessionToken \
+            "its output is not JSON with AccessKeyId, SecretAccessKey and optionally SessionToken \
              and Expiration",
         )
     })?;
@@ -32,7 +32,7 @@ pub(super) fn from_json(source: &str, text: &str) -> Result<Fetched> {
 /// Parses the XML response of STS. Its four values contain no characters that XML escapes, and no other element has their
 /// names.
 pub(super) fn from_xml(source: &str, text: &str) -> Result<Fetched> {
-    let missing = || failure(source).caused_by("its answer has no keys in it");
+    let missing = || failure(source).caused_by("its output contains no credentials");
     let key = element(text, "AccessKeyId").ok_or_else(missing)?;
     let secret = element(text, "SecretAccessKey").ok_or_else(missing)?;
     let token = element(text, "SessionToken").ok_or_else(missing)?;
@@ -47,7 +47,8 @@ fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 fn time(source: &str, text: &str) -> Result<SystemTime> {
     let time = text.parse::<jiff::Timestamp>();
-    let time = time.map_err(|_| failure(source).caused_by("it gave no valid time of expiry"))?;
+    let time =
+        time.map_err(|_| failure(source).caused_by("it returned no valid expiration time"))?;
     Ok(time.into())
 }
 

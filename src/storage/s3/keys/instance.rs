@@ -27,7 +27,7 @@ pub(super) async fn fetch(address: &str, role: Option<&str>) -> Result<Fetched> 
             service.keys(role).await
         }
         Err(no_token) => {
-            tracing::debug!("{no_token}; asked without a token");
+            tracing::debug!("{no_token}; retrying without a token (IMDSv1)");
             service.keys(role).await.map_err(|error| both(address, &no_token, &error))
         }
     }
@@ -69,7 +69,7 @@ impl Service<'_> {
         let roles = self.get(ROLES).await?;
         let first = roles.lines().next().unwrap_or_default().trim().to_owned();
         match first.is_empty() {
-            true => Err(failure(self.address).caused_by("the host has no role")),
+            true => Err(failure(self.address).caused_by("the host has no IAM role")),
             false => Ok(first),
         }
     }

@@ -35,12 +35,13 @@ const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(30);
 const FRESH: Duration = Duration::from_secs(5);
 
 /// What to do where a source of keys gives none.
-const ASKED_HINT: &str = "check what the host, the pod or the role may do, and repoN-s3-key-type";
+const ASKED_HINT: &str = "check the permissions of the host, pod or role, and repoN-s3-key-type";
 
 /// What to do where it refuses to answer at all.
-const REFUSED_HINT: &str = "a metadata service that answers 403 is switched off for this host, or is kept from it by a \
-     network policy or a proxy; in a container its answers may also end at the host (raise the hop limit to 2).\n\
-     check what the host, the pod or the role may do, and repoN-s3-key-type.";
+const REFUSED_HINT: &str = "a metadata service that answers 403 is disabled for this host, or \
+                            blocked by a network policy or a proxy; in a container the hop limit \
+                            may have to be 2.\n\
+                            check the permissions of the host, pod or role, and repoN-s3-key-type.";
 
 /// What a source of keys gave.
 #[derive(Clone)]
@@ -142,7 +143,7 @@ impl Keys {
                 attempts.last = Some((Instant::now(), Some(error.repeated())));
                 // Those at hand will do until they really expire.
                 let Some(held) = self.usable() else { return Err(error) };
-                tracing::debug!("{error}; the keys at hand are used on");
+                tracing::debug!("{error}; continuing with the current credentials");
                 Ok(held.number)
             }
         }
@@ -217,7 +218,7 @@ async fn ask(source: &str, request: reqwest::RequestBuilder) -> Result<String> {
     while let Some(chunk) = response.chunk().await.map_err(broken)? {
         body.extend_from_slice(&chunk);
         if body.len() > ANSWER_MAX {
-            return Err(failure(source).caused_by("its answer is too long"));
+            return Err(failure(source).caused_by("its response is too long"));
         }
     }
     let status = response.status();
@@ -248,7 +249,7 @@ impl ProvideCredentials for Provider {
         let held = self.0.held().map(|held| held.fetched.credentials);
         // `Keys::ready` comes first, always; keys may have been found expired in between.
         future::ProvideCredentials::ready(
-            held.ok_or_else(|| CredentialsError::not_loaded("the keys have just expired")),
+            held.ok_or_else(|| CredentialsError::not_loaded("the credentials have just expired")),
         )
     }
 }

@@ -31,10 +31,11 @@ pub(super) async fn fetch(command: &[String]) -> Result<Fetched> {
         Ok::<_, std::io::Error>((child.wait().await?, output))
     };
     let ended = tokio::time::timeout(ENDS_WITHIN, run).await;
-    let ended = ended.map_err(|_| failed(format!("no end within {} s", ENDS_WITHIN.as_secs())))?;
+    let ended = ended
+        .map_err(|_| failed(format!("it did not finish within {} s", ENDS_WITHIN.as_secs())))?;
     let (status, output) = ended.map_err(|error| failed(error.to_string()))?;
     match status.success() {
         true => answer::from_json(program, &output),
-        false => Err(failed(format!("it ended with {status}"))),
+        false => Err(failed(format!("it failed with {status}"))),
     }
 }

@@ -36,7 +36,7 @@ fn form(address: &str, role: &str, token: &str) -> Result<String> {
         ("WebIdentityToken", token),
     ];
     let mut address: reqwest::Url =
-        address.parse().map_err(|_| failure(address).caused_by("it is not an address"))?;
+        address.parse().map_err(|_| failure(address).caused_by("it is not a valid URL"))?;
     address.query_pairs_mut().clear().extend_pairs(fields);
     Ok(address.query().unwrap_or_default().to_owned())
 }
