@@ -66,7 +66,7 @@ fn a_clock_that_went_back_is_not() {
     let earlier = refused(found("a", 10, SINCE - 10), NOW);
     assert_eq!(earlier, "'a' has an earlier modification time than in the prior backup");
     let other = refused(found("a", 11, SINCE - 9), NOW);
-    assert_eq!(other, "'a' has another size and the same time");
+    assert_eq!(other, "'a' has another size but the same modification time");
 }
 
 #[test]
