@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::{Error, Result, source::BackupSource};
 use crate::{
     postgres::{
-        ArchiverFacts, DataDirectory, Database, Placement, Required, SummaryFacts, TablespaceInfo,
+        ArchiverFacts, ControlCheckpoint, DataDirectory, Database, Placement, Required,
+        SummaryFacts, TablespaceInfo,
     },
     types::{DataPath, TimeLine, WalSegment},
 };
@@ -60,6 +61,9 @@ pub trait ConnectedCluster {
 
     /// How archiving does; `None` where there is no session with the server that archives the WAL.
     async fn archiver(&self) -> Result<Option<ArchiverFacts>>;
+
+    /// The last restartpoint of the standby that the files come from.
+    async fn restartpoint(&self) -> Result<ControlCheckpoint>;
 
     /// Connects the sessions again that ended while files were copied.
     async fn renew_sessions(&mut self) -> Result<()>;

@@ -39,6 +39,12 @@ pub async fn take(
     // Asked before the start: what exists by then must be in the copy, and what is created later comes with the WAL.
     let placement = cluster.placement().await?;
     let start = start(job, cluster, hints).await?;
+    // The WAL of the backup has its checkpoint record: the stop is behind the last restartpoint (`CreateRestartPoint` in
+    // `xlog.c`). Later the standby may have one that is behind the stop.
+    let restartpoint = match cluster.source().facts().in_recovery {
+        true => Some(cluster.restartpoint().await?),
+        false => None,
+    };
     let target = PipelineTarget { storage, paths: job.paths.clone() };
     let options = pipeline_options(job, cluster.source().facts());
     let source = cluster.source_mut();
@@ -56,7 +62,7 @@ pub async fn take(
     recheck::drop_mended_pages(cluster, &start, &mut output.written.page_errors).await?;
     recheck::drop_grown_files(cluster, &mut output.written.misaligned_files).await?;
     recheck::report(&output.written.page_errors, &output.written.misaligned_files);
-    wal_wait::wait(job, cluster, &start, &output.stop).await?;
+    wal_wait::wait(job, cluster, &start, &output.stop, restartpoint).await?;
     Ok(TakenBackup { start, output })
 }
 

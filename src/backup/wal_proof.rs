@@ -9,8 +9,9 @@
 //! - Where the data directory is read, each segment that `pg_wal` still has is the one in the archive, byte for byte.
 //! - Where a standby went over to another timeline, its history file is there and says what the server's own says.
 //!
-//! A standby writes neither file nor record: there the digests and the primary's archiver are all there is, and the
-//! last segment may not be whole in its `pg_wal`.
+//! A standby writes neither file nor record. There the archive must have the checkpoint record of the restartpoint that
+//! the standby had when the backup began, with its redo position. The last segment may not be whole in its `pg_wal`, so
+//! only its part up to the stop is compared.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,9 +28,13 @@ use super::{
 };
 use crate::{
     codec::Sha256Hasher,
-    postgres::{BACKUP_END_LENGTH, BackupLabelFile, DataDirectory, backup_end},
+    postgres::{
+        BACKUP_END_LENGTH, BackupLabelFile, ControlCheckpoint, DataDirectory, backup_end,
+        checkpoint_redo,
+    },
     repo::{
-        archive::{SegmentRange, WalArchive},
+        self,
+        archive::{RawSink, SegmentRange, WalArchive},
         manifest::{Span, WalPosition},
         wal_needed,
     },
@@ -59,6 +64,8 @@ pub(super) struct Proof<'a> {
     /// The backup history file, which a primary writes at the end of a backup.
     backup_history: Option<BackupHistory>,
     stop: Lsn,
+    /// The restartpoint of the standby when the backup began.
+    restartpoint: Option<ControlCheckpoint>,
 }
 
 /// The backup history file, and what it must say.
@@ -77,6 +84,7 @@ impl<'a> Proof<'a> {
         server_label: String,
         start: &BackupStart,
         stop: &'a BackupStop,
+        restartpoint: Option<ControlCheckpoint>,
     ) -> Result<Self> {
         let facts = cluster.source().facts();
         let size = facts.wal_segment_size;
@@ -108,6 +116,7 @@ impl<'a> Proof<'a> {
             timeline_history: wal_needed::history_of(wal).map(|_| &stop.history),
             backup_history: None,
             stop: stop.lsn,
+            restartpoint,
         };
         match proof.archives().await? {
             true => Ok(Self { backup_history, ..proof }),
@@ -153,15 +162,15 @@ impl<'a> Proof<'a> {
         Ok(self.failing().await?.map(LackingWal::Archiver))
     }
 
-    /// The file of this backup that the server cannot get archived.
+    /// The file that keeps the server from archiving this backup's WAL. An archiver stores history files first, then
+    /// segments in the order of their names, and does not pass over one that fails (`pgarch_readyXlog` in `pgarch.c`). So a
+    /// failure of an earlier segment proves that a later one in the archive is of another server.
     async fn failing(&self) -> Result<Option<String>> {
         let Some(facts) = self.cluster.archiver().await? else { return Ok(None) };
         let Some(name) = facts.last_failed_wal.filter(|_| facts.failing) else { return Ok(None) };
         let is_needed = match name.parse() {
-            Ok(ArchiveFile::History(timeline)) => {
-                self.timeline_history.is_some_and(|history| history.timeline == timeline)
-            }
-            Ok(file) => ArchiveFile::segment(file).is_some_and(|segment| self.needs(segment)),
+            Ok(ArchiveFile::History(_)) => true,
+            Ok(file) => ArchiveFile::segment(file).is_some_and(|segment| segment <= self.last),
             Err(_) => false,
         };
         Ok(is_needed.then_some(name))
@@ -174,6 +183,9 @@ impl<'a> Proof<'a> {
     /// Looks into the segments, once all of them are there.
     pub(super) async fn check_content(&self) -> Result<()> {
         let last_is_proven = self.check_local().await?;
+        if let Some(restartpoint) = self.restartpoint {
+            self.check_restartpoint(restartpoint).await?;
+        }
         match &self.backup_history {
             Some(history) if !last_is_proven => self.check_end(history.start).await,
             _ => Ok(()),
@@ -186,11 +198,17 @@ impl<'a> Proof<'a> {
         let archived = self.digests().await?;
         for (segment, digest) in archived {
             // A standby may not have received the end of the last one.
-            if self.backup_history.is_none() && segment == self.last {
-                continue;
-            }
-            let (directory, size) = (Arc::clone(directory), self.size);
-            let read = move || local_digest(&directory, segment, size);
+            let is_cut = self.restartpoint.is_some() && segment == self.last;
+            let length = match is_cut {
+                true => self.stop.0 - segment.start(self.size).0,
+                false => self.size.bytes(),
+            };
+            let digest = match is_cut {
+                true => self.digest_of_start(segment, length).await?,
+                false => digest,
+            };
+            let directory = Arc::clone(directory);
+            let read = move || local_digest(&directory, segment, length);
             match work::blocking(read).await? {
                 Some(local) if local != digest => return Err(Error::ForeignWal { segment }),
                 Some(_) if segment == self.last => return Ok(true),
@@ -198,6 +216,47 @@ impl<'a> Proof<'a> {
             }
         }
         Ok(false)
+    }
+
+    /// The digest of the first `length` bytes of an archived segment.
+    async fn digest_of_start(&self, segment: WalSegment, length: u64) -> Result<Sha256> {
+        let stored = self.archive.find(ArchiveFile::Segment(segment)).await?;
+        let stored = stored.ok_or(Error::ForeignWal { segment })?;
+        let start = StartDigest { left: length, hasher: Sha256Hasher::new() };
+        Ok(self.archive.read(&stored, start).await?.hasher.finish())
+    }
+
+    /// The archive must have the checkpoint record of the standby's restartpoint. Another server of the same timeline wrote
+    /// another record there.
+    async fn check_restartpoint(&self, restartpoint: ControlCheckpoint) -> Result<()> {
+        let lsn = restartpoint.checkpoint_lsn;
+        let holds = |segment: &WalSegment| {
+            let start = segment.start(self.size);
+            (start.0..start.0 + self.size.bytes()).contains(&lsn.0)
+        };
+        let mut segments = self.needed.iter().flat_map(|range| range.iter());
+        let Some(segment) = segments.find(holds).filter(|_| lsn < self.stop) else {
+            tracing::warn!(
+                "the checkpoint at {lsn} is not in the WAL of this backup: it is not proven that the WAL in the archive \
+                 is this server's"
+            );
+            return Ok(());
+        };
+        let stored = self.archive.find(ArchiveFile::Segment(segment)).await?;
+        let stored = stored.ok_or(Error::ForeignWal { segment })?;
+        match wal_tail::record_at(self.archive, &stored, lsn, self.size).await? {
+            Some(record) if checkpoint_redo(&record) != Some(restartpoint.redo_lsn) => {
+                Err(Error::ForeignWal { segment })
+            }
+            Some(_) => Ok(()),
+            // The record is continued in the next segment.
+            None => {
+                tracing::debug!(
+                    "the checkpoint record at {lsn} is in two segments, and not compared"
+                );
+                Ok(())
+            }
+        }
     }
 
     /// The digests of the archived segments, in order.
@@ -264,15 +323,28 @@ fn history_file(start: Lsn, timeline: TimeLine, size: WalSegmentSize) -> Archive
     ArchiveFile::BackupHistory(segment, offset as u32)
 }
 
-/// The digest of a segment in `pg_wal`; `None` where it is not there any more, is being made into another, or cannot
-/// be read.
-fn local_digest(
-    directory: &DataDirectory,
-    segment: WalSegment,
-    size: WalSegmentSize,
-) -> Option<Sha256> {
+/// Digests the first bytes of a segment.
+struct StartDigest {
+    left: u64,
+    hasher: Sha256Hasher,
+}
+
+impl RawSink for StartDigest {
+    type Error = repo::Error;
+
+    fn accept(&mut self, raw: &[u8]) -> std::result::Result<(), repo::Error> {
+        let count = self.left.min(raw.len() as u64);
+        self.hasher.update(&raw[..count as usize]);
+        self.left -= count;
+        Ok(())
+    }
+}
+
+/// The digest of the first `length` bytes of a segment in `pg_wal`; `None` where it is not there any more, is being made
+/// into another, or cannot be read.
+fn local_digest(directory: &DataDirectory, segment: WalSegment, length: u64) -> Option<Sha256> {
     let path = DataPath::new(format!("pg_wal/{segment}").as_bytes()).ok()?;
-    let mut file = directory.open_file(&path).ok()??;
+    let mut file = directory.open_file(&path).ok()??.take(length);
     let mut hasher = Sha256Hasher::new();
     let mut buffer = vec![0; READ_SIZE];
     let mut read = 0;
@@ -287,7 +359,7 @@ fn local_digest(
     }
     // A segment that is recycled gets the name of a later one before it is written to.
     let still_there = directory.stat(&path).ok()?.is_some();
-    (still_there && read == size.bytes()).then(|| hasher.finish())
+    (still_there && read == length).then(|| hasher.finish())
 }
 
 #[cfg(test)]

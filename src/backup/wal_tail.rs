@@ -2,12 +2,12 @@
 //! that of another server under the same name.
 
 use crate::{
-    postgres::{WalHeader, wal_records},
+    postgres::{CHECKPOINT_START_LENGTH, WalHeader, wal_records},
     repo::{
         self,
         archive::{RawSink, StoredWal, WalArchive},
     },
-    types::Lsn,
+    types::{Lsn, WalSegmentSize},
 };
 
 /// The bytes of a record of `length` bytes that ends at `end`, and of some before it, without page headers; read from the
@@ -25,6 +25,23 @@ pub(crate) async fn records_before(
     let tail = archive.read(stored, tail).await?;
     let whole = tail.window.filter(|(from, to)| to - from == length);
     Ok(whole.map(|(from, _)| wal_records(&tail.bytes, from)))
+}
+
+/// The start of the checkpoint record at `at`, without page headers; read from the segment with that position, all of which
+/// is proven. `None` if the record is continued in the next segment.
+pub(crate) async fn record_at(
+    archive: &WalArchive,
+    stored: &StoredWal,
+    at: Lsn,
+    size: WalSegmentSize,
+) -> Result<Option<Vec<u8>>, repo::Error> {
+    let room = size.bytes() - at.0 % size.bytes();
+    // A page header may cut the record in two.
+    let wanted = (CHECKPOINT_START_LENGTH + WalHeader::LENGTH) as u64;
+    let window = wanted.min(room);
+    let Some(length) = window.checked_sub(WalHeader::LENGTH as u64) else { return Ok(None) };
+    let record = records_before(archive, stored, Lsn(at.0 + window), length).await?;
+    Ok(record.filter(|record| record.len() >= CHECKPOINT_START_LENGTH))
 }
 
 /// Keeps the bytes before a position.

@@ -10,7 +10,10 @@ use super::{
     source::{BackupStart, BackupStop},
     wal_proof::Proof,
 };
-use crate::{postgres::shown_archive_command, repo::archive::WalArchive};
+use crate::{
+    postgres::{ControlCheckpoint, shown_archive_command},
+    repo::archive::WalArchive,
+};
 
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -20,6 +23,7 @@ pub(super) async fn wait(
     cluster: &dyn ConnectedCluster,
     start: &BackupStart,
     stop: &BackupStop,
+    restartpoint: Option<ControlCheckpoint>,
 ) -> Result<()> {
     let Some(timeout) = job.options.archive_timeout else {
         tracing::warn!(
@@ -29,7 +33,8 @@ pub(super) async fn wait(
     };
     let BackupTarget { storage, stanza, entry } = &job.target;
     let archive = WalArchive::new(storage.clone(), stanza, entry.archive_id())?;
-    let proof = Proof::new(&archive, cluster, job.server_label(), start, stop).await?;
+    let proof =
+        Proof::new(&archive, cluster, job.server_label(), start, stop, restartpoint).await?;
     let (first, last) = proof.ends();
     tracing::info!("check archive for segment(s) {first}:{last}");
     let deadline = Instant::now() + timeout;

@@ -172,8 +172,7 @@ impl Wanted<'_> {
     /// directory was moved, it looks empty, while a backup in the same repository needed its WAL.
     async fn prove_absence(&self, repo: &context::Repo, id: ArchiveId) -> Result<()> {
         let archive = WalArchive::new(repo.storage.clone(), self.stanza, id)?;
-        let listed = archive.list("").await?;
-        if !listed.directories.is_empty() || !listed.files.is_empty() {
+        if has_wal(&archive).await? {
             return Ok(());
         }
         for (_, manifest) in backup_list::list(&repo.storage, self.stanza).await? {
@@ -230,7 +229,7 @@ impl Wanted<'_> {
                 let entry = self.entry(repo).await?;
                 match self.find(repo, entry.archive_id(), entry.cluster, false).await? {
                     Some(found) => found.deliver(self).await.map(|()| true),
-                    None => Ok(false),
+                    None => self.prove_absence(repo, entry.archive_id()).await.map(|()| false),
                 }
             }
             delivered => delivered.map(|()| true),
@@ -244,6 +243,21 @@ impl Found {
             GetOptions { cluster: Some(context::wal_identity(self.cluster)), durable: false };
         Ok(deliver(&self.archive, &self.stored, &wanted.destination, options).await?)
     }
+}
+
+/// Whether there is any file of WAL. A directory proves nothing: on posix an empty one stays where its files were moved away.
+async fn has_wal(archive: &WalArchive) -> Result<bool> {
+    let listed = archive.list("").await?;
+    if !listed.files.is_empty() {
+        return Ok(true);
+    }
+    // The newest first, which has files in a sound archive.
+    for directory in listed.directories.iter().rev() {
+        if !archive.stored_in(directory.file_name()).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn is_transient(error: &Error) -> bool {

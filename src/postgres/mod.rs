@@ -29,7 +29,9 @@ pub use data_directory::{
 };
 pub use error::{Error, Result, ServerError};
 pub use format::{
-    backup_end::{BACKUP_END_LENGTH, backup_end, wal_records},
+    backup_end::{
+        BACKUP_END_LENGTH, CHECKPOINT_START_LENGTH, backup_end, checkpoint_redo, wal_records,
+    },
     backup_label::{BackupLabelFile, plain_backup_label},
     backup_manifest::{BackupManifest, ManifestFile, WalRange},
     config_file::{ConfigLine, config_lines, config_name, config_quoted},

@@ -172,6 +172,12 @@ on_one_version! {
         give_to_server_user(&archive);
         let empty = site.run(&["archive-get", "00000002.history", &target]);
         assert!(empty.code > 125 && empty.has("is the disk of the archive mounted?"), "{empty}");
+        // The directories stay where the files are moved away.
+        let hollow = archive.join("db").join(format!("{version}-1")).join("0000000100000000");
+        fs::create_dir_all(&hollow).expect("writable");
+        give_to_server_user(&archive);
+        let hollow = site.run(&["archive-get", absent, &target]);
+        assert!(hollow.code > 125 && hollow.has("is the disk of the archive mounted?"), "{hollow}");
     }
 
     fn unreadable_repository_is_not_taken_for_an_empty_one(version) {

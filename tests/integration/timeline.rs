@@ -1,6 +1,11 @@
 //! Timelines: what happens after a recovery was promoted, and how to get back to before it.
 
-use crate::support::{Cluster, Site, Version, exit, for_each_version, on_one_version, wait_until};
+use std::io::Write;
+
+use crate::support::{
+    Cluster, Site, Version, as_server_user, exit, for_each_version, must_succeed, on_one_version,
+    wait_until,
+};
 
 /// A cluster that was restored to before its row `b` and went on from there: timeline 1 has the rows
 /// a and b, timeline 2 has a and c. One backup on each.
@@ -10,6 +15,57 @@ struct Fork {
     second: String,
     /// The server on timeline 2.
     branch: Cluster,
+}
+
+/// Two copies of one backup, both promoted to timeline 2. The segments in the archive are the rival's.
+struct Rivals {
+    ours: Cluster,
+    _rival: Cluster,
+    /// The backup of the origin.
+    good: String,
+    site: Site,
+}
+
+impl Rivals {
+    fn make(version: Version) -> Self {
+        let site = Site::new(version);
+        site.primary.sql("create table t (row text)");
+        let good = site.full_backup(&[]);
+        site.primary.archive_wal();
+        site.primary.stop();
+        // Neither must see what the other archives before it has chosen its timeline.
+        let copies = ["rival", "ours"].map(|name| {
+            site.restore(name, &[]).archiving().auto_setting("archive_command", "false")
+        });
+        let [rival, ours] = copies.map(|copy| copy.start_primary());
+        let archive = |cluster: &Cluster| {
+            cluster.sql("alter system reset archive_command");
+            cluster.sql("select pg_reload_conf()");
+        };
+        archive(&rival);
+        for _ in 0..6 {
+            rival.sql("insert into t values ('rival')");
+            rival.archive_wal();
+        }
+        archive(&ours);
+        Self { ours, _rival: rival, good, site }
+    }
+}
+
+/// A standby that gets its WAL from its primary alone.
+fn base_backup_of(site: &Site, primary: &Cluster) -> Cluster {
+    let data_dir = site.dir.make("standby");
+    let mut command = as_server_user(primary.version.program("pg_basebackup"));
+    command.arg("--host").arg(&primary.socket_dir).arg("--pgdata").arg(&data_dir);
+    command.args(["--port", &primary.port().to_string(), "--username=postgres"]);
+    must_succeed(command.args(["--checkpoint=fast", "--write-recovery-conf"]));
+    let standby = Cluster::on(primary.version, &data_dir);
+    let mut settings = std::fs::OpenOptions::new();
+    let mut settings =
+        settings.append(true).open(data_dir.join("postgresql.auto.conf")).expect("a file");
+    writeln!(settings, "restore_command = ''").expect("writable");
+    standby.start();
+    standby
 }
 
 fn rows(cluster: &Cluster) -> String {
@@ -132,26 +188,7 @@ on_one_version! {
     }
 
     fn segments_of_a_rival_on_the_same_timeline_make_no_backup(version) {
-        let site = Site::new(version);
-        site.primary.sql("create table t (row text)");
-        let good = site.full_backup(&[]);
-        site.primary.archive_wal();
-        site.primary.stop();
-        // Neither must see what the other archives before it has chosen its timeline.
-        let copies = ["rival", "ours"].map(|name| {
-            site.restore(name, &[]).archiving().auto_setting("archive_command", "false")
-        });
-        let [rival, ours] = copies.map(|copy| copy.start_primary());
-        let archive = |cluster: &Cluster| {
-            cluster.sql("alter system reset archive_command");
-            cluster.sql("select pg_reload_conf()");
-        };
-        archive(&rival);
-        for _ in 0..6 {
-            rival.sql("insert into t values ('rival')");
-            rival.archive_wal();
-        }
-        archive(&ours);
+        let Rivals { ours, _rival, good, site } = Rivals::make(version);
         let path = format!("--pg1-path={}", ours.data_dir.display());
         let socket = format!("--pg1-socket-path={}", ours.socket_dir.display());
         for source in ["local", "stream"] {
@@ -162,6 +199,31 @@ on_one_version! {
         }
         let checked = site.run(&[&path, &socket, "--archive-timeout=3s", "check"]);
         checked.code_in(&[exit::ARCHIVE_TIMEOUT, exit::ARCHIVE_MISMATCH]).says("HINT");
+        assert_eq!(site.labels(), [good]);
+    }
+
+    fn segments_of_a_rival_make_no_backup_of_a_standby(version) {
+        let Rivals { ours, _rival, good, site } = Rivals::make(version);
+        let standby = base_backup_of(&site, &ours);
+        ours.sql("insert into t values ('ours')");
+        ours.sql("checkpoint");
+        let written = ours.value("select pg_current_wal_lsn()");
+        let replayed = format!("select (pg_last_wal_replay_lsn() >= '{written}')::text");
+        standby.wait_for_value(&replayed, "true", 60);
+        standby.sql("checkpoint");
+        let path = format!("--pg1-path={}", standby.data_dir.display());
+        let socket = format!("--pg1-socket-path={}", standby.socket_dir.display());
+        let standby_alone = [&path[..], &socket];
+        let primary = format!("--pg2-socket-path={}", ours.socket_dir.display());
+        let primary_path = format!("--pg2-path={}", ours.data_dir.display());
+        let with_primary = [&path[..], &socket, &primary, &primary_path, "--pg2-user=postgres"];
+        for servers in [&standby_alone[..], &with_primary] {
+            for source in ["--backup-source=local", "--backup-source=stream"] {
+                let own = [source, "--backup-standby=y", "--type=full", "--archive-timeout=3s"];
+                let outcome = site.run(&[servers, &own, &["backup"]].concat());
+                outcome.code_in(&[exit::ARCHIVE_TIMEOUT, exit::ARCHIVE_MISMATCH]).says("HINT");
+            }
+        }
         assert_eq!(site.labels(), [good]);
     }
 }

@@ -2,7 +2,9 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use super::*;
 use crate::{
-    postgres::{ArchiverFacts, Placement, Required, SummaryFacts, TablespaceInfo},
+    postgres::{
+        ArchiverFacts, ControlCheckpoint, Placement, Required, SummaryFacts, TablespaceInfo,
+    },
     repo::{
         manifest::Manifest,
         stanza::{ClusterId, StanzaEntry},
@@ -78,6 +80,10 @@ impl ConnectedCluster for FakeCluster {
 
     async fn archiver(&self) -> Result<Option<ArchiverFacts>> {
         Ok(None)
+    }
+
+    async fn restartpoint(&self) -> Result<ControlCheckpoint> {
+        Err(Error::TablespacesChanged)
     }
 
     async fn renew_sessions(&mut self) -> Result<()> {

@@ -15,8 +15,8 @@ use crate::{
     },
     config::{BackupStandby, Config},
     postgres::{
-        self, ArchiverFacts, ConnectOptions, Placement, Required, SqlClient, SummaryFacts,
-        TablespaceInfo, version_directory,
+        self, ArchiverFacts, ConnectOptions, ControlCheckpoint, Placement, Required, SqlClient,
+        SummaryFacts, TablespaceInfo, version_directory,
     },
     repo::stanza::{ClusterId, StanzaEntry, StanzaHistory},
     types::{DataPath, ErrorCode, Failure, TimeLine, WalSegment, WalSegmentSize},
@@ -147,6 +147,10 @@ impl ConnectedCluster for Cluster<'_> {
             Err(_) if server.is_closed() => Ok(None),
             facts => Ok(Some(facts?)),
         }
+    }
+
+    async fn restartpoint(&self) -> Answer<ControlCheckpoint> {
+        Ok(self.sql.control_checkpoint().await?)
     }
 
     async fn renew_sessions(&mut self) -> Answer<()> {

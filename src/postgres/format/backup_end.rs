@@ -1,5 +1,6 @@
-//! The WAL record at the end of a backup (`XLOG_BACKUP_END` in `src/include/catalog/pg_control.h`). It contains the
-//! start position of the backup, which distinguishes the WAL of two servers that write segments of the same names.
+//! WAL records that distinguish the WAL of two servers that write segments of the same names: the record at the end of a
+//! backup, which contains its start position, and the checkpoint record, which contains its redo position
+//! (`XLOG_BACKUP_END` and `CheckPoint` in `src/include/catalog/pg_control.h`).
 
 use super::{bytes_at, u32_at};
 use crate::types::Lsn;
@@ -42,6 +43,25 @@ pub fn backup_end(records: &[u8]) -> Option<Lsn> {
     is_end.then(|| bytes_at(record, HEADER + 2).map(|lsn| Lsn(u64::from_le_bytes(lsn))))?
 }
 
+/// Bytes of a checkpoint record up to the end of its redo position.
+pub const CHECKPOINT_START_LENGTH: usize = HEADER + 2 + 8;
+const XLOG_CHECKPOINT_SHUTDOWN: u8 = 0x00;
+const XLOG_CHECKPOINT_ONLINE: u8 = 0x10;
+/// `XLR_BLOCK_ID_DATA_SHORT`.
+const SHORT_DATA_ID: u8 = 255;
+
+/// The redo position of the checkpoint record that `records` (see [`wal_records`]) begin with; `None` if they begin with
+/// another record.
+pub fn checkpoint_redo(records: &[u8]) -> Option<Lsn> {
+    let record = records.get(..CHECKPOINT_START_LENGTH)?;
+    let kind = record[16] & 0xf0;
+    let is_checkpoint = record[17] == RESOURCE_MANAGER
+        && matches!(kind, XLOG_CHECKPOINT_SHUTDOWN | XLOG_CHECKPOINT_ONLINE)
+        && record[HEADER] == SHORT_DATA_ID
+        && u32_at(record, 0)? as usize > CHECKPOINT_START_LENGTH;
+    is_checkpoint.then(|| bytes_at(record, HEADER + 2).map(|lsn| Lsn(u64::from_le_bytes(lsn))))?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +82,20 @@ mod tests {
         assert_eq!(backup_end(&bytes[..90]), None);
         assert_eq!(backup_end(&bytes[70..]), None);
         assert_eq!(backup_end(&[]), None);
+    }
+
+    #[test]
+    fn the_redo_position_is_that_of_a_checkpoint_record() {
+        let mut checkpoint = vec![0; 120];
+        checkpoint[..4].copy_from_slice(&114_u32.to_le_bytes());
+        checkpoint[16] = XLOG_CHECKPOINT_ONLINE;
+        checkpoint[24..26].copy_from_slice(&[SHORT_DATA_ID, 88]);
+        checkpoint[26..34].copy_from_slice(&0x600_0028_u64.to_le_bytes());
+        assert_eq!(checkpoint_redo(&checkpoint), Some(Lsn(0x600_0028)));
+        assert_eq!(checkpoint_redo(&checkpoint[..33]), None);
+        assert_eq!(checkpoint_redo(&record(0x200_0028)), None);
+        checkpoint[17] = 1;
+        assert_eq!(checkpoint_redo(&checkpoint), None);
     }
 
     #[test]

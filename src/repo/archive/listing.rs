@@ -165,7 +165,8 @@ impl SegmentRange {
             && (self.first.number(self.size)..=self.last.number(self.size)).contains(&number)
     }
 
-    fn iter(self) -> impl Iterator<Item = WalSegment> {
+    /// The segments in order.
+    pub fn iter(self) -> impl Iterator<Item = WalSegment> {
         let (first, last) = (self.first.number(self.size), self.last.number(self.size));
         (first..=last).map(move |n| WalSegment::from_number(n, self.first.timeline, self.size))
     }

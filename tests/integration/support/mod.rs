@@ -45,7 +45,7 @@ pub(crate) use hung::{HungDirectory, waits_in_the_kernel};
 pub(crate) use load::WriteLoad;
 pub(crate) use moto::Moto;
 pub(crate) use object_store::{AZURE, Asks, GCS, ObjectStore, S3, Started, on_each_object_store};
-pub(crate) use outcome::{Outcome, run, start};
+pub(crate) use outcome::{Outcome, must_succeed, run, start};
 pub(crate) use proxy::{Fault, Proxy};
 pub(crate) use relay::{Relay, Trouble, What, When};
 pub(crate) use remote::{Alone, Setting, bucket_site, documented, must_conform, remote_site, tour};
