@@ -244,7 +244,7 @@ on_one_version! {
         let (mut recovery, _holds) = start_hung(Recovery, &["--archive-stall-timeout=1s"]);
         for caller in [Standby, Archiver] {
             let (given_up, _holds) = start_hung(caller, &["--archive-stall-timeout=1s"]);
-            let outcome = given_up.finish().failed().says("did not end within 1s").says("HINT");
+            let outcome = given_up.finish().failed().says("did not finish within 1s").says("HINT");
             stage.judge(caller, &outcome);
         }
         assert!(recovery.running(), "a recovery was ended early");

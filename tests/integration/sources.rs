@@ -220,7 +220,7 @@ on_one_version! {
         let rotten = rot(&site, "still");
         let (said, _) = take(&site, "diff", &[]);
         assert!(said.contains("all files are read and compared"), "{said}");
-        assert!(said.contains("has an earlier time than in the prior backup"), "{said}");
+        assert!(said.contains("has an earlier modification time than in the prior backup"), "{said}");
         assert!(said.contains(&rotten), "the file was not read: {said}");
     }
 
