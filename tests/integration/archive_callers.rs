@@ -94,4 +94,26 @@ on_one_version! {
         pushed.code(exit::ARCHIVE_MISMATCH);
         assert!(site.archived("00000002.history").is_empty());
     }
+    fn a_segment_of_an_older_cluster_proves_no_absence(version) {
+        let site = Site::new(version);
+        let name = site.primary.archive_wal();
+        site.primary.stop();
+        let other = site.foreign_cluster("other");
+        let (old, new) = (&site.primary.data_dir, &other.data_dir);
+        let settings = fs::read(old.join("postgresql.conf")).expect("settings");
+        fs::rename(old, site.dir.path().join("aside")).expect("own directory");
+        fs::write(new.join("postgresql.conf"), settings).expect("own file");
+        fs::rename(new, old).expect("own directory");
+        site.primary.start();
+        site.run(&["stanza-upgrade"]).ok();
+        site.full_backup(&[]);
+        site.primary.stop();
+        let get = ["archive-get", "0000000100000000000000AA", TARGET];
+        run_in(&site, &site.primary.data_dir, &get).code(1);
+        // The disk of the newer archive is not mounted. The older one has a segment of that name.
+        let archive = site.repository().join(format!("archive/db/{version}-2"));
+        fs::rename(archive, site.dir.path().join("away")).expect("own directory");
+        let outcome = run_in(&site, &site.primary.data_dir, &["archive-get", &name, TARGET]);
+        assert!(outcome.code > 125, "{outcome}");
+    }
 }
