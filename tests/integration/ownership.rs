@@ -142,11 +142,11 @@ on_one_version! {
         write_all(&site.repository(), &others);
         site.primary.stop();
         site.run(&["stop"]).ok();
-        site.run(&["stanza-delete", "--force"]).ok().says("4 files are not of this program");
+        site.run(&["stanza-delete", "--force"]).ok().says("4 files that pgstrata did not write");
         assert_eq!(site.repository_files("").len(), others.len());
         site.run(&["stop"]).ok();
         let refused = site.run(&["stanza-delete", "--force"]).code(exit::PATH_NOT_EMPTY);
-        refused.says("not of this program");
+        refused.says("pgstrata did not write");
         assert_eq!(site.repository_files("").len(), others.len());
     }
 

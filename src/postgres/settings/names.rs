@@ -1,8 +1,8 @@
 //! The names of PostgreSQL's settings by version (guc_tables.c, in 13 to 15 guc.c): all that a configuration file may
 //! set. The integration tests compare them with what each server says.
 
-/// The settings that every supported version knows.
-pub(super) static ALWAYS: [&str; 305] = [
+/// The settings that the newest minor release of every supported version knows.
+pub(super) static ALWAYS: [&str; 307] = [
     "allow_in_place_tablespaces",
     "allow_system_table_mods",
     "application_name",
@@ -46,6 +46,8 @@ pub(super) static ALWAYS: [&str; 305] = [
     "cluster_name",
     "commit_delay",
     "commit_siblings",
+    // Added by a minor release, in 15 by 15.20 at the latest.
+    "composite_type_mismatch",
     "config_file",
     "constraint_exclusion",
     "cpu_index_tuple_cost",
@@ -197,6 +199,8 @@ pub(super) static ALWAYS: [&str; 305] = [
     "min_parallel_index_scan_size",
     "min_parallel_table_scan_size",
     "min_wal_size",
+    // Added by a minor release, in 15 by 15.20 at the latest.
+    "output_plugin_libraries",
     "parallel_leader_participation",
     "parallel_setup_cost",
     "parallel_tuple_cost",
