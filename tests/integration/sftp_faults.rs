@@ -85,7 +85,7 @@ on_one_version! {
         let nothing_is_seen = || assert_eq!(site.labels().len(), 0);
         for (how, says) in [
             (Bend::DiskFull, "the file system of the server is full"),
-            (Bend::OverQuota, "the server says 'Failure'"),
+            (Bend::OverQuota, "the server returned 'Failure'"),
         ] {
             fails(&site, &relay, says, || server.bend(how, true));
             server.bend(how, false);
